@@ -1,0 +1,80 @@
+//! Quiesce: refusing writes on a side, or stopping the writers, and proving it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{BlockRef, Side, StepError, StepIo};
+
+/// What a quiesce acts on (protocol, two kinds).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum QuiesceKind {
+    /// The endpoint refuses writes.
+    Data,
+    /// The writers are stopped.
+    Writers,
+}
+
+/// One quiesce block applied to one side.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QuiesceCall {
+    /// The `quiesce` block.
+    pub block: BlockRef,
+    /// The endpoint that it closes.
+    pub endpoint: BlockRef,
+    /// The side of that endpoint.
+    pub side: Side,
+}
+
+/// Whether clients' writes get through.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BarrierState {
+    /// Writes are accepted.
+    Open,
+    /// Writes are refused, or the writers are stopped. Holds what proved it.
+    Closed(String),
+    /// Cannot be told, and why.
+    Unknown(String),
+}
+
+/// A process that holds something below a tree open.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    /// Process id.
+    pub pid: u32,
+    /// Its command line, shortened.
+    pub command: String,
+    /// What it holds: `descriptor 7 (writable) /a/b`, `mapping /a/b`, `working directory /a`.
+    pub what: String,
+}
+
+/// Who still holds an endpoint open: the drain barrier of stopped writers (protocol P3).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InUse {
+    /// The holders found.
+    pub holders: Vec<Holder>,
+    /// Why not every process could be looked at (not root, hidden processes); `None`: all were seen.
+    pub incomplete: Option<String>,
+}
+
+/// A way to quiesce. Every operation may be repeated: closing what is closed and opening what is open
+/// succeed and change nothing.
+pub trait Quiesce: Send + Sync {
+    /// What this method acts on.
+    fn kind(&self) -> QuiesceKind;
+
+    /// Whether the spec and the world allow this method here: a critical finding refuses the plan.
+    fn check(&self, call: &QuiesceCall) -> Vec<crate::Finding>;
+
+    /// Refuses writes at the side, or stops its writers. Returns when the method's own drain barrier holds.
+    fn close(&self, call: &QuiesceCall, io: &dyn StepIo) -> Result<(), StepError>;
+
+    /// Accepts writes again, or starts the writers; restores what was there before.
+    fn open(&self, call: &QuiesceCall, io: &dyn StepIo) -> Result<(), StepError>;
+
+    /// Tries a write by the writers' own way (protocol P4) or looks at the barrier.
+    fn observe(&self, call: &QuiesceCall, io: &dyn StepIo) -> Result<BarrierState, StepError>;
+
+    /// What a person types to re-open the side without Segue.
+    fn open_by_hand(&self, call: &QuiesceCall) -> String;
+}

@@ -1,0 +1,132 @@
+//! Endpoints, and the register of everything that providers offer.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::{
+    BlockKind, BlockRef, BlockSchema, Claim, EndpointFacts, Engine, InUse, Marker, MarkerError, Quiesce,
+    Route, StepError, StepIo,
+};
+
+/// A system that can be a source or a target.
+pub trait Endpoint: Send + Sync {
+    /// Looks at the endpoint; changes nothing.
+    fn observe(&self, block: &BlockRef, io: &dyn StepIo) -> Result<EndpointFacts, StepError>;
+
+    /// Findings about the pair: one inside the other, the same system twice, names that collide by case.
+    fn check_pair(&self, source: &BlockRef, target: &BlockRef) -> Vec<crate::Finding>;
+
+    /// Makes the endpoint so that it can receive data. Returns whether it was made here (and so may be
+    /// released on abandon).
+    fn provision(&self, block: &BlockRef, io: &dyn StepIo) -> Result<bool, StepError>;
+
+    /// Who still holds it open (protocol P3).
+    fn in_use(&self, block: &BlockRef, io: &dyn StepIo) -> Result<InUse, StepError>;
+
+    /// The marker that is there.
+    fn marker(&self, block: &BlockRef, io: &dyn StepIo) -> Result<Option<Marker>, MarkerError>;
+
+    /// Writes a marker if none is there, or if the one there has this state's id (or the one adopted
+    /// from) and no higher epoch: atomically, so that of two claimants one is refused.
+    fn write_marker(&self, block: &BlockRef, claim: &Claim, io: &dyn StepIo) -> Result<(), MarkerError>;
+
+    /// Takes the marker away if it is this state's; absent is fine.
+    fn remove_marker(&self, block: &BlockRef, state_id: &str, io: &dyn StepIo) -> Result<(), MarkerError>;
+
+    /// Where the marker lies, for people.
+    fn marker_by_hand(&self, block: &BlockRef) -> String;
+}
+
+/// Everything that providers offer, by block type.
+#[derive(Default, Clone)]
+pub struct Registry {
+    schemas: Vec<BlockSchema>,
+    endpoints: BTreeMap<String, Arc<dyn Endpoint>>,
+    engines: BTreeMap<(String, String), Arc<dyn Engine>>,
+    quiesces: BTreeMap<String, Arc<dyn Quiesce>>,
+    routes: BTreeMap<String, Arc<dyn Route>>,
+}
+
+impl Registry {
+    /// Adds a schema; the roles are added by the calls below.
+    pub fn schema(&mut self, schema: BlockSchema) -> &mut Self {
+        self.schemas.push(schema);
+        self
+    }
+
+    /// Adds an endpoint type.
+    pub fn add_endpoint(&mut self, provider: &str, endpoint: Arc<dyn Endpoint>) -> &mut Self {
+        self.endpoints.insert(provider.to_owned(), endpoint);
+        self
+    }
+
+    /// Adds the engine that moves data from one endpoint type to another (and back).
+    pub fn add_engine(&mut self, source: &str, target: &str, engine: Arc<dyn Engine>) -> &mut Self {
+        self.engines
+            .insert((source.to_owned(), target.to_owned()), engine);
+        self
+    }
+
+    /// Adds a quiesce method.
+    pub fn add_quiesce(&mut self, name: &str, quiesce: Arc<dyn Quiesce>) -> &mut Self {
+        self.quiesces.insert(name.to_owned(), quiesce);
+        self
+    }
+
+    /// Adds a route type.
+    pub fn add_route(&mut self, name: &str, route: Arc<dyn Route>) -> &mut Self {
+        self.routes.insert(name.to_owned(), route);
+        self
+    }
+
+    /// All schemas, in the order of registration.
+    pub fn schemas(&self) -> &[BlockSchema] {
+        &self.schemas
+    }
+
+    /// The schema of one block type.
+    pub fn find_schema(&self, kind: BlockKind, name: &str) -> Option<&BlockSchema> {
+        self.schemas.iter().find(|s| s.kind == kind && s.name == name)
+    }
+
+    /// The endpoint of a block.
+    pub fn endpoint(&self, block: &BlockRef) -> Result<&Arc<dyn Endpoint>, StepError> {
+        self.endpoints
+            .get(&block.provider)
+            .ok_or_else(|| unknown(block, "endpoint"))
+    }
+
+    /// The quiesce method of a block.
+    pub fn quiesce(&self, block: &BlockRef) -> Result<&Arc<dyn Quiesce>, StepError> {
+        self.quiesces
+            .get(&block.provider)
+            .ok_or_else(|| unknown(block, "quiesce method"))
+    }
+
+    /// The route of a block.
+    pub fn route(&self, block: &BlockRef) -> Result<&Arc<dyn Route>, StepError> {
+        self.routes
+            .get(&block.provider)
+            .ok_or_else(|| unknown(block, "route"))
+    }
+
+    /// The engine between two endpoints of a spec, as declared (not as turned round by a switch back).
+    pub fn engine(&self, source: &BlockRef, target: &BlockRef) -> Result<&Arc<dyn Engine>, StepError> {
+        self.engines
+            .get(&(source.provider.clone(), target.provider.clone()))
+            .ok_or_else(|| {
+                StepError::permanent(format!(
+                    "nothing moves data from a {} to a {} ({} to {})",
+                    source.provider, target.provider, source.address, target.address
+                ))
+            })
+    }
+}
+
+fn unknown(block: &BlockRef, what: &str) -> StepError {
+    StepError::permanent(format!(
+        "this version has no {what} named {:?} ({})",
+        block.provider, block.address
+    ))
+    .remedy("run the version of segue that wrote this state, or one after it")
+}

@@ -1,0 +1,168 @@
+//! What a spec says, checked and resolved: the end of the language and the start of planning.
+//!
+//! Every value is known here. Values that must not be stored are references
+//! ([`segue_contract::SecretRef`]); their values, where the spec itself computed them, travel beside in
+//! [`Secrets`], which cannot be serialised.
+
+use std::collections::BTreeMap;
+
+use segue_contract::{Address, BlockRef, LoadSettings, Secret, SecretRef, Select, Side, VerifyLevel};
+use serde::{Deserialize, Serialize};
+
+/// A whole spec, resolved. Maps are ordered, so equal specs serialise equally.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Desired {
+    /// `source` and `target` blocks, by address; instances of `for_each` have one entry each.
+    pub endpoints: BTreeMap<Address, BlockRef>,
+    /// `route` blocks.
+    pub routes: BTreeMap<Address, RouteDecl>,
+    /// `migration` blocks.
+    pub migrations: BTreeMap<Address, MigrationDecl>,
+    /// `cutover` blocks.
+    pub cutovers: BTreeMap<Address, CutoverDecl>,
+    /// `removed` blocks: addresses that Segue shall forget without touching the systems.
+    pub removed: Vec<Address>,
+    /// `output` blocks that are not sensitive, as JSON; sensitive ones are `null`.
+    pub outputs: BTreeMap<String, serde_json::Value>,
+    /// Where each block stands, for diagnostics of later stages.
+    #[serde(skip)]
+    pub origins: BTreeMap<Address, Origin>,
+    /// `segue { backend "local" { path } }`: the state directory, absolute; default `.segue` beside the spec.
+    #[serde(skip)]
+    pub state_dir: std::path::PathBuf,
+}
+
+/// Where a block stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// Index into the sources of the loaded spec.
+    pub file: usize,
+    /// Byte range of the block's header.
+    pub span: std::ops::Range<usize>,
+}
+
+/// The values of secrets that the spec's evaluation produced. Never stored, never printed.
+#[derive(Clone, Debug, Default)]
+pub struct Secrets {
+    /// By reference.
+    pub values: BTreeMap<SecretRef, Secret>,
+}
+
+/// A `route` block. Its `source` and `target` attributes, where the provider has them, say what it holds
+/// when it points at each side.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouteDecl {
+    /// The block as the provider sees it.
+    pub block: BlockRef,
+}
+
+/// A `migration` block.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MigrationDecl {
+    /// `migration.site`, `migration.site["eu"]`.
+    pub address: Address,
+    /// Address of the source.
+    pub source: Address,
+    /// Address of the target.
+    pub target: Address,
+    /// `select { include, exclude }`
+    pub select: Select,
+    /// `load { parallelism = 0 (as many as cores), rate_limit }`
+    pub load: LoadSettings,
+    /// `sync { interval }`, default 30 s: the pause between passes of `apply --follow` and of a waiting gate.
+    pub sync_interval_ms: u64,
+    /// `verify { level, valid_for, on_mismatch }`
+    pub verify: VerifyDecl,
+    /// `depends_on`
+    pub depends_on: Vec<Address>,
+}
+
+/// `verify { level = "full", valid_for = "24h", on_mismatch = "repair" }`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VerifyDecl {
+    /// How closely; default `full`.
+    pub level: VerifyLevel,
+    /// How long a verification counts; default 24 h.
+    pub valid_for_ms: u64,
+    /// Carry differing records again (then verify again), or stop; default `fail`.
+    pub repair: bool,
+}
+
+/// A `cutover` block.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CutoverDecl {
+    /// `cutover.site`
+    pub address: Address,
+    /// The migrations that switch together.
+    pub migrations: Vec<Address>,
+    /// The side that shall serve; default `target`.
+    pub live: Side,
+    /// Whether the fallback is given up.
+    pub finished: bool,
+    /// Not committed within this from the quiesce on: abort, source first. Default 2 min.
+    pub timeout_ms: u64,
+    /// Two positions this far apart must be equal (protocol P4). Default 50 ms, at least that.
+    pub freeze_ms: u64,
+    /// `gate` blocks, in order.
+    pub gates: Vec<GateDecl>,
+    /// `quiesce` blocks.
+    pub quiesces: Vec<QuiesceDecl>,
+    /// `switch { routes }`, in order.
+    pub routes: Vec<Address>,
+    /// `fallback {}`
+    pub fallback: FallbackDecl,
+    /// `depends_on`
+    pub depends_on: Vec<Address>,
+}
+
+/// A `quiesce` block.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QuiesceDecl {
+    /// The block as the provider sees it; address `cutover.site.quiesce.command`.
+    pub block: BlockRef,
+    /// `migrations = [...]`: only these; empty: all.
+    pub migrations: Vec<Address>,
+    /// Present when narrowed to one side by an empty nested `source {}` or `target {}`.
+    pub side: Option<Side>,
+}
+
+/// A `gate` block: a condition that a cutover waits for, `wait` at most (default 1 h).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GateDecl {
+    /// How long to wait, in milliseconds.
+    pub timeout_ms: u64,
+    /// What for.
+    pub condition: GateCondition,
+}
+
+/// The conditions there are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GateCondition {
+    /// `gate "lag" { max = "2s" }`
+    Lag {
+        /// Limit, in milliseconds.
+        max_ms: u64,
+    },
+    /// `gate "downtime" { max = "30s" }`: predicted (protocol P25).
+    Downtime {
+        /// Limit, in milliseconds.
+        max_ms: u64,
+    },
+    /// `gate "approval" {}`: of the plan's hash.
+    Approval,
+}
+
+/// `fallback { reverse, stale_writers, retain, accept_loss }`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FallbackDecl {
+    /// Keep the old side fresh after the switch; default false.
+    pub reverse: bool,
+    /// `stale_writers = "report"`: the old side has no barrier that lets Segue write; what stale clients
+    /// write there is found and listed, not refused.
+    pub report_stale_writers: bool,
+    /// How long the old side is kept, in milliseconds; `None`: no time is promised.
+    pub retain_ms: Option<u64>,
+    /// Allow a switch back without a reverse sync, losing what the target took.
+    pub accept_loss: bool,
+}
