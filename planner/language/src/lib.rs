@@ -1,2 +1,13 @@
-//! Placeholder.
+//! The language of specs: HCL text to a checked, resolved [`Desired`].
+//!
+//! ```text
+//! HCL text -syntax-> bodies with spans -lang, spec-> Desired (+ all diagnostics, as data)
+//! ```
+
 mod desired;
+mod lang;
+
+pub use desired::{
+    CutoverDecl, Desired, FallbackDecl, GateCondition, GateDecl, MigrationDecl, Origin, QuiesceDecl,
+    RouteDecl, Secrets, VerifyDecl,
+};

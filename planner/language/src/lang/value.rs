@@ -1,0 +1,267 @@
+//! Values of the language: data, and two properties that spread through expressions: a value may be
+//! unknown until apply, and it may be sensitive.
+
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use segue_contract::Address;
+
+/// A value. Cloning is cheap: collections are shared.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Value {
+    /// What it is.
+    pub data: Data,
+    /// Whether it must not be shown or stored, and where it can be read again.
+    pub sensitive: Sensitivity,
+}
+
+/// Whether a value must not be shown or stored.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Sensitivity {
+    /// It may be shown.
+    #[default]
+    Open,
+    /// It must not; it is exactly the value of this environment variable.
+    Env(Arc<str>),
+    /// It must not; computed from sensitive values.
+    Secret,
+}
+
+/// The kinds of data.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Data {
+    /// `null`
+    Null,
+    /// `true`, `false`
+    Bool(bool),
+    /// A number.
+    Number(Number),
+    /// A string.
+    String(Arc<str>),
+    /// A list.
+    List(Arc<Vec<Value>>),
+    /// A set: sorted, no two equal.
+    Set(Arc<Vec<Value>>),
+    /// A map or object; iterated in key order, as Terraform does.
+    Map(Arc<BTreeMap<String, Value>>),
+    /// A block: what `source.directory.old` evaluates to. Its attributes can be read with `.name`.
+    Block(Arc<BlockValue>),
+    /// Not known before apply.
+    Unknown,
+}
+
+/// A block as a value.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BlockValue {
+    /// Its address.
+    pub address: Address,
+    /// Its attributes.
+    pub attributes: BTreeMap<String, Value>,
+}
+
+/// A number: whole where it can be, never silently wrapped.
+#[derive(Clone, Copy, Debug)]
+pub enum Number {
+    /// A whole number.
+    Int(i64),
+    /// Any other; never NaN or infinite.
+    Float(f64),
+}
+
+impl Number {
+    /// As a float.
+    pub fn as_f64(self) -> f64 {
+        match self {
+            Self::Int(i) => i as f64,
+            Self::Float(f) => f,
+        }
+    }
+
+    /// As a whole number, where it is one.
+    pub fn as_i64(self) -> Option<i64> {
+        match self {
+            Self::Int(i) => Some(i),
+            Self::Float(f) if f.fract() == 0.0 && f.abs() < 9.0e15 => Some(f as i64),
+            Self::Float(_) => None,
+        }
+    }
+
+    /// From a float; whole values become [`Number::Int`]; `None` for NaN and infinities.
+    pub fn from_f64(f: f64) -> Option<Self> {
+        if !f.is_finite() {
+            return None;
+        }
+        Some(match Self::Float(f).as_i64() {
+            Some(i) => Self::Int(i),
+            None => Self::Float(f),
+        })
+    }
+}
+
+impl PartialEq for Number {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+impl Eq for Number {}
+impl PartialOrd for Number {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Number {
+    fn cmp(&self, other: &Self) -> Ordering {
+        match (self, other) {
+            (Self::Int(a), Self::Int(b)) => a.cmp(b),
+            (a, b) => a.as_f64().total_cmp(&b.as_f64()),
+        }
+    }
+}
+
+impl Value {
+    /// A value that may be shown.
+    pub fn open(data: Data) -> Self {
+        Self {
+            data,
+            sensitive: Sensitivity::Open,
+        }
+    }
+    /// `null`
+    pub fn null() -> Self {
+        Self::open(Data::Null)
+    }
+    /// Not known before apply.
+    pub fn unknown() -> Self {
+        Self::open(Data::Unknown)
+    }
+    /// A boolean.
+    pub fn bool(b: bool) -> Self {
+        Self::open(Data::Bool(b))
+    }
+    /// A whole number.
+    pub fn int(i: i64) -> Self {
+        Self::open(Data::Number(Number::Int(i)))
+    }
+    /// A string.
+    pub fn string(s: impl Into<Arc<str>>) -> Self {
+        Self::open(Data::String(s.into()))
+    }
+    /// A list.
+    pub fn list(items: Vec<Value>) -> Self {
+        Self::open(Data::List(Arc::new(items)))
+    }
+    /// A set: sorts, drops equals.
+    pub fn set(mut items: Vec<Value>) -> Self {
+        items.sort_by(Value::order);
+        items.dedup_by(|a, b| a.order(b) == Ordering::Equal);
+        Self::open(Data::Set(Arc::new(items)))
+    }
+    /// A map.
+    pub fn map(entries: BTreeMap<String, Value>) -> Self {
+        Self::open(Data::Map(Arc::new(entries)))
+    }
+
+    /// Whether it must not be shown.
+    pub fn is_sensitive(&self) -> bool {
+        self.sensitive != Sensitivity::Open
+    }
+
+    /// Whether it, or anything inside it, must not be shown.
+    pub fn is_sensitive_deep(&self) -> bool {
+        self.is_sensitive() || self.children().any(Value::is_sensitive_deep)
+    }
+
+    /// Whether it is itself unknown.
+    pub fn is_unknown(&self) -> bool {
+        matches!(self.data, Data::Unknown)
+    }
+
+    /// Whether it, or anything inside it, is unknown.
+    pub fn is_unknown_deep(&self) -> bool {
+        self.is_unknown() || self.children().any(Value::is_unknown_deep)
+    }
+
+    fn children(&self) -> Box<dyn Iterator<Item = &Value> + '_> {
+        match &self.data {
+            Data::List(items) | Data::Set(items) => Box::new(items.iter()),
+            Data::Map(entries) => Box::new(entries.values()),
+            Data::Block(block) => Box::new(block.attributes.values()),
+            Data::Null | Data::Bool(_) | Data::Number(_) | Data::String(_) | Data::Unknown => {
+                Box::new(std::iter::empty())
+            }
+        }
+    }
+
+    /// The same data, at least as sensitive as `others`: the result of computing with them. Where
+    /// something was computed, it is no longer exactly an environment variable's value.
+    #[must_use]
+    pub fn tainted_by<'a>(mut self, others: impl IntoIterator<Item = &'a Value>) -> Self {
+        if others.into_iter().any(Value::is_sensitive) {
+            self.sensitive = Sensitivity::Secret;
+        }
+        self
+    }
+
+    /// The word for messages: `string`, `number`, `list`, ...
+    pub fn type_name(&self) -> &'static str {
+        match &self.data {
+            Data::Null => "null",
+            Data::Bool(_) => "bool",
+            Data::Number(_) => "number",
+            Data::String(_) => "string",
+            Data::List(_) => "list",
+            Data::Set(_) => "set",
+            Data::Map(_) => "map",
+            Data::Block(_) => "block",
+            Data::Unknown => "unknown value",
+        }
+    }
+
+    /// A total order for sets and `sort`: by kind, then by value; sensitivity does not count.
+    pub fn order(&self, other: &Self) -> Ordering {
+        fn rank(data: &Data) -> u8 {
+            match data {
+                Data::Null => 0,
+                Data::Bool(_) => 1,
+                Data::Number(_) => 2,
+                Data::String(_) => 3,
+                Data::List(_) => 4,
+                Data::Set(_) => 5,
+                Data::Map(_) => 6,
+                Data::Block(_) => 7,
+                Data::Unknown => 8,
+            }
+        }
+        fn each<'a>(a: impl Iterator<Item = &'a Value>, b: impl Iterator<Item = &'a Value>) -> Ordering {
+            let (a, b): (Vec<_>, Vec<_>) = (a.collect(), b.collect());
+            a.iter()
+                .zip(&b)
+                .map(|(x, y)| x.order(y))
+                .find(|o| *o != Ordering::Equal)
+                .unwrap_or_else(|| a.len().cmp(&b.len()))
+        }
+        match (&self.data, &other.data) {
+            (Data::Bool(a), Data::Bool(b)) => a.cmp(b),
+            (Data::Number(a), Data::Number(b)) => a.cmp(b),
+            (Data::String(a), Data::String(b)) => a.cmp(b),
+            (Data::List(a) | Data::Set(a), Data::List(b) | Data::Set(b)) => each(a.iter(), b.iter()),
+            (Data::Map(a), Data::Map(b)) => {
+                let keys: BTreeSet<_> = a.keys().chain(b.keys()).collect();
+                for key in keys {
+                    let order = match (a.get(key), b.get(key)) {
+                        (Some(x), Some(y)) => x.order(y),
+                        (None, _) => Ordering::Less,
+                        (_, None) => Ordering::Greater,
+                    };
+                    if order != Ordering::Equal {
+                        return order;
+                    }
+                }
+                Ordering::Equal
+            }
+            (Data::Block(a), Data::Block(b)) => a.address.cmp(&b.address),
+            (a, b) => rank(a).cmp(&rank(b)),
+        }
+    }
+}
