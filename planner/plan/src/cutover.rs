@@ -1,0 +1,10 @@
+//! The cutover as a pure machine: phases, the one transition table, and what settling means.
+//!
+//! The executor runs this table, the documentation prints it, and tests explore it. It knows neither
+//! providers nor clocks. The rules (P1 to P26) are explained in ARCHITECTURE.md.
+
+mod forecast;
+mod phase;
+
+pub use forecast::{DowntimeTerm, Forecast, Lag, converged, forecast, p90, will_not_converge};
+pub use phase::{Action, Phase, Settle, TABLE, Transition, When, action, advance, settle};

@@ -1,0 +1,219 @@
+//! Lag, convergence and predicted downtime (protocol P25, P26): arithmetic over measured passes.
+
+use serde::{Deserialize, Serialize};
+
+use crate::event::BootTime;
+use crate::state::{PassRecord, PauseTerm, UnitState};
+
+/// An upper bound of the age of the oldest source change that is not yet at the target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Lag {
+    /// Milliseconds: now less the start of the last completed pass.
+    Ms(u64),
+    /// No pass is complete, or the machine was booted since.
+    Unknown,
+}
+
+impl Lag {
+    /// The lag of a unit.
+    pub fn of(unit: &UnitState, now: &BootTime) -> Self {
+        match unit.passes.last().and_then(|pass| now.since(&pass.began_boot)) {
+            Some(ms) => Self::Ms(ms),
+            None => Self::Unknown,
+        }
+    }
+}
+
+/// One term of the predicted downtime.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DowntimeTerm {
+    /// `drain`, `catch up`, ...
+    pub name: String,
+    /// Milliseconds, the 90th percentile of what was measured.
+    pub ms: u64,
+    /// Where the number comes from: `3 pauses`, `12 passes`, `assumed`.
+    pub basis: String,
+}
+
+/// The predicted downtime: from QUIESCING to the first write accepted through the route.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Forecast {
+    /// The terms, in order.
+    pub terms: Vec<DowntimeTerm>,
+}
+
+impl Forecast {
+    /// The sum, in milliseconds.
+    pub fn total_ms(&self) -> u64 {
+        self.terms.iter().map(|t| t.ms).sum()
+    }
+}
+
+/// The 90th percentile of measurements, nearest rank; `None` without any.
+pub fn p90(values: &[u64]) -> Option<u64> {
+    let mut sorted = values.to_vec();
+    sorted.sort_unstable();
+    let rank = (sorted.len() * 9).div_ceil(10);
+    sorted.get(rank.checked_sub(1)?).copied()
+}
+
+/// What stopping and starting writers costs when it was never measured, in milliseconds.
+const ASSUMED_QUIESCE_MS: u64 = 100;
+
+/// Predicts the downtime of a cutover whose units are `units`, from its earlier pauses and the units'
+/// passes. `ttl_ms` is the longest life of a route's old answer, `freeze_ms` the wait of the fence.
+pub fn forecast(units: &[&UnitState], pauses: &[PauseTerm], freeze_ms: u64, ttl_ms: u64) -> Forecast {
+    let measured = |name: &str| {
+        let values: Vec<u64> = pauses
+            .iter()
+            .filter(|t| t.name == name)
+            .map(|t| t.us.div_ceil(1000))
+            .collect();
+        p90(&values).map(|ms| (ms, format!("{} pauses", values.len())))
+    };
+    let passes = |of: fn(&PassRecord) -> u64| {
+        let values: Vec<u64> = units
+            .iter()
+            .flat_map(|u| u.passes.iter())
+            .map(|p| of(p).div_ceil(1000))
+            .collect();
+        p90(&values).map(|ms| (ms, format!("{} passes", values.len())))
+    };
+    let mut terms = Vec::new();
+    let mut push = |name: &str, found: Option<(u64, String)>, assumed: u64| {
+        let (ms, basis) = found.unwrap_or((assumed, "assumed".to_owned()));
+        terms.push(DowntimeTerm {
+            name: name.to_owned(),
+            ms,
+            basis,
+        });
+    };
+    let scan = passes(|p| p.times.scan_us);
+    let scan_ms = scan.as_ref().map_or(0, |s| s.0);
+    push("quiesce and drain", measured("DRAINED"), ASSUMED_QUIESCE_MS);
+    push(
+        "fence",
+        measured("FENCED").or(scan.map(|(ms, basis)| (2 * ms + freeze_ms, basis))),
+        freeze_ms,
+    );
+    push(
+        "catch up",
+        passes(|p| p.times.scan_us + p.times.apply_us + p.times.sync_us).or(measured("CAUGHT_UP")),
+        0,
+    );
+    push(
+        "verify the residual",
+        measured("VERIFIED").or(passes(|p| p.times.apply_us)),
+        0,
+    );
+    push("harden", measured("HARDENED"), scan_ms);
+    push("arm and commit", measured("COMMITTED"), scan_ms);
+    push("route", measured("ROUTED"), 0);
+    push("open", measured("OPEN"), ASSUMED_QUIESCE_MS);
+    if ttl_ms > 0 {
+        push(
+            "old answers expire",
+            Some((ttl_ms, "the route's TTL".to_owned())),
+            0,
+        );
+    }
+    Forecast { terms }
+}
+
+/// Whether passes stopped shrinking: without gates, a unit is converged when a pass carried no less than
+/// the one before, or nothing at all (protocol P26).
+pub fn converged(passes: &[PassRecord]) -> bool {
+    match passes {
+        [.., before, last] => last.size() == 0 || last.size() >= before.size(),
+        [only] => only.size() == 0,
+        [] => false,
+    }
+}
+
+/// Two passes in a row over 80 % of the one before, with a gate unmet: reported, with the rates.
+pub fn will_not_converge(passes: &[PassRecord]) -> bool {
+    match passes {
+        [.., a, b, c] => {
+            let slow = |before: &PassRecord, after: &PassRecord| {
+                after.took_us.saturating_mul(10) > before.took_us.saturating_mul(8) && after.size() > 0
+            };
+            slow(a, b) && slow(b, c)
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn p90_is_the_nearest_rank() {
+        assert_eq!(p90(&[]), None);
+        assert_eq!(p90(&[7]), Some(7));
+        assert_eq!(p90(&(1..=10).collect::<Vec<_>>()), Some(9));
+        assert_eq!(p90(&[5, 1, 9]), Some(9));
+    }
+
+    #[test]
+    fn lag_is_unknown_across_a_boot() {
+        let mut unit = UnitState::default();
+        assert_eq!(
+            Lag::of(
+                &unit,
+                &BootTime {
+                    ms: 10,
+                    boot_id: "a".into()
+                }
+            ),
+            Lag::Unknown
+        );
+        unit.passes.push(PassRecord {
+            began_boot: BootTime {
+                ms: 4,
+                boot_id: "a".into(),
+            },
+            ..PassRecord::default()
+        });
+        assert_eq!(
+            Lag::of(
+                &unit,
+                &BootTime {
+                    ms: 10,
+                    boot_id: "a".into()
+                }
+            ),
+            Lag::Ms(6)
+        );
+        assert_eq!(
+            Lag::of(
+                &unit,
+                &BootTime {
+                    ms: 10,
+                    boot_id: "b".into()
+                }
+            ),
+            Lag::Unknown
+        );
+    }
+
+    #[test]
+    fn a_unit_converges_when_a_pass_is_no_smaller_than_the_one_before() {
+        let pass = |records: u64| PassRecord {
+            records_written: records,
+            ..PassRecord::default()
+        };
+        assert!(!converged(&[]));
+        assert!(!converged(&[pass(5)]));
+        assert!(converged(&[pass(0)]));
+        assert!(!converged(&[pass(9), pass(5)]));
+        assert!(converged(&[pass(5), pass(5)]));
+    }
+
+    #[test]
+    fn every_term_of_the_forecast_says_where_it_comes_from() {
+        let forecast = forecast(&[], &[], 50, 5000);
+        assert_eq!(forecast.total_ms(), 100 + 50 + 100 + 5000);
+        assert!(forecast.terms.iter().all(|t| !t.basis.is_empty()));
+    }
+}

@@ -1,0 +1,404 @@
+//! The journal's events: append-only facts in the past tense, as versioned wire types.
+//!
+//! A reader of this version reads every line that an older version wrote; a line with a higher
+//! version is refused with the version that can read it. Nothing here holds a secret.
+
+use std::path::PathBuf;
+
+use segue_contract::{
+    Address, ArtifactName, BlockRef, Checkpoint, Direction, ErrorClass, Finding, Identity, Marker,
+    PassReport, Position, QuiesceCall, QuiesceKind, Side, StaleReport, UnitJob, VerifyLevel, VerifyReport,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::cutover::Phase;
+use crate::plan::StepKind;
+use crate::state::State;
+
+/// The version of the lines that this build writes.
+pub const WIRE_VERSION: u32 = 1;
+
+/// One line of the journal.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// [`WIRE_VERSION`] of the writer.
+    pub v: u32,
+    /// Wall clock, milliseconds since 1970; for people only.
+    pub at_ms: i64,
+    /// The run that wrote it, counted from 1; 0 before the first.
+    pub run: u64,
+    /// What happened.
+    pub event: Event,
+}
+
+/// A line that cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum EntryError {
+    /// Written by a later version.
+    #[error("written by a later version of segue (line version {0}, this one reads up to {WIRE_VERSION})")]
+    Later(u32),
+    /// Not an entry at all.
+    #[error("not a journal event: {0}")]
+    Garbled(serde_json::Error),
+}
+
+impl Entry {
+    /// The line's bytes.
+    pub fn encode(&self) -> Result<Vec<u8>, serde_json::Error> {
+        serde_json::to_vec(self)
+    }
+
+    /// Reads a line.
+    pub fn decode(bytes: &[u8]) -> Result<Self, EntryError> {
+        #[derive(Deserialize)]
+        struct Version {
+            v: u32,
+        }
+        let Version { v } = serde_json::from_slice(bytes).map_err(EntryError::Garbled)?;
+        if v > WIRE_VERSION {
+            return Err(EntryError::Later(v));
+        }
+        serde_json::from_slice(bytes).map_err(EntryError::Garbled)
+    }
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Event {
+    /// The state directory was made, or taken over here (`adopt`).
+    StateBound(StateBinding),
+    /// A command that writes began.
+    RunStarted(RunRecord),
+    /// It ended by itself; a run without this died.
+    RunEnded {
+        /// Exit code.
+        exit: i32,
+    },
+    /// A migration began, or its declaration changed.
+    MigrationBegan(MigrationRecord),
+    /// Segue made an endpoint (a target directory), and may take it away on abandon.
+    EndpointMade {
+        /// The migration that needed it.
+        migration: Address,
+        /// The endpoint.
+        endpoint: Address,
+    },
+    /// Markers of this epoch are about to be written at the endpoints of a migration (intent).
+    ClaimBegan {
+        /// The migration.
+        migration: Address,
+        /// The epoch.
+        epoch: u64,
+    },
+    /// They are there.
+    ClaimMade {
+        /// The migration.
+        migration: Address,
+        /// As written at both.
+        marker: Marker,
+    },
+    /// The markers are gone.
+    ClaimReleased {
+        /// The migration.
+        migration: Address,
+    },
+    /// A step began (intent): started and not ended means that its outcome is unknown.
+    StepStarted {
+        /// The step.
+        step: Address,
+        /// Its kind.
+        kind: StepKind,
+    },
+    /// How far a step is.
+    StepCheckpointed {
+        /// The step.
+        step: Address,
+        /// Opaque.
+        checkpoint: Checkpoint,
+    },
+    /// A step ended well.
+    StepFinished {
+        /// The step.
+        step: Address,
+        /// Time, in microseconds.
+        took_us: u64,
+    },
+    /// A step failed.
+    StepFailed {
+        /// The step.
+        step: Address,
+        /// Whether trying again can help.
+        class: ErrorClass,
+        /// What, where.
+        message: String,
+        /// What to do.
+        remedy: Option<String>,
+    },
+    /// A load or a pass completed.
+    UnitCarried {
+        /// The migration.
+        migration: Address,
+        /// The unit.
+        unit: String,
+        /// Whether it was the first load.
+        load: bool,
+        /// Which way.
+        direction: Direction,
+        /// What it did.
+        report: PassReport,
+        /// Wall clock when it began, milliseconds.
+        began_ms: i64,
+        /// Boot clock when it began, milliseconds, and the boot's id: what lag is measured by.
+        began_boot: BootTime,
+        /// Time, in microseconds.
+        took_us: u64,
+    },
+    /// A verification completed.
+    UnitVerified {
+        /// The migration.
+        migration: Address,
+        /// The unit.
+        unit: String,
+        /// What it found.
+        report: VerifyReport,
+        /// Whether it covered everything (`false`: the residual of an earlier one).
+        whole: bool,
+    },
+    /// The old side was looked at for stale writers.
+    StaleLooked {
+        /// The cutover.
+        cutover: Address,
+        /// What was found.
+        report: StaleReport,
+    },
+    /// An operator settled what a stale writer left: seen, taken care of.
+    StaleSettled {
+        /// The cutover.
+        cutover: Address,
+        /// By whom.
+        by: String,
+    },
+    /// An attempt at a cutover entered QUIESCING.
+    AttemptBegan {
+        /// The cutover.
+        cutover: Address,
+        /// Everything that settling it needs.
+        attempt: Box<Attempt>,
+    },
+    /// An attempt reached a phase. COMMITTED is this event.
+    PhaseReached {
+        /// The cutover.
+        cutover: Address,
+        /// The attempt.
+        epoch: u64,
+        /// The phase.
+        phase: Phase,
+        /// What was established with it.
+        proof: Proof,
+        /// Time since the phase before, in microseconds.
+        took_us: u64,
+    },
+    /// An attempt is being aborted (intent): the side that served is re-opened first.
+    AbortBegan {
+        /// The cutover.
+        cutover: Address,
+        /// The attempt.
+        epoch: u64,
+        /// Why.
+        reason: String,
+        /// Set when nobody shall try again by itself (protocol P23).
+        held: Option<String>,
+    },
+    /// The side that served takes writes again.
+    SideReopened {
+        /// The cutover.
+        cutover: Address,
+        /// The attempt.
+        epoch: u64,
+        /// The side.
+        side: Side,
+    },
+    /// An abort is complete.
+    Aborted {
+        /// The cutover.
+        cutover: Address,
+        /// The attempt.
+        epoch: u64,
+    },
+    /// An operator lets a held cutover go on.
+    Unheld {
+        /// The cutover.
+        cutover: Address,
+        /// By whom.
+        by: String,
+    },
+    /// The spec now wants something else than what the hold was put on: the hold is lifted by that edit.
+    HoldOutdated {
+        /// The cutover.
+        cutover: Address,
+    },
+    /// The fallback was given up, or the migration abandoned.
+    CutoverFinished {
+        /// The cutover.
+        cutover: Address,
+    },
+    /// A plan was approved.
+    Approved {
+        /// The plan's hash.
+        plan_hash: String,
+        /// By whom.
+        by: String,
+    },
+    /// A plan was begun: `apply FILE` recognises its own progress by this.
+    PlanBegan {
+        /// The plan's hash.
+        plan_hash: String,
+    },
+    /// Something worth the report.
+    Found {
+        /// The step.
+        step: Address,
+        /// What.
+        finding: Finding,
+    },
+    /// `state mv`
+    AddressMoved {
+        /// Before.
+        from: Address,
+        /// After.
+        to: Address,
+    },
+    /// `state rm`, or a `removed` block: forgotten, the systems untouched.
+    AddressForgotten {
+        /// What.
+        address: Address,
+    },
+    /// `state push`: everything before is replaced.
+    StateImported {
+        /// By this.
+        state: Box<State>,
+    },
+}
+
+/// Which directory on which machine a state belongs to (protocol P18).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StateBinding {
+    /// Random.
+    pub state_id: String,
+    /// The machine's id.
+    pub machine_id: String,
+    /// The state directory's inode number.
+    pub directory_inode: u64,
+}
+
+/// A command that writes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunRecord {
+    /// Counted from 1.
+    pub run: u64,
+    /// Process.
+    pub pid: u32,
+    /// Its start time in clock ticks since boot, so that a re-used pid is told apart.
+    pub start_time: u64,
+    /// The boot.
+    pub boot_id: String,
+    /// Host.
+    pub host: String,
+    /// User.
+    pub user: String,
+    /// The command: `apply`, `switch-back`, ...
+    pub command: String,
+    /// Segue's version.
+    pub version: String,
+}
+
+/// A migration as it was begun.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MigrationRecord {
+    /// The migration.
+    pub migration: Address,
+    /// The cutover it belongs to, if any: the owner of its markers.
+    pub cutover: Option<Address>,
+    /// Its endpoints.
+    pub source: BlockRef,
+    /// See `source`.
+    pub target: BlockRef,
+    /// What they are.
+    pub source_identity: Identity,
+    /// See `source_identity`.
+    pub target_identity: Identity,
+    /// One job for each unit, forward, without ledger.
+    pub jobs: Vec<UnitJob>,
+}
+
+/// A time on the boot clock (`CLOCK_BOOTTIME`), which goes on while the machine sleeps and is not set by anybody.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BootTime {
+    /// Milliseconds since boot.
+    pub ms: u64,
+    /// Which boot.
+    pub boot_id: String,
+}
+
+impl BootTime {
+    /// Milliseconds since `earlier`; `None` when the machine was booted between.
+    pub fn since(&self, earlier: &Self) -> Option<u64> {
+        (self.boot_id == earlier.boot_id).then(|| self.ms.saturating_sub(earlier.ms))
+    }
+}
+
+/// One attempt at a cutover, with every argument that settling it needs (protocol P14).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// Rises with each attempt; the markers' epoch.
+    pub epoch: u64,
+    /// The side that served.
+    pub from: Side,
+    /// The side that shall serve.
+    pub to: Side,
+    /// The hash of the plan that asked for it; empty for a switch back by command.
+    pub plan_hash: String,
+    /// Set when the cutover is held once this attempt is over (protocol P23): a switch back by command.
+    pub held_after: Option<String>,
+    /// Limit of the pause until COMMITTED, in milliseconds.
+    pub timeout_ms: u64,
+    /// Two positions this far apart must be equal, in milliseconds.
+    pub freeze_ms: u64,
+    /// When QUIESCING began.
+    pub began: BootTime,
+    /// The units, moving `from` -> `to`; ledgers as of the last pass before.
+    pub jobs: Vec<UnitJob>,
+    /// What the closing acts on: writes, or writers.
+    pub close_kind: QuiesceKind,
+    /// Closes (and on abort re-opens) the side that served.
+    pub close: QuiesceCall,
+    /// What the opening acts on: decides the order of opening and routing (protocol P12).
+    pub open_kind: QuiesceKind,
+    /// Opens the side that shall serve.
+    pub open: QuiesceCall,
+    /// The routes, in order.
+    pub routes: Vec<BlockRef>,
+    /// How closely the residual is verified, and whether what differs is carried again once.
+    pub verify: VerifyLevel,
+    /// See `verify`.
+    pub repair: bool,
+    /// Whether the old side is kept fresh.
+    pub reverse: bool,
+    /// Where `BY_HAND.txt` was written.
+    pub by_hand: PathBuf,
+}
+
+/// What a phase established.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proof {
+    /// FENCED: the position of each unit after the drain. REVERSE_ARMED: where the way back starts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub positions: Vec<Position>,
+    /// CAUGHT_UP: each unit's ledger, to which the old side is compared afterwards.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ledgers: Vec<ArtifactName>,
+    /// For people: `probe refused: exit 1; no process holds the tree open`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub said: String,
+}

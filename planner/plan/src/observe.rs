@@ -1,0 +1,85 @@
+//! What was observed before planning: plain facts, each with its failure where it could not be had.
+
+use std::collections::BTreeMap;
+
+use segue_contract::{Address, DriftReport, EndpointFacts, Finding, QuiesceKind, RouteAt, Side};
+use serde::{Deserialize, Serialize};
+
+use crate::event::BootTime;
+
+/// All facts that one plan rests on.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Observed {
+    /// Wall clock when observation ended, milliseconds.
+    pub at_ms: i64,
+    /// Boot clock then.
+    pub at_boot: BootTime,
+    /// By endpoint.
+    pub endpoints: BTreeMap<Address, Seen<EndpointFacts>>,
+    /// By route.
+    pub routes: BTreeMap<Address, RouteSeen>,
+    /// By migration.
+    pub migrations: BTreeMap<Address, MigrationSeen>,
+    /// By cutover: one for each quiesce block and side.
+    pub quiesces: BTreeMap<Address, Vec<QuiesceSeen>>,
+}
+
+/// A fact, or why it could not be had.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Seen<T> {
+    /// The fact.
+    Fact(T),
+    /// What failed, and what to do.
+    Failed {
+        /// What, where.
+        message: String,
+        /// What to do.
+        remedy: Option<String>,
+    },
+}
+
+impl<T> Seen<T> {
+    /// The fact, where there is one.
+    pub fn fact(&self) -> Option<&T> {
+        match self {
+            Self::Fact(fact) => Some(fact),
+            Self::Failed { .. } => None,
+        }
+    }
+}
+
+/// A route.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouteSeen {
+    /// Where it points.
+    pub at: Seen<RouteAt>,
+    /// Whether it changes for all clients at one instant.
+    pub atomic: bool,
+    /// How long clients keep the old answer, in milliseconds.
+    pub ttl_ms: u64,
+    /// What its check found.
+    pub findings: Vec<Finding>,
+}
+
+/// A migration: the pair of its endpoints, and its units against their ledgers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MigrationSeen {
+    /// What the check of the pair found.
+    pub findings: Vec<Finding>,
+    /// By unit. Before the first load: everything waits.
+    pub units: BTreeMap<String, Seen<DriftReport>>,
+}
+
+/// A quiesce method for one side.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QuiesceSeen {
+    /// The block.
+    pub block: Address,
+    /// The side.
+    pub side: Side,
+    /// What it acts on.
+    pub kind: QuiesceKind,
+    /// What its check found.
+    pub findings: Vec<Finding>,
+}

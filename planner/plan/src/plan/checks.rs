@@ -1,0 +1,366 @@
+//! What a plan refuses, or says loudly, before anything runs.
+
+use segue_contract::{Address, Barrier, EndpointFacts, Finding, Marker, QuiesceKind, Severity, Side};
+use segue_language::{CutoverDecl, MigrationDecl};
+
+use super::Note;
+use super::build::Ground;
+use crate::diff::Change;
+use crate::observe::Seen;
+use crate::state::MigrationState;
+
+struct Notes(Vec<Note>);
+
+impl Notes {
+    fn push(&mut self, address: &Address, severity: Severity, code: &str, summary: String, remedy: &str) {
+        let finding = Finding {
+            severity,
+            code: code.to_owned(),
+            summary,
+            remedy: remedy.to_owned(),
+        };
+        self.0.push(Note {
+            address: address.clone(),
+            finding,
+        });
+    }
+
+    fn extend(&mut self, address: &Address, findings: &[Finding]) {
+        self.0.extend(findings.iter().map(|f| Note {
+            address: address.clone(),
+            finding: f.clone(),
+        }));
+    }
+
+    fn failed<T>(&mut self, address: &Address, seen: &Seen<T>) {
+        if let Seen::Failed { message, remedy } = seen {
+            let remedy = remedy.as_deref().unwrap_or("mend that, then plan again");
+            self.push(
+                address,
+                Severity::Critical,
+                "OBSERVE_FAILED",
+                message.clone(),
+                remedy,
+            );
+        }
+    }
+}
+
+/// All notes, critical ones first.
+pub(super) fn notes(ground: &Ground<'_>) -> Vec<Note> {
+    let mut notes = Notes(Vec::new());
+    for (address, seen) in &ground.observed.endpoints {
+        notes.failed(address, seen);
+        if let Some(facts) = seen.fact() {
+            endpoint(ground, &mut notes, address, facts);
+        }
+    }
+    for (address, seen) in &ground.observed.routes {
+        notes.failed(address, &seen.at);
+        notes.extend(address, &seen.findings);
+    }
+    for decl in ground.desired.migrations.values() {
+        migration(ground, &mut notes, decl);
+    }
+    for decl in ground.desired.cutovers.values() {
+        cutover(ground, &mut notes, decl);
+    }
+    left_out(ground, &mut notes);
+    let mut notes = notes.0;
+    notes.sort_by_key(|n| std::cmp::Reverse(n.finding.severity));
+    notes
+}
+
+/// What the endpoint's own check found, less what this state explains: a target that is not empty
+/// because this migration filled it.
+fn endpoint(ground: &Ground<'_>, notes: &mut Notes, address: &Address, facts: &EndpointFacts) {
+    let ours = ground.state.migrations.values().any(|m| {
+        m.record.target.address == *address
+            && m.record.target_identity == facts.identity
+            && m.marker.is_some()
+    });
+    let findings: Vec<Finding> = facts
+        .findings
+        .iter()
+        .filter(|f| !(ours && f.code.ends_with("NOT_EMPTY")))
+        .cloned()
+        .collect();
+    notes.extend(address, &findings);
+}
+
+fn migration(ground: &Ground<'_>, notes: &mut Notes, decl: &MigrationDecl) {
+    let address = &decl.address;
+    if let Some(seen) = ground.observed.migrations.get(address) {
+        notes.extend(address, &seen.findings);
+        for report in seen.units.values() {
+            notes.failed(address, report);
+        }
+    }
+    if ground.change_of(address) == Change::Rest {
+        return;
+    }
+    let known = ground.state.migrations.get(address);
+    for (side, endpoint) in [(Side::Source, &decl.source), (Side::Target, &decl.target)] {
+        let Some(facts) = ground.observed.endpoints.get(endpoint).and_then(Seen::fact) else {
+            continue;
+        };
+        if let Some(marker) = &facts.marker {
+            check_marker(ground, notes, endpoint, marker, known);
+        }
+        let Some(known) = known else { continue };
+        let recorded = match side {
+            Side::Source => &known.record.source_identity,
+            Side::Target => &known.record.target_identity,
+        };
+        if *recorded != facts.identity && known.marker.is_some() {
+            notes.push(
+                endpoint,
+                Severity::Critical,
+                "IDENTITY_CHANGED",
+                format!(
+                    "is another system than the one that {address} began with ({} now, {recorded} then)",
+                    facts.identity
+                ),
+                "restore what the block pointed to, or begin again under another name for the migration",
+            );
+        }
+    }
+    if let Some(known) = known {
+        for (name, unit) in &known.units {
+            if unit.set_aside_total > 0 {
+                let first = unit
+                    .set_aside
+                    .first()
+                    .map(|s| format!("{}: {}", s.key, s.reason))
+                    .unwrap_or_default();
+                notes.push(
+                    &super::migration_steps::unit_address(address, name),
+                    Severity::Warning,
+                    "SET_ASIDE",
+                    format!(
+                        "{} records were left out by the last pass, the first: {first}",
+                        unit.set_aside_total
+                    ),
+                    "make them readable or exclude them; a cutover does not pass its gates before",
+                );
+            }
+        }
+    }
+}
+
+/// Protocol P18 and P19: a marker of another state, or one that is ahead of this journal.
+fn check_marker(
+    ground: &Ground<'_>,
+    notes: &mut Notes,
+    endpoint: &Address,
+    marker: &Marker,
+    known: Option<&MigrationState>,
+) {
+    let own = ground.options.state_id.as_deref();
+    if own != Some(marker.state_id.as_str()) {
+        notes.push(
+            endpoint,
+            Severity::Critical,
+            "MARKER_FOREIGN",
+            format!(
+                "is held by {}@{} for {} (epoch {}), state directory {}",
+                marker.user, marker.host, marker.owner, marker.epoch, marker.state_dir
+            ),
+            "work from that state directory; or, when it is gone for good, take over with `segue adopt`",
+        );
+    } else if known.is_none_or(|k| marker.epoch > k.epoch) {
+        notes.push(
+            endpoint,
+            Severity::Critical,
+            "MARKER_AHEAD",
+            format!(
+                "carries epoch {} of this state, but the journal knows only {}: the journal is an old copy",
+                marker.epoch,
+                known.map_or(0, |k| k.epoch)
+            ),
+            "bring back the newest state directory; nothing is opened or closed from an old one",
+        );
+    }
+}
+
+fn cutover(ground: &Ground<'_>, notes: &mut Notes, decl: &CutoverDecl) {
+    let known = ground.state.cutovers.get(&decl.address);
+    let change = ground.changes.get(&decl.address).copied().unwrap_or(Change::Stay);
+    if change == Change::Refused {
+        notes.push(
+            &decl.address,
+            Severity::Critical,
+            "CUTOVER_FINISHED",
+            format!(
+                "is finished with the {} live; it cannot be changed any more",
+                known.map_or(Side::Source, |c| c.live)
+            ),
+            "write live and finished as they are recorded, or declare a new cutover the other way round",
+        );
+        return;
+    }
+    if change == Change::Rest {
+        return;
+    }
+    if let Some(held) = known
+        .and_then(|c| c.held.as_ref())
+        .filter(|h| h.wanted == decl.live)
+    {
+        notes.push(
+            &decl.address,
+            Severity::Warning,
+            "HELD",
+            format!("is held: {}", held.reason),
+            &format!("`segue unhold {}` lets it go on, or edit live", decl.address),
+        );
+    }
+    if matches!(change, Change::Switch | Change::SwitchBack) {
+        for seen in ground.observed.quiesces.get(&decl.address).into_iter().flatten() {
+            notes.extend(&seen.block, &seen.findings);
+        }
+        barriers(ground, notes, decl);
+    }
+    if change == Change::SwitchBack && !decl.fallback.reverse && !decl.fallback.accept_loss {
+        notes.push(
+            &decl.address,
+            Severity::Critical,
+            "BACK_WITHOUT_REVERSE",
+            "there is no reverse sync: going back would lose what the target took".to_owned(),
+            "set fallback { reverse = true }, or accept_loss = true to lose it",
+        );
+    }
+    if matches!(change, Change::Finish | Change::Abandon) {
+        finish(ground, notes, decl, change);
+    }
+}
+
+/// Protocol P1 and P6: sides without a barrier.
+fn barriers(ground: &Ground<'_>, notes: &mut Notes, decl: &CutoverDecl) {
+    let facts_of = |endpoint: &Address| ground.observed.endpoints.get(endpoint).and_then(Seen::fact);
+    let writers = ground
+        .observed
+        .quiesces
+        .get(&decl.address)
+        .into_iter()
+        .flatten()
+        .any(|q| q.kind == QuiesceKind::Writers);
+    for migration in decl
+        .migrations
+        .iter()
+        .filter_map(|m| ground.desired.migrations.get(m))
+    {
+        for endpoint in [&migration.source, &migration.target] {
+            if facts_of(endpoint).is_none_or(|f| f.barrier != Barrier::None) {
+                continue;
+            }
+            if decl.fallback.report_stale_writers {
+                notes.push(
+                    endpoint,
+                    Severity::Warning,
+                    "NO_BARRIER",
+                    "nothing keeps stale clients out of it while the other side serves".to_owned(),
+                    "stale_writers = \"report\" is declared: what they write is found, kept aside and listed",
+                );
+            } else if decl.fallback.reverse || writers {
+                let why = if decl.fallback.reverse {
+                    "reverse = true makes Segue write there"
+                } else {
+                    "its writers are only stopped"
+                };
+                notes.push(
+                    &decl.address,
+                    Severity::Critical,
+                    "NO_BARRIER",
+                    format!("{endpoint} has no barrier that refuses clients, and {why}"),
+                    "declare fallback { stale_writers = \"report\" }: stale writes are then found and listed, not refused",
+                );
+            }
+        }
+    }
+}
+
+fn finish(ground: &Ground<'_>, notes: &mut Notes, decl: &CutoverDecl, change: Change) {
+    let Some(known) = ground.state.cutovers.get(&decl.address) else {
+        return;
+    };
+    if known.stale_total > 0 {
+        notes.push(
+            &decl.address,
+            Severity::Critical,
+            "STALE_UNSETTLED",
+            format!(
+                "{} writes of stale writers on the old side are not settled",
+                known.stale_total
+            ),
+            &format!(
+                "look at them with `segue status`, then say so with `segue unhold {} --stale`",
+                decl.address
+            ),
+        );
+    }
+    let since = known
+        .last_switch
+        .as_ref()
+        .map(|s| ground.observed.at_ms.saturating_sub(s.at_ms).max(0) as u64);
+    if change == Change::Finish
+        && let (Some(retain), Some(age)) = (decl.fallback.retain_ms, since)
+        && age < retain
+        && !ground.options.early
+    {
+        notes.push(
+            &decl.address,
+            Severity::Critical,
+            "RETAIN",
+            format!(
+                "the fallback is retained for {} and only {} are over",
+                super::cutover_steps::duration(retain),
+                super::cutover_steps::duration(age / 1000 * 1000)
+            ),
+            "wait, or pass --early",
+        );
+    }
+}
+
+/// A block that is gone from the spec while its migration is under way is never a silent destroy.
+fn left_out(ground: &Ground<'_>, notes: &mut Notes) {
+    let removed = |a: &Address| ground.desired.removed.contains(a);
+    for (address, known) in &ground.state.migrations {
+        let over = known
+            .record
+            .cutover
+            .as_ref()
+            .and_then(|c| ground.state.cutovers.get(c))
+            .is_some_and(|c| c.finished);
+        if !ground.desired.migrations.contains_key(address) && !removed(address) && !over {
+            notes.push(
+                address,
+                Severity::Critical,
+                "REMOVED_UNDER_WAY",
+                "is gone from the spec, but it is under way".to_owned(),
+                &format!(
+                    "write it back and finish (finished = true) or abandon it (live = \"source\", finished = true); or `removed {{ from = {address} }}` to forget it, systems untouched"
+                ),
+            );
+        }
+    }
+    for (address, known) in &ground.state.cutovers {
+        if !ground.desired.cutovers.contains_key(address)
+            && !removed(address)
+            && !known.finished
+            && known.switches > 0
+        {
+            notes.push(
+                address,
+                Severity::Critical,
+                "REMOVED_UNDER_WAY",
+                format!(
+                    "is gone from the spec, but the {} serves because of it",
+                    known.live
+                ),
+                &format!(
+                    "write it back, or `removed {{ from = {address} }}` to forget it, systems untouched"
+                ),
+            );
+        }
+    }
+}

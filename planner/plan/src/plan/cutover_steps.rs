@@ -1,0 +1,303 @@
+//! The steps of a cutover: gates, the protocol's actions in the order of its table, watch, retain; or
+//! the release at the end.
+
+use segue_contract::{Address, QuiesceKind, Side};
+use segue_language::{CutoverDecl, GateCondition};
+
+use super::build::Ground;
+use super::migration_steps::last_steps;
+use super::{PlanStep, Reason, StepKind};
+use crate::cutover::{Action, Forecast, Phase, action, advance, forecast};
+use crate::diff::Change;
+use crate::observe::Seen;
+use crate::state::UnitState;
+
+/// All steps of a cutover, and the predicted pause where it switches.
+pub(super) fn steps(ground: &Ground<'_>, decl: &CutoverDecl) -> (Vec<PlanStep>, Option<Forecast>) {
+    let change = ground.changes.get(&decl.address).copied().unwrap_or(Change::Stay);
+    match change {
+        Change::Stay | Change::Rest | Change::Refused => (Vec::new(), None),
+        Change::Finish | Change::Abandon => (vec![release(decl, change)], None),
+        Change::Switch | Change::SwitchBack => {
+            let to = if change == Change::Switch {
+                Side::Target
+            } else {
+                Side::Source
+            };
+            let forecast = predicted(ground, decl);
+            (switch_steps(ground, decl, to, &forecast), Some(forecast))
+        }
+    }
+}
+
+fn release(decl: &CutoverDecl, change: Change) -> PlanStep {
+    let what = match change {
+        Change::Finish => {
+            "take a last look for stale writers, stop the reverse sync, remove the markers; the source is kept"
+        }
+        _ => "remove what Segue made at the target, and the markers; the source is not touched",
+    };
+    let mut step = PlanStep::new(decl.address.step("release"), StepKind::Release, what);
+    if change == Change::Abandon {
+        step.remarks.push("files at the target that Segue did not write, or that somebody changed since, are left and listed".to_owned());
+    }
+    step
+}
+
+fn predicted(ground: &Ground<'_>, decl: &CutoverDecl) -> Forecast {
+    let units: Vec<&UnitState> = decl
+        .migrations
+        .iter()
+        .filter_map(|m| ground.state.migrations.get(m))
+        .flat_map(|m| m.units.values())
+        .collect();
+    let pauses = ground
+        .state
+        .cutovers
+        .get(&decl.address)
+        .map(|c| c.pauses.as_slice())
+        .unwrap_or_default();
+    let ttl_ms = decl
+        .routes
+        .iter()
+        .filter_map(|r| ground.observed.routes.get(r))
+        .map(|r| r.ttl_ms)
+        .max();
+    forecast(&units, pauses, decl.freeze_ms, ttl_ms.unwrap_or(0))
+}
+
+/// How the side that shall serve opens: decides the order of opening and routing.
+fn kind_of(ground: &Ground<'_>, decl: &CutoverDecl, side: Side) -> QuiesceKind {
+    let seen = ground.observed.quiesces.get(&decl.address);
+    seen.and_then(|list| list.iter().find(|q| q.side == side))
+        .map_or(QuiesceKind::Writers, |q| q.kind)
+}
+
+fn switch_steps(ground: &Ground<'_>, decl: &CutoverDecl, to: Side, forecast: &Forecast) -> Vec<PlanStep> {
+    let at = |word: &str| decl.address.step(word);
+    let mut steps: Vec<PlanStep> = Vec::new();
+    let mut before: Vec<Address> = decl
+        .migrations
+        .iter()
+        .flat_map(|m| last_steps(ground, m))
+        .collect();
+    before.extend(decl.depends_on.iter().flat_map(|d| last_steps(ground, d)));
+    let mut push = |mut step: PlanStep, before: &mut Vec<Address>| {
+        step.waits_for = std::mem::take(before);
+        before.push(step.address.clone());
+        steps.push(step);
+    };
+    for gate in &decl.gates {
+        push(
+            gate_step(&decl.address, &gate.condition, gate.timeout_ms, forecast),
+            &mut before,
+        );
+    }
+    let mut quiesce = PlanStep::new(
+        at("quiesce"),
+        StepKind::Quiesce,
+        closing(ground, decl, to.other()),
+    );
+    quiesce.remarks = quiesce_remarks(decl, to.other());
+    push(quiesce, &mut before);
+
+    let open_kind = kind_of(ground, decl, to);
+    let mut phase = Phase::Quiescing;
+    while let (Some(act), Some(next)) = (action(phase, open_kind), advance(phase, open_kind)) {
+        for step in action_steps(ground, decl, act, to) {
+            push(step, &mut before);
+        }
+        phase = next;
+    }
+    let retain = match decl.fallback.retain_ms {
+        Some(ms) => format!("keep the {} as fallback, {}", to.other(), duration(ms)),
+        None => format!("keep the {} as fallback until finished = true", to.other()),
+    };
+    let mut retain = PlanStep::new(at("retain"), StepKind::Retain, retain);
+    retain.remarks.push(if decl.fallback.reverse {
+        "writes made after the switch are carried back in passes: going back loses none".to_owned()
+    } else {
+        "no reverse sync: going back later loses what the new side took".to_owned()
+    });
+    push(retain, &mut before);
+    for step in &mut steps {
+        if ground.state.open_steps.contains_key(&step.address) {
+            step.reason = Reason::Resumed;
+        }
+    }
+    steps
+}
+
+fn gate_step(cutover: &Address, condition: &GateCondition, timeout_ms: u64, forecast: &Forecast) -> PlanStep {
+    let (name, what) = match condition {
+        GateCondition::Lag { max_ms } => (
+            "lag",
+            format!("wait until the lag is at most {}", duration(*max_ms)),
+        ),
+        GateCondition::Downtime { max_ms } => (
+            "downtime",
+            format!(
+                "wait until the predicted pause is at most {} (now {})",
+                duration(*max_ms),
+                duration(forecast.total_ms())
+            ),
+        ),
+        GateCondition::Approval => (
+            "approval",
+            "wait until somebody approves this plan's hash".to_owned(),
+        ),
+    };
+    let mut step = PlanStep::new(cutover.step("gate").step(name), StepKind::Gate, what);
+    step.remarks.push(format!("at most {}", duration(timeout_ms)));
+    step
+}
+
+fn closing(ground: &Ground<'_>, decl: &CutoverDecl, side: Side) -> String {
+    let method = decl
+        .quiesces
+        .iter()
+        .find(|q| q.side.is_none_or(|s| s == side))
+        .map(|q| q.block.provider.clone());
+    let method = method.unwrap_or_else(|| "quiesce".to_owned());
+    match kind_of(ground, decl, side) {
+        QuiesceKind::Writers => format!("stop the writers ({method})"),
+        QuiesceKind::Data => format!("refuse writes at the {side} ({method})"),
+    }
+}
+
+fn quiesce_remarks(decl: &CutoverDecl, from: Side) -> Vec<String> {
+    vec![
+        format!(
+            "not committed within {}: abort, the {from} is re-opened first",
+            duration(decl.timeout_ms)
+        ),
+        format!(
+            "if Segue dies before the commit, nobody re-opens the {from} by itself: run any segue command, or follow BY_HAND.txt"
+        ),
+        "if this machine dies, nobody re-opens it either".to_owned(),
+    ]
+}
+
+/// The steps that one action of the table appears as.
+fn action_steps(ground: &Ground<'_>, decl: &CutoverDecl, act: Action, to: Side) -> Vec<PlanStep> {
+    let from = to.other();
+    let step = |kind: StepKind, what: String| PlanStep::new(decl.address.step(kind.as_str()), kind, what);
+    let routes = || {
+        decl.routes
+            .iter()
+            .map(Address::as_str)
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    match act {
+        Action::CloseAndDrain => {
+            vec![step(
+                StepKind::Drain,
+                format!("prove that no write to the {from} gets through or is on its way"),
+            )]
+        }
+        Action::Fence => vec![step(
+            StepKind::Fence,
+            format!(
+                "fix the {from}'s position: two equal ones, {} apart",
+                duration(decl.freeze_ms)
+            ),
+        )],
+        Action::CatchUp => {
+            let mut step = step(StepKind::CatchUp, format!("carry the {to} to the fence"));
+            step.remarks = lost(ground, decl, to);
+            vec![step]
+        }
+        Action::VerifyResidual => {
+            vec![step(
+                StepKind::VerifyResidual,
+                "verify what changed since the last verification, both sides quiet".to_owned(),
+            )]
+        }
+        Action::Harden => vec![step(
+            StepKind::Harden,
+            format!("look once more that the {from} is closed and nothing moved"),
+        )],
+        Action::ArmReverse => vec![step(
+            StepKind::ArmReverse,
+            "record where the way back starts".to_owned(),
+        )],
+        Action::Commit => vec![step(
+            StepKind::Commit,
+            format!("from here on the {to} is the side that serves"),
+        )],
+        Action::RaiseAndOpen => vec![step(StepKind::Open, format!("accept writes at the {to}"))],
+        Action::RaiseAndRoute | Action::Route => {
+            vec![step(
+                StepKind::Switch,
+                format!("point {} to the {to}, and look that it does", routes()),
+            )]
+        }
+        Action::StartWriters => vec![step(StepKind::Open, format!("start the writers on the {to}"))],
+        Action::EnterWatch => Vec::new(),
+        Action::Watch => vec![step(
+            StepKind::Watch,
+            format!("look for stale writers on the {from}"),
+        )],
+    }
+}
+
+/// What going over would lose: the sentence that a reviewer looks for.
+fn lost(ground: &Ground<'_>, decl: &CutoverDecl, to: Side) -> Vec<String> {
+    if to == Side::Target {
+        return Vec::new();
+    }
+    let waiting: u64 = decl
+        .migrations
+        .iter()
+        .filter_map(|m| ground.observed.migrations.get(m))
+        .flat_map(|m| m.units.values())
+        .filter_map(Seen::fact)
+        .map(|report| report.waiting_records)
+        .sum();
+    vec![if decl.fallback.reverse {
+        format!(
+            "going back loses 0 writes: {waiting} records changed at the target wait for a reverse pass and are carried first"
+        )
+    } else {
+        format!(
+            "going back LOSES what the target took: {waiting} records differ, and there is no reverse sync"
+        )
+    }]
+}
+
+/// Milliseconds for people: `50ms`, `2s`, `1h30m`.
+pub(super) fn duration(ms: u64) -> String {
+    if ms == 0 {
+        return "0s".to_owned();
+    }
+    let units = [
+        ("d", 86_400_000),
+        ("h", 3_600_000),
+        ("m", 60_000),
+        ("s", 1_000),
+        ("ms", 1),
+    ];
+    let mut rest = ms;
+    let mut text = String::new();
+    for (name, size) in units {
+        if rest >= size {
+            text.push_str(&format!("{}{name}", rest / size));
+            rest %= size;
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::duration;
+
+    #[test]
+    fn durations_read_as_they_are_written_in_specs() {
+        assert_eq!(duration(0), "0s");
+        assert_eq!(duration(50), "50ms");
+        assert_eq!(duration(90_000), "1m30s");
+        assert_eq!(duration(1_209_600_000), "14d");
+    }
+}

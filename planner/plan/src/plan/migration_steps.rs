@@ -1,0 +1,255 @@
+//! The steps of a migration: check, protect, provision, then for each unit load, sync, verify.
+
+use segue_contract::{Address, Direction, DriftReport};
+use segue_language::MigrationDecl;
+
+use super::build::Ground;
+use super::{Estimate, PlanStep, Reason, StepKind, side_name};
+use crate::diff::Change;
+use crate::observe::Seen;
+use crate::state::{PassRecord, UnitState};
+
+/// Bytes a second that a first load is estimated with before anything was measured.
+const ASSUMED_BYTES_PER_S: u64 = 200 * 1024 * 1024;
+/// Records a second, likewise.
+const ASSUMED_RECORDS_PER_S: u64 = 10_000;
+
+/// `migration.site.unit["tree"]`
+pub(crate) fn unit_address(migration: &Address, unit: &str) -> Address {
+    migration.step(&format!("unit[{unit:?}]"))
+}
+
+/// All steps of a migration, done or not.
+pub(super) fn steps(ground: &Ground<'_>, decl: &MigrationDecl) -> Vec<PlanStep> {
+    let change = ground.change_of(&decl.address);
+    match change {
+        Change::Rest | Change::Refused | Change::Finish | Change::Abandon => return Vec::new(),
+        Change::Stay | Change::Switch | Change::SwitchBack => {}
+    }
+    let known = ground.state.migrations.get(&decl.address);
+    let live = ground.state.live_of(&decl.address);
+    let direction = Direction::from_live(live);
+    let mut steps = Vec::new();
+
+    let mut check = PlanStep::new(
+        decl.address.step("check"),
+        StepKind::Check,
+        "look at both endpoints",
+    );
+    check.done = known.is_some() && change == Change::Stay;
+    let dependencies = decl.depends_on.iter().flat_map(|d| last_steps(ground, d));
+    check.waits_for = dependencies.collect();
+    let mut protect = PlanStep::new(
+        decl.address.step("protect"),
+        StepKind::Protect,
+        "put a marker at both endpoints, so that no other state directory acts on them",
+    );
+    protect.waits_for = vec![check.address.clone()];
+    protect.done = known.is_some_and(|m| m.marker.is_some());
+    let mut provision = PlanStep::new(
+        decl.address.step("provision"),
+        StepKind::Provision,
+        format!(
+            "make {} ready to receive",
+            side_name(segue_contract::Side::Target, &decl.target)
+        ),
+    );
+    provision.waits_for = vec![protect.address.clone()];
+    provision.done = known.is_some_and(|m| m.units.values().any(|u| u.loaded));
+    let before = provision.address.clone();
+    steps.extend([check, protect, provision]);
+
+    for unit in unit_names(ground, &decl.address) {
+        let at = Unit {
+            ground,
+            decl,
+            name: &unit,
+            direction,
+            change,
+        };
+        steps.extend(at.steps(&before));
+    }
+    for step in &mut steps {
+        mark(ground, step);
+    }
+    steps
+}
+
+/// A step that an earlier run stopped in says so.
+fn mark(ground: &Ground<'_>, step: &mut PlanStep) {
+    if step.done {
+        step.reason = Reason::Done;
+    } else if ground.state.open_steps.contains_key(&step.address) {
+        step.reason = Reason::Resumed;
+    }
+}
+
+/// The units that were begun, or those that were seen.
+fn unit_names(ground: &Ground<'_>, migration: &Address) -> Vec<String> {
+    let known = ground
+        .state
+        .migrations
+        .get(migration)
+        .map(|m| m.units.keys().cloned().collect::<Vec<_>>());
+    match known {
+        Some(names) if !names.is_empty() => names,
+        _ => ground
+            .observed
+            .migrations
+            .get(migration)
+            .map(|m| m.units.keys().cloned().collect())
+            .unwrap_or_default(),
+    }
+}
+
+/// What must be over before something that depends on `address` begins: a migration's verifications, a
+/// cutover's last step.
+pub(super) fn last_steps(ground: &Ground<'_>, address: &Address) -> Vec<Address> {
+    if ground.desired.migrations.contains_key(address) {
+        let units = unit_names(ground, address);
+        units
+            .iter()
+            .map(|unit| unit_address(address, unit).step("verify"))
+            .collect()
+    } else {
+        vec![address.step("watch")]
+    }
+}
+
+struct Unit<'a> {
+    ground: &'a Ground<'a>,
+    decl: &'a MigrationDecl,
+    name: &'a str,
+    direction: Direction,
+    change: Change,
+}
+
+impl Unit<'_> {
+    fn steps(&self, before: &Address) -> Vec<PlanStep> {
+        let base = unit_address(&self.decl.address, self.name);
+        let (from, to) = match self.direction {
+            Direction::Forward => (&self.decl.source, &self.decl.target),
+            Direction::Reverse => (&self.decl.target, &self.decl.source),
+        };
+        let empty = UnitState::default();
+        let known = self
+            .ground
+            .state
+            .migrations
+            .get(&self.decl.address)
+            .and_then(|m| m.units.get(self.name));
+        let unit = known.unwrap_or(&empty);
+        let seen = self
+            .ground
+            .observed
+            .migrations
+            .get(&self.decl.address)
+            .and_then(|m| m.units.get(self.name));
+        let report = seen.and_then(Seen::fact).cloned().unwrap_or_default();
+        let switches = matches!(self.change, Change::Switch | Change::SwitchBack);
+        let drifted = report.drifted_total > 0 && unit.loaded;
+
+        let mut load = PlanStep::new(
+            base.step("load"),
+            StepKind::Load,
+            format!(
+                "copy {} from {} to {}",
+                self.name, self.decl.source, self.decl.target
+            ),
+        );
+        load.waits_for = vec![before.clone()];
+        load.done = unit.loaded;
+        load.estimate = (!unit.loaded).then(|| load_estimate(&report));
+
+        let mut sync = PlanStep::new(
+            base.step("sync"),
+            StepKind::Sync,
+            format!("carry what changed from {from} to {to}, in passes, until they stop shrinking"),
+        );
+        sync.waits_for = vec![load.address.clone()];
+        sync.done = unit.passes_total > 1 && !switches && !drifted;
+        sync.estimate = (!sync.done).then(|| sync_estimate(unit, &report));
+
+        let mut verify = PlanStep::new(
+            base.step("verify"),
+            StepKind::Verify,
+            format!("compare both sides, level {}", self.decl.verify.level.as_str()),
+        );
+        verify.waits_for = vec![sync.address.clone()];
+        verify.done = unit
+            .verified
+            .as_ref()
+            .is_some_and(|v| v.level >= self.decl.verify.level)
+            && !switches
+            && !drifted;
+        verify.estimate = (!verify.done).then(|| verify_estimate(unit, &report));
+        if unit.loaded && switches {
+            sync.reason = Reason::Again;
+            verify.reason = Reason::Again;
+        }
+        if drifted && !switches {
+            sync.reason = Reason::Drifted;
+            verify.reason = Reason::Drifted;
+            sync.remarks.push(format!(
+                "{} records at {to} changed behind Segue's back",
+                report.drifted_total
+            ));
+        }
+        vec![load, sync, verify]
+    }
+}
+
+fn load_estimate(report: &DriftReport) -> Estimate {
+    let by_bytes = report.waiting_bytes.saturating_mul(1000) / ASSUMED_BYTES_PER_S;
+    let by_records = report.waiting_records.saturating_mul(1000) / ASSUMED_RECORDS_PER_S;
+    Estimate {
+        records: Some(report.waiting_records),
+        bytes: Some(report.waiting_bytes),
+        time_ms: Some(by_bytes.max(by_records)),
+        basis: format!(
+            "scan of the source; {} MiB/s and {ASSUMED_RECORDS_PER_S} records/s assumed",
+            ASSUMED_BYTES_PER_S >> 20
+        ),
+    }
+}
+
+fn sync_estimate(unit: &UnitState, report: &DriftReport) -> Estimate {
+    let times: Vec<u64> = unit
+        .passes
+        .iter()
+        .filter(|p| !p.load)
+        .map(|p| p.took_us / 1000)
+        .collect();
+    let (waiting, bytes) = if unit.loaded {
+        (report.waiting_records, report.waiting_bytes)
+    } else {
+        (0, 0)
+    };
+    Estimate {
+        records: unit.loaded.then_some(waiting),
+        bytes: unit.loaded.then_some(bytes),
+        time_ms: crate::cutover::p90(&times),
+        basis: if times.is_empty() {
+            "depends on what changes meanwhile".to_owned()
+        } else {
+            format!("metadata against the ledger; {} passes", times.len())
+        },
+    }
+}
+
+fn verify_estimate(unit: &UnitState, report: &DriftReport) -> Estimate {
+    let load: Option<&PassRecord> = unit.passes.iter().find(|p| p.load);
+    let (records, bytes) = match load {
+        Some(load) => (load.records_seen, unit.bytes_total),
+        None => (report.waiting_records, report.waiting_bytes),
+    };
+    Estimate {
+        records: Some(records),
+        bytes: Some(bytes),
+        time_ms: Some(bytes.saturating_mul(1000) / ASSUMED_BYTES_PER_S),
+        basis: match load {
+            Some(_) => "size of what was carried".to_owned(),
+            None => "scan of the source".to_owned(),
+        },
+    }
+}

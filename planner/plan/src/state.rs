@@ -1,0 +1,324 @@
+//! What is known after the journal: the state, which one pure function folds from the events.
+
+mod fold;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use segue_contract::{
+    Address, ArtifactName, Checkpoint, Direction, Finding, Marker, PassTimes, Position, SetAside, Side,
+    StaleFind, VerifyLevel,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::cutover::Phase;
+use crate::event::{Attempt, BootTime, MigrationRecord, RunRecord, StateBinding};
+use crate::plan::StepKind;
+
+pub use fold::fold;
+
+/// The version of this layout.
+pub const STATE_VERSION: u32 = 1;
+
+/// How many measurements of passes and pauses are kept for estimates: enough for a 90th percentile.
+const MEASUREMENTS_MAX: usize = 32;
+/// How many stale writes and findings are listed; the rest is counted.
+const LIST_MAX: usize = 200;
+
+/// Everything that Segue knows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    /// [`STATE_VERSION`] of the writer.
+    pub version: u32,
+    /// Which directory on which machine it belongs to; `None` before the first command.
+    pub binding: Option<StateBinding>,
+    /// The last command that wrote, and whether it ended.
+    pub last_run: Option<LastRun>,
+    /// Migrations that were begun.
+    pub migrations: BTreeMap<Address, MigrationState>,
+    /// Cutovers that were tried.
+    pub cutovers: BTreeMap<Address, CutoverState>,
+    /// Steps that began and did not end: their outcome is unknown.
+    pub open_steps: BTreeMap<Address, OpenStep>,
+    /// Approved plans: hash to who and when.
+    pub approvals: BTreeMap<String, Approval>,
+    /// Hashes of the plans that were begun.
+    pub plans_begun: BTreeSet<String>,
+    /// Addresses given up by `state rm` or `removed`.
+    pub forgotten: BTreeSet<Address>,
+    /// The last findings of steps, newest last.
+    pub findings: Vec<(Address, Finding)>,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            version: STATE_VERSION,
+            binding: None,
+            last_run: None,
+            migrations: BTreeMap::new(),
+            cutovers: BTreeMap::new(),
+            open_steps: BTreeMap::new(),
+            approvals: BTreeMap::new(),
+            plans_begun: BTreeSet::new(),
+            forgotten: BTreeSet::new(),
+            findings: Vec::new(),
+        }
+    }
+}
+
+/// The last command that wrote.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastRun {
+    /// Who.
+    pub record: RunRecord,
+    /// Wall clock when it began, milliseconds.
+    pub began_ms: i64,
+    /// Its exit code; `None`: it runs, or it died.
+    pub exit: Option<i32>,
+}
+
+/// An approval.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Approval {
+    /// By whom.
+    pub by: Vec<String>,
+    /// When the last was given, wall clock, milliseconds.
+    pub at_ms: i64,
+}
+
+/// A step that began and did not end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenStep {
+    /// Its kind.
+    pub kind: StepKind,
+    /// How far it was.
+    pub checkpoint: Option<Checkpoint>,
+}
+
+/// A migration.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MigrationState {
+    /// As it was begun.
+    pub record: MigrationRecord,
+    /// The highest epoch that was about to be claimed (intent counts: the marker may have it).
+    pub epoch: u64,
+    /// The markers as last written by this state; `None`: not claimed, or released.
+    pub marker: Option<Marker>,
+    /// Endpoints that Segue made.
+    pub made: BTreeSet<Address>,
+    /// Its units.
+    pub units: BTreeMap<String, UnitState>,
+}
+
+/// A unit.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct UnitState {
+    /// Whether the first load is complete.
+    pub loaded: bool,
+    /// The ledger after the last load or pass.
+    pub ledger: Option<ArtifactName>,
+    /// Where it stands.
+    pub position: Option<Position>,
+    /// The last passes, newest last, either direction.
+    pub passes: Vec<PassRecord>,
+    /// Passes in all, the load included.
+    pub passes_total: u64,
+    /// Records written in all.
+    pub records_total: u64,
+    /// Bytes written in all.
+    pub bytes_total: u64,
+    /// Records at the last pass.
+    pub records_seen: u64,
+    /// Records left out by the last pass, with reasons; bounded.
+    pub set_aside: Vec<SetAside>,
+    /// How many.
+    pub set_aside_total: u64,
+    /// The last whole verification without mismatch.
+    pub verified: Option<VerifiedRecord>,
+    /// What the last verification found different.
+    pub mismatches_total: u64,
+}
+
+/// A completed load or pass, as estimates need it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PassRecord {
+    /// Whether it was the load.
+    pub load: bool,
+    /// Whether it went from target to source.
+    pub reverse: bool,
+    /// Wall clock when it began, milliseconds.
+    pub began_ms: i64,
+    /// Boot clock when it began.
+    pub began_boot: BootTime,
+    /// Time, in microseconds.
+    pub took_us: u64,
+    /// Records looked at.
+    pub records_seen: u64,
+    /// Records written.
+    pub records_written: u64,
+    /// Records deleted.
+    pub records_deleted: u64,
+    /// Bytes written.
+    pub bytes_written: u64,
+    /// Where the time went.
+    pub times: PassTimes,
+}
+
+impl PassRecord {
+    /// How much it carried: records written and deleted.
+    pub fn size(&self) -> u64 {
+        self.records_written + self.records_deleted
+    }
+}
+
+/// A verification that found everything equal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VerifiedRecord {
+    /// How closely.
+    pub level: VerifyLevel,
+    /// Against which ledger.
+    pub ledger: ArtifactName,
+    /// Wall clock, milliseconds.
+    pub at_ms: i64,
+    /// Records.
+    pub records: u64,
+}
+
+/// A cutover.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CutoverState {
+    /// The side that serves (or served, while an attempt before COMMITTED is in flight).
+    pub live: Side,
+    /// Whether the fallback was given up.
+    pub finished: bool,
+    /// Where it is.
+    pub phase: Phase,
+    /// The highest epoch of any attempt.
+    pub epoch: u64,
+    /// How often `live` changed: part of a plan's hash, so that an approval is good for one switch.
+    pub switches: u64,
+    /// The last attempt, in flight or over.
+    pub attempt: Option<Box<Attempt>>,
+    /// What its phases established.
+    pub proofs: BTreeMap<Phase, crate::event::Proof>,
+    /// Why nobody shall try again by itself.
+    pub held: Option<Held>,
+    /// Set while an abort is under way: why, and whether the side that served takes writes again.
+    pub aborting: Option<Aborting>,
+    /// Times of the last pauses' phases, for the forecast.
+    pub pauses: Vec<PauseTerm>,
+    /// The last complete switch.
+    pub last_switch: Option<SwitchRecord>,
+    /// Stale writes found on the side that is not live, not yet settled by a person; bounded.
+    pub stale: Vec<StaleFind>,
+    /// How many.
+    pub stale_total: u64,
+    /// Whether the old side was looked at as a whole since the last switch.
+    pub stale_looked: bool,
+}
+
+impl Default for CutoverState {
+    fn default() -> Self {
+        Self {
+            live: Side::Source,
+            finished: false,
+            phase: Phase::Ready,
+            epoch: 0,
+            switches: 0,
+            attempt: None,
+            proofs: BTreeMap::new(),
+            held: None,
+            aborting: None,
+            pauses: Vec::new(),
+            last_switch: None,
+            stale: Vec::new(),
+            stale_total: 0,
+            stale_looked: false,
+        }
+    }
+}
+
+/// A hold (design: held).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// Why.
+    pub reason: String,
+    /// The side that the spec wanted when the hold was put on, where that is known: an edit of `live` lifts it.
+    pub wanted: Side,
+    /// Wall clock, milliseconds.
+    pub since_ms: i64,
+}
+
+/// An abort under way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Aborting {
+    /// Why.
+    pub reason: String,
+    /// The hold that comes with it.
+    pub held: Option<String>,
+    /// Whether the side that served takes writes again.
+    pub reopened: bool,
+}
+
+/// The time of one phase of one pause.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PauseTerm {
+    /// The phase reached, or `OPEN` for the one in which writes are accepted again.
+    pub name: String,
+    /// Microseconds.
+    pub us: u64,
+}
+
+/// A complete switch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SwitchRecord {
+    /// The attempt.
+    pub epoch: u64,
+    /// The side that serves since.
+    pub to: Side,
+    /// Wall clock when the new side took writes, milliseconds.
+    pub at_ms: i64,
+    /// Writes were refused for so long, in microseconds.
+    pub pause_us: u64,
+}
+
+impl State {
+    /// Cutovers with an attempt in flight, which are settled before anything else (protocol P14).
+    pub fn in_flight(&self) -> impl Iterator<Item = (&Address, &CutoverState)> {
+        self.cutovers
+            .iter()
+            .filter(|(_, c)| crate::cutover::settle(c.phase) != crate::cutover::Settle::Nothing)
+    }
+
+    /// The cutover that a migration belongs to.
+    pub fn cutover_of(&self, migration: &Address) -> Option<&CutoverState> {
+        self.migrations
+            .get(migration)
+            .and_then(|m| m.record.cutover.as_ref())
+            .and_then(|c| self.cutovers.get(c))
+    }
+
+    /// The side that serves for a migration.
+    pub fn live_of(&self, migration: &Address) -> Side {
+        self.cutover_of(migration).map_or(Side::Source, |c| c.live)
+    }
+
+    /// The direction in which a migration's passes go now.
+    pub fn direction_of(&self, migration: &Address) -> Direction {
+        Direction::from_live(self.live_of(migration))
+    }
+
+    /// Every artifact that the state names; others in the artifact directory may be removed.
+    pub fn artifacts(&self) -> Vec<ArtifactName> {
+        let units = self.migrations.values().flat_map(|m| m.units.values());
+        let of_units = units.flat_map(|u| u.ledger.iter().chain(u.verified.iter().map(|v| &v.ledger)));
+        let of_cutovers = self.cutovers.values().flat_map(|c| {
+            let jobs = c
+                .attempt
+                .iter()
+                .flat_map(|a| a.jobs.iter().filter_map(|j| j.ledger.as_ref()));
+            c.proofs.values().flat_map(|p| p.ledgers.iter()).chain(jobs)
+        });
+        of_units.chain(of_cutovers).cloned().collect()
+    }
+}

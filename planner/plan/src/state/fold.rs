@@ -1,0 +1,539 @@
+//! The one function that turns events into state. Pure: no clock, no I/O; every event is total.
+
+use segue_contract::{Address, Direction, PassReport, VerifyReport};
+
+use super::{
+    Aborting, Approval, CutoverState, Held, LIST_MAX, LastRun, MEASUREMENTS_MAX, MigrationState, OpenStep,
+    PassRecord, PauseTerm, State, SwitchRecord, UnitState, VerifiedRecord,
+};
+use crate::cutover::Phase;
+use crate::event::{Attempt, Entry, Event, MigrationRecord, Proof};
+
+/// Applies one event.
+pub fn fold(state: &mut State, entry: &Entry) {
+    let at_ms = entry.at_ms;
+    match &entry.event {
+        Event::StateBound(binding) => state.binding = Some(binding.clone()),
+        Event::RunStarted(record) => {
+            state.last_run = Some(LastRun {
+                record: record.clone(),
+                began_ms: at_ms,
+                exit: None,
+            });
+        }
+        Event::RunEnded { exit } => {
+            if let Some(run) = &mut state.last_run {
+                run.exit = Some(*exit);
+            }
+        }
+        Event::MigrationBegan(record) => begin_migration(state, record),
+        Event::EndpointMade { migration, endpoint } => {
+            if let Some(migration) = state.migrations.get_mut(migration) {
+                migration.made.insert(endpoint.clone());
+            }
+        }
+        Event::ClaimBegan { migration, epoch } => {
+            if let Some(migration) = state.migrations.get_mut(migration) {
+                migration.epoch = migration.epoch.max(*epoch);
+            }
+        }
+        Event::ClaimMade { migration, marker } => {
+            if let Some(migration) = state.migrations.get_mut(migration) {
+                migration.marker = Some(marker.clone());
+            }
+        }
+        Event::ClaimReleased { migration } => {
+            if let Some(migration) = state.migrations.get_mut(migration) {
+                migration.marker = None;
+            }
+        }
+        Event::StepStarted { step, kind } => {
+            // A step that is begun again after a death keeps its checkpoint.
+            let before = state.open_steps.remove(step).and_then(|s| s.checkpoint);
+            state.open_steps.insert(
+                step.clone(),
+                OpenStep {
+                    kind: *kind,
+                    checkpoint: before,
+                },
+            );
+        }
+        Event::StepCheckpointed { step, checkpoint } => {
+            if let Some(step) = state.open_steps.get_mut(step) {
+                step.checkpoint = Some(checkpoint.clone());
+            }
+        }
+        Event::StepFinished { step, .. } => {
+            state.open_steps.remove(step);
+        }
+        // A failed step stays open: what it left is unknown, and its checkpoint is where it goes on.
+        Event::StepFailed { .. } => {}
+        Event::UnitCarried {
+            migration,
+            unit,
+            load,
+            direction,
+            report,
+            began_ms,
+            began_boot,
+            took_us,
+        } => {
+            let pass = PassRecord {
+                load: *load,
+                reverse: *direction == Direction::Reverse,
+                began_ms: *began_ms,
+                began_boot: began_boot.clone(),
+                took_us: *took_us,
+                records_seen: report.records_seen,
+                records_written: report.records_written,
+                records_deleted: report.records_deleted,
+                bytes_written: report.bytes_written,
+                times: report.times,
+            };
+            carry(state, migration, unit, pass, report);
+        }
+        Event::UnitVerified {
+            migration,
+            unit,
+            report,
+            whole,
+        } => verify(state, migration, unit, report, *whole, at_ms),
+        Event::StaleLooked { cutover, report } => {
+            let cutover = state.cutovers.entry(cutover.clone()).or_default();
+            cutover.stale_looked = true;
+            add_stale(cutover, &report.finds, report.total);
+        }
+        Event::StaleSettled { cutover, .. } => {
+            let cutover = state.cutovers.entry(cutover.clone()).or_default();
+            cutover.stale.clear();
+            cutover.stale_total = 0;
+        }
+        Event::AttemptBegan { cutover, attempt } => begin_attempt(state, cutover, attempt, at_ms),
+        Event::PhaseReached {
+            cutover,
+            epoch,
+            phase,
+            proof,
+            took_us,
+        } => {
+            if let Some(cutover) = state.cutovers.get_mut(cutover).filter(|c| c.epoch == *epoch) {
+                reach(cutover, *phase, proof, *took_us, at_ms);
+            }
+        }
+        Event::AbortBegan {
+            cutover,
+            epoch,
+            reason,
+            held,
+        } => {
+            if let Some(cutover) = state.cutovers.get_mut(cutover).filter(|c| c.epoch == *epoch) {
+                take_back_commit(cutover);
+                cutover.phase = Phase::Aborting;
+                let reopened = cutover.aborting.as_ref().is_some_and(|a| a.reopened);
+                cutover.aborting = Some(Aborting {
+                    reason: reason.clone(),
+                    held: held.clone(),
+                    reopened,
+                });
+                if let Some(reason) = held {
+                    hold(cutover, reason, at_ms);
+                }
+            }
+        }
+        Event::SideReopened { cutover, epoch, .. } => {
+            if let Some(aborting) = state
+                .cutovers
+                .get_mut(cutover)
+                .filter(|c| c.epoch == *epoch)
+                .and_then(|c| c.aborting.as_mut())
+            {
+                aborting.reopened = true;
+            }
+        }
+        Event::Aborted { cutover, epoch } => {
+            if let Some(cutover) = state.cutovers.get_mut(cutover).filter(|c| c.epoch == *epoch) {
+                cutover.aborting = None;
+                cutover.phase = if cutover.switches == 0 {
+                    Phase::Ready
+                } else {
+                    Phase::Soaking
+                };
+            }
+        }
+        Event::Unheld { cutover, .. } | Event::HoldOutdated { cutover } => {
+            if let Some(cutover) = state.cutovers.get_mut(cutover) {
+                cutover.held = None;
+            }
+        }
+        Event::CutoverFinished { cutover } => {
+            let cutover = state.cutovers.entry(cutover.clone()).or_default();
+            cutover.finished = true;
+            cutover.phase = Phase::Finished;
+        }
+        Event::Approved { plan_hash, by } => {
+            let approval = state.approvals.entry(plan_hash.clone()).or_insert(Approval {
+                by: Vec::new(),
+                at_ms,
+            });
+            if !approval.by.contains(by) {
+                approval.by.push(by.clone());
+            }
+            approval.at_ms = at_ms;
+        }
+        Event::PlanBegan { plan_hash } => {
+            state.plans_begun.insert(plan_hash.clone());
+        }
+        Event::Found { step, finding } => {
+            state.findings.push((step.clone(), finding.clone()));
+            keep_last(&mut state.findings, LIST_MAX);
+        }
+        Event::AddressMoved { from, to } => move_address(state, from, to),
+        Event::AddressForgotten { address } => {
+            state.migrations.remove(address);
+            state.cutovers.remove(address);
+            state.open_steps.retain(|step, _| !below(step, address));
+            state.forgotten.insert(address.clone());
+        }
+        Event::StateImported { state: imported } => {
+            let binding = state.binding.take();
+            let last_run = state.last_run.take();
+            *state = State {
+                binding,
+                last_run,
+                ..(**imported).clone()
+            };
+        }
+    }
+}
+
+fn begin_migration(state: &mut State, record: &MigrationRecord) {
+    state.forgotten.remove(&record.migration);
+    if let Some(cutover) = &record.cutover {
+        state.cutovers.entry(cutover.clone()).or_default();
+        state.forgotten.remove(cutover);
+    }
+    let units = record
+        .jobs
+        .iter()
+        .map(|job| (job.unit.clone(), UnitState::default()));
+    match state.migrations.get_mut(&record.migration) {
+        Some(known) => {
+            for (name, unit) in units {
+                known.units.entry(name).or_insert(unit);
+            }
+            known.record = record.clone();
+        }
+        None => {
+            let fresh = MigrationState {
+                record: record.clone(),
+                epoch: 0,
+                marker: None,
+                made: Default::default(),
+                units: units.collect(),
+            };
+            state.migrations.insert(record.migration.clone(), fresh);
+        }
+    }
+}
+
+fn carry(state: &mut State, migration: &Address, unit: &str, pass: PassRecord, report: &PassReport) {
+    let Some(migration) = state.migrations.get_mut(migration) else {
+        return;
+    };
+    let owner = migration.record.cutover.clone();
+    let unit = migration.units.entry(unit.to_owned()).or_default();
+    unit.loaded = true;
+    unit.ledger = Some(report.ledger.clone());
+    unit.position = Some(report.position.clone());
+    unit.passes_total += 1;
+    unit.records_total += pass.records_written;
+    unit.bytes_total += pass.bytes_written;
+    unit.records_seen = pass.records_seen;
+    unit.set_aside.clone_from(&report.set_aside);
+    unit.set_aside_total = report.set_aside_total;
+    unit.passes.push(pass);
+    keep_last(&mut unit.passes, MEASUREMENTS_MAX);
+    if let Some(cutover) = owner.and_then(|owner| state.cutovers.get_mut(&owner)) {
+        add_stale(cutover, &report.stale, report.stale_total);
+    }
+}
+
+fn verify(
+    state: &mut State,
+    migration: &Address,
+    unit: &str,
+    report: &VerifyReport,
+    whole: bool,
+    at_ms: i64,
+) {
+    let Some(migration) = state.migrations.get_mut(migration) else {
+        return;
+    };
+    let unit = migration.units.entry(unit.to_owned()).or_default();
+    unit.mismatches_total = report.mismatches_total;
+    if report.mismatches_total > 0 {
+        unit.verified = None;
+    } else if whole {
+        unit.verified = Some(VerifiedRecord {
+            level: report.level,
+            ledger: report.ledger.clone(),
+            at_ms,
+            records: report.records_checked,
+        });
+    }
+}
+
+fn begin_attempt(state: &mut State, address: &Address, attempt: &Attempt, at_ms: i64) {
+    let cutover = state.cutovers.entry(address.clone()).or_default();
+    cutover.epoch = attempt.epoch;
+    cutover.phase = Phase::Quiescing;
+    cutover.proofs.clear();
+    cutover.aborting = None;
+    cutover.attempt = Some(Box::new(attempt.clone()));
+    if let Some(reason) = &attempt.held_after {
+        hold(cutover, reason, at_ms);
+    }
+}
+
+/// An abort after COMMITTED (the operator opened the old side by hand before the new one was, protocol
+/// P17) takes the commit back: no client ever wrote to the new side.
+fn take_back_commit(cutover: &mut CutoverState) {
+    let committed = crate::cutover::settle(cutover.phase) == crate::cutover::Settle::Complete;
+    if let (true, Some(attempt)) = (committed, &cutover.attempt) {
+        cutover.live = attempt.from;
+        cutover.switches = cutover.switches.saturating_sub(1);
+    }
+}
+
+/// A hold stands against the side that the spec wanted when it was put on: the one that the attempt led away
+/// from for a switch back by command, the one it led to for an abort.
+fn hold(cutover: &mut CutoverState, reason: &str, since_ms: i64) {
+    let wanted = match &cutover.attempt {
+        Some(attempt) if attempt.held_after.is_some() => attempt.from,
+        Some(attempt) => attempt.to,
+        None => cutover.live.other(),
+    };
+    cutover.held = Some(Held {
+        reason: reason.to_owned(),
+        wanted,
+        since_ms,
+    });
+}
+
+fn reach(cutover: &mut CutoverState, phase: Phase, proof: &Proof, took_us: u64, at_ms: i64) {
+    cutover.phase = phase;
+    cutover.proofs.insert(phase, proof.clone());
+    let opens = match &cutover.attempt {
+        Some(attempt) if attempt.open_kind == segue_contract::QuiesceKind::Writers => Phase::Started,
+        _ => Phase::Routed,
+    };
+    let name = if phase == Phase::Started {
+        "OPEN"
+    } else {
+        phase.as_str()
+    };
+    if phase.is_pause() || phase == opens {
+        cutover.pauses.push(PauseTerm {
+            name: name.to_owned(),
+            us: took_us,
+        });
+        keep_last(&mut cutover.pauses, MEASUREMENTS_MAX * 10);
+    }
+    if phase == Phase::Committed
+        && let Some(attempt) = &cutover.attempt
+    {
+        cutover.live = attempt.to;
+        cutover.switches += 1;
+        cutover.stale_looked = false;
+    }
+    if phase == opens
+        && let Some(attempt) = &cutover.attempt
+    {
+        let pause_us = pause_of_last_attempt(&cutover.pauses, name);
+        cutover.last_switch = Some(SwitchRecord {
+            epoch: attempt.epoch,
+            to: attempt.to,
+            at_ms,
+            pause_us,
+        });
+    }
+}
+
+/// The sum of the terms since the last DRAINED, up to the one named `last`.
+fn pause_of_last_attempt(pauses: &[PauseTerm], last: &str) -> u64 {
+    let start = pauses
+        .iter()
+        .rposition(|t| t.name == Phase::Drained.as_str())
+        .unwrap_or(0);
+    let end = pauses
+        .iter()
+        .rposition(|t| t.name == last)
+        .map_or(pauses.len(), |i| i + 1);
+    pauses
+        .get(start..end)
+        .unwrap_or_default()
+        .iter()
+        .map(|t| t.us)
+        .sum()
+}
+
+fn add_stale(cutover: &mut CutoverState, finds: &[segue_contract::StaleFind], total: u64) {
+    let known = cutover.stale.len() as u64;
+    let fresh: Vec<_> = finds
+        .iter()
+        .filter(|f| !cutover.stale.iter().any(|s| s.key == f.key && s.what == f.what))
+        .cloned()
+        .collect();
+    let repeated = (finds.len() - fresh.len()) as u64;
+    cutover.stale.extend(fresh);
+    cutover.stale.truncate(LIST_MAX);
+    cutover.stale_total = cutover.stale_total.max(known) + total.saturating_sub(repeated);
+}
+
+fn move_address(state: &mut State, from: &Address, to: &Address) {
+    if let Some(mut migration) = state.migrations.remove(from) {
+        migration.record.migration = to.clone();
+        for job in &mut migration.record.jobs {
+            job.migration = to.clone();
+        }
+        state.migrations.insert(to.clone(), migration);
+    }
+    if let Some(cutover) = state.cutovers.remove(from) {
+        state.cutovers.insert(to.clone(), cutover);
+        for migration in state.migrations.values_mut() {
+            if migration.record.cutover.as_ref() == Some(from) {
+                migration.record.cutover = Some(to.clone());
+            }
+        }
+    }
+    let steps: Vec<Address> = state
+        .open_steps
+        .keys()
+        .filter(|s| below(s, from))
+        .cloned()
+        .collect();
+    for step in steps {
+        if let Some(open) = state.open_steps.remove(&step) {
+            let renamed = format!("{to}{}", &step.as_str()[from.as_str().len()..]);
+            state.open_steps.insert(Address::new(renamed), open);
+        }
+    }
+}
+
+/// Whether `step` belongs to the block `address`.
+fn below(step: &Address, address: &Address) -> bool {
+    step.as_str()
+        .strip_prefix(address.as_str())
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+fn keep_last<T>(list: &mut Vec<T>, most: usize) {
+    if list.len() > most {
+        list.drain(..list.len() - most);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use segue_contract::Side;
+
+    use super::*;
+    use crate::event::WIRE_VERSION;
+
+    fn entry(event: Event) -> Entry {
+        Entry {
+            v: WIRE_VERSION,
+            at_ms: 1,
+            run: 1,
+            event,
+        }
+    }
+
+    #[test]
+    fn a_phase_of_another_epoch_is_ignored() {
+        let mut state = State::default();
+        let cutover = Address::new("cutover.a");
+        state.cutovers.insert(
+            cutover.clone(),
+            CutoverState {
+                epoch: 2,
+                ..CutoverState::default()
+            },
+        );
+        fold(
+            &mut state,
+            &entry(Event::PhaseReached {
+                cutover: cutover.clone(),
+                epoch: 1,
+                phase: Phase::Committed,
+                proof: Proof::default(),
+                took_us: 0,
+            }),
+        );
+        assert_eq!(state.cutovers[&cutover].phase, Phase::Ready);
+        assert_eq!(state.cutovers[&cutover].live, Side::Source);
+    }
+
+    #[test]
+    fn a_step_begun_again_keeps_its_checkpoint() {
+        let mut state = State::default();
+        let step = Address::new("migration.a.unit[\"tree\"].load");
+        let start = entry(Event::StepStarted {
+            step: step.clone(),
+            kind: crate::plan::StepKind::Load,
+        });
+        let checkpoint = segue_contract::Checkpoint {
+            version: 1,
+            bytes: vec![7],
+        };
+        fold(&mut state, &start);
+        fold(
+            &mut state,
+            &entry(Event::StepCheckpointed {
+                step: step.clone(),
+                checkpoint: checkpoint.clone(),
+            }),
+        );
+        fold(&mut state, &start);
+        assert_eq!(state.open_steps[&step].checkpoint, Some(checkpoint));
+    }
+
+    #[test]
+    fn moving_an_address_takes_its_steps_along_and_not_its_namesake() {
+        let mut state = State::default();
+        for step in ["migration.a.verify", "migration.ab.verify"] {
+            fold(
+                &mut state,
+                &entry(Event::StepStarted {
+                    step: Address::new(step),
+                    kind: crate::plan::StepKind::Verify,
+                }),
+            );
+        }
+        fold(
+            &mut state,
+            &entry(Event::AddressMoved {
+                from: Address::new("migration.a"),
+                to: Address::new("migration.z"),
+            }),
+        );
+        let steps: Vec<_> = state.open_steps.keys().map(Address::as_str).collect();
+        assert_eq!(steps, ["migration.ab.verify", "migration.z.verify"]);
+    }
+
+    #[test]
+    fn boot_times_of_two_boots_have_no_difference() {
+        let a = BootTime {
+            ms: 5,
+            boot_id: "a".into(),
+        };
+        assert_eq!(
+            BootTime {
+                ms: 9,
+                boot_id: "b".into()
+            }
+            .since(&a),
+            None
+        );
+    }
+}
