@@ -520,20 +520,4 @@ mod tests {
         let steps: Vec<_> = state.open_steps.keys().map(Address::as_str).collect();
         assert_eq!(steps, ["migration.ab.verify", "migration.z.verify"]);
     }
-
-    #[test]
-    fn boot_times_of_two_boots_have_no_difference() {
-        let a = BootTime {
-            ms: 5,
-            boot_id: "a".into(),
-        };
-        assert_eq!(
-            BootTime {
-                ms: 9,
-                boot_id: "b".into()
-            }
-            .since(&a),
-            None
-        );
-    }
 }
