@@ -137,7 +137,7 @@ mod tests {
     use crate::plan::{PlanStep, StepKind};
 
     fn step(name: &str, waits_for: &[&str]) -> PlanStep {
-        let mut step = PlanStep::new(Address::new(name), StepKind::Check, "test");
+        let mut step = PlanStep::new(&Address::new(name), Address::new(name), StepKind::Check, "test");
         step.waits_for = waits_for.iter().map(|w| Address::new(*w)).collect();
         step
     }

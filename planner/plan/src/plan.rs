@@ -104,6 +104,10 @@ impl Plan {
 pub struct PlanStep {
     /// Stable: survives edits elsewhere.
     pub address: Address,
+    /// The migration, cutover or route that it is a step of.
+    pub block: Address,
+    /// The unit, where it is a step of one.
+    pub unit: Option<String>,
     /// What kind.
     pub kind: StepKind,
     /// The part of the plan that it is printed in.
@@ -125,10 +129,12 @@ pub struct PlanStep {
 }
 
 impl PlanStep {
-    /// A new step, not done, waiting for nothing.
-    pub fn new(address: Address, kind: StepKind, what: impl Into<String>) -> Self {
+    /// A new step of `block`, not done, waiting for nothing.
+    pub fn new(block: &Address, address: Address, kind: StepKind, what: impl Into<String>) -> Self {
         Self {
             address,
+            block: block.clone(),
+            unit: None,
             kind,
             stage: kind.stage(),
             what: what.into(),

@@ -37,7 +37,7 @@ fn release(decl: &CutoverDecl, change: Change) -> PlanStep {
         }
         _ => "remove what Segue made at the target, and the markers; the source is not touched",
     };
-    let mut step = PlanStep::new(decl.address.step("release"), StepKind::Release, what);
+    let mut step = PlanStep::new(&decl.address, decl.address.step("release"), StepKind::Release, what);
     if change == Change::Abandon {
         step.remarks.push("files at the target that Segue did not write, or that somebody changed since, are left and listed".to_owned());
     }
@@ -93,8 +93,7 @@ fn switch_steps(ground: &Ground<'_>, decl: &CutoverDecl, to: Side, forecast: &Fo
             &mut before,
         );
     }
-    let mut quiesce = PlanStep::new(
-        at("quiesce"),
+    let mut quiesce = PlanStep::new(&decl.address, at("quiesce"),
         StepKind::Quiesce,
         closing(ground, decl, to.other()),
     );
@@ -113,7 +112,7 @@ fn switch_steps(ground: &Ground<'_>, decl: &CutoverDecl, to: Side, forecast: &Fo
         Some(ms) => format!("keep the {} as fallback, {}", to.other(), duration(ms)),
         None => format!("keep the {} as fallback until finished = true", to.other()),
     };
-    let mut retain = PlanStep::new(at("retain"), StepKind::Retain, retain);
+    let mut retain = PlanStep::new(&decl.address, at("retain"), StepKind::Retain, retain);
     retain.remarks.push(if decl.fallback.reverse {
         "writes made after the switch are carried back in passes: going back loses none".to_owned()
     } else {
@@ -147,7 +146,7 @@ fn gate_step(cutover: &Address, condition: &GateCondition, timeout_ms: u64, fore
             "wait until somebody approves this plan's hash".to_owned(),
         ),
     };
-    let mut step = PlanStep::new(cutover.step("gate").step(name), StepKind::Gate, what);
+    let mut step = PlanStep::new(cutover, cutover.step("gate").step(name), StepKind::Gate, what);
     step.remarks.push(format!("at most {}", duration(timeout_ms)));
     step
 }
@@ -181,7 +180,7 @@ fn quiesce_remarks(decl: &CutoverDecl, from: Side) -> Vec<String> {
 /// The steps that one action of the table appears as.
 fn action_steps(ground: &Ground<'_>, decl: &CutoverDecl, act: Action, to: Side) -> Vec<PlanStep> {
     let from = to.other();
-    let step = |kind: StepKind, what: String| PlanStep::new(decl.address.step(kind.as_str()), kind, what);
+    let step = |kind: StepKind, what: String| PlanStep::new(&decl.address, decl.address.step(kind.as_str()), kind, what);
     let routes = || {
         decl.routes
             .iter()

@@ -31,33 +31,32 @@ pub(super) fn steps(ground: &Ground<'_>, decl: &MigrationDecl) -> Vec<PlanStep> 
     let direction = Direction::from_live(live);
     let mut steps = Vec::new();
 
-    let mut check = PlanStep::new(
-        decl.address.step("check"),
+    let mut check = PlanStep::new(&decl.address, decl.address.step("check"),
         StepKind::Check,
         "look at both endpoints",
     );
     check.done = known.is_some() && change == Change::Stay;
     let dependencies = decl.depends_on.iter().flat_map(|d| last_steps(ground, d));
     check.waits_for = dependencies.collect();
+    let mut provision = PlanStep::new(
+        &decl.address,
+        decl.address.step("provision"),
+        StepKind::Provision,
+        format!("make {} ready to receive", side_name(segue_contract::Side::Target, &decl.target)),
+    );
+    provision.waits_for = vec![check.address.clone()];
+    let exists = ground.observed.endpoints.get(&decl.target).and_then(Seen::fact).is_some_and(|f| f.exists);
+    provision.done = exists;
     let mut protect = PlanStep::new(
+        &decl.address,
         decl.address.step("protect"),
         StepKind::Protect,
         "put a marker at both endpoints, so that no other state directory acts on them",
     );
-    protect.waits_for = vec![check.address.clone()];
+    protect.waits_for = vec![provision.address.clone()];
     protect.done = known.is_some_and(|m| m.marker.is_some());
-    let mut provision = PlanStep::new(
-        decl.address.step("provision"),
-        StepKind::Provision,
-        format!(
-            "make {} ready to receive",
-            side_name(segue_contract::Side::Target, &decl.target)
-        ),
-    );
-    provision.waits_for = vec![protect.address.clone()];
-    provision.done = known.is_some_and(|m| m.units.values().any(|u| u.loaded));
-    let before = provision.address.clone();
-    steps.extend([check, protect, provision]);
+    let before = protect.address.clone();
+    steps.extend([check, provision, protect]);
 
     for unit in unit_names(ground, &decl.address) {
         let at = Unit {
@@ -149,8 +148,7 @@ impl Unit<'_> {
         let switches = matches!(self.change, Change::Switch | Change::SwitchBack);
         let drifted = report.drifted_total > 0 && unit.loaded;
 
-        let mut load = PlanStep::new(
-            base.step("load"),
+        let mut load = PlanStep::new(&self.decl.address, base.step("load"),
             StepKind::Load,
             format!(
                 "copy {} from {} to {}",
@@ -161,8 +159,7 @@ impl Unit<'_> {
         load.done = unit.loaded;
         load.estimate = (!unit.loaded).then(|| load_estimate(&report));
 
-        let mut sync = PlanStep::new(
-            base.step("sync"),
+        let mut sync = PlanStep::new(&self.decl.address, base.step("sync"),
             StepKind::Sync,
             format!("carry what changed from {from} to {to}, in passes, until they stop shrinking"),
         );
@@ -170,8 +167,7 @@ impl Unit<'_> {
         sync.done = unit.passes_total > 1 && !switches && !drifted;
         sync.estimate = (!sync.done).then(|| sync_estimate(unit, &report));
 
-        let mut verify = PlanStep::new(
-            base.step("verify"),
+        let mut verify = PlanStep::new(&self.decl.address, base.step("verify"),
             StepKind::Verify,
             format!("compare both sides, level {}", self.decl.verify.level.as_str()),
         );
@@ -195,7 +191,11 @@ impl Unit<'_> {
                 report.drifted_total
             ));
         }
-        vec![load, sync, verify]
+        let mut steps = vec![load, sync, verify];
+        for step in &mut steps {
+            step.unit = Some(self.name.to_owned());
+        }
+        steps
     }
 }
 

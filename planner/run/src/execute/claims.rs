@@ -1,0 +1,169 @@
+//! Markers at both endpoints (protocol P18): claimed before the first effect, in the order of the
+//! endpoints' identities; raised between COMMITTED and opening, the old side first.
+
+use segue_contract::{Address, BlockRef, Claim, Marker, MarkerError, Side};
+use segue_plan::event::Event;
+use segue_plan::state::{MigrationState, State};
+
+use super::io::{Io, Until};
+use super::{Ground, RunError};
+
+/// The endpoints of a migration, with their sides, in the order of their identities.
+fn endpoints(migration: &MigrationState) -> Vec<(Side, BlockRef)> {
+    let record = &migration.record;
+    let mut sides =
+        vec![(&record.source_identity, Side::Source, &record.source), (&record.target_identity, Side::Target, &record.target)];
+    sides.sort_by(|a, b| a.0.cmp(b.0));
+    sides.into_iter().map(|(_, side, block)| (side, block.clone())).collect()
+}
+
+fn known(ground: &Ground, migration: &Address) -> Result<MigrationState, RunError> {
+    ground.recorder.look(|s| s.migrations.get(migration).cloned()).ok_or_else(|| {
+        RunError::Setup(segue_contract::StepError::permanent(format!("{migration} is not in the state")))
+    })
+}
+
+fn marker_of(ground: &Ground, migration: &MigrationState, epoch: u64, live: Side, raised: bool) -> Marker {
+    let record = &migration.record;
+    Marker {
+        owner: record.cutover.clone().unwrap_or_else(|| record.migration.clone()),
+        epoch,
+        live,
+        raised,
+        state_id: ground.who.state_id.clone(),
+        state_dir: ground.who.state_dir.display().to_string(),
+        machine_id: ground.who.machine_id.clone(),
+        host: ground.who.host.clone(),
+        user: ground.who.user.clone(),
+    }
+}
+
+fn write(
+    ground: &Ground,
+    step: &Address,
+    block: &BlockRef,
+    marker: &Marker,
+    adopt_from: Option<&str>,
+) -> Result<(), RunError> {
+    let io = Io::new(ground, step).until(Until::Never);
+    let endpoint = ground.registry.endpoint(block).map_err(|e| RunError::step(step, e))?;
+    let claim = Claim { marker: marker.clone(), adopt_from: adopt_from.map(str::to_owned) };
+    endpoint.write_marker(block, &claim, &io).map_err(|e| RunError::marker(&block.address, e))
+}
+
+/// Claims both endpoints of a migration with an epoch above every one that was seen, and returns it. A
+/// refused claimant takes back what it claimed first: the first claim of a migration is removed, a later
+/// one is left, for it only says what this state held already.
+pub(super) fn claim(
+    ground: &Ground,
+    step: &Address,
+    migration: &Address,
+    adopt_from: Option<&str>,
+) -> Result<u64, RunError> {
+    let before = known(ground, migration)?;
+    let live = ground.recorder.look(|s| s.live_of(migration));
+    let io = Io::new(ground, step);
+    let mut epoch = before.epoch;
+    for (_, block) in endpoints(&before) {
+        let endpoint = ground.registry.endpoint(&block).map_err(|e| RunError::step(step, e))?;
+        if let Some(found) = endpoint.marker(&block, &io).map_err(|e| RunError::marker(&block.address, e))? {
+            epoch = epoch.max(found.epoch);
+        }
+    }
+    epoch += 1;
+    ground.record(Event::ClaimBegan { migration: migration.clone(), epoch })?;
+    let marker = marker_of(ground, &before, epoch, live, false);
+    let mut made: Vec<BlockRef> = Vec::new();
+    for (_, block) in endpoints(&before) {
+        if let Err(error) = write(ground, step, &block, &marker, adopt_from) {
+            if before.marker.is_none() {
+                for block in made {
+                    let endpoint = ground.registry.endpoint(&block).map_err(|e| RunError::step(step, e))?;
+                    let removed = endpoint.remove_marker(&block, &ground.who.state_id, &io);
+                    removed.map_err(|e| RunError::marker(&block.address, e))?;
+                }
+            }
+            return Err(error);
+        }
+        made.push(block);
+    }
+    ground.record(Event::ClaimMade { migration: migration.clone(), marker })?;
+    Ok(epoch)
+}
+
+/// Raises `live` at both endpoints, the old side first, so that from the first write on the new side nobody opens
+/// the old one by its marker.
+pub(super) fn raise(ground: &Ground, step: &Address, migration: &Address, epoch: u64, live: Side) -> Result<(), RunError> {
+    let before = known(ground, migration)?;
+    let marker = marker_of(ground, &before, epoch, live, true);
+    let mut sides = endpoints(&before);
+    sides.sort_by_key(|(side, _)| *side == live);
+    for (_, block) in sides {
+        write(ground, step, &block, &marker, None)?;
+    }
+    ground.record_settling(Event::ClaimMade { migration: migration.clone(), marker })
+}
+
+/// The marker at one side of a migration.
+pub(super) fn read(ground: &Ground, step: &Address, block: &BlockRef) -> Result<Option<Marker>, RunError> {
+    let io = Io::new(ground, step).until(Until::Never);
+    let endpoint = ground.registry.endpoint(block).map_err(|e| RunError::step(step, e))?;
+    endpoint.marker(block, &io).map_err(|e| RunError::marker(&block.address, e))
+}
+
+/// Removes the markers of a migration.
+pub(super) fn release(ground: &Ground, step: &Address, migration: &Address) -> Result<(), RunError> {
+    let io = Io::new(ground, step).until(Until::Never);
+    for (_, block) in endpoints(&known(ground, migration)?) {
+        let endpoint = ground.registry.endpoint(&block).map_err(|e| RunError::step(step, e))?;
+        match endpoint.remove_marker(&block, &ground.who.state_id, &io) {
+            Ok(()) | Err(MarkerError::Refused(_)) => {}
+            Err(error) => return Err(RunError::marker(&block.address, error)),
+        }
+    }
+    ground.record(Event::ClaimReleased { migration: migration.clone() })
+}
+
+/// Why nothing may be opened or closed from this state directory (protocol P18, P19).
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ClaimProblem {
+    /// Another state holds an endpoint.
+    #[error("{endpoint} is held by {}@{} for {} (epoch {}), state directory {}", .marker.user, .marker.host, .marker.owner, .marker.epoch, .marker.state_dir)]
+    Foreign {
+        /// Where.
+        endpoint: Address,
+        /// What is there.
+        marker: Box<Marker>,
+    },
+    /// The endpoint knows a later attempt than this journal: the journal is an old copy.
+    #[error("{endpoint} carries epoch {} of this state, but the journal knows only {known}: this state directory is an old copy", .marker.epoch)]
+    Ahead {
+        /// Where.
+        endpoint: Address,
+        /// What is there.
+        marker: Box<Marker>,
+        /// What the journal knows.
+        known: u64,
+    },
+}
+
+/// Looks at the markers of everything that the state holds. A marker that cannot be read is no problem
+/// here: the step that needs it will say so.
+pub fn check_claims(ground: &Ground, state: &State) -> Vec<ClaimProblem> {
+    let mut problems = Vec::new();
+    for (address, migration) in &state.migrations {
+        if migration.marker.is_none() {
+            continue;
+        }
+        for (_, block) in endpoints(migration) {
+            let Ok(Some(marker)) = read(ground, address, &block) else { continue };
+            let endpoint = block.address.clone();
+            if marker.state_id != ground.who.state_id {
+                problems.push(ClaimProblem::Foreign { endpoint, marker: Box::new(marker) });
+            } else if marker.epoch > migration.epoch {
+                problems.push(ClaimProblem::Ahead { endpoint, marker: Box::new(marker), known: migration.epoch });
+            }
+        }
+    }
+    problems
+}

@@ -1,0 +1,489 @@
+//! The dispatcher: starts steps when what they wait for is done, takes results, signals and messages one
+//! after the other, and decides. Steps run on worker threads; a running effect is never dropped.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use segue_contract::{Address, Direction, Side, StepError};
+use segue_language::Desired;
+use segue_plan::diff::Change;
+use segue_plan::event::{Event, MigrationRecord};
+use segue_plan::observe::{Observed, Seen};
+use segue_plan::plan::{Plan, PlanStep, StepKind};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+
+use super::attempt::attempt_from_spec;
+use super::drive::{CutoverTask, run_cutover};
+use super::io::{Io, Until};
+use super::retry::{STEP_DEADLINE, retry};
+use super::unit::{UnitRef, load, pass, sync, verify_unit};
+use super::{Ground, RunError, RunEvent, claims, release, socket};
+
+/// Steps that run at once. An engine has workers of its own; more units than this only take the disk
+/// from each other.
+const WORKERS_MAX: usize = 4;
+/// Results, signals and messages that wait for the dispatcher.
+const MESSAGES_MAX: usize = 64;
+/// Exit code of a run that a second Ctrl-C ended.
+const INTERRUPTED: i32 = 130;
+
+/// How to apply.
+#[derive(Clone, Debug, Default)]
+pub struct ApplyOptions {
+    /// Wait at an approval gate instead of ending the run.
+    pub wait_for_approval: bool,
+    /// The adopted state's id, where this run takes endpoints over.
+    pub adopt_from: Option<String>,
+}
+
+/// What a node of the dispatcher's graph does.
+#[derive(Clone, Debug)]
+enum Work {
+    Check(Address),
+    Provision(Address),
+    Protect(Address),
+    Load(UnitRef),
+    Sync(UnitRef),
+    Verify(UnitRef),
+    Cutover(Address, Side),
+    Release(Address, Change),
+    Route(Address),
+}
+
+struct Node {
+    /// The addresses that become done with it.
+    steps: BTreeSet<Address>,
+    needs: BTreeSet<Address>,
+    work: Work,
+}
+
+enum Message {
+    Ended(usize, Result<(), RunError>),
+    Signal(&'static str),
+}
+
+/// Everything that the workers share.
+struct Job {
+    ground: Arc<Ground>,
+    desired: Desired,
+    plan: Plan,
+    options: ApplyOptions,
+}
+
+/// Executes the pending steps of a plan. Returns every failure; unrelated branches go on after one.
+pub fn apply(
+    ground: &Arc<Ground>,
+    desired: &Desired,
+    plan: &Plan,
+    observed: &Observed,
+    options: &ApplyOptions,
+) -> Result<(), Vec<RunError>> {
+    declare(ground, desired, plan, observed).map_err(|e| vec![e])?;
+    let (nodes, mut failures) = nodes(ground, desired, plan);
+    let job = Arc::new(Job {
+        ground: Arc::clone(ground),
+        desired: desired.clone(),
+        plan: plan.clone(),
+        options: options.clone(),
+    });
+    let runtime = runtime().map_err(|e| vec![e])?;
+    failures.extend(runtime.block_on(dispatch(job, nodes)));
+    if failures.is_empty() { Ok(()) } else { Err(failures) }
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, RunError> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .map_err(|e| RunError::Setup(StepError::permanent("cannot start the dispatcher").because(e)))
+}
+
+/// Records what the spec declares: migrations that begin or changed, blocks given up, holds that an edit
+/// of `live` lifts.
+fn declare(ground: &Ground, desired: &Desired, plan: &Plan, observed: &Observed) -> Result<(), RunError> {
+    let state = ground.state();
+    if !state.plans_begun.contains(&plan.hash) {
+        ground.record(Event::PlanBegan { plan_hash: plan.hash.clone() })?;
+    }
+    for address in &desired.removed {
+        if state.migrations.contains_key(address) || state.cutovers.contains_key(address) {
+            ground.record(Event::AddressForgotten { address: address.clone() })?;
+        }
+    }
+    for decl in desired.cutovers.values() {
+        let held = state.cutovers.get(&decl.address).and_then(|c| c.held.as_ref());
+        if held.is_some_and(|h| h.wanted != decl.live) {
+            ground.record(Event::HoldOutdated { cutover: decl.address.clone() })?;
+        }
+    }
+    for decl in desired.migrations.values() {
+        let identity = |a| observed.endpoints.get(a).and_then(Seen::fact).map(|f| f.identity.clone());
+        let (Some(source), Some(target)) = (desired.endpoints.get(&decl.source), desired.endpoints.get(&decl.target))
+        else {
+            continue;
+        };
+        let (Some(source_identity), Some(target_identity)) = (identity(&decl.source), identity(&decl.target)) else {
+            continue;
+        };
+        let cutover = desired.cutovers.values().find(|c| c.migrations.contains(&decl.address));
+        let change = cutover.and_then(|c| plan.changes.get(&c.address));
+        if change.is_some_and(|c| matches!(c, Change::Rest | Change::Refused)) {
+            continue;
+        }
+        let units = observed.migrations.get(&decl.address).map(|m| m.units.keys().cloned().collect::<Vec<_>>());
+        let job = |unit: String| segue_contract::UnitJob {
+            migration: decl.address.clone(),
+            unit,
+            source: source.clone(),
+            target: target.clone(),
+            direction: Direction::Forward,
+            select: decl.select.clone(),
+            load: decl.load,
+            ledger: None,
+            epoch: 0,
+        };
+        let record = MigrationRecord {
+            migration: decl.address.clone(),
+            cutover: cutover.map(|c| c.address.clone()),
+            source: source.clone(),
+            target: target.clone(),
+            source_identity,
+            target_identity,
+            jobs: units.unwrap_or_default().into_iter().map(job).collect(),
+        };
+        if state.migrations.get(&decl.address).is_none_or(|m| m.record != record) {
+            ground.record(Event::MigrationBegan(record))?;
+        }
+    }
+    Ok(())
+}
+
+/// The nodes of the pending steps: a cutover that switches is one node, for its order is the protocol's.
+fn nodes(ground: &Ground, desired: &Desired, plan: &Plan) -> (Vec<Node>, Vec<RunError>) {
+    let mut failures = Vec::new();
+    let mut nodes: Vec<Node> = Vec::new();
+    let mut cutovers: BTreeMap<Address, Node> = BTreeMap::new();
+    for step in plan.pending() {
+        let own = BTreeSet::from([step.address.clone()]);
+        let needs: BTreeSet<Address> = step.waits_for.iter().cloned().collect();
+        let mut push = |work: Work| nodes.push(Node { steps: own.clone(), needs: needs.clone(), work });
+        match (step.kind, unit_of(step)) {
+            (StepKind::Check, _) => push(Work::Check(step.block.clone())),
+            (StepKind::Provision, _) => push(Work::Provision(step.block.clone())),
+            (StepKind::Protect, _) => push(Work::Protect(step.block.clone())),
+            (StepKind::Load, Some(unit)) => push(Work::Load(unit)),
+            (StepKind::Sync, Some(unit)) => push(Work::Sync(unit)),
+            (StepKind::Verify, Some(unit)) => push(Work::Verify(unit)),
+            (StepKind::Switch, _) if step.block.kind() == "route" => push(Work::Route(step.block.clone())),
+            (StepKind::Release, _) => {
+                let change = plan.changes.get(&step.block).copied().unwrap_or(Change::Stay);
+                push(Work::Release(step.block.clone(), change));
+            }
+            _ => {
+                let to = desired.cutovers.get(&step.block).map_or(Side::Target, |c| c.live);
+                let node = cutovers.entry(step.block.clone()).or_insert_with(|| Node {
+                    steps: BTreeSet::new(),
+                    needs: BTreeSet::new(),
+                    work: Work::Cutover(step.block.clone(), to),
+                });
+                node.steps.extend(own);
+                node.needs.extend(needs);
+            }
+        }
+    }
+    for (address, mut node) in cutovers {
+        let held = ground.recorder.look(|s| s.cutovers.get(&address).and_then(|c| c.held.clone()));
+        if let Some(held) = held {
+            failures.push(RunError::Held { cutover: address, reason: held.reason });
+            continue;
+        }
+        node.needs.retain(|need| !node.steps.contains(need));
+        nodes.push(node);
+    }
+    // What is not a pending step of this plan is done.
+    let pending: BTreeSet<Address> = nodes.iter().flat_map(|n| n.steps.iter().cloned()).collect();
+    for node in &mut nodes {
+        node.needs.retain(|need| pending.contains(need));
+    }
+    (nodes, failures)
+}
+
+fn unit_of(step: &PlanStep) -> Option<UnitRef> {
+    step.unit.as_ref().map(|unit| UnitRef { migration: step.block.clone(), unit: unit.clone() })
+}
+
+async fn dispatch(job: Arc<Job>, nodes: Vec<Node>) -> Vec<RunError> {
+    let (send, mut receive) = mpsc::channel::<Message>(MESSAGES_MAX);
+    let mut failures = Vec::new();
+    match socket::listen(Arc::clone(&job.ground)) {
+        Ok(_task) => {}
+        Err(error) => job.ground.tell(&RunEvent::Said {
+            text: format!("no control socket: {error}; `segue status` reads the journal instead"),
+        }),
+    }
+    if let Err(error) = watch_signals(&send) {
+        failures.push(error);
+        return failures;
+    }
+    let mut done: BTreeSet<Address> = BTreeSet::new();
+    let mut waiting: BTreeSet<usize> = (0..nodes.len()).collect();
+    let mut running = 0;
+    let mut signals = 0;
+    loop {
+        let ready: Vec<usize> = waiting
+            .iter()
+            .copied()
+            .filter(|i| nodes.get(*i).is_some_and(|n| n.needs.is_subset(&done)))
+            .take(WORKERS_MAX.saturating_sub(running))
+            .collect();
+        for i in ready {
+            if job.ground.control.stopping() {
+                break;
+            }
+            let Some(node) = nodes.get(i) else { continue };
+            waiting.remove(&i);
+            running += 1;
+            start(&job, i, node.work.clone(), &send);
+        }
+        if running == 0 {
+            break;
+        }
+        match receive.recv().await {
+            Some(Message::Ended(i, result)) => {
+                running -= 1;
+                match (result, nodes.get(i)) {
+                    (Ok(()), Some(node)) => done.extend(node.steps.iter().cloned()),
+                    (Ok(()), None) => {}
+                    // What depends on a failed step is never ready; unrelated branches go on.
+                    (Err(error), _) => failures.push(error),
+                }
+            }
+            Some(Message::Signal(name)) => {
+                signals += 1;
+                take_signal(&job.ground, name, signals);
+            }
+            None => break,
+        }
+    }
+    if job.ground.control.stopping() && failures.is_empty() && !waiting.is_empty() {
+        failures.push(RunError::Interrupted);
+    }
+    failures
+}
+
+fn start(job: &Arc<Job>, index: usize, work: Work, send: &mpsc::Sender<Message>) {
+    let (job, send) = (Arc::clone(job), send.clone());
+    tokio::task::spawn_blocking(move || {
+        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run(&job, &work)));
+        let result = result.unwrap_or_else(|_| {
+            let what = format!("a step stopped by a defect of segue: {work:?}");
+            Err(RunError::Setup(StepError::permanent(what).remedy("run the same command again; it settles first")))
+        });
+        // The dispatcher outlives every worker, unless the process is ending.
+        let _ = send.blocking_send(Message::Ended(index, result));
+    });
+}
+
+fn watch_signals(send: &mpsc::Sender<Message>) -> Result<(), RunError> {
+    for (kind, name) in [
+        (SignalKind::interrupt(), "Ctrl-C"),
+        (SignalKind::terminate(), "SIGTERM"),
+        (SignalKind::hangup(), "SIGHUP"),
+    ] {
+        let mut stream =
+            signal(kind).map_err(|e| RunError::Setup(StepError::permanent("cannot wait for signals").because(e)))?;
+        let send = send.clone();
+        tokio::spawn(async move {
+            while stream.recv().await.is_some() {
+                if send.send(Message::Signal(name)).await.is_err() {
+                    break;
+                }
+            }
+        });
+    }
+    Ok(())
+}
+
+/// The first signal stops at the next safe point (in a pause before HARDENED: aborts); the second leaves
+/// at once.
+fn take_signal(ground: &Ground, name: &str, count: u32) {
+    let deferred: Vec<String> = ground.recorder.look(|s| {
+        s.in_flight().filter(|(_, c)| c.phase.defers_signals()).map(|(a, c)| format!("{a} ({})", c.phase)).collect()
+    });
+    let pausing = ground.recorder.look(|s| s.in_flight().next().is_some());
+    if count == 1 {
+        let said = if !deferred.is_empty() {
+            format!("{name}: both sides of {} are closed; stopping when the new side takes writes", deferred.join(", "))
+        } else if pausing {
+            format!("{name}: aborting the cutover, the side that serves opens first")
+        } else {
+            format!("{name}: finishing what is in flight, then stopping; again to stop at once")
+        };
+        ground.tell(&RunEvent::Stopping { said });
+        ground.control.stop();
+        return;
+    }
+    let said = if pausing {
+        format!("{name} again: stopping at once. WRITES MAY BE REFUSED until the next segue command here settles the cutover (`segue apply`, `segue abort`)")
+    } else {
+        format!("{name} again: stopping at once; the same command goes on from the last checkpoint")
+    };
+    ground.tell(&RunEvent::Stopping { said });
+    std::process::exit(INTERRUPTED);
+}
+
+fn run(job: &Job, work: &Work) -> Result<(), RunError> {
+    let ground = &*job.ground;
+    match work {
+        Work::Check(migration) => check(job, migration),
+        Work::Provision(migration) => provision(job, migration),
+        Work::Protect(migration) => {
+            let step = migration.step(StepKind::Protect.as_str());
+            ground.step(&step, StepKind::Protect, || {
+                let epoch = claims::claim(ground, &step, migration, job.options.adopt_from.as_deref())?;
+                Ok(format!("epoch {epoch}"))
+            })
+        }
+        Work::Load(unit) => ground.step(&unit.step("load"), StepKind::Load, || load(ground, unit)),
+        Work::Sync(unit) => ground.step(&unit.step("sync"), StepKind::Sync, || sync(ground, unit)),
+        Work::Verify(unit) => {
+            let decl = job.desired.migrations.get(&unit.migration).map(|m| m.verify.clone());
+            let decl = decl.ok_or_else(|| lost(&unit.migration))?;
+            ground.step(&unit.step("verify"), StepKind::Verify, || verify_unit(ground, unit, decl.level, decl.repair))
+        }
+        Work::Cutover(cutover, to) => {
+            let decl = job.desired.cutovers.get(cutover).ok_or_else(|| lost(cutover))?;
+            let attempt = attempt_from_spec(ground, &job.desired, decl, *to, &job.plan.hash)?;
+            let interval = decl.migrations.iter().filter_map(|m| job.desired.migrations.get(m)).map(|m| m.sync_interval_ms);
+            let task = CutoverTask {
+                cutover: cutover.clone(),
+                attempt,
+                gates: decl.gates.clone(),
+                sync_interval_ms: interval.min().unwrap_or_default(),
+                wait_for_approval: job.options.wait_for_approval,
+            };
+            run_cutover(ground, task)
+        }
+        Work::Release(cutover, change) => {
+            let decl = job.desired.cutovers.get(cutover).ok_or_else(|| lost(cutover))?;
+            release::release(ground, decl, *change)
+        }
+        Work::Route(route) => mend_route(job, route),
+    }
+}
+
+fn lost(address: &Address) -> RunError {
+    RunError::Setup(StepError::permanent(format!("{address} is in the plan and not in the spec")))
+}
+
+/// Both endpoints are looked at once more, now that the plan is being executed.
+fn check(job: &Job, migration: &Address) -> Result<(), RunError> {
+    let ground = &*job.ground;
+    let step = migration.step(StepKind::Check.as_str());
+    let decl = job.desired.migrations.get(migration).ok_or_else(|| lost(migration))?;
+    ground.step(&step, StepKind::Check, || {
+        for address in [&decl.source, &decl.target] {
+            let Some(block) = job.desired.endpoints.get(address) else { return Err(lost(address)) };
+            let endpoint = ground.registry.endpoint(block).map_err(|e| RunError::step(&step, e))?;
+            let io = Io::new(ground, &step);
+            let facts = retry(ground, &step, STEP_DEADLINE, || ground.control.stopping(), || endpoint.observe(block, &io))
+                .map_err(|e| RunError::step(&step, e))?;
+            let planned = job.plan.basis.identities.get(address);
+            if planned.is_some_and(|p| *p != facts.identity) {
+                let what = format!("{address} is another system than the one that was planned with");
+                return Err(RunError::step(&step, StepError::permanent(what).remedy("plan again")));
+            }
+        }
+        Ok("both endpoints answer".to_owned())
+    })
+}
+
+fn provision(job: &Job, migration: &Address) -> Result<(), RunError> {
+    let ground = &*job.ground;
+    let step = migration.step(StepKind::Provision.as_str());
+    let decl = job.desired.migrations.get(migration).ok_or_else(|| lost(migration))?;
+    let block = job.desired.endpoints.get(&decl.target).ok_or_else(|| lost(&decl.target))?;
+    ground.step(&step, StepKind::Provision, || {
+        let endpoint = ground.registry.endpoint(block).map_err(|e| RunError::step(&step, e))?;
+        let made = endpoint.provision(block, &Io::new(ground, &step)).map_err(|e| RunError::step(&step, e))?;
+        if !made {
+            return Ok("was there".to_owned());
+        }
+        ground.record(Event::EndpointMade { migration: migration.clone(), endpoint: decl.target.clone() })?;
+        Ok("made".to_owned())
+    })
+}
+
+fn mend_route(job: &Job, address: &Address) -> Result<(), RunError> {
+    let ground = &*job.ground;
+    let step = address.step(StepKind::Switch.as_str());
+    let decl = job.desired.routes.get(address).ok_or_else(|| lost(address))?;
+    let cutover = job.desired.cutovers.values().find(|c| c.routes.contains(address)).ok_or_else(|| lost(address))?;
+    let live = ground.recorder.look(|s| s.cutovers.get(&cutover.address).map_or(Side::Source, |c| c.live));
+    ground.step(&step, StepKind::Switch, || {
+        let route = ground.registry.route(&decl.block).map_err(|e| RunError::step(&step, e))?;
+        route.set(&decl.block, live, &Io::new(ground, &step)).map_err(|e| RunError::step(&step, e))?;
+        Ok(format!("points to the {live}"))
+    })
+}
+
+/// Keeps passes running, each migration at its interval, until somebody asks to stop.
+pub fn follow(ground: &Arc<Ground>, desired: &Desired) -> Result<(), Vec<RunError>> {
+    let runtime = runtime().map_err(|e| vec![e])?;
+    let (work, desired) = (Arc::clone(ground), desired.clone());
+    runtime.block_on(async {
+        let (send, mut receive) = mpsc::channel::<Message>(MESSAGES_MAX);
+        watch_signals(&send).map_err(|e| vec![e])?;
+        let _socket = socket::listen(Arc::clone(ground));
+        let passes = tokio::task::spawn_blocking(move || passes(&work, &desired));
+        let mut passes = std::pin::pin!(passes);
+        let mut signals = 0;
+        loop {
+            tokio::select! {
+                ended = &mut passes => {
+                    return match ended {
+                        Ok(Ok(())) => Ok(()),
+                        Ok(Err(error)) => Err(vec![error]),
+                        Err(_) => Err(vec![RunError::Interrupted]),
+                    };
+                }
+                Some(Message::Signal(name)) = receive.recv() => {
+                    signals += 1;
+                    take_signal(ground, name, signals);
+                }
+            }
+        }
+    })
+}
+
+fn passes(ground: &Ground, desired: &Desired) -> Result<(), RunError> {
+    let mut due: BTreeMap<Address, u64> = BTreeMap::new();
+    while !ground.control.stopping() {
+        let now = ground.clock.boot_ms();
+        for decl in desired.migrations.values() {
+            if due.get(&decl.address).is_some_and(|at| *at > now) {
+                continue;
+            }
+            due.insert(decl.address.clone(), now + decl.sync_interval_ms);
+            let names = ground.recorder.look(|s| {
+                let finished = s.cutover_of(&decl.address).is_some_and(|c| c.finished);
+                let units = s.migrations.get(&decl.address).map(|m| m.units.keys().cloned().collect::<Vec<_>>());
+                units.filter(|_| !finished).unwrap_or_default()
+            });
+            for unit in names {
+                let unit = UnitRef { migration: decl.address.clone(), unit };
+                match pass(ground, &unit, &unit.step("sync"), &Until::Stopped) {
+                    Ok(_) => {}
+                    Err(RunError::Interrupted) => return Ok(()),
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        let next = due.values().min().copied().unwrap_or(now + 1000);
+        ground.control.sleep(Duration::from_millis(next.saturating_sub(ground.clock.boot_ms()).max(1)));
+    }
+    Ok(())
+}

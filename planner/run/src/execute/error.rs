@@ -1,0 +1,144 @@
+//! How a run ends badly, and the exit code that says so.
+
+use segue_contract::{Address, ErrorClass, MarkerError, Side, StepError};
+
+use super::RecordError;
+
+/// How a run, or a part of it, ends badly.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// A step failed.
+    #[error("{step}: {error}")]
+    Step {
+        /// Which.
+        step: Address,
+        /// Why.
+        #[source]
+        error: StepError,
+    },
+    /// The journal cannot be written: nothing that follows would count.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// A gate was not met in its time.
+    #[error("{step}: {what}")]
+    Gate {
+        /// Which.
+        step: Address,
+        /// What it waited for.
+        what: String,
+        /// What to type.
+        remedy: String,
+    },
+    /// A cutover is held.
+    #[error("{cutover} is held: {reason}")]
+    Held {
+        /// Which.
+        cutover: Address,
+        /// Why.
+        reason: String,
+    },
+    /// A cutover was aborted; the side that served never left.
+    #[error("{cutover} was aborted, the {live} serves: {reason}")]
+    Aborted {
+        /// Which.
+        cutover: Address,
+        /// The side that serves.
+        live: Side,
+        /// Why.
+        reason: String,
+    },
+    /// Writes are refused on both sides, and the next step failed.
+    #[error("{cutover}: BOTH SIDES ARE CLOSED: {error}")]
+    BothClosed {
+        /// Which.
+        cutover: Address,
+        /// Why.
+        #[source]
+        error: StepError,
+    },
+    /// A verification found differences.
+    #[error("{step}: {total} records differ, the first: {first}")]
+    Mismatch {
+        /// Which.
+        step: Address,
+        /// How many.
+        total: u64,
+        /// One of them.
+        first: String,
+    },
+    /// Somebody asked to stop.
+    #[error("stopped as asked; the same command goes on from here")]
+    Interrupted,
+    /// A marker is another's.
+    #[error("{endpoint}: {error}")]
+    Marker {
+        /// Where.
+        endpoint: Address,
+        /// Why.
+        #[source]
+        error: MarkerError,
+    },
+    /// The run itself could not be set up.
+    #[error("{0}")]
+    Setup(StepError),
+}
+
+impl RunError {
+    /// The exit code (design 3).
+    pub fn exit_code(&self) -> i32 {
+        match self {
+            Self::Gate { .. } | Self::Held { .. } => 3,
+            Self::Aborted { .. } => 5,
+            Self::Mismatch { .. } => 8,
+            Self::Interrupted => 130,
+            Self::Step { error, .. } | Self::Setup(error) if error.class == ErrorClass::Cancelled => 130,
+            Self::Step { .. }
+            | Self::Record(_)
+            | Self::BothClosed { .. }
+            | Self::Marker { .. }
+            | Self::Setup(_) => 1,
+        }
+    }
+
+    /// What to do next, where that is known.
+    pub fn remedy(&self) -> Option<String> {
+        match self {
+            Self::Step { error, .. } | Self::Setup(error) => error.remedy.clone(),
+            Self::Gate { remedy, .. } => Some(remedy.clone()),
+            Self::Held { cutover, .. } => {
+                Some(format!("`segue unhold {cutover}` lets it go on, or edit live in the spec"))
+            }
+            Self::Aborted { cutover, .. } => {
+                Some(format!("mend the cause, then `segue unhold {cutover}` and apply again"))
+            }
+            Self::BothClosed { error, .. } => Some(error.remedy.clone().unwrap_or_else(|| {
+                "mend the cause and run the same command again; or follow BY_HAND.txt in the state directory".to_owned()
+            })),
+            Self::Mismatch { .. } => Some(
+                "`segue drift --level full` lists them; verify { on_mismatch = \"repair\" } carries them again".to_owned(),
+            ),
+            Self::Marker { .. } => {
+                Some("work from that state directory; or, when it is gone for good, `segue adopt`".to_owned())
+            }
+            Self::Interrupted | Self::Record(_) => None,
+        }
+    }
+
+    /// Binds a step's error to the step.
+    pub(super) fn step(step: &Address, error: StepError) -> Self {
+        match error.class {
+            ErrorClass::Cancelled => Self::Interrupted,
+            ErrorClass::Transient | ErrorClass::Permanent | ErrorClass::Unknown => {
+                Self::Step { step: step.clone(), error }
+            }
+        }
+    }
+
+    /// Binds a marker's error to its endpoint.
+    pub(super) fn marker(endpoint: &Address, error: MarkerError) -> Self {
+        match error {
+            MarkerError::Failed(error) => Self::step(endpoint, error),
+            MarkerError::Refused(_) => Self::Marker { endpoint: endpoint.clone(), error },
+        }
+    }
+}

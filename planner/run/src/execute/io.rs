@@ -1,0 +1,180 @@
+//! What running steps may ask: cancel, progress, checkpoints, the rate limit, secrets.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use segue_contract::{
+    Address, Checkpoint, ErrorClass, Finding, Progress, Secret, SecretRef, StepError, StepIo,
+};
+use segue_language::Secrets;
+use segue_plan::event::Event;
+
+use super::rate::Rate;
+use super::{Ground, RunEvent};
+
+/// Sleeps of the rate limit are cut into slices of this length, so that a cancel is seen.
+const SLICE: Duration = Duration::from_millis(50);
+
+/// When a step has to stop although nobody asked the whole run to.
+#[derive(Clone, Debug, Default)]
+pub(super) enum Until {
+    /// A stop asked from outside ends it.
+    #[default]
+    Stopped,
+    /// A stop, an abort of this cutover, or the deadline on the boot clock (milliseconds) ends it.
+    Deadline(Address, u64),
+    /// Nothing ends it: both sides are closed, or one is being re-opened.
+    Never,
+}
+
+/// The executor's side of a running step.
+pub(super) struct Io<'a> {
+    ground: &'a Ground,
+    step: Address,
+    until: Until,
+    rate: Option<Arc<Rate>>,
+}
+
+impl<'a> Io<'a> {
+    /// For a step that a stop ends.
+    pub(super) fn new(ground: &'a Ground, step: &Address) -> Self {
+        Self { ground, step: step.clone(), until: Until::Stopped, rate: None }
+    }
+
+    /// With another end.
+    pub(super) fn until(mut self, until: Until) -> Self {
+        self.until = until;
+        self
+    }
+
+    /// With a rate limit, in bytes a second.
+    pub(super) fn rate(mut self, bytes_per_s: Option<u64>) -> Self {
+        self.rate = bytes_per_s.map(|r| Arc::new(Rate::new(r)));
+        self
+    }
+}
+
+impl StepIo for Io<'_> {
+    fn cancelled(&self) -> bool {
+        match &self.until {
+            Until::Stopped => self.ground.control.stopping(),
+            Until::Deadline(cutover, at_ms) => {
+                self.ground.control.stopping()
+                    || self.ground.clock.boot_ms() >= *at_ms
+                    || self.ground.control.abort_of(cutover).is_some()
+            }
+            Until::Never => false,
+        }
+    }
+
+    fn progress(&self, progress: Progress) {
+        self.ground.tell(&RunEvent::StepProgress { step: self.step.clone(), progress });
+    }
+
+    fn checkpoint(&self, checkpoint: Checkpoint) -> Result<(), StepError> {
+        if checkpoint.bytes.len() > Checkpoint::BYTES_MAX {
+            return Err(StepError::permanent(format!(
+                "a checkpoint of {} has {} bytes, {} are allowed",
+                self.step,
+                checkpoint.bytes.len(),
+                Checkpoint::BYTES_MAX
+            )));
+        }
+        let event = Event::StepCheckpointed { step: self.step.clone(), checkpoint };
+        self.ground.record(event).map_err(|e| StepError::permanent(e.to_string()))
+    }
+
+    fn take(&self, bytes: u64) {
+        let Some(rate) = &self.rate else { return };
+        let end = Instant::now() + rate.take(bytes);
+        while !self.cancelled() {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            self.ground.control.sleep(left.min(SLICE));
+        }
+    }
+
+    fn artifacts(&self) -> &Path {
+        &self.ground.artifacts
+    }
+
+    fn secret(&self, secret: &SecretRef) -> Result<Secret, StepError> {
+        find_secret(&self.ground.secrets, secret)
+    }
+
+    fn find(&self, finding: Finding) {
+        let event = Event::Found { step: self.step.clone(), finding: finding.clone() };
+        if let Err(error) = self.ground.record(event) {
+            self.ground.tell(&RunEvent::Said { text: format!("a finding could not be recorded: {error}") });
+        }
+        self.ground.tell(&RunEvent::Found { step: self.step.clone(), finding });
+    }
+
+    fn confirm(&self, question: &str, expected: &str) -> Result<(), StepError> {
+        match self.ground.listener.confirm(question, expected) {
+            Some(true) => Ok(()),
+            Some(false) => Err(StepError::permanent(format!("{} was not confirmed", self.step))),
+            None => Err(StepError::permanent(format!("{} needs a person to confirm, and there is nobody to ask", self.step))
+                .remedy("run the command in a terminal")),
+        }
+    }
+}
+
+fn find_secret(secrets: &Secrets, secret: &SecretRef) -> Result<Secret, StepError> {
+    if let Some(found) = secrets.values.get(secret) {
+        return Ok(found.clone());
+    }
+    match secret {
+        SecretRef::Env(name) => std::env::var(name).map(Secret::new).map_err(|_| {
+            StepError::permanent(format!("{secret} is not set"))
+                .remedy(format!("export {name} and run the same command again"))
+        }),
+        SecretRef::Spec { .. } => Err(StepError::permanent(format!("the value of {secret} is not known"))
+            .remedy("give the sensitive variables again, as with the first command")),
+    }
+}
+
+/// For observing before a plan: nothing is recorded, findings are gathered.
+pub struct ObserveIo {
+    artifacts: PathBuf,
+    secrets: Secrets,
+    found: Mutex<Vec<Finding>>,
+}
+
+impl ObserveIo {
+    /// Observes with the artifacts of a state directory.
+    pub fn new(artifacts: PathBuf, secrets: Secrets) -> Self {
+        Self { artifacts, secrets, found: Mutex::new(Vec::new()) }
+    }
+
+    /// What was found meanwhile.
+    pub fn findings(&self) -> Vec<Finding> {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl StepIo for ObserveIo {
+    fn cancelled(&self) -> bool {
+        false
+    }
+    fn progress(&self, _: Progress) {}
+    fn checkpoint(&self, _: Checkpoint) -> Result<(), StepError> {
+        Err(StepError { class: ErrorClass::Permanent, ..StepError::permanent("observation has no checkpoints") })
+    }
+    fn take(&self, _: u64) {}
+    fn artifacts(&self) -> &Path {
+        &self.artifacts
+    }
+    fn secret(&self, secret: &SecretRef) -> Result<Secret, StepError> {
+        find_secret(&self.secrets, secret)
+    }
+    fn find(&self, finding: Finding) {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner).push(finding);
+    }
+    fn confirm(&self, _: &str, _: &str) -> Result<(), StepError> {
+        Err(StepError::permanent("observation asks nobody"))
+    }
+}

@@ -1,0 +1,140 @@
+//! Proving quiet: that the closed side takes no writes, that none is on its way, and that its position
+//! stands still (protocol P3, P4, P6).
+
+use std::time::Duration;
+
+use segue_contract::{Address, BarrierState, Holder, Position, QuiesceCall, QuiesceKind, StepError};
+use segue_plan::event::Attempt;
+
+use super::io::{Io, Until};
+use super::{Ground, RunError};
+
+/// Tries of a probe whose answer is not known, or of a tree that is still held open, before it counts as
+/// not quiet; with the wait between, half a second.
+const TRIES: usize = 10;
+/// The wait between two tries.
+const WAIT: Duration = Duration::from_millis(50);
+/// How many holders an error names.
+const HOLDERS_SHOWN: usize = 5;
+
+/// Looks at a barrier until it is known.
+pub(super) fn barrier(
+    ground: &Ground,
+    step: &Address,
+    call: &QuiesceCall,
+    until: &Until,
+) -> Result<BarrierState, StepError> {
+    let io = Io::new(ground, step).until(until.clone());
+    let quiesce = ground.registry.quiesce(&call.block)?;
+    let mut last = quiesce.observe(call, &io)?;
+    for _ in 1..TRIES {
+        if !matches!(last, BarrierState::Unknown(_)) {
+            break;
+        }
+        ground.control.sleep(WAIT);
+        last = quiesce.observe(call, &io)?;
+    }
+    Ok(last)
+}
+
+/// Proves that the closed side is closed and drained. Says by what.
+pub(super) fn closed_and_drained(
+    ground: &Ground,
+    step: &Address,
+    attempt: &Attempt,
+    until: &Until,
+) -> Result<String, StepError> {
+    let said = match barrier(ground, step, &attempt.close, until)? {
+        BarrierState::Closed(proof) => proof,
+        BarrierState::Open => {
+            return Err(StepError::permanent(format!(
+                "the {} still takes writes after {} was closed by {}",
+                attempt.from, attempt.close.endpoint.address, attempt.close.block.address
+            ))
+            .remedy("the probe got a write through: see what the stop command leaves running"));
+        }
+        BarrierState::Unknown(why) => {
+            return Err(StepError::permanent(format!("whether the {} is closed cannot be told: {why}", attempt.from)));
+        }
+    };
+    match attempt.close_kind {
+        // Refusing writes as a whole (a read-only file system) is its own drain barrier: it fails while
+        // anything is open for writing.
+        QuiesceKind::Data => Ok(said),
+        QuiesceKind::Writers => {
+            let free = nobody_holds(ground, step, attempt, until)?;
+            Ok(format!("{said}; {free}"))
+        }
+    }
+}
+
+fn nobody_holds(ground: &Ground, step: &Address, attempt: &Attempt, until: &Until) -> Result<String, StepError> {
+    let io = Io::new(ground, step).until(until.clone());
+    let block = &attempt.close.endpoint;
+    let endpoint = ground.registry.endpoint(block)?;
+    for attempt_no in 1.. {
+        let found = endpoint.in_use(block, &io)?;
+        if found.holders.is_empty() {
+            return Ok(match found.incomplete {
+                None => "no process holds it open".to_owned(),
+                Some(why) => format!("no process that can be seen holds it open ({why})"),
+            });
+        }
+        if attempt_no == TRIES {
+            return Err(held_open(block.address.as_str(), &found.holders));
+        }
+        ground.control.sleep(WAIT);
+    }
+    Ok(String::new())
+}
+
+fn held_open(endpoint: &str, holders: &[Holder]) -> StepError {
+    let shown: Vec<String> =
+        holders.iter().take(HOLDERS_SHOWN).map(|h| format!("process {} ({}): {}", h.pid, h.command, h.what)).collect();
+    let more = holders.len().saturating_sub(HOLDERS_SHOWN);
+    let more = if more > 0 { format!("; and {more} more") } else { String::new() };
+    StepError::permanent(format!("{endpoint} is still held open by {}{more}", shown.join("; ")))
+        .remedy("stop these processes in the quiesce's stop command: what they write later would be lost")
+}
+
+/// The position of every unit of the side that was closed.
+pub(super) fn positions(
+    ground: &Ground,
+    step: &Address,
+    attempt: &Attempt,
+    until: &Until,
+) -> Result<Vec<Position>, StepError> {
+    let io = Io::new(ground, step).until(until.clone());
+    attempt
+        .jobs
+        .iter()
+        .map(|job| ground.registry.engine(&job.source, &job.target)?.position(job, &io))
+        .collect()
+}
+
+/// Two equal positions, `freeze` apart.
+pub(super) fn frozen(
+    ground: &Ground,
+    step: &Address,
+    attempt: &Attempt,
+    until: &Until,
+) -> Result<Vec<Position>, StepError> {
+    let first = positions(ground, step, attempt, until)?;
+    let end = ground.clock.boot_ms() + attempt.freeze_ms;
+    loop {
+        let left = end.saturating_sub(ground.clock.boot_ms());
+        if left == 0 {
+            break;
+        }
+        ground.control.sleep(Duration::from_millis(left));
+    }
+    let second = positions(ground, step, attempt, until)?;
+    if first == second {
+        return Ok(second);
+    }
+    Err(StepError::permanent(format!(
+        "the {} changed within {} ms although it was closed: something still writes to {}",
+        attempt.from, attempt.freeze_ms, attempt.close.endpoint.address
+    ))
+    .remedy("find the writer that the quiesce does not stop (`segue drift` names what changed)"))
+}

@@ -1,0 +1,189 @@
+//! The control socket: `status`, `approve` and `abort` talk to a running apply by it. One JSON line asks,
+//! one answers.
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use segue_contract::Address;
+use segue_contract::paths::PathError;
+use segue_plan::cutover::{Settle, settle};
+use segue_plan::event::Event;
+use segue_plan::state::State;
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixListener;
+
+use super::Ground;
+
+const SOCKET: &str = "control.sock";
+/// A question is one short line.
+const ASK_BYTES_MAX: u64 = 64 * 1024;
+/// How long either end waits for the other.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What is asked.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "ask", rename_all = "snake_case")]
+pub enum Ask {
+    /// The state as of now.
+    Status,
+    /// Approve a plan.
+    Approve {
+        /// Its hash.
+        plan_hash: String,
+        /// By whom.
+        by: String,
+    },
+    /// Abort an attempt in flight.
+    Abort {
+        /// The cutover; `None`: the only one in flight.
+        cutover: Option<Address>,
+        /// By whom.
+        by: String,
+    },
+}
+
+/// What is answered.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "reply", rename_all = "snake_case")]
+pub enum Reply {
+    /// The state.
+    Status {
+        /// After everything recorded so far.
+        state: Box<State>,
+    },
+    /// It was taken; what happens now.
+    Taken {
+        /// A sentence.
+        said: String,
+    },
+    /// It was refused.
+    Refused {
+        /// Why, and what to do.
+        said: String,
+    },
+}
+
+/// Why a running apply could not be asked.
+#[derive(Debug, thiserror::Error)]
+pub enum SocketError {
+    /// Nothing listens.
+    #[error("no apply is running in {}", .0.display())]
+    Nobody(PathBuf),
+    /// The conversation failed.
+    #[error("the running apply did not answer: {0}")]
+    Broken(#[from] std::io::Error),
+    /// The answer is not an answer.
+    #[error("the running apply answered something else: {0}")]
+    Garbled(#[from] serde_json::Error),
+    /// The state directory cannot be opened.
+    #[error(transparent)]
+    Path(#[from] PathError),
+}
+
+/// A socket's path may have 107 bytes; a state directory's may have more. Through a descriptor of the
+/// directory every path is short.
+fn short_path(dir: &std::fs::File) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}/{SOCKET}", dir.as_raw_fd()))
+}
+
+/// Asks the apply that runs in a state directory.
+pub fn ask(state_dir: &Path, question: &Ask) -> Result<Reply, SocketError> {
+    let dir = segue_contract::paths::open(state_dir)?;
+    let stream = UnixStream::connect(short_path(&dir)).map_err(|_| SocketError::Nobody(state_dir.to_owned()))?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    let mut line = serde_json::to_vec(question)?;
+    line.push(b'\n');
+    (&stream).write_all(&line)?;
+    let mut answer = String::new();
+    BufReader::new(&stream).read_line(&mut answer)?;
+    Ok(serde_json::from_str(&answer)?)
+}
+
+/// Listens until the task is dropped. A client that vanishes or talks nonsense costs nothing but its connection.
+pub(super) fn listen(ground: Arc<Ground>) -> Result<tokio::task::JoinHandle<()>, PathError> {
+    let state_dir = ground.who.state_dir.clone();
+    let dir = segue_contract::paths::open(&state_dir)?;
+    let path = state_dir.join(SOCKET);
+    // The lock is ours: a socket that is there is a dead run's.
+    match std::fs::remove_file(&path) {
+        Ok(()) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(PathError::new("remove", path, error)),
+    }
+    let listener = UnixListener::bind(short_path(&dir)).map_err(|e| PathError::new("listen on", &path, e))?;
+    Ok(tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let ground = Arc::clone(&ground);
+            tokio::spawn(async move {
+                let _ = tokio::time::timeout(PATIENCE, converse(ground, stream)).await;
+            });
+        }
+    }))
+}
+
+async fn converse(ground: Arc<Ground>, stream: tokio::net::UnixStream) -> std::io::Result<()> {
+    let (read, mut write) = stream.into_split();
+    let mut line = String::new();
+    tokio::io::BufReader::new(read.take(ASK_BYTES_MAX)).read_line(&mut line).await?;
+    let reply = match serde_json::from_str::<Ask>(&line) {
+        Ok(question) => {
+            let answered = tokio::task::spawn_blocking(move || answer(&ground, question)).await;
+            answered.unwrap_or_else(|_| Reply::Refused { said: "the question could not be answered".to_owned() })
+        }
+        Err(error) => Reply::Refused { said: format!("not a question: {error}") },
+    };
+    let mut text = serde_json::to_vec(&reply)?;
+    text.push(b'\n');
+    write.write_all(&text).await
+}
+
+fn answer(ground: &Ground, question: Ask) -> Reply {
+    match question {
+        Ask::Status => Reply::Status { state: Box::new(ground.state()) },
+        Ask::Approve { plan_hash, by } => {
+            let said = format!("plan {} is approved by {by}", plan_hash.get(..12).unwrap_or(&plan_hash));
+            match ground.record(Event::Approved { plan_hash, by }) {
+                Ok(()) => {
+                    ground.control.nudge();
+                    Reply::Taken { said }
+                }
+                Err(error) => Reply::Refused { said: error.to_string() },
+            }
+        }
+        Ask::Abort { cutover, by } => abort(ground, cutover, &by),
+    }
+}
+
+fn abort(ground: &Ground, cutover: Option<Address>, by: &str) -> Reply {
+    let refuse = |said: String| Reply::Refused { said };
+    let in_flight: Vec<(Address, segue_plan::cutover::Phase)> =
+        ground.recorder.look(|s| s.in_flight().map(|(a, c)| (a.clone(), c.phase)).collect());
+    let found = match &cutover {
+        Some(wanted) => in_flight.iter().find(|(address, _)| address == wanted),
+        None if in_flight.len() == 1 => in_flight.first(),
+        None => None,
+    };
+    match found {
+        None if in_flight.is_empty() => {
+            ground.control.stop();
+            Reply::Taken { said: "no cutover is in flight: the run stops at the next safe point".to_owned() }
+        }
+        None => {
+            let names: Vec<&str> = in_flight.iter().map(|(a, _)| a.as_str()).collect();
+            refuse(format!("say which cutover: {}", names.join(", ")))
+        }
+        Some((address, phase)) if settle(*phase) == Settle::Complete => refuse(format!(
+            "{address} is committed and cannot be aborted; when it is through: `segue switch-back {address}`"
+        )),
+        Some((address, phase)) => {
+            ground.control.abort(address.clone(), format!("aborted by {by}"));
+            Reply::Taken { said: format!("{address} is at {phase}: it is aborted, the side that served opens first") }
+        }
+    }
+}

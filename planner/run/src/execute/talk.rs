@@ -1,0 +1,149 @@
+//! What a run tells while it runs. The command line turns it into bars, lines or JSON.
+
+use segue_contract::{Address, Finding, PassReport, Progress, Side, VerifyReport};
+use segue_plan::cutover::{Forecast, Phase};
+use segue_plan::plan::StepKind;
+use serde::Serialize;
+
+/// Something that a run tells.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum RunEvent {
+    /// A step began.
+    StepStarted {
+        /// Which.
+        step: Address,
+        /// Its kind.
+        kind: StepKind,
+        /// Whether an earlier run had begun it.
+        resumed: bool,
+    },
+    /// A step is so far.
+    StepProgress {
+        /// Which.
+        step: Address,
+        /// How far.
+        progress: Progress,
+    },
+    /// A step ended well.
+    StepFinished {
+        /// Which.
+        step: Address,
+        /// Its kind.
+        kind: StepKind,
+        /// What it established, a phrase; may be empty.
+        said: String,
+        /// Microseconds.
+        took_us: u64,
+    },
+    /// A step failed.
+    StepFailed {
+        /// Which.
+        step: Address,
+        /// What, where.
+        message: String,
+        /// What to do.
+        remedy: Option<String>,
+    },
+    /// A step failed in a way that may pass: it is tried again.
+    StepRetried {
+        /// Which.
+        step: Address,
+        /// What, where.
+        message: String,
+        /// The next try, from now, in milliseconds.
+        after_ms: u64,
+    },
+    /// A load or pass completed.
+    Carried {
+        /// The unit's step.
+        step: Address,
+        /// Whether it was the first load.
+        load: bool,
+        /// What it did.
+        report: PassReport,
+        /// Microseconds.
+        took_us: u64,
+    },
+    /// A verification completed.
+    Compared {
+        /// The unit's step.
+        step: Address,
+        /// What it found.
+        report: VerifyReport,
+    },
+    /// A gate waits.
+    GateWaits {
+        /// The gate's step.
+        step: Address,
+        /// What for, and how far off.
+        what: String,
+    },
+    /// The predicted pause, term by term.
+    Forecast {
+        /// The cutover.
+        cutover: Address,
+        /// The terms.
+        forecast: Forecast,
+    },
+    /// A cutover reached a phase.
+    Phase {
+        /// The cutover.
+        cutover: Address,
+        /// The phase.
+        phase: Phase,
+        /// Microseconds since the phase before.
+        took_us: u64,
+        /// What was established.
+        said: String,
+    },
+    /// An attempt is being aborted.
+    Aborting {
+        /// The cutover.
+        cutover: Address,
+        /// Why.
+        reason: String,
+    },
+    /// An abort is complete; the side serves and takes writes.
+    Aborted {
+        /// The cutover.
+        cutover: Address,
+        /// The side.
+        live: Side,
+    },
+    /// A run that died is being settled.
+    Settling {
+        /// The cutover.
+        cutover: Address,
+        /// Where it was.
+        phase: Phase,
+        /// Whether it is completed (`true`) or aborted.
+        complete: bool,
+    },
+    /// A finding.
+    Found {
+        /// The step.
+        step: Address,
+        /// What.
+        finding: Finding,
+    },
+    /// A signal or a message was taken: what happens now.
+    Stopping {
+        /// A sentence.
+        said: String,
+    },
+    /// Something else to know: a sentence.
+    Said {
+        /// The sentence.
+        text: String,
+    },
+}
+
+/// Takes what a run tells; called from many threads.
+pub trait Listener: Send + Sync {
+    /// Takes one event.
+    fn tell(&self, event: &RunEvent);
+
+    /// Asks a person to type `expected`; `None`: there is nobody to ask.
+    fn confirm(&self, question: &str, expected: &str) -> Option<bool>;
+}

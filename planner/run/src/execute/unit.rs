@@ -1,0 +1,194 @@
+//! Moving and verifying units: load, passes until converged, verification with repair.
+
+use std::time::Instant;
+
+use segue_contract::{Address, Direction, PassReport, StepError, UnitJob, VerifyCall, VerifyLevel, VerifyReport};
+use segue_plan::cutover::converged;
+use segue_plan::event::Event;
+use segue_plan::state::UnitState;
+
+use super::ground::micros;
+use super::io::{Io, Until};
+use super::retry::{STEP_DEADLINE, retry};
+use super::{Ground, RunError, RunEvent};
+
+/// Passes that a sync step runs at most before it calls the unit converged enough: a writer that is as
+/// fast as the copy is reported, and the gates decide.
+const PASSES_MAX: usize = 20;
+/// Rounds of repair and verification before a difference is final.
+const REPAIRS_MAX: usize = 3;
+
+/// A unit of a migration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnitRef {
+    /// The migration.
+    pub migration: Address,
+    /// The unit.
+    pub unit: String,
+}
+
+impl UnitRef {
+    /// `migration.site.unit["tree"].load`
+    pub(super) fn step(&self, word: &str) -> Address {
+        self.migration.step(&format!("unit[{:?}]", self.unit)).step(word)
+    }
+}
+
+/// The unit as the state knows it, and its job with the current ledger and direction.
+pub(super) fn job_of(ground: &Ground, unit: &UnitRef) -> Result<(UnitJob, UnitState), RunError> {
+    let found = ground.recorder.look(|state| {
+        let migration = state.migrations.get(&unit.migration)?;
+        let known = migration.units.get(&unit.unit).cloned().unwrap_or_default();
+        let mut job = migration.record.jobs.iter().find(|j| j.unit == unit.unit)?.clone();
+        job.direction = state.direction_of(&unit.migration);
+        job.ledger.clone_from(&known.ledger);
+        job.epoch = migration.epoch;
+        Some((job, known))
+    });
+    found.ok_or_else(|| {
+        RunError::Setup(
+            StepError::permanent(format!("{}: unit {:?} is not in the state", unit.migration, unit.unit))
+                .remedy("run `segue apply`: it records what the spec declares"),
+        )
+    })
+}
+
+/// Records a load or a pass, with the times by which lag is measured.
+pub(super) fn carried(
+    ground: &Ground,
+    unit: &UnitRef,
+    step: &Address,
+    load: bool,
+    direction: Direction,
+    work: impl FnOnce() -> Result<PassReport, StepError>,
+) -> Result<PassReport, RunError> {
+    let (began_ms, began_boot, began) = (ground.clock.wall_ms(), ground.now(), Instant::now());
+    let report = work().map_err(|e| RunError::step(step, e))?;
+    let took_us = micros(began);
+    ground.record(Event::UnitCarried {
+        migration: unit.migration.clone(),
+        unit: unit.unit.clone(),
+        load,
+        direction,
+        report: report.clone(),
+        began_ms,
+        began_boot,
+        took_us,
+    })?;
+    ground.tell(&RunEvent::Carried { step: step.clone(), load, report: report.clone(), took_us });
+    Ok(report)
+}
+
+/// The first load, from its checkpoint where there is one.
+pub(super) fn load(ground: &Ground, unit: &UnitRef) -> Result<String, RunError> {
+    let step = unit.step("load");
+    let (job, _) = job_of(ground, unit)?;
+    let engine = ground.registry.engine(&job.source, &job.target).map_err(|e| RunError::step(&step, e))?;
+    let io = Io::new(ground, &step).rate(job.load.rate_limit);
+    let report = carried(ground, unit, &step, true, job.direction, || {
+        retry(ground, &step, STEP_DEADLINE, || ground.control.stopping(), || {
+            let from = ground.recorder.look(|s| s.open_steps.get(&step).and_then(|o| o.checkpoint.clone()));
+            engine.load(&job, from.as_ref(), &io)
+        })
+    })?;
+    Ok(format!("{} records, {} bytes", report.records_written, report.bytes_written))
+}
+
+/// One pass in the direction away from the side that serves.
+pub(super) fn pass(ground: &Ground, unit: &UnitRef, step: &Address, until: &Until) -> Result<PassReport, RunError> {
+    let (job, _) = job_of(ground, unit)?;
+    let engine = ground.registry.engine(&job.source, &job.target).map_err(|e| RunError::step(step, e))?;
+    let io = Io::new(ground, step).rate(job.load.rate_limit).until(until.clone());
+    carried(ground, unit, step, false, job.direction, || {
+        retry(ground, step, STEP_DEADLINE, || ground.control.stopping(), || engine.pass(&job, None, &io))
+    })
+}
+
+/// Passes until they stop shrinking. What drifted on the written side is carried again first.
+pub(super) fn sync(ground: &Ground, unit: &UnitRef) -> Result<String, RunError> {
+    let step = unit.step("sync");
+    mend_drift(ground, unit, &step)?;
+    let mut passes = 0;
+    let mut last = pass(ground, unit, &step, &Until::Stopped)?;
+    loop {
+        passes += 1;
+        let (_, known) = job_of(ground, unit)?;
+        if converged(&known.passes) || passes >= PASSES_MAX {
+            break;
+        }
+        if ground.control.stopping() {
+            return Err(RunError::Interrupted);
+        }
+        last = pass(ground, unit, &step, &Until::Stopped)?;
+    }
+    Ok(format!("{passes} passes, the last carried {} records", last.records_written + last.records_deleted))
+}
+
+fn mend_drift(ground: &Ground, unit: &UnitRef, step: &Address) -> Result<(), RunError> {
+    let (job, _) = job_of(ground, unit)?;
+    let engine = ground.registry.engine(&job.source, &job.target).map_err(|e| RunError::step(step, e))?;
+    let io = Io::new(ground, step).rate(job.load.rate_limit);
+    let drift = engine.drift(&job, VerifyLevel::Count, &io).map_err(|e| RunError::step(step, e))?;
+    if drift.drifted_total == 0 {
+        return Ok(());
+    }
+    let call = VerifyCall { level: VerifyLevel::Count, since: None, quiet: false };
+    let report = engine.verify(&job, &call, &io).map_err(|e| RunError::step(step, e))?;
+    if report.mismatches_total > 0 {
+        carried(ground, unit, step, false, job.direction, || engine.repair(&job, &report, &io))?;
+    }
+    Ok(())
+}
+
+/// Compares both sides; carries again what differs where the spec says so.
+pub fn verify_unit(ground: &Ground, unit: &UnitRef, level: VerifyLevel, repair: bool) -> Result<String, RunError> {
+    let step = unit.step("verify");
+    let mut repairs = 0;
+    loop {
+        let (job, _) = job_of(ground, unit)?;
+        let call = VerifyCall { level, since: None, quiet: false };
+        let report = compare(ground, unit, &step, &job, &call, &Until::Stopped)?;
+        if report.mismatches_total == 0 {
+            return Ok(format!(
+                "{} records compared, {} of them by content, all equal; {} changed since the last pass",
+                report.records_checked, report.records_read, report.residual
+            ));
+        }
+        if !repair || repairs == REPAIRS_MAX {
+            return Err(mismatch(&step, &report));
+        }
+        repairs += 1;
+        let engine = ground.registry.engine(&job.source, &job.target).map_err(|e| RunError::step(&step, e))?;
+        let io = Io::new(ground, &step).rate(job.load.rate_limit);
+        carried(ground, unit, &step, false, job.direction, || engine.repair(&job, &report, &io))?;
+    }
+}
+
+/// One verification, recorded.
+pub(super) fn compare(
+    ground: &Ground,
+    unit: &UnitRef,
+    step: &Address,
+    job: &UnitJob,
+    call: &VerifyCall,
+    until: &Until,
+) -> Result<VerifyReport, RunError> {
+    let engine = ground.registry.engine(&job.source, &job.target).map_err(|e| RunError::step(step, e))?;
+    let io = Io::new(ground, step).rate(job.load.rate_limit).until(until.clone());
+    let report = retry(ground, step, STEP_DEADLINE, || ground.control.stopping(), || engine.verify(job, call, &io))
+        .map_err(|e| RunError::step(step, e))?;
+    ground.record(Event::UnitVerified {
+        migration: unit.migration.clone(),
+        unit: unit.unit.clone(),
+        report: report.clone(),
+        whole: call.since.is_none(),
+    })?;
+    ground.tell(&RunEvent::Compared { step: step.clone(), report: report.clone() });
+    Ok(report)
+}
+
+/// The error that a verification with differences is.
+pub(super) fn mismatch(step: &Address, report: &VerifyReport) -> RunError {
+    let first = report.mismatches.first().map(|m| format!("{} ({})", m.key, m.what)).unwrap_or_default();
+    RunError::Mismatch { step: step.clone(), total: report.mismatches_total, first }
+}
