@@ -14,7 +14,7 @@ use segue_plan::plan::{Plan, PlanStep, StepKind};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
-use super::attempt::attempt_from_spec;
+use super::attempt::{attempt_from_spec, attempt_from_state};
 use super::drive::{CutoverTask, run_cutover};
 use super::io::{Io, Until};
 use super::retry::{STEP_DEADLINE, retry};
@@ -107,7 +107,12 @@ fn runtime() -> Result<tokio::runtime::Runtime, RunError> {
 
 /// Records what the spec declares: migrations that begin or changed, blocks given up, holds that an edit
 /// of `live` lifts.
-fn declare(ground: &Ground, desired: &Desired, plan: &Plan, observed: &Observed) -> Result<(), RunError> {
+pub(super) fn declare(
+    ground: &Ground,
+    desired: &Desired,
+    plan: &Plan,
+    observed: &Observed,
+) -> Result<(), RunError> {
     let state = ground.state();
     if !state.plans_begun.contains(&plan.hash) {
         ground.record(Event::PlanBegan {
@@ -203,7 +208,7 @@ fn nodes(ground: &Ground, desired: &Desired, plan: &Plan) -> (Vec<Node>, Vec<Run
                 steps: own.clone(),
                 needs: needs.clone(),
                 work,
-            })
+            });
         };
         match (step.kind, unit_of(step)) {
             (StepKind::Check, _) => push(Work::Check(step.block.clone())),
@@ -541,25 +546,25 @@ fn mend_route(job: &Job, address: &Address) -> Result<(), RunError> {
     })
 }
 
-/// Keeps passes running, each migration at its interval, until somebody asks to stop.
-pub fn follow(ground: &Arc<Ground>, desired: &Desired) -> Result<(), Vec<RunError>> {
-    let runtime = runtime().map_err(|e| vec![e])?;
-    let (work, desired) = (Arc::clone(ground), desired.clone());
-    runtime.block_on(async {
+/// Runs `work` with signals and the control socket attended to, as in an apply.
+pub fn attended(
+    ground: &Arc<Ground>,
+    work: impl FnOnce(&Ground) -> Result<(), RunError> + Send + 'static,
+) -> Result<(), RunError> {
+    runtime()?.block_on(async {
         let (send, mut receive) = mpsc::channel::<Message>(MESSAGES_MAX);
-        watch_signals(&send).map_err(|e| vec![e])?;
+        watch_signals(&send)?;
         let _socket = socket::listen(Arc::clone(ground));
-        let passes = tokio::task::spawn_blocking(move || passes(&work, &desired));
-        let mut passes = std::pin::pin!(passes);
+        let shared = Arc::clone(ground);
+        let mut working = std::pin::pin!(tokio::task::spawn_blocking(move || work(&shared)));
         let mut signals = 0;
         loop {
             tokio::select! {
-                ended = &mut passes => {
-                    return match ended {
-                        Ok(Ok(())) => Ok(()),
-                        Ok(Err(error)) => Err(vec![error]),
-                        Err(_) => Err(vec![RunError::Interrupted]),
-                    };
+                ended = &mut working => {
+                    return ended.unwrap_or_else(|_| {
+                        let error = StepError::permanent("the run stopped by a defect of segue");
+                        Err(RunError::Setup(error.remedy("run the same command again; it settles first")))
+                    });
                 }
                 Some(Message::Signal(name)) = receive.recv() => {
                     signals += 1;
@@ -567,6 +572,36 @@ pub fn follow(ground: &Arc<Ground>, desired: &Desired) -> Result<(), Vec<RunErro
                 }
             }
         }
+    })
+}
+
+/// Keeps passes running, each migration at its interval, until somebody asks to stop.
+pub fn follow(ground: &Arc<Ground>, desired: &Desired) -> Result<(), RunError> {
+    let desired = desired.clone();
+    attended(ground, move |ground| passes(ground, &desired))
+}
+
+/// Switches back by command: reverse passes until they stop shrinking, then the protocol, with no gates; the
+/// cutover is held afterwards (protocol P23).
+pub fn switch_back(ground: &Arc<Ground>, cutover: &Address, reason: &str) -> Result<(), RunError> {
+    let attempt = attempt_from_state(ground, cutover, reason)?;
+    let cutover = cutover.clone();
+    attended(ground, move |ground| {
+        for job in &attempt.jobs {
+            let unit = UnitRef {
+                migration: job.migration.clone(),
+                unit: job.unit.clone(),
+            };
+            ground.step(&unit.step("sync"), StepKind::Sync, || sync(ground, &unit))?;
+        }
+        let task = CutoverTask {
+            cutover,
+            attempt,
+            gates: Vec::new(),
+            sync_interval_ms: 0,
+            wait_for_approval: false,
+        };
+        run_cutover(ground, task)
     })
 }
 

@@ -320,7 +320,7 @@ pub(super) fn abort(
         cutover: cutover.clone(),
         epoch,
         reason: reason.to_owned(),
-        held: held.clone(),
+        held,
     });
     // A disk that takes no record must not keep the side closed: opening it is what any settler would do.
     let step = cutover.step("abort");

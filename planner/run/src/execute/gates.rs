@@ -8,9 +8,10 @@ use segue_plan::cutover::{Lag, forecast, will_not_converge};
 use segue_plan::plan::StepKind;
 use segue_plan::state::UnitState;
 
+use super::drive::CutoverTask;
 use super::io::Until;
 use super::unit::{UnitRef, pass};
-use super::{CutoverTask, Ground, RunError, RunEvent};
+use super::{Ground, RunError, RunEvent};
 
 /// The shortest pause between two passes while a gate waits.
 const PAUSE_MIN: Duration = Duration::from_millis(200);

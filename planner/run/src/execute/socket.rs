@@ -170,16 +170,16 @@ fn answer(ground: &Ground, question: Ask) -> Reply {
                 },
             }
         }
-        Ask::Abort { cutover, by } => abort(ground, cutover, &by),
+        Ask::Abort { cutover, by } => abort(ground, cutover.as_ref(), &by),
     }
 }
 
-fn abort(ground: &Ground, cutover: Option<Address>, by: &str) -> Reply {
+fn abort(ground: &Ground, cutover: Option<&Address>, by: &str) -> Reply {
     let refuse = |said: String| Reply::Refused { said };
     let in_flight: Vec<(Address, segue_plan::cutover::Phase)> = ground
         .recorder
         .look(|s| s.in_flight().map(|(a, c)| (a.clone(), c.phase)).collect());
-    let found = match &cutover {
+    let found = match cutover {
         Some(wanted) => in_flight.iter().find(|(address, _)| address == wanted),
         None if in_flight.len() == 1 => in_flight.first(),
         None => None,
