@@ -6,8 +6,10 @@
 
 mod desired;
 mod lang;
+mod syntax;
 
 pub use desired::{
     CutoverDecl, Desired, FallbackDecl, GateCondition, GateDecl, MigrationDecl, Origin, QuiesceDecl,
     RouteDecl, Secrets, VerifyDecl,
 };
+pub use syntax::{Diagnostic, Label, Severity, Source, Span, SpecPath, format, nearest};

@@ -1,0 +1,13 @@
+//! Text to items with spans: reading files, cutting them into top-level items, parsing each on its own,
+//! and the formatter. Knows what HCL looks like, not what it means.
+
+mod diagnostic;
+mod format;
+mod items;
+mod load;
+mod scan;
+
+pub use diagnostic::{Diagnostic, Diagnostics, Label, Severity, Span, nearest};
+pub use format::format;
+pub use items::{Base, Broken, Item, Parsed, parse_items};
+pub use load::{Source, SpecPath, read_sources};
