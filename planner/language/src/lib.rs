@@ -6,10 +6,12 @@
 
 mod desired;
 mod lang;
+mod spec;
 mod syntax;
 
 pub use desired::{
     CutoverDecl, Desired, FallbackDecl, GateCondition, GateDecl, MigrationDecl, Origin, QuiesceDecl,
     RouteDecl, Secrets, VerifyDecl,
 };
+pub use spec::{AttributeShape, BlockShape, BodyShape, Loaded, ShapeType, SpecInput, core_blocks, load};
 pub use syntax::{Diagnostic, Label, Severity, Source, Span, SpecPath, format, nearest};

@@ -9,5 +9,5 @@ mod scan;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Label, Severity, Span, nearest};
 pub use format::format;
-pub use items::{Base, Broken, Item, Parsed, parse_items};
-pub use load::{Source, SpecPath, read_sources};
+pub use items::{Base, Broken, Item, parse_items};
+pub use load::{Source, SpecPath, read_file, read_sources};

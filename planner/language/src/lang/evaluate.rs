@@ -50,12 +50,24 @@ impl<'a> Evaluator<'a> {
         diagnostics: &'a mut Diagnostics,
         base: Base,
     ) -> Self {
-        Self { scope, functions, sources, diagnostics, bindings: Vec::new(), base }
+        Self {
+            scope,
+            functions,
+            sources,
+            diagnostics,
+            bindings: Vec::new(),
+            base,
+        }
     }
 
     /// Binds a name for everything that this evaluator evaluates: `each`.
     pub fn bind(&mut self, name: &str, value: Value) {
         self.bindings.push((name.to_owned(), value));
+    }
+
+    /// Where the item starts.
+    pub fn base(&self) -> Base {
+        self.base
     }
 
     /// The place of something in the item.
@@ -122,7 +134,11 @@ impl<'a> Evaluator<'a> {
             Expression::Traversal(traversal) => self.traversal(traversal),
             Expression::UnaryOp(op) => {
                 let value = self.evaluate(&op.expr)?;
-                self.told(operators::unary(*op.operator.value(), &value), op.expr.span(), &value)
+                self.told(
+                    operators::unary(*op.operator.value(), &value),
+                    op.expr.span(),
+                    &value,
+                )
             }
             Expression::BinaryOp(op) => self.binary(op, expr.span()),
             Expression::ForExpr(for_expr) => self.for_expr(for_expr),
@@ -145,7 +161,12 @@ impl<'a> Evaluator<'a> {
         }
     }
 
-    fn number(&mut self, n: &hcl::edit::Number, repr: Option<&str>, at: Option<Range<usize>>) -> Result<Value, Failed> {
+    fn number(
+        &mut self,
+        n: &hcl::edit::Number,
+        repr: Option<&str>,
+        at: Option<Range<usize>>,
+    ) -> Result<Value, Failed> {
         let digits_only = repr.is_some_and(|r| r.bytes().all(|b| b.is_ascii_digit() || b == b'-'));
         let number = match n.as_i64() {
             Some(i) => Some(Number::Int(i)),
@@ -185,7 +206,11 @@ impl<'a> Evaluator<'a> {
             match self.key(&key_value, at.clone()) {
                 Ok(Some(name)) => {
                     if entries.insert(name.clone(), value).is_some() {
-                        let shown = if key_value.is_sensitive() { "…".to_owned() } else { name };
+                        let shown = if key_value.is_sensitive() {
+                            "…".to_owned()
+                        } else {
+                            name
+                        };
                         let _ = self.fail::<()>(
                             "EXPR_DUPLICATE_KEY",
                             format!("the key {shown:?} is there twice"),
@@ -204,7 +229,11 @@ impl<'a> Evaluator<'a> {
         if failed {
             return Err(Failed);
         }
-        let result = if unknown { Value::unknown() } else { Value::map(entries) };
+        let result = if unknown {
+            Value::unknown()
+        } else {
+            Value::map(entries)
+        };
         Ok(result.tainted_by(&taint))
     }
 
@@ -236,7 +265,12 @@ impl<'a> Evaluator<'a> {
         let names: Vec<&str> = path.iter().map(|(name, _)| *name).collect();
         match self.scope.resolve(root.as_str(), &names) {
             Resolution::Found { value, consumed } => Ok((value, consumed)),
-            Resolution::Missing { part, summary, mut candidates, help } => {
+            Resolution::Missing {
+                part,
+                summary,
+                mut candidates,
+                help,
+            } => {
                 let (wrong, at) = match part.checked_sub(1).and_then(|i| path.get(i)) {
                     Some((name, at)) => (*name, at.clone()),
                     None => (root.as_str(), root_at),
@@ -257,7 +291,13 @@ impl<'a> Evaluator<'a> {
         let name = call.name.name.value().as_str();
         let name_at = call.name.name.span();
         if call.name.is_namespaced() {
-            return self.fail("EXPR_UNKNOWN_FUNCTION", "there are no functions with `::`", name_at, "", "");
+            return self.fail(
+                "EXPR_UNKNOWN_FUNCTION",
+                "there are no functions with `::`",
+                name_at,
+                "",
+                "",
+            );
         }
         match name {
             "try" => return self.try_call(call, at),
@@ -311,7 +351,13 @@ impl<'a> Evaluator<'a> {
             Some(Ok(value)) => Ok(value),
             Some(Err(error)) => {
                 let place = error.argument.and_then(|i| places.get(i).cloned()).flatten();
-                self.fail("EXPR_FUNCTION", format!("{name}: {}", error.message), place.or(at), "", "")
+                self.fail(
+                    "EXPR_FUNCTION",
+                    format!("{name}: {}", error.message),
+                    place.or(at),
+                    "",
+                    "",
+                )
             }
         }
     }
@@ -411,17 +457,25 @@ impl<'a> Evaluator<'a> {
         let value = self.evaluate(collection)?;
         let pairs: Box<dyn Iterator<Item = (Value, Value)> + '_> = match &value.data {
             Data::Unknown => return Ok(None),
-            Data::List(items) => {
-                Box::new(items.iter().enumerate().map(|(i, v)| (Value::int(i as i64), v.clone())))
-            }
+            Data::List(items) => Box::new(
+                items
+                    .iter()
+                    .enumerate()
+                    .map(|(i, v)| (Value::int(i as i64), v.clone())),
+            ),
             Data::Set(items) => Box::new(items.iter().map(|v| (v.clone(), v.clone()))),
-            Data::Map(entries) => {
-                Box::new(entries.iter().map(|(k, v)| (Value::string(k.as_str()), v.clone())))
-            }
+            Data::Map(entries) => Box::new(
+                entries
+                    .iter()
+                    .map(|(k, v)| (Value::string(k.as_str()), v.clone())),
+            ),
             _ => {
                 return self.fail(
                     "EXPR_WRONG_TYPE",
-                    format!("`for` goes through a list, set or map, not a {}", value.type_name()),
+                    format!(
+                        "`for` goes through a list, set or map, not a {}",
+                        value.type_name()
+                    ),
                     collection.span(),
                     format!("this is a {}", value.type_name()),
                     "",
@@ -449,50 +503,59 @@ impl<'a> Evaluator<'a> {
         let mut groups: BTreeMap<String, Vec<Value>> = BTreeMap::new();
         let mut taint = Vec::new();
         let mut unknown = false;
-        let collection = self.each(key_var, intro.value_var.value().as_str(), &intro.collection_expr, |this| {
-            if let Some(cond) = &for_expr.cond {
-                match this.condition(&cond.expr)? {
-                    None => {
-                        unknown = true;
-                        return Ok(());
-                    }
-                    Some((chosen, value)) => {
-                        if value.is_sensitive() {
-                            taint.push(value);
-                        }
-                        if !chosen {
+        let collection = self.each(
+            key_var,
+            intro.value_var.value().as_str(),
+            &intro.collection_expr,
+            |this| {
+                if let Some(cond) = &for_expr.cond {
+                    match this.condition(&cond.expr)? {
+                        None => {
+                            unknown = true;
                             return Ok(());
+                        }
+                        Some((chosen, value)) => {
+                            if value.is_sensitive() {
+                                taint.push(value);
+                            }
+                            if !chosen {
+                                return Ok(());
+                            }
                         }
                     }
                 }
-            }
-            let Some(key_expr) = &for_expr.key_expr else {
-                list.push(this.evaluate(&for_expr.value_expr)?);
-                return Ok(());
-            };
-            let key_value = this.evaluate(key_expr)?;
-            let value = this.evaluate(&for_expr.value_expr)?;
-            if key_value.is_sensitive() {
-                taint.push(key_value.clone());
-            }
-            let Some(key) = this.key(&key_value, key_expr.span())? else {
-                unknown = true;
-                return Ok(());
-            };
-            if for_expr.grouping {
-                groups.entry(key).or_default().push(value);
-            } else if map.insert(key.clone(), value).is_some() {
-                let shown = if key_value.is_sensitive() { "…".to_owned() } else { key };
-                return this.fail(
-                    "EXPR_DUPLICATE_KEY",
-                    format!("the key {shown:?} comes twice"),
-                    key_expr.span(),
-                    "",
-                    "write `...` behind the value to collect all values of a key in a list",
-                );
-            }
-            Ok(())
-        })?;
+                let Some(key_expr) = &for_expr.key_expr else {
+                    list.push(this.evaluate(&for_expr.value_expr)?);
+                    return Ok(());
+                };
+                let key_value = this.evaluate(key_expr)?;
+                let value = this.evaluate(&for_expr.value_expr)?;
+                if key_value.is_sensitive() {
+                    taint.push(key_value.clone());
+                }
+                let Some(key) = this.key(&key_value, key_expr.span())? else {
+                    unknown = true;
+                    return Ok(());
+                };
+                if for_expr.grouping {
+                    groups.entry(key).or_default().push(value);
+                } else if map.insert(key.clone(), value).is_some() {
+                    let shown = if key_value.is_sensitive() {
+                        "…".to_owned()
+                    } else {
+                        key
+                    };
+                    return this.fail(
+                        "EXPR_DUPLICATE_KEY",
+                        format!("the key {shown:?} comes twice"),
+                        key_expr.span(),
+                        "",
+                        "write `...` behind the value to collect all values of a key in a list",
+                    );
+                }
+                Ok(())
+            },
+        )?;
         let Some(collection) = collection else {
             return Ok(Value::unknown());
         };

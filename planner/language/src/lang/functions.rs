@@ -21,11 +21,18 @@ pub struct FunctionError {
 }
 
 fn wrong(message: &str) -> Result<Value, FunctionError> {
-    Err(FunctionError { message: message.to_owned(), argument: Some(0) })
+    Err(FunctionError {
+        message: message.to_owned(),
+        argument: Some(0),
+    })
 }
 
 /// Calls a function; `None`: there is none of this name.
-pub fn call(name: &str, args: &[Value], context: &FunctionContext<'_>) -> Option<Result<Value, FunctionError>> {
+pub fn call(
+    name: &str,
+    args: &[Value],
+    context: &FunctionContext<'_>,
+) -> Option<Result<Value, FunctionError>> {
     if !names().any(|n| n == name) {
         return None;
     }

@@ -31,7 +31,11 @@ pub fn references_of_body(body: &Body, found: &mut Vec<Reference>) {
 
 /// Every reference in an expression.
 pub fn references_of_expression(expr: &Expression, found: &mut Vec<Reference>) {
-    Walk { bound: Vec::new(), found }.expression(expr);
+    Walk {
+        bound: Vec::new(),
+        found,
+    }
+    .expression(expr);
 }
 
 struct Walk<'f> {
@@ -129,7 +133,11 @@ impl Walk<'_> {
 
     fn name(&mut self, root: &str, path: Vec<String>, span: Option<Range<usize>>) {
         if !self.bound.iter().any(|b| b == root) {
-            self.found.push(Reference { root: root.to_owned(), path, span });
+            self.found.push(Reference {
+                root: root.to_owned(),
+                path,
+                span,
+            });
         }
     }
 }

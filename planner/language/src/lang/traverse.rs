@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
+use hcl::edit::Decorated;
 use hcl::edit::Span as _;
 use hcl::edit::expr::{Expression, Traversal, TraversalOperator};
-use hcl::edit::Decorated;
 
 use super::evaluate::{Evaluator, Failed};
 use super::value::{Data, Value};
@@ -18,7 +18,12 @@ impl Evaluator<'_> {
         let operators = &traversal.operators;
         let splats = operators
             .iter()
-            .filter(|o| matches!(o.value(), TraversalOperator::AttrSplat(_) | TraversalOperator::FullSplat(_)))
+            .filter(|o| {
+                matches!(
+                    o.value(),
+                    TraversalOperator::AttrSplat(_) | TraversalOperator::FullSplat(_)
+                )
+            })
             .count();
         if splats > MAX_SPLATS {
             return self.fail(
@@ -34,7 +39,9 @@ impl Evaluator<'_> {
                 let path: Vec<(&str, Option<Range<usize>>)> = operators
                     .iter()
                     .map_while(|o| match o.value() {
-                        TraversalOperator::GetAttr(name) => Some((name.value().as_str(), name.span().or(o.span()))),
+                        TraversalOperator::GetAttr(name) => {
+                            Some((name.value().as_str(), name.span().or(o.span())))
+                        }
                         _ => None,
                     })
                     .collect();
@@ -45,11 +52,17 @@ impl Evaluator<'_> {
         self.walk(value, &operators[consumed..])
     }
 
-    fn walk(&mut self, mut value: Value, operators: &[Decorated<TraversalOperator>]) -> Result<Value, Failed> {
+    fn walk(
+        &mut self,
+        mut value: Value,
+        operators: &[Decorated<TraversalOperator>],
+    ) -> Result<Value, Failed> {
         for (i, operator) in operators.iter().enumerate() {
             let at = operator.span();
             value = match operator.value() {
-                TraversalOperator::GetAttr(name) => self.attribute(&value, name.value().as_str(), name.span().or(at))?,
+                TraversalOperator::GetAttr(name) => {
+                    self.attribute(&value, name.value().as_str(), name.span().or(at))?
+                }
                 TraversalOperator::Index(expr) => {
                     let index = self.evaluate(expr)?;
                     self.index(&value, &index, expr.span().or(at))?
@@ -60,7 +73,10 @@ impl Evaluator<'_> {
                 }
                 TraversalOperator::AttrSplat(_) => {
                     let rest = &operators[i + 1..];
-                    let names = rest.iter().take_while(|o| matches!(o.value(), TraversalOperator::GetAttr(_))).count();
+                    let names = rest
+                        .iter()
+                        .take_while(|o| matches!(o.value(), TraversalOperator::GetAttr(_)))
+                        .count();
                     value = self.splat(value, &rest[..names])?;
                     return self.walk(value, &rest[names..]);
                 }
@@ -90,7 +106,13 @@ impl Evaluator<'_> {
             Data::Map(entries) => entries.as_ref(),
             Data::Block(block) => &block.attributes,
             Data::Null => {
-                return self.fail("EXPR_NULL", format!("`.{name}` of null"), at, "what stands before this is null", "use try(), or test for null first");
+                return self.fail(
+                    "EXPR_NULL",
+                    format!("`.{name}` of null"),
+                    at,
+                    "what stands before this is null",
+                    "use try(), or test for null first",
+                );
             }
             _ => {
                 return self.fail(
@@ -127,11 +149,18 @@ impl Evaluator<'_> {
         match (&value.data, &index.data) {
             (Data::Unknown, _) | (_, Data::Unknown) => Ok(Value::unknown().tainted_by(taint)),
             (Data::List(items), Data::Number(n)) => {
-                let found = n.as_i64().and_then(|i| usize::try_from(i).ok()).and_then(|i| items.get(i));
+                let found = n
+                    .as_i64()
+                    .and_then(|i| usize::try_from(i).ok())
+                    .and_then(|i| items.get(i));
                 match found {
                     Some(found) => Ok(found.clone().tainted_by(taint)),
                     None => {
-                        let has = if value.is_sensitive() { "fewer".to_owned() } else { items.len().to_string() };
+                        let has = if value.is_sensitive() {
+                            "fewer".to_owned()
+                        } else {
+                            items.len().to_string()
+                        };
                         self.fail(
                             "EXPR_NO_ELEMENT",
                             "there is no such element",
@@ -150,13 +179,31 @@ impl Evaluator<'_> {
                 };
                 match found {
                     Some(found) => Ok(found.clone().tainted_by(taint)),
-                    None => self.fail("EXPR_NO_ELEMENT", "there is no such key", at, "this key is sensitive", ""),
+                    None => self.fail(
+                        "EXPR_NO_ELEMENT",
+                        "there is no such key",
+                        at,
+                        "this key is sensitive",
+                        "",
+                    ),
                 }
             }
-            (Data::Map(_) | Data::Block(_), Data::String(key)) => Ok(self.attribute(value, key, at)?.tainted_by(taint)),
-            (Data::Null, _) => self.fail("EXPR_NULL", "an element of null", at, "what stands before this is null", "use try(), or test for null first"),
+            (Data::Map(_) | Data::Block(_), Data::String(key)) => {
+                Ok(self.attribute(value, key, at)?.tainted_by(taint))
+            }
+            (Data::Null, _) => self.fail(
+                "EXPR_NULL",
+                "an element of null",
+                at,
+                "what stands before this is null",
+                "use try(), or test for null first",
+            ),
             (Data::List(_) | Data::Map(_) | Data::Block(_), _) => {
-                let wanted = if matches!(value.data, Data::List(_)) { "number" } else { "string" };
+                let wanted = if matches!(value.data, Data::List(_)) {
+                    "number"
+                } else {
+                    "string"
+                };
                 self.fail(
                     "EXPR_WRONG_TYPE",
                     format!("an element of a {} is named by a {wanted}", value.type_name()),
@@ -170,7 +217,11 @@ impl Evaluator<'_> {
                 format!("a {} has no elements that could be named", value.type_name()),
                 at,
                 "",
-                if matches!(value.data, Data::Set(_)) { "turn the set into a list with tolist()" } else { "" },
+                if matches!(value.data, Data::Set(_)) {
+                    "turn the set into a list with tolist()"
+                } else {
+                    ""
+                },
             ),
         }
     }

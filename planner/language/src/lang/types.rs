@@ -71,7 +71,11 @@ pub struct ConvertError {
 
 impl ConvertError {
     fn new(wanted: &Type, found: impl Into<String>) -> Self {
-        Self { path: String::new(), wanted: wanted.to_string(), found: found.into() }
+        Self {
+            path: String::new(),
+            wanted: wanted.to_string(),
+            found: found.into(),
+        }
     }
 
     fn below(mut self, step: &str) -> Self {
@@ -115,9 +119,11 @@ pub fn parse_type(
             "number" => Ok(Type::Number),
             "bool" => Ok(Type::Bool),
             "any" => Ok(Type::Any),
-            word @ ("list" | "set" | "map") => {
-                Err(wrong(&format!("`{word}` needs the type of its elements: {word}(string)"), None, expr))
-            }
+            word @ ("list" | "set" | "map") => Err(wrong(
+                &format!("`{word}` needs the type of its elements: {word}(string)"),
+                None,
+                expr,
+            )),
             word => Err(wrong(&format!("there is no type `{word}`"), Some(word), expr)),
         },
         Expression::FuncCall(call) => {
@@ -136,22 +142,30 @@ pub fn parse_type(
                         for (key, value) in object.iter() {
                             let name = match key {
                                 ObjectKey::Ident(name) => name.value().as_str().to_owned(),
-                                ObjectKey::Expression(Expression::Variable(name)) => name.value().as_str().to_owned(),
+                                ObjectKey::Expression(Expression::Variable(name)) => {
+                                    name.value().as_str().to_owned()
+                                }
                                 ObjectKey::Expression(Expression::String(name)) => name.value().clone(),
-                                ObjectKey::Expression(other) => return Err(wrong("a field is named by a word", None, other)),
+                                ObjectKey::Expression(other) => {
+                                    return Err(wrong("a field is named by a word", None, other));
+                                }
                             };
                             fields.insert(name, parse_field(value.expr(), literal)?);
                         }
                         Ok(Type::Object(fields))
                     }
-                    other => Err(wrong("`object` takes its fields: object({ name = string })", None, other)),
+                    other => Err(wrong(
+                        "`object` takes its fields: object({ name = string })",
+                        None,
+                        other,
+                    )),
                 },
                 word => Err(wrong(&format!("there is no type `{word}`"), Some(word), expr)),
             }
         }
-        Expression::String(s) => parse_type_word(s.value()).ok_or_else(|| {
-            wrong("a type is written without quotes", None, expr)
-        }),
+        Expression::String(s) => {
+            parse_type_word(s.value()).ok_or_else(|| wrong("a type is written without quotes", None, expr))
+        }
         other => Err(wrong("this is no type", None, other)),
     }
 }
@@ -166,12 +180,21 @@ fn parse_type_word(word: &str) -> Option<Type> {
     }
 }
 
-fn parse_field(expr: &Expression, literal: &mut dyn FnMut(&Expression) -> Option<Value>) -> Result<Field, TypeError> {
+fn parse_field(
+    expr: &Expression,
+    literal: &mut dyn FnMut(&Expression) -> Option<Value>,
+) -> Result<Field, TypeError> {
     let Expression::FuncCall(call) = expr else {
-        return Ok(Field { ty: parse_type(expr, literal)?, optional: None });
+        return Ok(Field {
+            ty: parse_type(expr, literal)?,
+            optional: None,
+        });
     };
     if call.name.name.value().as_str() != "optional" {
-        return Ok(Field { ty: parse_type(expr, literal)?, optional: None });
+        return Ok(Field {
+            ty: parse_type(expr, literal)?,
+            optional: None,
+        });
     }
     let mut args = call.args.iter();
     let wrong = || TypeError {
@@ -184,7 +207,10 @@ fn parse_field(expr: &Expression, literal: &mut dyn FnMut(&Expression) -> Option
         Some(default) => literal(default).ok_or_else(wrong)?,
         None => Value::null(),
     };
-    Ok(Field { ty, optional: Some(default) })
+    Ok(Field {
+        ty,
+        optional: Some(default),
+    })
 }
 
 impl Type {
@@ -196,7 +222,9 @@ impl Type {
     pub fn convert(&self, value: &Value) -> Result<Value, ConvertError> {
         let data = match (self, &value.data) {
             (Self::Any, _) | (_, Data::Null | Data::Unknown) => return Ok(value.clone()),
-            (Self::String, Data::String(_)) | (Self::Number, Data::Number(_)) | (Self::Bool, Data::Bool(_)) => {
+            (Self::String, Data::String(_))
+            | (Self::Number, Data::Number(_))
+            | (Self::Bool, Data::Bool(_)) => {
                 return Ok(value.clone());
             }
             (Self::String, Data::Number(_) | Data::Bool(_)) => {
@@ -220,17 +248,27 @@ impl Type {
                 }
                 return Ok(set.tainted_by([value]));
             }
-            (Self::Map(ty), Data::Map(entries)) => Value::map(
-                entries
-                    .iter()
-                    .map(|(k, v)| Ok((k.clone(), ty.convert(v).map_err(|e| e.below(&format!("[{k:?}]")))?)))
-                    .collect::<Result<_, ConvertError>>()?,
-            )
-            .data,
+            (Self::Map(ty), Data::Map(entries)) => {
+                Value::map(
+                    entries
+                        .iter()
+                        .map(|(k, v)| {
+                            Ok((
+                                k.clone(),
+                                ty.convert(v).map_err(|e| e.below(&format!("[{k:?}]")))?,
+                            ))
+                        })
+                        .collect::<Result<_, ConvertError>>()?,
+                )
+                .data
+            }
             (Self::Object(fields), Data::Map(entries)) => Value::map(object(self, fields, entries)?).data,
             _ => return Err(ConvertError::new(self, format!("a {}", value.type_name()))),
         };
-        Ok(Value { data, sensitive: value.sensitive.clone() })
+        Ok(Value {
+            data,
+            sensitive: value.sensitive.clone(),
+        })
     }
 }
 
@@ -240,7 +278,9 @@ pub(crate) fn read_number(text: &str) -> Option<Number> {
     if let Ok(i) = text.parse::<i64>() {
         return Some(Number::Int(i));
     }
-    let plain = text.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'e' | b'E' | b'+' | b'-'));
+    let plain = text
+        .bytes()
+        .all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'e' | b'E' | b'+' | b'-'));
     let whole = text.bytes().all(|b| b.is_ascii_digit() || b == b'-');
     if !plain || whole {
         return None;
@@ -270,7 +310,10 @@ fn object(
             (None, Some(default)) => default,
             (None, None) => return Err(ConvertError::new(ty, format!("no field `{name}`"))),
         };
-        let value = field.ty.convert(value).map_err(|e| e.below(&format!(".{name}")))?;
+        let value = field
+            .ty
+            .convert(value)
+            .map_err(|e| e.below(&format!(".{name}")))?;
         out.insert(name.clone(), value);
     }
     Ok(out)

@@ -306,7 +306,9 @@ impl Value {
             },
             Json::String(s) => Self::string(s.as_str()),
             Json::Array(items) => Self::list(items.iter().map(Self::from_json).collect()),
-            Json::Object(map) => Self::map(map.iter().map(|(k, v)| (k.clone(), Self::from_json(v))).collect()),
+            Json::Object(map) => {
+                Self::map(map.iter().map(|(k, v)| (k.clone(), Self::from_json(v))).collect())
+            }
         }
     }
 }

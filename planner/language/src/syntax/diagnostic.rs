@@ -105,9 +105,12 @@ impl Diagnostics {
     /// Adds one, unless the same was said about the same place (an instance of `for_each` repeats it).
     pub fn push(&mut self, diagnostic: Diagnostic) {
         if !diagnostic.labels.is_empty()
-            && self.list.iter().rev().take(REPEATS_LOOKED_AT).any(|d| {
-                d.code == diagnostic.code && d.labels.first() == diagnostic.labels.first()
-            })
+            && self
+                .list
+                .iter()
+                .rev()
+                .take(REPEATS_LOOKED_AT)
+                .any(|d| d.code == diagnostic.code && d.labels.first() == diagnostic.labels.first())
         {
             return;
         }
@@ -175,7 +178,10 @@ mod tests {
     #[test]
     fn only_near_names_are_suggested() {
         assert_eq!(nearest("pth", ["path", "exclude"]).as_deref(), Some("path"));
-        assert_eq!(nearest("excludes", ["path", "exclude"]).as_deref(), Some("exclude"));
+        assert_eq!(
+            nearest("excludes", ["path", "exclude"]).as_deref(),
+            Some("exclude")
+        );
         assert_eq!(nearest("x", ["y"]), None);
         assert_eq!(nearest("interval", ["path"]), None);
     }

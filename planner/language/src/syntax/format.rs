@@ -75,7 +75,10 @@ impl Line {
         let keep = tokens.len() - tokens[skip..].iter().rev().take_while(space).count();
         let tokens = &tokens[skip..keep];
         let depth_before = levels.0.len();
-        let leading = tokens.iter().take_while(|t| matches!(t.kind, Kind::Close(_))).count();
+        let leading = tokens
+            .iter()
+            .take_while(|t| matches!(t.kind, Kind::Close(_)))
+            .count();
         for _ in 0..leading {
             levels.close();
         }
@@ -201,8 +204,19 @@ mod tests {
 
     fn piece() -> impl Strategy<Value = String> {
         prop::sample::select(vec![
-            "a = 1\n", "bcd=\"x${ [1,2][0] }\"\n", "  e = [\n1,\n 2 ]\n", "x = f({\n a = 1\nbb=2\n})\n", "# c\n", "/* a\n b */\n",
-            "s \"t\"  {\n", "}\n", "h = <<E\n  x = 1\n E\n", "h = <<-E\nE\n", "\n", " k { a = 1 }\n", "t = a ? b : { \"q\" = 1 } // z \n",
+            "a = 1\n",
+            "bcd=\"x${ [1,2][0] }\"\n",
+            "  e = [\n1,\n 2 ]\n",
+            "x = f({\n a = 1\nbb=2\n})\n",
+            "# c\n",
+            "/* a\n b */\n",
+            "s \"t\"  {\n",
+            "}\n",
+            "h = <<E\n  x = 1\n E\n",
+            "h = <<-E\nE\n",
+            "\n",
+            " k { a = 1 }\n",
+            "t = a ? b : { \"q\" = 1 } // z \n",
         ])
         .prop_map(str::to_owned)
     }

@@ -70,14 +70,18 @@ pub fn parse_items(file: usize, text: &str, diagnostics: &mut Diagnostics) -> Ve
     let pieces = Cutter::new(file, text, &tokens, diagnostics).cut();
     let mut items = Vec::with_capacity(pieces.len());
     for piece in pieces {
-        let base = Base { file, offset: piece.range.start };
+        let base = Base {
+            file,
+            offset: piece.range.start,
+        };
         if piece.bad {
             items.push(Item::Broken(Broken { header: piece.header }));
             continue;
         }
         match parse_body(&without_empty_heredocs(&text[piece.range.clone()], &piece)) {
             Ok(body) => items.extend(
-                body.into_iter().map(|structure| Item::Parsed(Parsed { structure, base })),
+                body.into_iter()
+                    .map(|structure| Item::Parsed(Parsed { structure, base })),
             ),
             Err(error) => {
                 diagnostics.push(explain(&error, &text[piece.range.clone()], base));
@@ -137,12 +141,22 @@ enum End {
 
 impl<'t, 'd> Cutter<'t, 'd> {
     fn new(file: usize, text: &'t str, tokens: &'t [Token], diagnostics: &'d mut Diagnostics) -> Self {
-        Self { file, text, tokens, diagnostics, at: 0 }
+        Self {
+            file,
+            text,
+            tokens,
+            diagnostics,
+            at: 0,
+        }
     }
 
     fn report(&mut self, code: &'static str, summary: &str, at: Range<usize>, label: &str, help: &str) {
-        let span = Span { file: self.file, range: at };
-        self.diagnostics.push(Diagnostic::error(code, summary).at(span, label).help(help));
+        let span = Span {
+            file: self.file,
+            range: at,
+        };
+        self.diagnostics
+            .push(Diagnostic::error(code, summary).at(span, label).help(help));
     }
 
     fn cut(mut self) -> Vec<Piece> {
@@ -206,7 +220,10 @@ impl<'t, 'd> Cutter<'t, 'd> {
 
     fn indent(&self, at: usize) -> usize {
         let line = self.text[..at].rfind('\n').map_or(0, |n| n + 1);
-        self.text[line..at].bytes().take_while(|b| matches!(b, b' ' | b'\t')).count()
+        self.text[line..at]
+            .bytes()
+            .take_while(|b| matches!(b, b' ' | b'\t'))
+            .count()
     }
 
     fn item(&mut self) -> (Piece, End) {
@@ -229,7 +246,13 @@ impl<'t, 'd> Cutter<'t, 'd> {
                 Kind::Open(open) => {
                     let is_object = open == b'{' && !matches!(before, Some(Kind::Word | Kind::Quoted));
                     let indent = self.indent(range.start);
-                    stack.push(Frame { open, at: range.start, indent, is_object, keys: 0 });
+                    stack.push(Frame {
+                        open,
+                        at: range.start,
+                        indent,
+                        is_object,
+                        keys: 0,
+                    });
                 }
                 Kind::Close(close) => {
                     let Some(frame) = stack.pop() else {
@@ -275,7 +298,10 @@ impl<'t, 'd> Cutter<'t, 'd> {
                 }
                 _ => {}
             }
-            if !matches!(token.kind, Kind::Space | Kind::Newline | Kind::LineComment | Kind::BlockComment) {
+            if !matches!(
+                token.kind,
+                Kind::Space | Kind::Newline | Kind::LineComment | Kind::BlockComment
+            ) {
                 before = Some(token.kind);
             }
             piece.range.end = range.end;
@@ -315,8 +341,20 @@ impl<'t, 'd> Cutter<'t, 'd> {
         );
         self.diagnostics.push(
             Diagnostic::error("SYNTAX_UNCLOSED", summary)
-                .at(Span { file: self.file, range: frame.at..frame.at + 1 }, "opened here")
-                .at(Span { file: self.file, range: range.clone() }, format!("`{}` expected here", char::from(wanted)))
+                .at(
+                    Span {
+                        file: self.file,
+                        range: frame.at..frame.at + 1,
+                    },
+                    "opened here",
+                )
+                .at(
+                    Span {
+                        file: self.file,
+                        range: range.clone(),
+                    },
+                    format!("`{}` expected here", char::from(wanted)),
+                )
                 .help(format!("add `{}`, or correct this bracket", char::from(wanted))),
         );
         false

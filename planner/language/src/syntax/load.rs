@@ -46,8 +46,12 @@ impl SpecPath {
 }
 
 /// Absolute and without `.` and doubled separators; `..` and symlinks stay as they are.
-pub(crate) fn absolute(path: &Path) -> PathBuf {
-    let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+fn absolute(path: &Path) -> PathBuf {
+    let path = if path.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        path
+    };
     let joined = match std::env::current_dir() {
         Ok(cwd) if path.is_relative() => cwd.join(path),
         _ => path.to_path_buf(),
@@ -85,7 +89,7 @@ pub fn read_sources(spec: &SpecPath, diagnostics: &mut Diagnostics) -> Vec<Sourc
     };
     let mut sources = Vec::new();
     for path in files {
-        if let Some(source) = read(path, sources.len(), diagnostics) {
+        if let Some(source) = read_file(path, sources.len(), diagnostics) {
             sources.push(source);
         }
     }
@@ -107,7 +111,7 @@ fn list(dir: &Path) -> Result<Vec<PathBuf>, std::io::Error> {
 }
 
 /// Reads one file; `index` is the place that it will have in the sources.
-pub(crate) fn read(path: PathBuf, index: usize, diagnostics: &mut Diagnostics) -> Option<Source> {
+pub fn read_file(path: PathBuf, index: usize, diagnostics: &mut Diagnostics) -> Option<Source> {
     let name = path.display().to_string();
     let bytes = match paths::read(&path) {
         Ok(bytes) => bytes,
@@ -122,26 +126,36 @@ pub(crate) fn read(path: PathBuf, index: usize, diagnostics: &mut Diagnostics) -
         diagnostics.push(
             Diagnostic::error(
                 "SPEC_TOO_LARGE",
-                format!("{name} has {} bytes; a spec's file may have {MAX_FILE_BYTES}", bytes.len()),
+                format!(
+                    "{name} has {} bytes; a spec's file may have {MAX_FILE_BYTES}",
+                    bytes.len()
+                ),
             )
             .help("split it, or keep data beside it and read it with jsondecode(file(...))"),
         );
         return None;
     }
     match String::from_utf8(bytes) {
-        Ok(text) => Some(Source { name, path, text: normalise(&text) }),
+        Ok(text) => Some(Source {
+            name,
+            path,
+            text: normalise(&text),
+        }),
         Err(error) => {
             let valid = error.utf8_error().valid_up_to();
             let at = normalise(&String::from_utf8_lossy(&error.as_bytes()[..valid])).len();
             let text = normalise(&String::from_utf8_lossy(error.as_bytes()));
             let line = text.as_bytes().iter().take(at).filter(|&&b| b == b'\n').count() + 1;
             diagnostics.push(
-                Diagnostic::error(
-                    "SPEC_NOT_UTF8",
-                    format!("{name} is not UTF-8 (line {line})"),
-                )
-                .at(Span { file: index, range: at..at }, "the first bytes that are not UTF-8")
-                .help("save the file as UTF-8"),
+                Diagnostic::error("SPEC_NOT_UTF8", format!("{name} is not UTF-8 (line {line})"))
+                    .at(
+                        Span {
+                            file: index,
+                            range: at..at,
+                        },
+                        "the first bytes that are not UTF-8",
+                    )
+                    .help("save the file as UTF-8"),
             );
             Some(Source { name, path, text })
         }

@@ -1,0 +1,19 @@
+//! Blocks: what a spec's files declare, checked against shapes, resolved in order of dependency, decoded to
+//! [`crate::Desired`]. Every problem is collected; nothing here looks at the systems.
+
+mod body;
+mod cutover;
+mod declare;
+mod graph;
+mod load;
+mod migration;
+mod quantity;
+mod resolve;
+mod semantic;
+mod shape;
+mod variables;
+mod version;
+mod world;
+
+pub use load::{Loaded, SpecInput, load};
+pub use shape::{AttributeShape, BlockShape, BodyShape, ShapeType, core_blocks};
