@@ -15,4 +15,4 @@ pub use functions::FunctionContext;
 pub use references::{Reference, references_of_body, references_of_expression};
 pub use scope::{Resolution, Scope};
 pub use types::{TYPE_WORDS, Type, parse_type};
-pub use value::{BlockValue, Data, Sensitivity, Value};
+pub use value::{BlockValue, Data, Number, Sensitivity, Value};

@@ -73,7 +73,7 @@ pub(super) fn binary(operator: BinaryOperator, lhs: &Value, rhs: &Value) -> Resu
             return Ok(Value::unknown());
         }
         let mut result = Value::bool((lhs.order(rhs) == Ordering::Equal) == (operator == Eq));
-        if lhs.is_sensitive_deep() || rhs.is_sensitive_deep() {
+        if lhs.shows_secret() || rhs.shows_secret() {
             result.sensitive = super::value::Sensitivity::Secret;
         }
         return Ok(result);

@@ -278,6 +278,22 @@ impl Value {
         }
     }
 
+    /// Whether printing it would print something sensitive. Blocks print as their addresses, whatever
+    /// secrets their attributes hold.
+    pub fn shows_secret(&self) -> bool {
+        self.is_sensitive()
+            || match &self.data {
+                Data::List(items) | Data::Set(items) => items.iter().any(Self::shows_secret),
+                Data::Map(entries) => entries.values().any(Self::shows_secret),
+                Data::Null
+                | Data::Bool(_)
+                | Data::Number(_)
+                | Data::String(_)
+                | Data::Block(_)
+                | Data::Unknown => false,
+            }
+    }
+
     /// As JSON; blocks are their addresses, the unknown is null.
     pub fn to_json(&self) -> serde_json::Value {
         use serde_json::Value as Json;

@@ -437,7 +437,7 @@ fn evaluate_attribute(
         }
         return Some(None);
     }
-    if value.is_sensitive_deep() && !shape.sensitive {
+    if value.shows_secret() && !shape.sensitive {
         evaluator.diagnostics.push(
             Diagnostic::error("SPEC_SENSITIVE_VALUE", format!("`{name}` is shown and stored, and this value is sensitive"))
                 .at(span, "a sensitive value")

@@ -254,7 +254,7 @@ fn outputs(
             continue;
         };
         let hidden = settings.flag("sensitive");
-        if value.is_sensitive_deep() && !hidden {
+        if value.shows_secret() && !hidden {
             let span = evaluator.span(attribute.value.span());
             diagnostics.push(
                 Diagnostic::error(

@@ -204,7 +204,7 @@ fn as_value(address: &Address, settings: &Settings, shape: &BlockShape, label: O
             .values
             .get(&attribute.name)
             .map_or_else(Value::null, |s| s.value.clone());
-        if attribute.sensitive && !value.is_sensitive() {
+        if attribute.sensitive && !value.is_sensitive() && value.data != Data::Null {
             value.sensitive = Sensitivity::Secret;
         }
         if attribute.name != "for_each" {

@@ -235,6 +235,7 @@ fn value(
     let name = &variable.name;
     let value = match given {
         None if variable.declared.block.body.has_attribute("default") => variable.default.clone()?,
+        None if variable.broken => return None,
         None => {
             diagnostics.push(
                 Diagnostic::error("SPEC_MISSING_VARIABLE", format!("variable `{name}` has no value"))
@@ -254,7 +255,7 @@ fn value(
                 Ok(value) => value,
                 Err(why) => {
                     let summary = format!(
-                        "{} does not fit variable `{name}`, a {}: {why}",
+                        "{} does not fit variable `{name}` of type {}: {why}",
                         given.from, variable.ty
                     );
                     let span = given.span.clone().unwrap_or_else(|| variable.declared.header());
@@ -328,7 +329,7 @@ fn validate(
             Data::Bool(false) => {
                 let said = evaluator.evaluate(&message.value);
                 let said = match said {
-                    Ok(value) if !value.is_sensitive_deep() => value.to_text(),
+                    Ok(value) if !value.shows_secret() => value.to_text(),
                     _ => None,
                 };
                 let said = said.unwrap_or_else(|| "the value is not valid".to_owned());

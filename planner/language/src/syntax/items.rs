@@ -131,6 +131,25 @@ struct Cutter<'t, 'd> {
     at: usize,
 }
 
+/// An item on the way.
+struct Walk {
+    /// Its first token.
+    start: usize,
+    piece: Piece,
+    stack: Vec<Frame>,
+    /// The first bracket whose end stands further left than its line: it is the one that is not closed.
+    suspect: Option<usize>,
+    before: Option<Kind>,
+}
+
+fn closing(open: u8) -> u8 {
+    match open {
+        b'{' => b'}',
+        b'[' => b']',
+        _ => b')',
+    }
+}
+
 /// How an item ended.
 enum End {
     /// At its newline.
@@ -166,13 +185,7 @@ impl<'t, 'd> Cutter<'t, 'd> {
             match token.kind {
                 Kind::Space | Kind::Newline | Kind::LineComment | Kind::BlockComment => self.at += 1,
                 Kind::Close(_) => {
-                    self.report(
-                        "SYNTAX_UNEXPECTED_CLOSE",
-                        "this closes nothing",
-                        token.range.clone(),
-                        "no bracket is open here",
-                        "remove it, or add the bracket that it should close",
-                    );
+                    self.closes_nothing(token.range.clone());
                     self.at += 1;
                 }
                 _ => {
@@ -211,6 +224,11 @@ impl<'t, 'd> Cutter<'t, 'd> {
                 Kind::Word | Kind::Quoted => {
                     words.push(self.text[token.range.clone()].trim_matches('"').to_owned());
                 }
+                // `source "directory" "old {`: the name is plain all the same.
+                Kind::UnclosedQuote => {
+                    let text = &self.text[token.range.clone()];
+                    words.push(text.trim_matches(['"', '{', ' ']).to_owned());
+                }
                 Kind::Open(b'{') => return (words, true),
                 _ => return (words, false),
             }
@@ -228,91 +246,125 @@ impl<'t, 'd> Cutter<'t, 'd> {
 
     fn item(&mut self) -> (Piece, End) {
         let start = self.at;
-        let mut piece = Piece {
-            range: self.tokens[start].range.clone(),
-            bad: false,
-            header: self.header(start).0,
-            empty_heredocs: Vec::new(),
+        let mut walk = Walk {
+            start,
+            piece: Piece {
+                range: self.tokens[start].range.clone(),
+                bad: false,
+                header: self.header(start).0,
+                empty_heredocs: Vec::new(),
+            },
+            stack: Vec::new(),
+            suspect: None,
+            before: None,
         };
-        let mut stack: Vec<Frame> = Vec::new();
-        let mut suspect: Option<usize> = None;
-        let mut before: Option<Kind> = None;
         while let Some(token) = self.tokens.get(self.at) {
-            let range = token.range.clone();
-            match token.kind {
-                Kind::Newline if stack.is_empty() => {
-                    return (piece, End::Whole);
-                }
-                Kind::Open(open) => {
-                    let is_object = open == b'{' && !matches!(before, Some(Kind::Word | Kind::Quoted));
-                    let indent = self.indent(range.start);
-                    stack.push(Frame {
-                        open,
-                        at: range.start,
-                        indent,
-                        is_object,
-                        keys: 0,
-                    });
-                }
-                Kind::Close(close) => {
-                    let Some(frame) = stack.pop() else {
-                        self.report(
-                            "SYNTAX_UNEXPECTED_CLOSE",
-                            "this closes nothing",
-                            range.clone(),
-                            "no bracket is open here",
-                            "remove it, or add the bracket that it should close",
-                        );
-                        piece.bad = true;
-                        self.at += 1;
-                        continue;
-                    };
-                    if !self.closes(&frame, close, &range) {
-                        piece.bad = true;
-                        return (piece, End::Lost);
-                    }
-                    let first_on_line = matches!(
-                        self.tokens.get(self.at.wrapping_sub(1)).map(|t| t.kind),
-                        Some(Kind::Newline)
-                    ) || self.at >= 2
-                        && self.tokens[self.at - 1].kind == Kind::Space
-                        && self.tokens[self.at - 2].kind == Kind::Newline;
-                    if first_on_line && self.indent(range.start) < frame.indent {
-                        suspect.get_or_insert(frame.at);
-                    }
-                }
-                Kind::Mark if matches!(&self.text[range.clone()], "=" | ":") => {
-                    if self.too_many_keys(stack.last_mut()) {
-                        piece.bad = true;
-                    }
-                }
-                Kind::Heredoc { empty: true } => piece.empty_heredocs.push(range.clone()),
-                Kind::UnclosedQuote | Kind::HeredocInQuote => {
-                    self.broken_token(token);
-                    piece.bad = true;
-                }
-                Kind::UnclosedHeredoc | Kind::UnclosedComment => {
-                    self.broken_token(token);
-                    piece.bad = true;
-                    return (piece, End::Lost);
-                }
-                _ => {}
+            if token.kind == Kind::Newline && walk.stack.is_empty() {
+                return (walk.piece, End::Whole);
+            }
+            if let End::Lost = self.token(token, &mut walk) {
+                walk.piece.bad = true;
+                return (walk.piece, End::Lost);
             }
             if !matches!(
                 token.kind,
                 Kind::Space | Kind::Newline | Kind::LineComment | Kind::BlockComment
             ) {
-                before = Some(token.kind);
+                walk.before = Some(token.kind);
             }
-            piece.range.end = range.end;
+            walk.piece.range.end = token.range.end;
             self.at += 1;
         }
-        let Some(frame) = stack.last() else {
-            return (piece, End::Whole);
+        if walk.stack.is_empty() {
+            return (walk.piece, End::Whole);
+        }
+        self.unclosed(&walk);
+        walk.piece.bad = true;
+        (walk.piece, End::Lost)
+    }
+
+    /// Takes one token of an item; lost when nothing behind it can be understood.
+    fn token(&mut self, token: &Token, walk: &mut Walk) -> End {
+        let range = token.range.clone();
+        match token.kind {
+            Kind::Open(open) => {
+                let is_object = open == b'{' && !matches!(walk.before, Some(Kind::Word | Kind::Quoted));
+                self.open(open, range.start, is_object, walk);
+            }
+            Kind::Close(close) => {
+                let Some(frame) = walk.stack.pop() else {
+                    self.closes_nothing(range);
+                    walk.piece.bad = true;
+                    return End::Whole;
+                };
+                if closing(frame.open) != close {
+                    if !self.lost_before(walk) {
+                        self.mismatch(&frame, close, &range);
+                    }
+                    return End::Lost;
+                }
+                if self.first_on_line() && self.indent(range.start) < frame.indent {
+                    walk.suspect.get_or_insert(frame.at);
+                }
+            }
+            Kind::Mark if matches!(&self.text[range.clone()], "=" | ":") => {
+                walk.piece.bad |= self.too_many_keys(walk.stack.last_mut());
+            }
+            Kind::Heredoc { empty: true } => walk.piece.empty_heredocs.push(range),
+            Kind::UnclosedQuote | Kind::HeredocInQuote => {
+                self.broken_token(token);
+                walk.piece.bad = true;
+                // The brace of a header is in the string that should have ended before it.
+                if walk.stack.is_empty() && self.text[range.clone()].trim_end().ends_with('{') {
+                    self.open(b'{', range.start, false, walk);
+                }
+            }
+            Kind::UnclosedHeredoc | Kind::UnclosedComment => {
+                if !self.lost_before(walk) {
+                    self.broken_token(token);
+                }
+                return End::Lost;
+            }
+            _ => {}
+        }
+        End::Whole
+    }
+
+    fn open(&self, open: u8, at: usize, is_object: bool, walk: &mut Walk) {
+        let indent = self.indent(at);
+        walk.stack.push(Frame {
+            open,
+            at,
+            indent,
+            is_object,
+            keys: 0,
+        });
+    }
+
+    fn first_on_line(&self) -> bool {
+        let kind = |back: usize| self.at.checked_sub(back).map(|i| self.tokens[i].kind);
+        kind(1) == Some(Kind::Newline) || (kind(1) == Some(Kind::Space) && kind(2) == Some(Kind::Newline))
+    }
+
+    /// Trouble far inside an item that never ended: what is wrong is its bracket; the trouble is found again by
+    /// whoever looks at the item that it is really in.
+    fn lost_before(&mut self, walk: &Walk) -> bool {
+        let lost = !walk.stack.is_empty() && self.next_header(walk.start + 1) < self.at;
+        if lost {
+            self.unclosed(walk);
+        }
+        lost
+    }
+
+    fn unclosed(&mut self, walk: &Walk) {
+        let Some(at) = walk.suspect.or_else(|| walk.stack.last().map(|f| f.at)) else {
+            return;
         };
-        let at = suspect.unwrap_or(frame.at);
-        let open = &self.text[at..=at];
-        let summary = format!("this `{open}` is never closed");
+        // In a broken header the place is the quote before the brace: that one has been told.
+        if self.text.as_bytes()[at] == b'"' {
+            return;
+        }
+        let summary = format!("this `{}` is never closed", &self.text[at..=at]);
         self.report(
             "SYNTAX_UNCLOSED",
             &summary,
@@ -320,44 +372,34 @@ impl<'t, 'd> Cutter<'t, 'd> {
             "opened here",
             "add the closing bracket",
         );
-        piece.bad = true;
-        (piece, End::Lost)
     }
 
-    /// Whether `close` is the end of the frame; told if not.
-    fn closes(&mut self, frame: &Frame, close: u8, range: &Range<usize>) -> bool {
-        let wanted = match frame.open {
-            b'{' => b'}',
-            b'[' => b']',
-            _ => b')',
-        };
-        if wanted == close {
-            return true;
-        }
+    fn closes_nothing(&mut self, at: Range<usize>) {
+        self.report(
+            "SYNTAX_UNEXPECTED_CLOSE",
+            "this closes nothing",
+            at,
+            "no bracket is open here",
+            "remove it, or add the bracket that it should close",
+        );
+    }
+
+    fn mismatch(&mut self, frame: &Frame, close: u8, range: &Range<usize>) {
+        let wanted = char::from(closing(frame.open));
         let summary = format!(
             "`{}` cannot close `{}`",
             char::from(close),
             char::from(frame.open)
         );
-        self.diagnostics.push(
-            Diagnostic::error("SYNTAX_UNCLOSED", summary)
-                .at(
-                    Span {
-                        file: self.file,
-                        range: frame.at..frame.at + 1,
-                    },
-                    "opened here",
-                )
-                .at(
-                    Span {
-                        file: self.file,
-                        range: range.clone(),
-                    },
-                    format!("`{}` expected here", char::from(wanted)),
-                )
-                .help(format!("add `{}`, or correct this bracket", char::from(wanted))),
-        );
-        false
+        let place = |range| Span {
+            file: self.file,
+            range,
+        };
+        let diagnostic = Diagnostic::error("SYNTAX_UNCLOSED", summary)
+            .at(place(frame.at..frame.at + 1), "opened here")
+            .at(place(range.clone()), format!("`{wanted}` expected here"))
+            .help(format!("add `{wanted}`, or correct this bracket"));
+        self.diagnostics.push(diagnostic);
     }
 
     /// Counts a key of an object literal; tells once when they are too many.

@@ -1,6 +1,5 @@
 //! What the language's tests share: a registry as the providers of files would fill it, specs from text, and
 //! diagnostics as plain text.
-#![expect(unreachable_pub, dead_code, reason = "each test file takes what it needs")]
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -9,7 +8,7 @@ use segue_contract::{AttributeSchema, AttributeType, BlockKind, BlockSchema, Reg
 use segue_language::{Loaded, Severity, SpecInput, SpecPath, load};
 
 /// The schemas of directories, symlinks and commands, and a search system with a secret.
-pub fn registry() -> Registry {
+pub(crate) fn registry() -> Registry {
     let path = || AttributeSchema::required("path", AttributeType::Path, "Where it is.");
     let block = |kind, name: &str, attributes| BlockSchema {
         kind,
@@ -58,13 +57,13 @@ pub fn registry() -> Registry {
 }
 
 /// A spec in a directory of its own.
-pub struct Spec {
-    pub dir: tempfile::TempDir,
-    pub input: SpecInput,
+pub(crate) struct Spec {
+    pub(crate) dir: tempfile::TempDir,
+    pub(crate) input: SpecInput,
 }
 
 impl Spec {
-    pub fn new(text: &str) -> Self {
+    pub(crate) fn new(text: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let spec = Self {
             input: SpecInput {
@@ -79,28 +78,28 @@ impl Spec {
         spec
     }
 
-    pub fn file(&self, name: &str, text: &str) -> PathBuf {
+    pub(crate) fn file(&self, name: &str, text: &str) -> PathBuf {
         let path = self.dir.path().join(name);
         segue_contract::paths::replace(&path, text.as_bytes()).unwrap();
         path
     }
 
-    pub fn var(mut self, name: &str, value: &str) -> Self {
+    pub(crate) fn var(mut self, name: &str, value: &str) -> Self {
         self.input.vars.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    pub fn env(mut self, name: &str, value: &str) -> Self {
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
         self.input.env.insert(name.to_owned(), value.to_owned());
         self
     }
 
-    pub fn load(&self) -> Loaded {
+    pub(crate) fn load(&self) -> Loaded {
         load(&self.input, &registry())
     }
 
     /// All diagnostics, as a person could read them without a renderer.
-    pub fn problems(&self) -> String {
+    pub(crate) fn problems(&self) -> String {
         let loaded = self.load();
         let dir = format!("{}/", self.dir.path().display());
         let mut out = String::new();
@@ -129,7 +128,7 @@ impl Spec {
 }
 
 /// The codes of all diagnostics of a text.
-pub fn codes(text: &str) -> Vec<&'static str> {
+pub(crate) fn codes(text: &str) -> Vec<&'static str> {
     Spec::new(text)
         .load()
         .diagnostics

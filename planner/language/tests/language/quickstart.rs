@@ -1,12 +1,10 @@
-//! The quickstart's spec, whole, and the same spec with ten mistakes.
+//! The quickstart's spec, whole.
 
-mod world;
-
+use crate::world::Spec;
 use segue_contract::{Address, Side, VerifyLevel};
 use segue_language::GateCondition;
-use world::Spec;
 
-const QUICKSTART: &str = r#"
+pub(crate) const QUICKSTART: &str = r#"
 source "directory" "old" {
   path = "old"
 }
