@@ -10,9 +10,9 @@ mod traverse;
 mod types;
 mod value;
 
-pub use evaluate::Evaluator;
-pub use functions::FunctionContext;
-pub use references::{Reference, references_of_body, references_of_expression};
-pub use scope::{Resolution, Scope};
-pub use types::{TYPE_WORDS, Type, parse_type};
+pub(crate) use evaluate::Evaluator;
+pub(crate) use functions::FunctionContext;
+pub(crate) use references::{Reference, references_of_body, references_of_expression};
+pub(crate) use scope::{Resolution, Scope};
+pub(crate) use types::{TYPE_WORDS, Type, parse_type};
 pub use value::{BlockValue, Data, Number, Sensitivity, Value};

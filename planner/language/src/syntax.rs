@@ -7,7 +7,9 @@ mod items;
 mod load;
 mod scan;
 
-pub use diagnostic::{Diagnostic, Diagnostics, Label, Severity, Span, nearest};
+pub(crate) use diagnostic::Diagnostics;
+pub use diagnostic::{Diagnostic, Label, Severity, Span, nearest};
 pub use format::format;
-pub use items::{Base, Broken, Item, parse_items};
-pub use load::{Source, SpecPath, read_file, read_sources};
+pub(crate) use items::{Base, Broken, Item, parse_items};
+pub use load::{Source, SpecPath};
+pub(crate) use load::{read_file, read_sources};

@@ -22,28 +22,28 @@ use crate::syntax::{Base, Diagnostic, Diagnostics, Source, Span};
 
 /// An evaluation failed; the collector of diagnostics has the reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Failed;
+pub(crate) struct Failed;
 
 /// Names bound inside an expression (`for`, `each`).
 pub(super) type Bindings = Vec<(String, Value)>;
 
 /// Evaluates expressions.
-pub struct Evaluator<'a> {
+pub(crate) struct Evaluator<'a> {
     /// What names mean.
-    pub scope: &'a dyn Scope,
+    pub(crate) scope: &'a dyn Scope,
     /// What functions may know.
-    pub functions: &'a FunctionContext<'a>,
+    pub(crate) functions: &'a FunctionContext<'a>,
     /// The texts that expressions come from.
-    pub sources: &'a [Source],
+    pub(crate) sources: &'a [Source],
     /// Where problems go.
-    pub diagnostics: &'a mut Diagnostics,
+    pub(crate) diagnostics: &'a mut Diagnostics,
     bindings: Bindings,
     base: Base,
 }
 
 impl<'a> Evaluator<'a> {
     /// An evaluator for expressions of one item.
-    pub fn new(
+    pub(crate) fn new(
         scope: &'a dyn Scope,
         functions: &'a FunctionContext<'a>,
         sources: &'a [Source],
@@ -61,17 +61,17 @@ impl<'a> Evaluator<'a> {
     }
 
     /// Binds a name for everything that this evaluator evaluates: `each`.
-    pub fn bind(&mut self, name: &str, value: Value) {
+    pub(crate) fn bind(&mut self, name: &str, value: Value) {
         self.bindings.push((name.to_owned(), value));
     }
 
     /// Where the item starts.
-    pub fn base(&self) -> Base {
+    pub(crate) fn base(&self) -> Base {
         self.base
     }
 
     /// The place of something in the item.
-    pub fn span(&self, range: Option<Range<usize>>) -> Span {
+    pub(crate) fn span(&self, range: Option<Range<usize>>) -> Span {
         self.base.span(range)
     }
 
@@ -108,7 +108,7 @@ impl<'a> Evaluator<'a> {
     /// # Errors
     ///
     /// [`Failed`], when problems were reported.
-    pub fn evaluate(&mut self, expr: &Expression) -> Result<Value, Failed> {
+    pub(crate) fn evaluate(&mut self, expr: &Expression) -> Result<Value, Failed> {
         match expr {
             Expression::Null(_) => Ok(Value::null()),
             Expression::Bool(b) => Ok(Value::bool(*b.value())),

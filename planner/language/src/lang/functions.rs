@@ -5,19 +5,19 @@ use std::path::Path;
 use super::value::{Data, Sensitivity, Value};
 
 /// What functions may know of the world.
-pub struct FunctionContext<'a> {
+pub(crate) struct FunctionContext<'a> {
     /// Relative paths start here.
-    pub base_dir: &'a Path,
+    pub(crate) base_dir: &'a Path,
     /// Environment variables.
-    pub env: &'a dyn Fn(&str) -> Option<String>,
+    pub(crate) env: &'a dyn Fn(&str) -> Option<String>,
 }
 
 /// Why a function failed.
-pub struct FunctionError {
+pub(crate) struct FunctionError {
     /// One sentence.
-    pub message: String,
+    pub(crate) message: String,
     /// Index of the argument at fault.
-    pub argument: Option<usize>,
+    pub(crate) argument: Option<usize>,
 }
 
 fn wrong(message: &str) -> Result<Value, FunctionError> {
@@ -28,7 +28,7 @@ fn wrong(message: &str) -> Result<Value, FunctionError> {
 }
 
 /// Calls a function; `None`: there is none of this name.
-pub fn call(
+pub(crate) fn call(
     name: &str,
     args: &[Value],
     context: &FunctionContext<'_>,
@@ -55,6 +55,6 @@ pub fn call(
 }
 
 /// All names.
-pub fn names() -> impl Iterator<Item = &'static str> {
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
     ["env", "duration", "bytes", "length"].into_iter()
 }

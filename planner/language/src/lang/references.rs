@@ -10,17 +10,17 @@ use hcl::edit::template::{Directive, Element};
 
 /// One reference: `source.directory.old.path`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reference {
+pub(crate) struct Reference {
     /// `source`
-    pub root: String,
+    pub(crate) root: String,
     /// `directory`, `old`, `path`: the names that follow, up to the first index or splat.
-    pub path: Vec<String>,
+    pub(crate) path: Vec<String>,
     /// Where, in the item's text.
-    pub span: Option<Range<usize>>,
+    pub(crate) span: Option<Range<usize>>,
 }
 
 /// Every reference in a block's body and the blocks inside.
-pub fn references_of_body(body: &Body, found: &mut Vec<Reference>) {
+pub(crate) fn references_of_body(body: &Body, found: &mut Vec<Reference>) {
     for structure in body {
         match structure {
             Structure::Attribute(attribute) => references_of_expression(&attribute.value, found),
@@ -30,7 +30,7 @@ pub fn references_of_body(body: &Body, found: &mut Vec<Reference>) {
 }
 
 /// Every reference in an expression.
-pub fn references_of_expression(expr: &Expression, found: &mut Vec<Reference>) {
+pub(crate) fn references_of_expression(expr: &Expression, found: &mut Vec<Reference>) {
     Walk {
         bound: Vec::new(),
         found,

@@ -4,7 +4,7 @@
 use super::value::Value;
 
 /// The answer to "what is `root.a.b`?".
-pub enum Resolution {
+pub(crate) enum Resolution {
     /// The value of the root with the first `consumed` names after it.
     Found {
         /// The value; unknown where its declaration has been reported as broken.
@@ -26,7 +26,7 @@ pub enum Resolution {
 }
 
 /// Meanings of names.
-pub trait Scope {
+pub(crate) trait Scope {
     /// Resolves a reference as far as it can.
     fn resolve(&self, root: &str, path: &[&str]) -> Resolution;
 }

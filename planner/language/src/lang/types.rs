@@ -14,7 +14,7 @@ use super::value::{Data, Number, Value};
 
 /// A type constraint.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Type {
+pub(crate) enum Type {
     /// `any`
     Any,
     /// `string`
@@ -35,11 +35,11 @@ pub enum Type {
 
 /// A field of an object type.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Field {
+pub(crate) struct Field {
     /// Its type.
-    pub ty: Type,
+    pub(crate) ty: Type,
     /// `Some` for `optional(T, default)`; the default is null where none is written.
-    pub optional: Option<Value>,
+    pub(crate) optional: Option<Value>,
 }
 
 impl fmt::Display for Type {
@@ -60,13 +60,13 @@ impl fmt::Display for Type {
 /// A value that does not fit a type: where inside the value, and what was wanted. Never holds the value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}wanted {wanted}, found {found}", if path.is_empty() { String::new() } else { format!("at {path}: ") })]
-pub struct ConvertError {
+pub(crate) struct ConvertError {
     /// `[2].name`; empty: the value itself.
-    pub path: String,
+    pub(crate) path: String,
     /// `a number`
-    pub wanted: String,
+    pub(crate) wanted: String,
     /// `a string that is not a number`
-    pub found: String,
+    pub(crate) found: String,
 }
 
 impl ConvertError {
@@ -86,24 +86,24 @@ impl ConvertError {
 
 /// A type constraint that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TypeError {
+pub(crate) struct TypeError {
     /// What is wrong.
-    pub message: String,
+    pub(crate) message: String,
     /// The word at fault, for nearest names.
-    pub word: Option<String>,
+    pub(crate) word: Option<String>,
     /// Where, in the item's text.
-    pub span: Option<Range<usize>>,
+    pub(crate) span: Option<Range<usize>>,
 }
 
 /// The words of the type language.
-pub const TYPE_WORDS: [&str; 8] = ["string", "number", "bool", "any", "list", "set", "map", "object"];
+pub(crate) const TYPE_WORDS: [&str; 8] = ["string", "number", "bool", "any", "list", "set", "map", "object"];
 
 /// Reads a type constraint. `literal` evaluates the default of an `optional`.
 ///
 /// # Errors
 ///
 /// Where and why it is none.
-pub fn parse_type(
+pub(crate) fn parse_type(
     expr: &Expression,
     literal: &mut dyn FnMut(&Expression) -> Option<Value>,
 ) -> Result<Type, TypeError> {
@@ -219,7 +219,7 @@ impl Type {
     /// # Errors
     ///
     /// Where inside the value something does not fit.
-    pub fn convert(&self, value: &Value) -> Result<Value, ConvertError> {
+    pub(crate) fn convert(&self, value: &Value) -> Result<Value, ConvertError> {
         let data = match (self, &value.data) {
             (Self::Any, _) | (_, Data::Null | Data::Unknown) => return Ok(value.clone()),
             (Self::String, Data::String(_))

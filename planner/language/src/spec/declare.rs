@@ -124,7 +124,7 @@ fn declare_broken(broken: &Broken, world: &mut World) {
             world.variables.insert((*name).to_owned(), Value::unknown());
         }
         [kind, ty, name] if is_typed(kind) => {
-            world.set_block(kind, &format!("{ty}.{name}"), Value::unknown())
+            world.set_block(kind, &format!("{ty}.{name}"), Value::unknown());
         }
         [kind @ ("migration" | "cutover"), name] => world.set_block(kind, name, Value::unknown()),
         _ => {}
@@ -259,7 +259,7 @@ fn written_address(expr: &Expression) -> Option<Address> {
         match operator.value() {
             TraversalOperator::GetAttr(name) if key.is_none() => words.push(name.value().as_str()),
             TraversalOperator::Index(Expression::String(text)) if key.is_none() => {
-                key = Some(text.value().as_str())
+                key = Some(text.value().as_str());
             }
             _ => return None,
         }

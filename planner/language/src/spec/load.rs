@@ -116,17 +116,13 @@ fn evaluate(
     let mut world = World::new(&base_dir);
     let declarations = declare(items, &shapes, &mut world, diagnostics);
     if let Some(shape) = shapes.iter().find(|s| s.keyword == "variable") {
-        let variables = &declarations.variables;
-        variables::resolve(
-            input,
-            var_files,
-            variables,
+        let setting = variables::Setting {
             shape,
             sources,
-            &functions,
-            &mut world,
-            diagnostics,
-        );
+            functions: &functions,
+        };
+        let declared = &declarations.variables;
+        variables::resolve(input, var_files, declared, setting, &mut world, diagnostics);
     }
     let setting = Setting {
         shapes: &shapes,

@@ -17,6 +17,14 @@ use crate::syntax::{Base, Diagnostic, Diagnostics, Item, Source, Span, nearest};
 /// Environment variables that give values to variables start so.
 const ENV_PREFIX: &str = "SEGUE_VAR_";
 
+/// What evaluation of variables needs.
+#[derive(Clone, Copy)]
+pub(super) struct Setting<'a> {
+    pub(super) shape: &'a BlockShape,
+    pub(super) sources: &'a [Source],
+    pub(super) functions: &'a FunctionContext<'a>,
+}
+
 /// A value that came from outside.
 struct Given {
     value: Raw,
@@ -46,42 +54,37 @@ pub(super) fn resolve(
     input: &SpecInput,
     var_files: &[(usize, Vec<Item>)],
     declared: &[Declared<'_>],
-    shape: &BlockShape,
-    sources: &[Source],
-    functions: &FunctionContext<'_>,
+    setting: Setting<'_>,
     world: &mut World,
     diagnostics: &mut Diagnostics,
 ) {
-    let variables: Vec<Variable<'_>> = declared
-        .iter()
-        .map(|d| read(*d, shape, sources, functions, diagnostics))
-        .collect();
+    let variables: Vec<Variable<'_>> = declared.iter().map(|d| read(*d, setting, diagnostics)).collect();
     let known: Vec<String> = world.variables.keys().cloned().collect();
-    let given = collect(input, var_files, &known, sources, functions, diagnostics);
+    let given = collect(input, var_files, &known, setting, diagnostics);
     for variable in &variables {
-        let value = value(variable, given.get(&variable.name), functions, diagnostics);
+        let value = value(variable, given.get(&variable.name), setting, diagnostics);
         if let Some(value) = value.filter(|_| !variable.broken) {
             world.variables.insert(variable.name.clone(), value);
         }
     }
     for variable in &variables {
-        validate(variable, sources, functions, world, diagnostics);
+        validate(variable, setting, world, diagnostics);
     }
 }
 
-fn read<'i>(
-    declared: Declared<'i>,
-    shape: &BlockShape,
-    sources: &[Source],
-    functions: &FunctionContext<'_>,
-    diagnostics: &mut Diagnostics,
-) -> Variable<'i> {
+fn read<'i>(declared: Declared<'i>, setting: Setting<'_>, diagnostics: &mut Diagnostics) -> Variable<'i> {
     let before = diagnostics.len();
     let body = &declared.block.body;
-    let mut evaluator = Evaluator::new(&Nothing, functions, sources, diagnostics, declared.base);
+    let mut evaluator = Evaluator::new(
+        &Nothing,
+        setting.functions,
+        setting.sources,
+        diagnostics,
+        declared.base,
+    );
     let mut settings_broken = true;
     let mut sensitive = false;
-    if let Some(shapes) = Shapes::of(shape, None) {
+    if let Some(shapes) = Shapes::of(setting.shape, None) {
         let flat: hcl::edit::structure::Body = body
             .attributes()
             .filter(|a| a.has_key("sensitive"))
@@ -151,8 +154,7 @@ fn collect(
     input: &SpecInput,
     var_files: &[(usize, Vec<Item>)],
     known: &[String],
-    sources: &[Source],
-    functions: &FunctionContext<'_>,
+    setting: Setting<'_>,
     diagnostics: &mut Diagnostics,
 ) -> BTreeMap<String, Given> {
     let mut given = BTreeMap::new();
@@ -188,7 +190,8 @@ fn collect(
         }
     }
     for (file, items) in var_files {
-        let from = sources
+        let from = setting
+            .sources
             .get(*file)
             .map_or("--var-file", |s| s.name.as_str())
             .to_owned();
@@ -196,8 +199,13 @@ fn collect(
             let Item::Parsed(parsed) = item else { continue };
             match &parsed.structure {
                 Structure::Attribute(attribute) => {
-                    let mut evaluator =
-                        Evaluator::new(&Nothing, functions, sources, diagnostics, parsed.base);
+                    let mut evaluator = Evaluator::new(
+                        &Nothing,
+                        setting.functions,
+                        setting.sources,
+                        diagnostics,
+                        parsed.base,
+                    );
                     let value = evaluator.evaluate(&attribute.value).ok();
                     let span = evaluator.span(attribute.key.span());
                     let one = Given {
@@ -229,7 +237,7 @@ fn collect(
 fn value(
     variable: &Variable<'_>,
     given: Option<&Given>,
-    functions: &FunctionContext<'_>,
+    setting: Setting<'_>,
     diagnostics: &mut Diagnostics,
 ) -> Option<Value> {
     let name = &variable.name;
@@ -249,7 +257,7 @@ fn value(
         Some(given) => {
             let converted = match &given.value {
                 Raw::Value(value) => variable.ty.convert(value.as_ref()?).map_err(|e| e.to_string()),
-                Raw::Text(text) => from_text(text, variable, functions),
+                Raw::Text(text) => from_text(text, variable, setting),
             };
             match converted {
                 Ok(value) => value,
@@ -276,7 +284,7 @@ fn value(
 }
 
 /// Text of a command line: as it is for strings, an expression for collections.
-fn from_text(text: &str, variable: &Variable<'_>, functions: &FunctionContext<'_>) -> Result<Value, String> {
+fn from_text(text: &str, variable: &Variable<'_>, setting: Setting<'_>) -> Result<Value, String> {
     let literal = Value::string(text);
     match &variable.ty {
         Type::Any | Type::String | Type::Number | Type::Bool => {
@@ -294,7 +302,7 @@ fn from_text(text: &str, variable: &Variable<'_>, functions: &FunctionContext<'_
             };
             let sources = [source];
             let base = Base { file: 0, offset: 0 };
-            let value = Evaluator::new(&Nothing, functions, &sources, &mut silent, base)
+            let value = Evaluator::new(&Nothing, setting.functions, &sources, &mut silent, base)
                 .evaluate(&expr)
                 .map_err(|_| not_hcl())?;
             variable.ty.convert(&value).map_err(|e| e.to_string())
@@ -302,13 +310,7 @@ fn from_text(text: &str, variable: &Variable<'_>, functions: &FunctionContext<'_
     }
 }
 
-fn validate(
-    variable: &Variable<'_>,
-    sources: &[Source],
-    functions: &FunctionContext<'_>,
-    world: &World,
-    diagnostics: &mut Diagnostics,
-) {
+fn validate(variable: &Variable<'_>, setting: Setting<'_>, world: &World, diagnostics: &mut Diagnostics) {
     if world.variables.get(&variable.name).is_none_or(Value::is_unknown) {
         return;
     }
@@ -320,7 +322,7 @@ fn validate(
         ) else {
             continue;
         };
-        let mut evaluator = Evaluator::new(world, functions, sources, diagnostics, base);
+        let mut evaluator = Evaluator::new(world, setting.functions, setting.sources, diagnostics, base);
         let Ok(met) = evaluator.evaluate(&condition.value) else {
             continue;
         };

@@ -97,13 +97,13 @@ impl Diagnostic {
 
 /// Collects problems.
 #[derive(Clone, Debug, Default)]
-pub struct Diagnostics {
+pub(crate) struct Diagnostics {
     list: Vec<Diagnostic>,
 }
 
 impl Diagnostics {
     /// Adds one, unless the same was said about the same place (an instance of `for_each` repeats it).
-    pub fn push(&mut self, diagnostic: Diagnostic) {
+    pub(crate) fn push(&mut self, diagnostic: Diagnostic) {
         if !diagnostic.labels.is_empty()
             && self
                 .list
@@ -117,21 +117,9 @@ impl Diagnostics {
         self.list.push(diagnostic);
     }
 
-    /// Adds several.
-    pub fn extend(&mut self, diagnostics: impl IntoIterator<Item = Diagnostic>) {
-        for diagnostic in diagnostics {
-            self.push(diagnostic);
-        }
-    }
-
     /// How many there are.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.list.len()
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.list.is_empty()
     }
 
     /// Forgets all after the first `len`.
@@ -140,12 +128,12 @@ impl Diagnostics {
     }
 
     /// Whether one of them is an error.
-    pub fn has_errors(&self) -> bool {
+    pub(crate) fn has_errors(&self) -> bool {
         self.list.iter().any(|d| d.severity == Severity::Error)
     }
 
     /// All of them, in the order of the text; those without a place come last.
-    pub fn into_sorted(mut self) -> Vec<Diagnostic> {
+    pub(crate) fn into_sorted(mut self) -> Vec<Diagnostic> {
         self.list.sort_by_key(|d| {
             d.labels
                 .first()

@@ -132,9 +132,8 @@ fn split(text: &str, tokens: &[Token]) -> (String, Option<String>) {
         (Some(first), Some(last)) => trim_comment(&text[first.range.start..last.range.end]),
         _ => String::new(),
     };
-    let mut at = 0;
     let mut words: Vec<&str> = Vec::new();
-    for token in tokens {
+    for (at, token) in tokens.iter().enumerate() {
         match token.kind {
             Kind::Space => {}
             Kind::Word | Kind::Quoted => words.push(&text[token.range.clone()]),
@@ -149,7 +148,6 @@ fn split(text: &str, tokens: &[Token]) -> (String, Option<String>) {
             }
             _ => break,
         }
-        at += 1;
     }
     (whole(tokens), None)
 }

@@ -21,16 +21,16 @@ const MAX_UNCLOSED_ITEMS: usize = 50;
 
 /// Where an item starts: spans in its syntax tree count from there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Base {
+pub(crate) struct Base {
     /// Index into the sources.
-    pub file: usize,
+    pub(crate) file: usize,
     /// Byte offset of the item in its file.
-    pub offset: usize,
+    pub(crate) offset: usize,
 }
 
 impl Base {
     /// A range of the item's text as a place in the spec; an item without one is at its start.
-    pub fn span(self, range: Option<Range<usize>>) -> Span {
+    pub(crate) fn span(self, range: Option<Range<usize>>) -> Span {
         let range = range.unwrap_or(0..0);
         Span {
             file: self.file,
@@ -41,31 +41,31 @@ impl Base {
 
 /// A top-level item.
 #[derive(Clone, Debug)]
-pub enum Item {
+pub(crate) enum Item {
     /// One that was parsed.
-    Parsed(Parsed),
+    Parsed(Box<Parsed>),
     /// One that was not: it has been reported, and what refers to it shall not be.
     Broken(Broken),
 }
 
 /// A parsed item.
 #[derive(Clone, Debug)]
-pub struct Parsed {
+pub(crate) struct Parsed {
     /// A block or an attribute.
-    pub structure: Structure,
+    pub(crate) structure: Structure,
     /// What its spans count from.
-    pub base: Base,
+    pub(crate) base: Base,
 }
 
 /// What is known of an item that could not be parsed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Broken {
+pub(crate) struct Broken {
     /// `source`, `directory`, `old`
-    pub header: Vec<String>,
+    pub(crate) header: Vec<String>,
 }
 
 /// Parses a file's text. `file` is its index in the sources.
-pub fn parse_items(file: usize, text: &str, diagnostics: &mut Diagnostics) -> Vec<Item> {
+pub(crate) fn parse_items(file: usize, text: &str, diagnostics: &mut Diagnostics) -> Vec<Item> {
     let tokens = scan(text);
     let pieces = Cutter::new(file, text, &tokens, diagnostics).cut();
     let mut items = Vec::with_capacity(pieces.len());
@@ -81,7 +81,7 @@ pub fn parse_items(file: usize, text: &str, diagnostics: &mut Diagnostics) -> Ve
         match parse_body(&without_empty_heredocs(&text[piece.range.clone()], &piece)) {
             Ok(body) => items.extend(
                 body.into_iter()
-                    .map(|structure| Item::Parsed(Parsed { structure, base })),
+                    .map(|structure| Item::Parsed(Box::new(Parsed { structure, base }))),
             ),
             Err(error) => {
                 diagnostics.push(explain(&error, &text[piece.range.clone()], base));

@@ -36,7 +36,7 @@ pub enum SpecPath {
 impl SpecPath {
     /// The directory that relative paths and commands start at; absolute if the current directory can be
     /// found out.
-    pub fn base_dir(&self) -> PathBuf {
+    pub(crate) fn base_dir(&self) -> PathBuf {
         let dir = match self {
             Self::Dir(dir) => dir.as_path(),
             Self::File(file) => file.parent().unwrap_or(Path::new("")),
@@ -60,7 +60,7 @@ fn absolute(path: &Path) -> PathBuf {
 }
 
 /// Reads the files of a spec, sorted by name. A file that cannot be read is told and left out.
-pub fn read_sources(spec: &SpecPath, diagnostics: &mut Diagnostics) -> Vec<Source> {
+pub(crate) fn read_sources(spec: &SpecPath, diagnostics: &mut Diagnostics) -> Vec<Source> {
     let files = match spec {
         SpecPath::File(file) => vec![file.clone()],
         SpecPath::Dir(dir) => match list(dir) {
@@ -111,7 +111,7 @@ fn list(dir: &Path) -> Result<Vec<PathBuf>, std::io::Error> {
 }
 
 /// Reads one file; `index` is the place that it will have in the sources.
-pub fn read_file(path: PathBuf, index: usize, diagnostics: &mut Diagnostics) -> Option<Source> {
+pub(crate) fn read_file(path: PathBuf, index: usize, diagnostics: &mut Diagnostics) -> Option<Source> {
     let name = path.display().to_string();
     let bytes = match paths::read(&path) {
         Ok(bytes) => bytes,

@@ -82,7 +82,25 @@ output "o" {
 }
 "#,
     );
-    insta::assert_snapshot!(spec.problems(), @"");
+    insta::assert_snapshot!(spec.problems(), @r#"
+    error SPEC_BAD_FOR_EACH: for_each takes a map or a set of strings, not a list
+      main.segue.hcl:3 `["x"]`
+      help: write toset(...)
+    error SPEC_BAD_FOR_EACH: for_each cannot go through something sensitive: its keys become part of addresses, which are shown
+      main.segue.hcl:7 `{ (env("OLD_PASSWORD")) = 1 }`
+      help: use keys that may be shown
+    error SPEC_UNKNOWN_REFERENCE: there is no key `vlaue` here
+      main.segue.hcl:12 `vlaue`
+      help: did you mean `value`?
+    error SPEC_WRONG_REFERENCE: `source` names a source, and this is all instances of one with for_each
+      main.segue.hcl:22 `source.directory.d`
+      help: name one, [each.key] or ["..."], or take all where a list is wanted: values(...)
+    error SPEC_WRONG_REFERENCE: `target` names a target, and source.directory.d["x"] is none
+      main.segue.hcl:23 `source.directory.d["x"]`
+    error SPEC_UNKNOWN_REFERENCE: there is no key `path` here
+      main.segue.hcl:26 `path`
+      help: this has for_each: name the instance, ["x"]
+    "#);
 }
 
 #[test]
@@ -183,7 +201,28 @@ output "p" {
         !format!("{:?}", loaded.diagnostics).contains("t0ken"),
         "{problems}"
     );
-    insta::assert_snapshot!(problems, @"");
+    insta::assert_snapshot!(problems, @r#"
+    error SPEC_INVALID_VARIABLE: variable `token`: the value is not valid
+      main.segue.hcl:2 `variable "token"`
+      main.segue.hcl:7 `var.token == "x"` this condition is not met
+    error SPEC_WRONG_TYPE: --var number does not fit variable `number` of type number: wanted number, found a string that is not a number
+      main.segue.hcl:11 `variable "number"`
+    error SPEC_SENSITIVE_VALUE: `path` is shown and stored, and this value is sensitive
+      main.segue.hcl:20 `local.list[0]` a sensitive value
+      help: give it to an argument that is kept secret, or let the command read it from its own environment
+    error SPEC_SENSITIVE_VALUE: `url` is shown and stored, and this value is sensitive
+      main.segue.hcl:23 `source.search.c.password` a sensitive value
+      help: give it to an argument that is kept secret, or let the command read it from its own environment
+    error SPEC_SENSITIVE_VALUE: `mode` is shown and stored, and this value is sensitive
+      main.segue.hcl:24 `var.token == "t0ken" ? "fast" : "careful"` a sensitive value
+      help: give it to an argument that is kept secret, or let the command read it from its own environment
+    error SPEC_SENSITIVE_VALUE: output `o` would show something sensitive
+      main.segue.hcl:31 `local.pick` a sensitive value
+      help: add sensitive = true to the output, or leave the secret out
+    error SPEC_SENSITIVE_VALUE: output `p` would show something sensitive
+      main.segue.hcl:34 `{ x = [var.token] }` a sensitive value
+      help: add sensitive = true to the output, or leave the secret out
+    "#);
 }
 
 #[test]

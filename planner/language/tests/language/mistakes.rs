@@ -48,7 +48,57 @@ broken "block {
 }
 "#,
     );
-    insta::assert_snapshot!(spec.problems(), @"");
+    insta::assert_snapshot!(spec.problems(), @r#"
+    error SPEC_MISSING_ARGUMENT: `source "directory"` needs `path`
+      main.segue.hcl:2 `source "directory" "old"` `path` is missing
+      help: path: Where it is.
+    error SPEC_UNKNOWN_ARGUMENT: `source "directory"` has no argument `pth`
+      main.segue.hcl:3 `pth`
+      help: did you mean `path`?
+    error SPEC_UNKNOWN_TYPE: there is no target of type "directroy" in this version
+      main.segue.hcl:5 `"directroy"`
+      help: did you mean `directory`?
+    error SPEC_WRONG_TYPE: `path` is a path, not a number
+      main.segue.hcl:9 `5`
+    error SPEC_UNKNOWN_BLOCK: there are no `rute` blocks
+      main.segue.hcl:11 `rute "symlink" "site"`
+      help: did you mean `route`?
+    error SPEC_CYCLE: these refer to each other in a circle: local.a -> local.b -> local.a
+      main.segue.hcl:14 `local.b` local.a refers to local.b
+      main.segue.hcl:15 `local.a` local.b refers to local.a
+      help: take one of these references out
+    error SPEC_UNKNOWN_REFERENCE: there is no variable `nmae`
+      main.segue.hcl:16 `nmae`
+      help: did you mean `name`?
+    error EXPR_UNKNOWN_FUNCTION: there is no function `upperr`
+      main.segue.hcl:17 `upperr`
+    error SPEC_UNKNOWN_REFERENCE: there is no source "directory" "olf"
+      main.segue.hcl:23 `olf`
+      help: did you mean `old`?
+    error SPEC_UNKNOWN_REFERENCE: there is no target "directory" "new"
+      main.segue.hcl:24 `new`
+      help: there are: target.directory.other, target.directroy.new
+    error SPEC_NOT_ALLOWED: `level` cannot be "ful"
+      main.segue.hcl:26 `"ful"`
+      help: did you mean "full"?
+    error SPEC_BAD_VALUE: `timeout`: "30" has no unit; write a duration such as "30s", "1h30m" or "14d" (units ms, s, m, h, d, w)
+      main.segue.hcl:31 `"30"`
+    error SPEC_UNKNOWN_BLOCK: `cutover` has no block `select`
+      main.segue.hcl:32 `select`
+      help: it takes: gate, quiesce, switch, fallback
+    error SPEC_UNKNOWN_TYPE: there is no gate of type "lagg" in this version
+      main.segue.hcl:34 `"lagg"`
+      help: did you mean `lag`?
+    error SPEC_MISSING_ARGUMENT: `quiesce "command"` needs `start`
+      main.segue.hcl:36 `quiesce "command"` `start` is missing
+      help: start: Starts the writers.
+    error SPEC_MISSING_ARGUMENT: `quiesce "command"` needs `probe`
+      main.segue.hcl:36 `quiesce "command"` `probe` is missing
+      help: probe: Must fail while stopped.
+    error SYNTAX_UNCLOSED_STRING: this quoted string does not end on its line
+      main.segue.hcl:40 `"` starts here
+      help: add the closing `"`; for text of several lines write a heredoc: <<EOT
+    "#);
 }
 
 #[test]
@@ -82,7 +132,30 @@ output "x" {
 }
 "#,
     );
-    insta::assert_snapshot!(spec.problems(), @"");
+    insta::assert_snapshot!(spec.problems(), @r#"
+    error SYNTAX_UNCLOSED: `}` cannot close `[`
+      main.segue.hcl:3 `[` opened here
+      main.segue.hcl:4 `}` `]` expected here
+      help: add `]`, or correct this bracket
+    error SYNTAX: invalid expression
+      main.segue.hcl:6 `` the line ends here
+      help: see what stands before this place, too: a missing quote or `=` is often noticed late
+    error SYNTAX_UNCLOSED_STRING: this quoted string does not end on its line
+      main.segue.hcl:8 `"` starts here
+      help: add the closing `"`; for text of several lines write a heredoc: <<EOT
+    error SYNTAX: invalid expression
+      main.segue.hcl:12 `'` found `'`
+      help: strings are written in double quotes
+    error SYNTAX_UNCLOSED: this `{` is never closed
+      main.segue.hcl:17 `{` opened here
+      help: add the closing bracket
+    error SYNTAX_UNCLOSED_HEREDOC: the end of this heredoc is missing
+      main.segue.hcl:21 `<<EOT` starts here
+      help: put its delimiter on a line of its own after the text
+    error SPEC_UNKNOWN_REFERENCE: `nothing` is not the name of anything
+      main.segue.hcl:25 `nothing`
+      help: a text is written in quotes; references start with var, local, source, ...
+    "#);
 }
 
 #[test]
@@ -105,7 +178,21 @@ migration "m" {
 }
 "#,
     );
-    insta::assert_snapshot!(spec.problems(), @"");
+    insta::assert_snapshot!(spec.problems(), @r#"
+    error SPEC_CYCLE: these refer to each other in a circle: local.a -> source.directory.s -> migration.m -> target.directory.t -> local.a
+      main.segue.hcl:3 `source.directory.s.path` local.a refers to source.directory.s
+      main.segue.hcl:7 `migration.m.target.path` source.directory.s refers to migration.m
+      main.segue.hcl:14 `target.directory.t` migration.m refers to target.directory.t
+      main.segue.hcl:10 `local.a` target.directory.t refers to local.a
+      help: take one of these references out
+    error SPEC_CYCLE: local.self refers to itself
+      main.segue.hcl:4 `local.self` local.self refers to local.self
+      help: take one of these references out
+    error SPEC_CYCLE: these refer to each other in a circle: source.directory.s -> migration.m -> source.directory.s
+      main.segue.hcl:7 `migration.m.target.path` source.directory.s refers to migration.m
+      main.segue.hcl:13 `source.directory.s` migration.m refers to source.directory.s
+      help: take one of these references out
+    "#);
 }
 
 #[test]
@@ -192,7 +279,17 @@ fn words_that_come_later_are_told_so() {
     let spec = Spec::new(
         "module \"m\" {\n}\nsource \"directory\" \"s\" {\n path = \"s\"\n count = 2\n}\nsource \"ssh\" \"s\" {\n}\n",
     );
-    insta::assert_snapshot!(spec.problems(), @"");
+    insta::assert_snapshot!(spec.problems(), @r#"
+    error SPEC_UNKNOWN_BLOCK: there are no `module` blocks
+      main.segue.hcl:1 `module "m"`
+      help: `module` is not in this version yet
+    error SPEC_UNKNOWN_ARGUMENT: `source "directory"` has no argument `count`
+      main.segue.hcl:5 `count`
+      help: `count` is not in this version yet
+    error SPEC_UNKNOWN_TYPE: there is no source of type "ssh" in this version
+      main.segue.hcl:7 `"ssh"`
+      help: there are: directory, search
+    "#);
 }
 
 #[test]

@@ -65,9 +65,35 @@ fn what_is_wrong_with_variables_is_told() {
         .var("opts", "{");
     let file = spec.file("vars.hcl", "tokne = \"f\"\nurl = var.ports\n b {\n}\n");
     spec.input.var_files.push(file);
-    insta::assert_snapshot!(spec.problems(), @"");
-    insta::assert_snapshot!(Spec::new(SPEC).problems(), @"");
-    insta::assert_snapshot!(Spec::new(SPEC).var("url", "bad").problems(), @"");
+    insta::assert_snapshot!(spec.problems(), @r#"
+    error SPEC_WRONG_TYPE: --var ports does not fit variable `ports` of type list(number): at [0]: wanted number, found a string that is not a number
+      main.segue.hcl:9 `variable "ports"`
+    error SPEC_WRONG_TYPE: --var opts does not fit variable `opts` of type object: it is not written as HCL
+      main.segue.hcl:13 `variable "opts"`
+    error SPEC_UNDECLARED_VARIABLE: vars.hcl gives a value to variable `tokne`, which the spec does not declare
+      vars.hcl:1 `tokne`
+      help: did you mean `token`?
+    error SPEC_UNKNOWN_REFERENCE: `var` cannot be used here: the value of a variable refers to nothing else
+      vars.hcl:2 `var`
+      help: write the value itself, or compute it in `locals`
+    error SPEC_UNKNOWN_BLOCK: a file of variables has no blocks
+      vars.hcl:3 `b`
+      help: write name = value
+    error SPEC_UNDECLARED_VARIABLE: SEGUE_VAR_urll gives a value to variable `urll`, which the spec does not declare
+      help: did you mean `url`?
+    error SPEC_UNDECLARED_VARIABLE: --var prots gives a value to variable `prots`, which the spec does not declare
+      help: did you mean `ports`?
+    "#);
+    insta::assert_snapshot!(Spec::new(SPEC).problems(), @r#"
+    error SPEC_MISSING_VARIABLE: variable `url` has no value
+      main.segue.hcl:2 `variable "url"` declared without a default
+      help: give it with --var url=VALUE, in a file with --var-file FILE, or in the environment as SEGUE_VAR_url
+    "#);
+    insta::assert_snapshot!(Spec::new(SPEC).var("url", "bad").problems(), @r#"
+    error SPEC_INVALID_VARIABLE: variable `url`: bad is not good
+      main.segue.hcl:2 `variable "url"`
+      main.segue.hcl:5 `var.url != "bad"` this condition is not met
+    "#);
 }
 
 #[test]
@@ -96,5 +122,24 @@ locals {
 }
 "#,
     );
-    insta::assert_snapshot!(spec.problems(), @"");
+    insta::assert_snapshot!(spec.problems(), @r#"
+    error SPEC_BAD_TYPE: there is no type `strng`
+      main.segue.hcl:3 `strng`
+      help: did you mean `string`?
+    error SPEC_WRONG_TYPE: the default does not fit the type: at [0]: wanted number, found a string that is not a number
+      main.segue.hcl:7 `["x"]`
+    error SPEC_UNKNOWN_REFERENCE: `var` cannot be used here: the value of a variable refers to nothing else
+      main.segue.hcl:10 `var`
+      help: write the value itself, or compute it in `locals`
+    error SPEC_DUPLICATE: variable.c is declared twice
+      main.segue.hcl:12 `variable "c"` again here
+      main.segue.hcl:9 `variable "c"` first here
+      help: rename one of them
+    error SPEC_BAD_TYPE: `list` needs the type of its elements: list(string)
+      main.segue.hcl:16 `list`
+      help: types are string, number, bool, any, list(T), set(T), map(T), object({ name = T })
+    error SPEC_WRONG_TYPE: `sensitive` is true or false, not a string
+      main.segue.hcl:17 `"yes"`
+      help: write it without quotes
+    "#);
 }
