@@ -6,6 +6,7 @@ mod format;
 mod items;
 mod load;
 mod scan;
+mod stack;
 
 pub(crate) use diagnostic::Diagnostics;
 pub use diagnostic::{Diagnostic, Label, Severity, Span, nearest};
@@ -13,3 +14,4 @@ pub use format::format;
 pub(crate) use items::{Base, Broken, Item, parse_items};
 pub use load::{Source, SpecPath};
 pub(crate) use load::{read_file, read_sources};
+pub(crate) use stack::on_deep_stack;

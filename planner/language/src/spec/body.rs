@@ -278,10 +278,16 @@ pub(super) fn check_words(
             }
         }
     }
-    let missing: Vec<&AttributeShape> = shapes
+    // What was only mistyped is not missing, too.
+    let known: Vec<&str> = shapes.attributes().map(|a| a.name.as_str()).collect();
+    let mistyped: Vec<String> = body
         .attributes()
-        .filter(|a| a.required && !body.has_attribute(&a.name))
+        .filter(|a| shapes.attribute(a.key.as_str()).is_none())
+        .filter_map(|a| nearest(a.key.as_str(), &known))
         .collect();
+    let missing = shapes
+        .attributes()
+        .filter(|a| a.required && !body.has_attribute(&a.name) && !mistyped.contains(&a.name));
     for attribute in missing {
         diagnostics.push(
             Diagnostic::error(

@@ -14,10 +14,9 @@ use super::world::World;
 use super::{cutover, migration, semantic, variables, version};
 use crate::desired::{Desired, Origin, RouteDecl, Secrets};
 use crate::lang::{Evaluator, FunctionContext};
-use crate::syntax::{Diagnostic, Diagnostics, Item, Source, SpecPath, parse_items, read_file, read_sources};
-
-/// Parsing, evaluating and dropping the deepest tree that the parser accepts takes up to 2 MB in a debug build.
-const STACK_BYTES: usize = 16 << 20;
+use crate::syntax::{
+    Diagnostic, Diagnostics, Item, Source, SpecPath, on_deep_stack, parse_items, read_file, read_sources,
+};
 
 /// What to load.
 #[derive(Clone, Debug)]
@@ -47,17 +46,7 @@ pub struct Loaded {
 
 /// Loads a spec and checks it against what the registry's providers take. Reads files, and nothing of the systems.
 pub fn load(input: &SpecInput, registry: &Registry) -> Loaded {
-    std::thread::scope(|scope| {
-        let builder = std::thread::Builder::new()
-            .name("spec".to_owned())
-            .stack_size(STACK_BYTES);
-        match builder.spawn_scoped(scope, || load_here(input, registry)) {
-            Ok(thread) => thread
-                .join()
-                .unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
-            Err(_) => load_here(input, registry),
-        }
-    })
+    on_deep_stack(|| load_here(input, registry))
 }
 
 fn load_here(input: &SpecInput, registry: &Registry) -> Loaded {

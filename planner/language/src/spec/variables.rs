@@ -87,7 +87,7 @@ fn read<'i>(declared: Declared<'i>, setting: Setting<'_>, diagnostics: &mut Diag
     if let Some(shapes) = Shapes::of(setting.shape, None) {
         let flat: hcl::edit::structure::Body = body
             .attributes()
-            .filter(|a| a.has_key("sensitive"))
+            .filter(|a| a.has_key("sensitive") || a.has_key("description"))
             .cloned()
             .map(Structure::Attribute)
             .collect();

@@ -5,6 +5,7 @@ use super::diagnostic::{Diagnostic, Diagnostics};
 use super::items::parse_items;
 use super::load::normalise;
 use super::scan::{Kind, Token, scan};
+use super::stack::on_deep_stack;
 
 /// Spaces a level.
 const INDENT: usize = 2;
@@ -16,8 +17,11 @@ const INDENT: usize = 2;
 /// The syntax errors of the text (file index 0): text that cannot be understood is not touched.
 pub fn format(text: &str) -> Result<String, Vec<Diagnostic>> {
     let text = normalise(text);
-    let mut diagnostics = Diagnostics::default();
-    parse_items(0, &text, &mut diagnostics);
+    let diagnostics = on_deep_stack(|| {
+        let mut diagnostics = Diagnostics::default();
+        parse_items(0, &text, &mut diagnostics);
+        diagnostics
+    });
     if diagnostics.has_errors() {
         return Err(diagnostics.into_sorted());
     }

@@ -21,7 +21,7 @@ locals {
   a = local.b
   b = local.a
   c = var.nmae
-  d = upperr("x")
+  d = lenght("x")
 }
 variable "name" {
   default = "x"
@@ -49,9 +49,6 @@ broken "block {
 "#,
     );
     insta::assert_snapshot!(spec.problems(), @r#"
-    error SPEC_MISSING_ARGUMENT: `source "directory"` needs `path`
-      main.segue.hcl:2 `source "directory" "old"` `path` is missing
-      help: path: Where it is.
     error SPEC_UNKNOWN_ARGUMENT: `source "directory"` has no argument `pth`
       main.segue.hcl:3 `pth`
       help: did you mean `path`?
@@ -70,8 +67,9 @@ broken "block {
     error SPEC_UNKNOWN_REFERENCE: there is no variable `nmae`
       main.segue.hcl:16 `nmae`
       help: did you mean `name`?
-    error EXPR_UNKNOWN_FUNCTION: there is no function `upperr`
-      main.segue.hcl:17 `upperr`
+    error EXPR_UNKNOWN_FUNCTION: there is no function `lenght`
+      main.segue.hcl:17 `lenght`
+      help: did you mean `length`?
     error SPEC_UNKNOWN_REFERENCE: there is no source "directory" "olf"
       main.segue.hcl:23 `olf`
       help: did you mean `old`?

@@ -1,5 +1,7 @@
 //! The quickstart's spec, whole.
 
+use proptest::prelude::{prop, proptest};
+
 use crate::world::Spec;
 use segue_contract::{Address, Side, VerifyLevel};
 use segue_language::GateCondition;
@@ -112,4 +114,29 @@ fn the_quickstart_resolves_to_what_it_says() {
 fn the_quickstart_is_formatted() {
     let formatted = segue_language::format(QUICKSTART.trim_start()).unwrap();
     assert_eq!(formatted, QUICKSTART.trim_start());
+}
+
+proptest! {
+    /// Spans stay inside the texts, nothing panics, and no mutation is both refused and silent.
+    #[test]
+    fn a_damaged_quickstart_is_loaded_or_told(
+        cuts in prop::collection::vec((0usize..1_200, 0usize..12, "[\"{}\\[\\]()$%<\n#=ü ]{0,3}"), 1..4)
+    ) {
+        let mut text = QUICKSTART.to_owned();
+        for (at, len, with) in cuts {
+            let place = |mut at: usize| {
+                at = at.min(text.len());
+                while !text.is_char_boundary(at) { at -= 1; }
+                at
+            };
+            let (from, to) = (place(at), place(at + len));
+            text.replace_range(from..to, &with);
+        }
+        let loaded = Spec::new(&text).load();
+        assert_eq!(loaded.desired.is_none(), loaded.diagnostics.iter().any(|d| d.severity == segue_language::Severity::Error));
+        for label in loaded.diagnostics.iter().flat_map(|d| &d.labels) {
+            assert!(loaded.sources[label.span.file].text.get(label.span.range.clone()).is_some());
+        }
+        let _ = segue_language::format(&text);
+    }
 }

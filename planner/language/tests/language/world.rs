@@ -1,6 +1,8 @@
 //! What the language's tests share: a registry as the providers of files would fill it, specs from text, and
 //! diagnostics as plain text.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
