@@ -1,9 +1,11 @@
 //! Values, expressions and functions: what an expression means. Knows no blocks and no providers.
 
+mod call;
 mod evaluate;
 mod functions;
 mod operators;
 mod references;
+mod repeat;
 mod scope;
 mod template;
 mod traverse;

@@ -4,6 +4,7 @@
 mod body;
 mod cutover;
 mod declare;
+mod decode;
 mod graph;
 mod load;
 mod migration;
@@ -11,9 +12,12 @@ mod quantity;
 mod resolve;
 mod semantic;
 mod shape;
+mod table;
 mod variables;
 mod version;
+mod words;
 mod world;
 
 pub use load::{Loaded, SpecInput, load};
-pub use shape::{AttributeShape, BlockShape, BodyShape, ShapeType, core_blocks};
+pub use shape::{AttributeShape, BlockShape, BodyShape, ShapeType};
+pub use table::core_blocks;

@@ -11,10 +11,10 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use hcl::edit::expr::{Expression, ForExpr, FuncCall, ObjectKey};
+use hcl::edit::expr::{Expression, ObjectKey};
 use hcl::edit::{Ident, Span as _};
 
-use super::functions::{self, FunctionContext};
+use super::functions::FunctionContext;
 use super::operators;
 use super::scope::{Resolution, Scope};
 use super::value::{Data, Number, Value};
@@ -37,7 +37,7 @@ pub(crate) struct Evaluator<'a> {
     pub(crate) sources: &'a [Source],
     /// Where problems go.
     pub(crate) diagnostics: &'a mut Diagnostics,
-    bindings: Bindings,
+    pub(super) bindings: Bindings,
     base: Base,
 }
 
@@ -287,119 +287,6 @@ impl<'a> Evaluator<'a> {
         }
     }
 
-    fn call(&mut self, call: &FuncCall, at: Option<Range<usize>>) -> Result<Value, Failed> {
-        let name = call.name.name.value().as_str();
-        let name_at = call.name.name.span();
-        if call.name.is_namespaced() {
-            return self.fail(
-                "EXPR_UNKNOWN_FUNCTION",
-                "there are no functions with `::`",
-                name_at,
-                "",
-                "",
-            );
-        }
-        match name {
-            "try" => return self.try_call(call, at),
-            "can" => return self.can_call(call, at),
-            _ => {}
-        }
-        let mut args = Vec::with_capacity(call.args.len());
-        let mut places = Vec::with_capacity(call.args.len());
-        let mut failed = false;
-        let last = call.args.len().saturating_sub(1);
-        for (i, arg) in call.args.iter().enumerate() {
-            let Ok(value) = self.evaluate(arg) else {
-                failed = true;
-                continue;
-            };
-            if call.args.expand_final() && i == last {
-                let taint = value.clone();
-                match value.data {
-                    Data::List(items) | Data::Set(items) => {
-                        places.extend(std::iter::repeat_n(arg.span(), items.len()));
-                        args.extend(items.iter().map(|v| v.clone().tainted_by([&taint])));
-                    }
-                    Data::Unknown => return Ok(Value::unknown().tainted_by([&taint])),
-                    _ => {
-                        failed = true;
-                        let _ = self.fail::<()>(
-                            "EXPR_WRONG_TYPE",
-                            format!("`...` spreads a list, not a {}", taint.type_name()),
-                            arg.span(),
-                            format!("this is a {}", taint.type_name()),
-                            "",
-                        );
-                    }
-                }
-            } else {
-                places.push(arg.span());
-                args.push(value);
-            }
-        }
-        match functions::call(name, &args, self.functions) {
-            None => {
-                let span = self.span(name_at);
-                self.diagnostics.push(
-                    Diagnostic::error("EXPR_UNKNOWN_FUNCTION", format!("there is no function `{name}`"))
-                        .at(span, "")
-                        .suggest(name, functions::names().chain(["try", "can"])),
-                );
-                Err(Failed)
-            }
-            _ if failed => Err(Failed),
-            Some(Ok(value)) => Ok(value),
-            Some(Err(error)) => {
-                let place = error.argument.and_then(|i| places.get(i).cloned()).flatten();
-                self.fail(
-                    "EXPR_FUNCTION",
-                    format!("{name}: {}", error.message),
-                    place.or(at),
-                    "",
-                    "",
-                )
-            }
-        }
-    }
-
-    /// Evaluates and swallows what went wrong.
-    fn attempt(&mut self, expr: &Expression) -> Result<Value, Failed> {
-        let kept = self.diagnostics.len();
-        let bound = self.bindings.len();
-        let result = self.evaluate(expr);
-        if result.is_err() {
-            self.diagnostics.truncate(kept);
-            self.bindings.truncate(bound);
-        }
-        result
-    }
-
-    fn try_call(&mut self, call: &FuncCall, at: Option<Range<usize>>) -> Result<Value, Failed> {
-        for arg in call.args.iter() {
-            if let Ok(value) = self.attempt(arg) {
-                return Ok(value);
-            }
-        }
-        self.fail(
-            "EXPR_FUNCTION",
-            "try: none of its arguments can be evaluated",
-            at,
-            "",
-            "end it with a value that is always there: try(a, null)",
-        )
-    }
-
-    fn can_call(&mut self, call: &FuncCall, at: Option<Range<usize>>) -> Result<Value, Failed> {
-        let mut args = call.args.iter();
-        match (args.next(), args.next()) {
-            (Some(arg), None) => Ok(match self.attempt(arg) {
-                Ok(value) if value.is_unknown() => Value::unknown(),
-                result => Value::bool(result.is_ok()),
-            }),
-            _ => self.fail("EXPR_FUNCTION", "can: takes one argument", at, "", ""),
-        }
-    }
-
     fn binary(&mut self, op: &hcl::edit::expr::BinaryOp, at: Option<Range<usize>>) -> Result<Value, Failed> {
         use hcl::edit::expr::BinaryOperator::{And, Or};
         let operator = *op.operator.value();
@@ -444,130 +331,5 @@ impl<'a> Evaluator<'a> {
             Ok(value) => Ok(value.tainted_by([operand])),
             Err(problem) => self.fail(problem.code, problem.summary, at, "", problem.help),
         }
-    }
-
-    /// Runs `body` for each element of a collection with its names bound. `None`: the collection is unknown.
-    pub(super) fn each(
-        &mut self,
-        key_var: Option<&str>,
-        value_var: &str,
-        collection: &Expression,
-        mut body: impl FnMut(&mut Self) -> Result<(), Failed>,
-    ) -> Result<Option<Value>, Failed> {
-        let value = self.evaluate(collection)?;
-        let pairs: Box<dyn Iterator<Item = (Value, Value)> + '_> = match &value.data {
-            Data::Unknown => return Ok(None),
-            Data::List(items) => Box::new(
-                items
-                    .iter()
-                    .enumerate()
-                    .map(|(i, v)| (Value::int(i as i64), v.clone())),
-            ),
-            Data::Set(items) => Box::new(items.iter().map(|v| (v.clone(), v.clone()))),
-            Data::Map(entries) => Box::new(
-                entries
-                    .iter()
-                    .map(|(k, v)| (Value::string(k.as_str()), v.clone())),
-            ),
-            _ => {
-                return self.fail(
-                    "EXPR_WRONG_TYPE",
-                    format!(
-                        "`for` goes through a list, set or map, not a {}",
-                        value.type_name()
-                    ),
-                    collection.span(),
-                    format!("this is a {}", value.type_name()),
-                    "",
-                );
-            }
-        };
-        let bound = self.bindings.len();
-        for (k, v) in pairs {
-            if let Some(key_var) = key_var {
-                self.bindings.push((key_var.to_owned(), k.tainted_by([&value])));
-            }
-            self.bindings.push((value_var.to_owned(), v.tainted_by([&value])));
-            let result = body(self);
-            self.bindings.truncate(bound);
-            result?;
-        }
-        Ok(Some(value.clone()))
-    }
-
-    fn for_expr(&mut self, for_expr: &ForExpr) -> Result<Value, Failed> {
-        let intro = &for_expr.intro;
-        let key_var = intro.key_var.as_ref().map(|k| k.value().as_str());
-        let mut list = Vec::new();
-        let mut map: BTreeMap<String, Value> = BTreeMap::new();
-        let mut groups: BTreeMap<String, Vec<Value>> = BTreeMap::new();
-        let mut taint = Vec::new();
-        let mut unknown = false;
-        let collection = self.each(
-            key_var,
-            intro.value_var.value().as_str(),
-            &intro.collection_expr,
-            |this| {
-                if let Some(cond) = &for_expr.cond {
-                    match this.condition(&cond.expr)? {
-                        None => {
-                            unknown = true;
-                            return Ok(());
-                        }
-                        Some((chosen, value)) => {
-                            if value.is_sensitive() {
-                                taint.push(value);
-                            }
-                            if !chosen {
-                                return Ok(());
-                            }
-                        }
-                    }
-                }
-                let Some(key_expr) = &for_expr.key_expr else {
-                    list.push(this.evaluate(&for_expr.value_expr)?);
-                    return Ok(());
-                };
-                let key_value = this.evaluate(key_expr)?;
-                let value = this.evaluate(&for_expr.value_expr)?;
-                if key_value.is_sensitive() {
-                    taint.push(key_value.clone());
-                }
-                let Some(key) = this.key(&key_value, key_expr.span())? else {
-                    unknown = true;
-                    return Ok(());
-                };
-                if for_expr.grouping {
-                    groups.entry(key).or_default().push(value);
-                } else if map.insert(key.clone(), value).is_some() {
-                    let shown = if key_value.is_sensitive() {
-                        "…".to_owned()
-                    } else {
-                        key
-                    };
-                    return this.fail(
-                        "EXPR_DUPLICATE_KEY",
-                        format!("the key {shown:?} comes twice"),
-                        key_expr.span(),
-                        "",
-                        "write `...` behind the value to collect all values of a key in a list",
-                    );
-                }
-                Ok(())
-            },
-        )?;
-        let Some(collection) = collection else {
-            return Ok(Value::unknown());
-        };
-        let result = if unknown {
-            Value::unknown()
-        } else if for_expr.key_expr.is_none() {
-            Value::list(list)
-        } else if for_expr.grouping {
-            Value::map(groups.into_iter().map(|(k, v)| (k, Value::list(v))).collect())
-        } else {
-            Value::map(map)
-        };
-        Ok(result.tainted_by(taint.iter().chain([&collection])))
     }
 }

@@ -1,17 +1,17 @@
-//! A block's body against its shape: unknown and missing words, evaluation and decoding of arguments.
+//! A block's body, evaluated and decoded as its shape says.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use hcl::edit::Span as _;
 use hcl::edit::structure::{Attribute, Block, Body, Structure};
-use segue_contract::{Address, AttributeType};
+use segue_contract::Address;
 use serde_json::Value as Json;
 
-use super::quantity::{duration_ms, rate_bytes, size_bytes};
-use super::shape::{AttributeShape, BlockShape, BodyShape, ShapeType, comes_later};
-use crate::lang::{Data, Evaluator, Sensitivity, Value};
-use crate::syntax::{Base, Diagnostic, Diagnostics, Span, nearest};
+use super::decode::decode;
+use super::shape::{AttributeShape, BlockShape, BodyShape, ShapeType};
+use crate::lang::{Data, Evaluator, Value};
+use crate::syntax::{Base, Diagnostic, Span};
 
 /// An argument's value in the form that its reader wants.
 #[derive(Clone, Debug, PartialEq)]
@@ -146,7 +146,7 @@ pub(super) fn header_span(block: &Block, base: Base) -> Span {
 pub(super) struct Shapes<'s> {
     parts: Vec<&'s BodyShape>,
     /// How it is called in messages: `migration`, `source "directory"`.
-    title: String,
+    pub(super) title: String,
 }
 
 impl<'s> Shapes<'s> {
@@ -165,175 +165,20 @@ impl<'s> Shapes<'s> {
         })
     }
 
-    fn attributes(&self) -> impl Iterator<Item = &'s AttributeShape> + '_ {
+    pub(super) fn attributes(&self) -> impl Iterator<Item = &'s AttributeShape> + '_ {
         self.parts.iter().flat_map(|p| &p.attributes)
     }
 
-    fn attribute(&self, name: &str) -> Option<&'s AttributeShape> {
+    pub(super) fn attribute(&self, name: &str) -> Option<&'s AttributeShape> {
         self.parts.iter().find_map(|p| p.attribute(name))
     }
 
-    fn blocks(&self) -> impl Iterator<Item = &'s BlockShape> + '_ {
+    pub(super) fn blocks(&self) -> impl Iterator<Item = &'s BlockShape> + '_ {
         self.parts.iter().flat_map(|p| &p.blocks)
     }
 
-    fn block(&self, keyword: &str) -> Option<&'s BlockShape> {
+    pub(super) fn block(&self, keyword: &str) -> Option<&'s BlockShape> {
         self.parts.iter().find_map(|p| p.block(keyword))
-    }
-}
-
-/// Labels of a block: right in number, and its type known. Returns whether they are.
-pub(super) fn check_labels(
-    block: &Block,
-    shape: &BlockShape,
-    base: Base,
-    diagnostics: &mut Diagnostics,
-) -> bool {
-    let keyword = &shape.keyword;
-    if block.labels.len() != shape.labels.len() {
-        let wanted: Vec<String> = shape
-            .labels
-            .iter()
-            .map(|l| format!("\"{}\"", l.to_uppercase()))
-            .collect();
-        let example = [vec![keyword.clone()], wanted, vec!["{".to_owned()]]
-            .concat()
-            .join(" ");
-        diagnostics.push(
-            Diagnostic::error(
-                "SPEC_WRONG_LABELS",
-                format!(
-                    "`{keyword}` has {} labels here, and takes {}",
-                    block.labels.len(),
-                    shape.labels.len()
-                ),
-            )
-            .at(header_span(block, base), "")
-            .help(format!("write {example}")),
-        );
-        return false;
-    }
-    let (Some(variants), Some(label)) = (&shape.variants, block.labels.first()) else {
-        return true;
-    };
-    let name = label.as_str();
-    if variants.contains_key(name) {
-        return true;
-    }
-    let known: Vec<&str> = variants.keys().map(String::as_str).collect();
-    let mut diagnostic = Diagnostic::error(
-        "SPEC_UNKNOWN_TYPE",
-        format!("there is no {keyword} of type {name:?} in this version"),
-    )
-    .at(base.span(label.span()), "");
-    diagnostic = match nearest(name, &known) {
-        Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
-        None if known.is_empty() => diagnostic,
-        None => diagnostic.help(format!("there are: {}", known.join(", "))),
-    };
-    diagnostics.push(diagnostic);
-    false
-}
-
-/// Reports unknown, missing and doubled words of a body and the blocks in it. Nothing is evaluated.
-pub(super) fn check_words(
-    body: &Body,
-    shapes: &Shapes<'_>,
-    header: &Span,
-    base: Base,
-    diagnostics: &mut Diagnostics,
-) {
-    let mut seen: BTreeMap<&str, Span> = BTreeMap::new();
-    for structure in body {
-        match structure {
-            Structure::Attribute(attribute) => {
-                if shapes.attribute(attribute.key.as_str()).is_none() {
-                    diagnostics.push(unknown_argument(attribute, shapes, base));
-                }
-            }
-            Structure::Block(block) => {
-                let keyword = block.ident.as_str();
-                let Some(shape) = shapes.block(keyword) else {
-                    diagnostics.push(unknown_block(block, shapes, base));
-                    continue;
-                };
-                let header = header_span(block, base);
-                if let Some(first) = seen.get(keyword).filter(|_| !shape.repeat) {
-                    diagnostics.push(
-                        Diagnostic::error(
-                            "SPEC_DUPLICATE_BLOCK",
-                            format!("`{keyword}` may stand only once in {}", shapes.title),
-                        )
-                        .at(header.clone(), "again here")
-                        .at(first.clone(), "first here")
-                        .help("put all of it into one block"),
-                    );
-                }
-                seen.entry(keyword).or_insert_with(|| header.clone());
-                if check_labels(block, shape, base, diagnostics)
-                    && let Some(inner) = Shapes::of(shape, block.labels.first().map(|l| l.as_str()))
-                {
-                    check_words(&block.body, &inner, &header, base, diagnostics);
-                }
-            }
-        }
-    }
-    // What was only mistyped is not missing, too.
-    let known: Vec<&str> = shapes.attributes().map(|a| a.name.as_str()).collect();
-    let mistyped: Vec<String> = body
-        .attributes()
-        .filter(|a| shapes.attribute(a.key.as_str()).is_none())
-        .filter_map(|a| nearest(a.key.as_str(), &known))
-        .collect();
-    let missing = shapes
-        .attributes()
-        .filter(|a| a.required && !body.has_attribute(&a.name) && !mistyped.contains(&a.name));
-    for attribute in missing {
-        diagnostics.push(
-            Diagnostic::error(
-                "SPEC_MISSING_ARGUMENT",
-                format!("{} needs `{}`", shapes.title, attribute.name),
-            )
-            .at(header.clone(), format!("`{}` is missing", attribute.name))
-            .help(format!("{}: {}", attribute.name, attribute.doc)),
-        );
-    }
-}
-
-fn unknown_argument(attribute: &Attribute, shapes: &Shapes<'_>, base: Base) -> Diagnostic {
-    let name = attribute.key.as_str();
-    let summary = format!("{} has no argument `{name}`", shapes.title);
-    let diagnostic =
-        Diagnostic::error("SPEC_UNKNOWN_ARGUMENT", summary).at(base.span(attribute.key.span()), "");
-    if shapes.block(name).is_some() {
-        return diagnostic.help(format!("`{name}` is a block: write {name} {{ ... }} without `=`"));
-    }
-    if comes_later(name) {
-        return diagnostic.help(format!("`{name}` is not in this version yet"));
-    }
-    let known: Vec<&str> = shapes.attributes().map(|a| a.name.as_str()).collect();
-    match nearest(name, &known) {
-        Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
-        None if known.is_empty() => diagnostic.help("it takes no arguments"),
-        None => diagnostic.help(format!("it takes: {}", known.join(", "))),
-    }
-}
-
-fn unknown_block(block: &Block, shapes: &Shapes<'_>, base: Base) -> Diagnostic {
-    let name = block.ident.as_str();
-    let summary = format!("{} has no block `{name}`", shapes.title);
-    let diagnostic = Diagnostic::error("SPEC_UNKNOWN_BLOCK", summary).at(header_span(block, base), "");
-    if shapes.attribute(name).is_some() {
-        return diagnostic.help(format!("`{name}` is an argument: write {name} = ..."));
-    }
-    if comes_later(name) {
-        return diagnostic.help(format!("`{name}` is not in this version yet"));
-    }
-    let known: Vec<&str> = shapes.blocks().map(|b| b.keyword.as_str()).collect();
-    match nearest(name, &known) {
-        Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
-        None if known.is_empty() => diagnostic.help("no blocks stand in it"),
-        None => diagnostic.help(format!("it takes: {}", known.join(", "))),
     }
 }
 
@@ -461,191 +306,5 @@ fn evaluate_attribute(
             evaluator.diagnostics.push(diagnostic);
             None
         }
-    }
-}
-
-struct Problem {
-    code: &'static str,
-    summary: String,
-    help: Option<String>,
-}
-
-fn wrong_type(name: &str, wanted: &str, value: &Value) -> Problem {
-    let help = match (&value.data, wanted) {
-        (Data::Number(_) | Data::Bool(_), "a string") => Some("write it in quotes"),
-        (Data::Number(_), w) if w.contains("unit") => Some("write it in quotes, with its unit"),
-        (Data::String(_), w) if w.starts_with("a list") => Some("write it in brackets: [\"...\"]"),
-        (Data::String(_), "a whole number" | "true or false") => Some("write it without quotes"),
-        (Data::Block(_), _) => Some("name one of its attributes"),
-        _ => None,
-    };
-    Problem {
-        code: "SPEC_WRONG_TYPE",
-        summary: format!("`{name}` is {wanted}, not a {}", value.type_name()),
-        help: help.map(str::to_owned),
-    }
-}
-
-fn decode(value: &Value, shape: &AttributeShape, base_dir: &Path) -> Result<Held, Problem> {
-    let ty = match &shape.ty {
-        ShapeType::Any | ShapeType::Written => return Ok(Held::Any),
-        ShapeType::Reference(kinds) => return reference(value, &shape.name, kinds).map(Held::Block),
-        ShapeType::References(kinds) => return references(value, &shape.name, kinds).map(Held::Blocks),
-        ShapeType::Of(ty) => ty,
-    };
-    let json = plain(value, ty, &shape.name, base_dir)?;
-    if let Some(word) = json
-        .as_str()
-        .filter(|w| !shape.allowed.is_empty() && !shape.allowed.iter().any(|a| a == w))
-    {
-        let allowed: Vec<String> = shape.allowed.iter().map(|a| format!("{a:?}")).collect();
-        let (summary, help) = if value.is_sensitive() {
-            (format!("`{}` has a value that is not allowed", shape.name), None)
-        } else {
-            (
-                format!("`{}` cannot be {word:?}", shape.name),
-                nearest(word, &shape.allowed),
-            )
-        };
-        return Err(Problem {
-            code: "SPEC_NOT_ALLOWED",
-            summary,
-            help: Some(match help {
-                Some(near) => format!("did you mean {near:?}?"),
-                None => format!("it is one of {}", allowed.join(", ")),
-            }),
-        });
-    }
-    if !shape.sensitive {
-        return Ok(Held::Plain(json));
-    }
-    Ok(match &value.sensitive {
-        Sensitivity::Env(name) => Held::Env(name.to_string()),
-        Sensitivity::Open | Sensitivity::Secret => {
-            Held::Secret(json.as_str().map_or_else(|| json.to_string(), str::to_owned))
-        }
-    })
-}
-
-fn plain(value: &Value, ty: &AttributeType, name: &str, base_dir: &Path) -> Result<Json, Problem> {
-    let wanted = match ty {
-        AttributeType::String => "a string",
-        AttributeType::Number => "a whole number",
-        AttributeType::Bool => "true or false",
-        AttributeType::Duration => "a duration with its unit, \"30s\"",
-        AttributeType::Size => "a size with its unit, \"50MiB\"",
-        AttributeType::Rate => "a rate with its unit, \"50MiB/s\"",
-        AttributeType::Path => "a path",
-        AttributeType::Words => "a list of strings",
-    };
-    let wrong = || wrong_type(name, wanted, value);
-    let quantity = |result: Result<u64, String>| {
-        result.map(Json::from).map_err(|why| Problem {
-            code: "SPEC_BAD_VALUE",
-            summary: if value.is_sensitive() {
-                format!("`{name}` is not {wanted}")
-            } else {
-                format!("`{name}`: {why}")
-            },
-            help: None,
-        })
-    };
-    match (ty, &value.data) {
-        (AttributeType::String, Data::String(s)) => Ok(Json::from(&**s)),
-        (AttributeType::Bool, Data::Bool(b)) => Ok(Json::from(*b)),
-        (AttributeType::Number, Data::Number(n)) => n
-            .as_i64()
-            .and_then(|i| u64::try_from(i).ok())
-            .map(Json::from)
-            .ok_or_else(|| Problem {
-                code: "SPEC_BAD_VALUE",
-                summary: format!("`{name}` is a whole number, zero or more"),
-                help: None,
-            }),
-        (AttributeType::Duration, Data::String(s)) => quantity(duration_ms(s)),
-        (AttributeType::Size, Data::String(s)) => quantity(size_bytes(s)),
-        (AttributeType::Rate, Data::String(s)) => quantity(rate_bytes(s)),
-        (AttributeType::Path, Data::String(s)) if s.is_empty() || s.contains('\0') => Err(Problem {
-            code: "SPEC_BAD_VALUE",
-            summary: format!("`{name}` is a path, and this is none"),
-            help: Some("`.` is the directory of the spec".to_owned()),
-        }),
-        (AttributeType::Path, Data::String(s)) => {
-            let path: PathBuf = base_dir.join(&**s).components().collect();
-            Ok(Json::from(path.to_string_lossy()))
-        }
-        (AttributeType::Words, Data::List(items) | Data::Set(items)) => items
-            .iter()
-            .map(|item| match &item.data {
-                Data::String(s) => Ok(Json::from(&**s)),
-                _ => Err(wrong_type(name, "a list of strings, all of them strings", item)),
-            })
-            .collect(),
-        _ => Err(wrong()),
-    }
-}
-
-fn kinds_text(kinds: &[&str]) -> String {
-    format!("a {}", kinds.join(" or "))
-}
-
-fn reference(value: &Value, name: &str, kinds: &[&str]) -> Result<Address, Problem> {
-    match &value.data {
-        Data::Block(block) if kinds.contains(&block.address.kind()) => Ok(block.address.clone()),
-        Data::Block(block) => Err(Problem {
-            code: "SPEC_WRONG_REFERENCE",
-            summary: format!(
-                "`{name}` names {}, and {} is none",
-                kinds_text(kinds),
-                block.address
-            ),
-            help: None,
-        }),
-        Data::Map(entries) if entries.values().any(|v| matches!(v.data, Data::Block(_))) => Err(Problem {
-            code: "SPEC_WRONG_REFERENCE",
-            summary: format!(
-                "`{name}` names {}, and this is all instances of one with for_each",
-                kinds_text(kinds)
-            ),
-            help: Some(
-                "name one, [each.key] or [\"...\"], or take all where a list is wanted: values(...)"
-                    .to_owned(),
-            ),
-        }),
-        _ => Err(Problem {
-            code: "SPEC_WRONG_REFERENCE",
-            summary: format!(
-                "`{name}` names {}, and this is a {}",
-                kinds_text(kinds),
-                value.type_name()
-            ),
-            help: Some(format!("write a reference without quotes: {}", example(kinds))),
-        }),
-    }
-}
-
-fn example(kinds: &[&str]) -> String {
-    let kind = kinds.first().copied().unwrap_or("migration");
-    match kind {
-        "migration" | "cutover" => format!("{kind}.NAME"),
-        _ => format!("{kind}.TYPE.NAME"),
-    }
-}
-
-fn references(value: &Value, name: &str, kinds: &[&str]) -> Result<Vec<Address>, Problem> {
-    match &value.data {
-        Data::List(items) | Data::Set(items) => {
-            items.iter().map(|item| reference(item, name, kinds)).collect()
-        }
-        Data::Block(_) => Err(Problem {
-            code: "SPEC_WRONG_REFERENCE",
-            summary: format!("`{name}` is a list"),
-            help: Some("write it in brackets: [...]".to_owned()),
-        }),
-        _ => Err(Problem {
-            code: "SPEC_WRONG_REFERENCE",
-            summary: format!("`{name}` is a list of references, not a {}", value.type_name()),
-            help: Some(format!("write [{}]", example(kinds))),
-        }),
     }
 }

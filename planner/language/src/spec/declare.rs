@@ -7,8 +7,10 @@ use hcl::edit::expr::{Expression, TraversalOperator};
 use hcl::edit::structure::{Attribute, Block, Structure};
 use segue_contract::Address;
 
-use super::body::{Shapes, check_labels, check_words, header_span};
-use super::shape::{BlockShape, comes_later};
+use super::body::{Shapes, header_span};
+use super::shape::BlockShape;
+use super::table::comes_later;
+use super::words::{check_labels, check_words};
 use super::world::{World, is_typed};
 use crate::lang::Value;
 use crate::syntax::{Base, Broken, Diagnostic, Diagnostics, Item, Span, nearest};
