@@ -8,7 +8,6 @@ mod decode;
 mod graph;
 mod load;
 mod migration;
-mod quantity;
 mod resolve;
 mod semantic;
 mod shape;

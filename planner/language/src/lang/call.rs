@@ -61,6 +61,9 @@ impl Evaluator<'_> {
                 args.push(value);
             }
         }
+        if failed && functions::names().any(|n| n == name) {
+            return Err(Failed);
+        }
         match functions::call(name, &args, self.functions) {
             None => {
                 let span = self.span(name_at);
@@ -71,17 +74,10 @@ impl Evaluator<'_> {
                 );
                 Err(Failed)
             }
-            _ if failed => Err(Failed),
             Some(Ok(value)) => Ok(value),
             Some(Err(error)) => {
                 let place = error.argument.and_then(|i| places.get(i).cloned()).flatten();
-                self.fail(
-                    "EXPR_FUNCTION",
-                    format!("{name}: {}", error.message),
-                    place.or(at),
-                    "",
-                    "",
-                )
+                self.fail("EXPR_FUNCTION", error.message, place.or(at), "", "")
             }
         }
     }

@@ -6,9 +6,8 @@ use segue_contract::{Address, AttributeType};
 use serde_json::Value as Json;
 
 use super::body::Held;
-use super::quantity::{duration_ms, rate_bytes, size_bytes};
 use super::shape::{AttributeShape, ShapeType};
-use crate::lang::{Data, Sensitivity, Value};
+use crate::lang::{Data, Sensitivity, Value, parse_bytes, parse_duration_ms, parse_rate};
 use crate::syntax::nearest;
 
 /// Why a value does not fit.
@@ -111,9 +110,9 @@ fn plain(value: &Value, ty: &AttributeType, name: &str, base_dir: &Path) -> Resu
                 summary: format!("`{name}` is a whole number, zero or more"),
                 help: None,
             }),
-        (AttributeType::Duration, Data::String(s)) => quantity(duration_ms(s)),
-        (AttributeType::Size, Data::String(s)) => quantity(size_bytes(s)),
-        (AttributeType::Rate, Data::String(s)) => quantity(rate_bytes(s)),
+        (AttributeType::Duration, Data::String(s)) => quantity(parse_duration_ms(s)),
+        (AttributeType::Size, Data::String(s)) => quantity(parse_bytes(s)),
+        (AttributeType::Rate, Data::String(s)) => quantity(parse_rate(s)),
         (AttributeType::Path, Data::String(s)) if s.is_empty() || s.contains('\0') => Err(Problem {
             code: "SPEC_BAD_VALUE",
             summary: format!("`{name}` is a path, and this is none"),

@@ -79,7 +79,7 @@ broken "block {
     error SPEC_NOT_ALLOWED: `level` cannot be "ful"
       main.segue.hcl:26 `"ful"`
       help: did you mean "full"?
-    error SPEC_BAD_VALUE: `timeout`: "30" has no unit; write a duration such as "30s", "1h30m" or "14d" (units ms, s, m, h, d, w)
+    error SPEC_BAD_VALUE: `timeout`: 30 has no unit in "30"; write a number and a unit of ms, s, m, h or d, such as "30s" or "1h30m"
       main.segue.hcl:31 `"30"`
     error SPEC_UNKNOWN_BLOCK: `cutover` has no block `select`
       main.segue.hcl:32 `select`
@@ -341,5 +341,70 @@ fn huge_objects_and_long_lines_are_refused_without_harm() {
             ".a".repeat(20_000)
         )),
         [] as [&str; 0]
+    );
+}
+
+#[test]
+fn references_take_what_they_can_hold() {
+    let text = |line: &str| {
+        format!(
+            "source \"directory\" \"s\" {{ path = \"s\" }}\ntarget \"directory\" \"t\" {{ path = \"t\" }}\nlocals {{\n x = {{ a = 1 }}\n}}\nmigration \"m\" {{\n target = target.directory.t\n {line}\n}}\n"
+        )
+    };
+    for (line, wanted) in [
+        ("source = source.directory.s", &[] as &[&str]),
+        ("source = \"source.directory.s\"", &["SPEC_WRONG_REFERENCE"]),
+        ("source = target.directory.t", &["SPEC_WRONG_REFERENCE"]),
+        ("source = source.directory.t", &["SPEC_UNKNOWN_REFERENCE"]),
+        ("source = source.directory", &["SPEC_UNKNOWN_REFERENCE"]),
+        ("source = source.directory.s.path", &["SPEC_WRONG_REFERENCE"]),
+        ("source = source.directory.s.pth", &["SPEC_UNKNOWN_REFERENCE"]),
+        ("source = null", &["SPEC_MISSING_ARGUMENT"]),
+        ("source = local.x", &["SPEC_WRONG_REFERENCE"]),
+        (
+            "source = source.directory.s\n select = {}",
+            &["SPEC_UNKNOWN_ARGUMENT"],
+        ),
+        (
+            "source = source.directory.s\n load {\n parallelism = -1\n}",
+            &["SPEC_BAD_VALUE"],
+        ),
+        (
+            "source = source.directory.s\n load {\n parallelism = 5000\n}",
+            &["SPEC_BAD_VALUE"],
+        ),
+        (
+            "source = source.directory.s\n load {\n rate_limit = \"5MiB\"\n}",
+            &["SPEC_BAD_VALUE"],
+        ),
+        (
+            "source = source.directory.s\n select {\n include = \"x\"\n}",
+            &["SPEC_WRONG_TYPE"],
+        ),
+        (
+            "source = source.directory.s\n select {\n}\n select {\n}",
+            &["SPEC_DUPLICATE_BLOCK"],
+        ),
+        (
+            "source = source.directory.s\n depends_on = [source.directory.s]",
+            &["SPEC_WRONG_REFERENCE"],
+        ),
+        (
+            "source = source.directory.s\n verify \"x\" {\n}",
+            &["SPEC_WRONG_LABELS"],
+        ),
+    ] {
+        assert_eq!(codes(&text(line)), wanted, "{line}");
+    }
+}
+
+#[test]
+fn an_empty_heredoc_swallows_nothing() {
+    let spec = Spec::new(
+        "locals {\n a = <<EOT\nEOT\n b = <<EOT\nx\nEOT\n}\noutput \"v\" {\n value = [local.a, local.b]\n}\n",
+    );
+    assert_eq!(
+        spec.load().desired.unwrap().outputs["v"].to_string(),
+        r#"["","x\n"]"#
     );
 }
