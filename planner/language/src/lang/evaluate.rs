@@ -20,6 +20,9 @@ use super::scope::{Resolution, Scope};
 use super::value::{Data, Number, Value};
 use crate::syntax::{Base, Diagnostic, Diagnostics, Source, Span};
 
+/// After so many problems no near names are looked for: each look compares with every declared name.
+const MAX_SUGGESTIONS: usize = 200;
+
 /// An evaluation failed; the collector of diagnostics has the reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Failed;
@@ -281,7 +284,10 @@ impl<'a> Evaluator<'a> {
                 let span = self.span(at);
                 let mut diagnostic = Diagnostic::error("SPEC_UNKNOWN_REFERENCE", summary).at(span, "");
                 diagnostic.help = help;
-                self.diagnostics.push(diagnostic.suggest(wrong, &candidates));
+                if self.diagnostics.len() < MAX_SUGGESTIONS {
+                    diagnostic = diagnostic.suggest(wrong, &candidates);
+                }
+                self.diagnostics.push(diagnostic);
                 Err(Failed)
             }
         }

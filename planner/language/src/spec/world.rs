@@ -19,6 +19,9 @@ const ROOTS: [&str; 9] = [
     "path",
 ];
 
+/// So many names are looked at for one that is near: a spec of many thousand blocks stays linear.
+const MAX_CANDIDATES: usize = 500;
+
 /// Kinds of blocks whose references have a type before the name.
 pub(super) fn is_typed(kind: &str) -> bool {
     matches!(kind, "source" | "target" | "route")
@@ -75,7 +78,7 @@ impl World {
             None => Resolution::Missing {
                 part: 1,
                 summary: format!("there is no {what} `{name}`"),
-                candidates: values.keys().cloned().collect(),
+                candidates: values.keys().take(MAX_CANDIDATES).cloned().collect(),
                 help: match root {
                     "var" => Some(format!("declare it: variable {name:?} {{ }}")),
                     _ if values.is_empty() => Some(format!("no {what} is declared")),
@@ -103,7 +106,10 @@ impl World {
                 consumed: 2,
             };
         }
-        let all = || blocks.keys().filter_map(|k| k.split_once('.'));
+        let all = || {
+            let keys = blocks.keys().take(MAX_CANDIDATES);
+            keys.filter_map(|k| k.split_once('.'))
+        };
         let of_type: Vec<String> = all()
             .filter(|(t, _)| t == ty)
             .map(|(_, n)| n.to_owned())
