@@ -98,11 +98,7 @@ fn mount_of(call: &QuiesceCall) -> Result<Mount, StepError> {
     let real = std::fs::canonicalize(path).map_err(|e| paths::PathError::new("find", path, e))?;
     let table = paths::read_to_string(Path::new("/proc/self/mountinfo"))?;
     // The last mount on a point covers those before it.
-    let found = table
-        .lines()
-        .filter_map(Mount::parse)
-        .filter(|m| m.point == real)
-        .next_back();
+    let found = table.lines().filter_map(Mount::parse).rfind(|m| m.point == real);
     let mount = found.ok_or_else(|| {
         StepError::permanent(format!(
             "{} is not the root of a file system of its own",
