@@ -1,1 +1,1 @@
-//! Placeholder.
+//! What the scenario tests share, and segue-lab. See ARCHITECTURE.md.
