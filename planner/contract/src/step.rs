@@ -57,4 +57,10 @@ pub trait StepIo: Send + Sync {
 
     /// Tells something worth the report and the operator's attention.
     fn find(&self, finding: Finding);
+
+    /// Asks a person to type `expected`, and returns once it was typed.
+    ///
+    /// # Errors
+    /// Something else was typed, or there is nobody to ask.
+    fn confirm(&self, question: &str, expected: &str) -> Result<(), StepError>;
 }

@@ -274,10 +274,15 @@ pub enum Event {
         /// What.
         address: Address,
     },
-    /// `state push`: everything before is replaced.
-    StateImported {
-        /// By this.
-        state: Box<State>,
+    /// A part of a state that is being restored (`state push`): an event has a size limit, a state has
+    /// none. Everything before is replaced when the last part is there.
+    StatePart {
+        /// Whether this is the first part.
+        first: bool,
+        /// Whether this is the last part.
+        last: bool,
+        /// Some of its migrations and cutovers.
+        part: Box<State>,
     },
 }
 

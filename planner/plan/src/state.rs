@@ -47,6 +47,9 @@ pub struct State {
     pub forgotten: BTreeSet<Address>,
     /// The last findings of steps, newest last.
     pub findings: Vec<(Address, Finding)>,
+    /// A state that is being restored, until its last part is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub importing: Option<Box<State>>,
 }
 
 impl Default for State {
@@ -62,6 +65,7 @@ impl Default for State {
             plans_begun: BTreeSet::new(),
             forgotten: BTreeSet::new(),
             findings: Vec::new(),
+            importing: None,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Executing an approved plan: one dispatcher, bounded workers, retries, gates, the cutover protocol,
 //! and settling what a death left behind. Knows no HCL and no colour; what it tells goes to a [`Listener`].
 
+mod adopt;
 mod attempt;
 mod claims;
 mod control;
@@ -20,11 +21,10 @@ mod socket;
 mod talk;
 mod unit;
 
-pub use attempt::{attempt_from_spec, attempt_from_state};
+pub use adopt::adopt;
 pub use claims::{ClaimProblem, check_claims};
 pub use control::{Control, StopLevel};
-pub use dispatch::{ApplyOptions, apply, follow};
-pub use drive::{CutoverTask, run_cutover};
+pub use dispatch::{ApplyOptions, apply, attended, follow, switch_back};
 pub use error::RunError;
 pub use ground::{Ground, Who};
 pub use io::ObserveIo;

@@ -13,23 +13,34 @@ use segue_plan::state::State;
 use crate::clock::Clock;
 
 /// Observes everything that a plan of `desired` rests on; endpoints and units beside each other.
-pub fn observe(desired: &Desired, state: &State, registry: &Registry, io: &dyn StepIo, clock: &dyn Clock) -> Observed {
+pub fn observe(
+    desired: &Desired,
+    state: &State,
+    registry: &Registry,
+    io: &dyn StepIo,
+    clock: &dyn Clock,
+) -> Observed {
     let mut observed = Observed::default();
     std::thread::scope(|scope| {
         let endpoints: Vec<_> = desired
             .endpoints
             .iter()
             .map(|(address, block)| {
-                let task = scope.spawn(move || seen(registry.endpoint(block).and_then(|e| e.observe(block, io))));
+                let task =
+                    scope.spawn(move || seen(registry.endpoint(block).and_then(|e| e.observe(block, io))));
                 (address, task)
             })
             .collect();
         for (address, task) in endpoints {
-            observed.endpoints.insert(address.clone(), task.join().unwrap_or_else(|_| crashed(address)));
+            observed
+                .endpoints
+                .insert(address.clone(), task.join().unwrap_or_else(|_| crashed(address)));
         }
     });
     for (address, decl) in &desired.routes {
-        observed.routes.insert(address.clone(), route(&decl.block, registry, io));
+        observed
+            .routes
+            .insert(address.clone(), route(&decl.block, registry, io));
     }
     std::thread::scope(|scope| {
         let migrations: Vec<_> = desired
@@ -37,7 +48,10 @@ pub fn observe(desired: &Desired, state: &State, registry: &Registry, io: &dyn S
             .values()
             .map(|decl| {
                 let endpoints = &observed.endpoints;
-                (&decl.address, scope.spawn(move || migration(decl, desired, state, registry, endpoints, io)))
+                (
+                    &decl.address,
+                    scope.spawn(move || migration(decl, desired, state, registry, endpoints, io)),
+                )
             })
             .collect();
         let mut found = BTreeMap::new();
@@ -51,22 +65,33 @@ pub fn observe(desired: &Desired, state: &State, registry: &Registry, io: &dyn S
         observed.migrations.insert(address, seen);
     });
     for decl in desired.cutovers.values() {
-        observed.quiesces.insert(decl.address.clone(), quiesces(decl, desired, registry));
+        observed
+            .quiesces
+            .insert(decl.address.clone(), quiesces(decl, desired, registry));
     }
     observed.at_ms = clock.wall_ms();
-    observed.at_boot = BootTime { ms: clock.boot_ms(), boot_id: clock.boot_id() };
+    observed.at_boot = BootTime {
+        ms: clock.boot_ms(),
+        boot_id: clock.boot_id().to_owned(),
+    };
     observed
 }
 
 fn seen<T>(result: Result<T, StepError>) -> Seen<T> {
     match result {
         Ok(fact) => Seen::Fact(fact),
-        Err(error) => Seen::Failed { message: error.to_string(), remedy: error.remedy },
+        Err(error) => Seen::Failed {
+            message: error.to_string(),
+            remedy: error.remedy,
+        },
     }
 }
 
 fn crashed<T>(address: &Address) -> Seen<T> {
-    Seen::Failed { message: format!("observing {address} stopped by a defect of segue"), remedy: None }
+    Seen::Failed {
+        message: format!("observing {address} stopped by a defect of segue"),
+        remedy: None,
+    }
 }
 
 fn route(block: &segue_contract::BlockRef, registry: &Registry, io: &dyn StepIo) -> RouteSeen {
@@ -77,7 +102,12 @@ fn route(block: &segue_contract::BlockRef, registry: &Registry, io: &dyn StepIo)
             ttl_ms: route.ttl_ms(block),
             findings: route.check(block),
         },
-        Err(error) => RouteSeen { at: seen(Err(error)), atomic: false, ttl_ms: 0, findings: Vec::new() },
+        Err(error) => RouteSeen {
+            at: seen(Err(error)),
+            atomic: false,
+            ttl_ms: 0,
+            findings: Vec::new(),
+        },
     }
 }
 
@@ -90,20 +120,28 @@ fn migration(
     io: &dyn StepIo,
 ) -> MigrationSeen {
     let mut result = MigrationSeen::default();
-    let (Some(source), Some(target)) = (desired.endpoints.get(&decl.source), desired.endpoints.get(&decl.target))
-    else {
+    let (Some(source), Some(target)) = (
+        desired.endpoints.get(&decl.source),
+        desired.endpoints.get(&decl.target),
+    ) else {
         return result;
     };
     if let Ok(endpoint) = registry.endpoint(source) {
         result.findings = endpoint.check_pair(source, target);
     }
-    let Some(facts) = endpoints.get(&decl.source).and_then(Seen::fact) else { return result };
+    let Some(facts) = endpoints.get(&decl.source).and_then(Seen::fact) else {
+        return result;
+    };
     let known = state.migrations.get(&decl.address);
     let mut names: Vec<String> = facts.units.iter().map(|u| u.name.clone()).collect();
     if let Some(known) = known.filter(|m| !m.units.is_empty()) {
         names = known.units.keys().cloned().collect();
     }
-    let refused = result.findings.iter().chain(&facts.findings).any(|f| f.severity == segue_contract::Severity::Critical);
+    let refused = result
+        .findings
+        .iter()
+        .chain(&facts.findings)
+        .any(|f| f.severity == segue_contract::Severity::Critical);
     for name in names {
         if refused || state.cutover_of(&decl.address).is_some_and(|c| c.finished) {
             result.units.insert(name, Seen::Fact(Default::default()));
@@ -114,13 +152,21 @@ fn migration(
             unit: name.clone(),
             source: source.clone(),
             target: target.clone(),
-            direction: if known.is_some() { state.direction_of(&decl.address) } else { Direction::Forward },
+            direction: if known.is_some() {
+                state.direction_of(&decl.address)
+            } else {
+                Direction::Forward
+            },
             select: decl.select.clone(),
             load: decl.load,
-            ledger: known.and_then(|m| m.units.get(&name)).and_then(|u| u.ledger.clone()),
+            ledger: known
+                .and_then(|m| m.units.get(&name))
+                .and_then(|u| u.ledger.clone()),
             epoch: 0,
         };
-        let report = registry.engine(source, target).and_then(|engine| engine.drift(&job, VerifyLevel::Count, io));
+        let report = registry
+            .engine(source, target)
+            .and_then(|engine| engine.drift(&job, VerifyLevel::Count, io));
         result.units.insert(name, seen(report));
     }
     result
@@ -135,10 +181,18 @@ fn quiesces(decl: &CutoverDecl, desired: &Desired, registry: &Registry) -> Vec<Q
             Side::Source => &migration.source,
             Side::Target => &migration.target,
         };
-        let Some(endpoint) = desired.endpoints.get(endpoint) else { continue };
+        let Some(endpoint) = desired.endpoints.get(endpoint) else {
+            continue;
+        };
         for quiesce in decl.quiesces.iter().filter(|q| q.side.is_none_or(|s| s == side)) {
-            let call = QuiesceCall { block: quiesce.block.clone(), endpoint: endpoint.clone(), side };
-            let Ok(method) = registry.quiesce(&quiesce.block) else { continue };
+            let call = QuiesceCall {
+                block: quiesce.block.clone(),
+                endpoint: endpoint.clone(),
+                side,
+            };
+            let Ok(method) = registry.quiesce(&quiesce.block) else {
+                continue;
+            };
             found.push(QuiesceSeen {
                 block: quiesce.block.address.clone(),
                 side,

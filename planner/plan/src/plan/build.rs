@@ -215,7 +215,9 @@ fn route_repairs(ground: &Ground<'_>) -> Vec<PlanStep> {
             let Some(known) = ground.state.cutovers.get(&cutover.address) else {
                 continue;
             };
-            let mut step = PlanStep::new(&address, address.step("switch"),
+            let mut step = PlanStep::new(
+                &address,
+                address.step("switch"),
                 StepKind::Switch,
                 format!("point it to the {} again", known.live),
             );

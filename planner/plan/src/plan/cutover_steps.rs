@@ -37,7 +37,12 @@ fn release(decl: &CutoverDecl, change: Change) -> PlanStep {
         }
         _ => "remove what Segue made at the target, and the markers; the source is not touched",
     };
-    let mut step = PlanStep::new(&decl.address, decl.address.step("release"), StepKind::Release, what);
+    let mut step = PlanStep::new(
+        &decl.address,
+        decl.address.step("release"),
+        StepKind::Release,
+        what,
+    );
     if change == Change::Abandon {
         step.remarks.push("files at the target that Segue did not write, or that somebody changed since, are left and listed".to_owned());
     }
@@ -93,7 +98,9 @@ fn switch_steps(ground: &Ground<'_>, decl: &CutoverDecl, to: Side, forecast: &Fo
             &mut before,
         );
     }
-    let mut quiesce = PlanStep::new(&decl.address, at("quiesce"),
+    let mut quiesce = PlanStep::new(
+        &decl.address,
+        at("quiesce"),
         StepKind::Quiesce,
         closing(ground, decl, to.other()),
     );
@@ -180,7 +187,9 @@ fn quiesce_remarks(decl: &CutoverDecl, from: Side) -> Vec<String> {
 /// The steps that one action of the table appears as.
 fn action_steps(ground: &Ground<'_>, decl: &CutoverDecl, act: Action, to: Side) -> Vec<PlanStep> {
     let from = to.other();
-    let step = |kind: StepKind, what: String| PlanStep::new(&decl.address, decl.address.step(kind.as_str()), kind, what);
+    let step = |kind: StepKind, what: String| {
+        PlanStep::new(&decl.address, decl.address.step(kind.as_str()), kind, what)
+    };
     let routes = || {
         decl.routes
             .iter()

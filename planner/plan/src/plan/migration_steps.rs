@@ -31,7 +31,9 @@ pub(super) fn steps(ground: &Ground<'_>, decl: &MigrationDecl) -> Vec<PlanStep> 
     let direction = Direction::from_live(live);
     let mut steps = Vec::new();
 
-    let mut check = PlanStep::new(&decl.address, decl.address.step("check"),
+    let mut check = PlanStep::new(
+        &decl.address,
+        decl.address.step("check"),
         StepKind::Check,
         "look at both endpoints",
     );
@@ -42,10 +44,18 @@ pub(super) fn steps(ground: &Ground<'_>, decl: &MigrationDecl) -> Vec<PlanStep> 
         &decl.address,
         decl.address.step("provision"),
         StepKind::Provision,
-        format!("make {} ready to receive", side_name(segue_contract::Side::Target, &decl.target)),
+        format!(
+            "make {} ready to receive",
+            side_name(segue_contract::Side::Target, &decl.target)
+        ),
     );
     provision.waits_for = vec![check.address.clone()];
-    let exists = ground.observed.endpoints.get(&decl.target).and_then(Seen::fact).is_some_and(|f| f.exists);
+    let exists = ground
+        .observed
+        .endpoints
+        .get(&decl.target)
+        .and_then(Seen::fact)
+        .is_some_and(|f| f.exists);
     provision.done = exists;
     let mut protect = PlanStep::new(
         &decl.address,
@@ -148,7 +158,9 @@ impl Unit<'_> {
         let switches = matches!(self.change, Change::Switch | Change::SwitchBack);
         let drifted = report.drifted_total > 0 && unit.loaded;
 
-        let mut load = PlanStep::new(&self.decl.address, base.step("load"),
+        let mut load = PlanStep::new(
+            &self.decl.address,
+            base.step("load"),
             StepKind::Load,
             format!(
                 "copy {} from {} to {}",
@@ -159,7 +171,9 @@ impl Unit<'_> {
         load.done = unit.loaded;
         load.estimate = (!unit.loaded).then(|| load_estimate(&report));
 
-        let mut sync = PlanStep::new(&self.decl.address, base.step("sync"),
+        let mut sync = PlanStep::new(
+            &self.decl.address,
+            base.step("sync"),
             StepKind::Sync,
             format!("carry what changed from {from} to {to}, in passes, until they stop shrinking"),
         );
@@ -167,7 +181,9 @@ impl Unit<'_> {
         sync.done = unit.passes_total > 1 && !switches && !drifted;
         sync.estimate = (!sync.done).then(|| sync_estimate(unit, &report));
 
-        let mut verify = PlanStep::new(&self.decl.address, base.step("verify"),
+        let mut verify = PlanStep::new(
+            &self.decl.address,
+            base.step("verify"),
             StepKind::Verify,
             format!("compare both sides, level {}", self.decl.verify.level.as_str()),
         );

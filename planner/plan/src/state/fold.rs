@@ -194,15 +194,26 @@ pub fn fold(state: &mut State, entry: &Entry) {
             state.open_steps.retain(|step, _| !below(step, address));
             state.forgotten.insert(address.clone());
         }
-        Event::StateImported { state: imported } => {
-            let binding = state.binding.take();
-            let last_run = state.last_run.take();
-            *state = State {
-                binding,
-                last_run,
-                ..(**imported).clone()
-            };
-        }
+        Event::StatePart { first, last, part } => import(state, part, *first, *last),
+    }
+}
+
+fn import(state: &mut State, part: &State, first: bool, last: bool) {
+    if first {
+        state.importing = Some(Box::default());
+    }
+    let Some(whole) = &mut state.importing else { return };
+    whole.migrations.extend(part.migrations.clone());
+    whole.cutovers.extend(part.cutovers.clone());
+    whole.open_steps.extend(part.open_steps.clone());
+    whole.approvals.extend(part.approvals.clone());
+    if last && let Some(whole) = state.importing.take() {
+        let (binding, last_run) = (state.binding.take(), state.last_run.take());
+        *state = State {
+            binding,
+            last_run,
+            ..*whole
+        };
     }
 }
 

@@ -14,7 +14,7 @@ use segue_plan::plan::{Plan, PlanStep, StepKind};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
-use super::attempt::attempt_from_spec;
+use super::attempt::{attempt_from_spec, attempt_from_state};
 use super::drive::{CutoverTask, run_cutover};
 use super::io::{Io, Until};
 use super::retry::{STEP_DEADLINE, retry};
@@ -90,7 +90,11 @@ pub fn apply(
     });
     let runtime = runtime().map_err(|e| vec![e])?;
     failures.extend(runtime.block_on(dispatch(job, nodes)));
-    if failures.is_empty() { Ok(()) } else { Err(failures) }
+    if failures.is_empty() {
+        Ok(())
+    } else {
+        Err(failures)
+    }
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, RunError> {
@@ -103,37 +107,63 @@ fn runtime() -> Result<tokio::runtime::Runtime, RunError> {
 
 /// Records what the spec declares: migrations that begin or changed, blocks given up, holds that an edit
 /// of `live` lifts.
-fn declare(ground: &Ground, desired: &Desired, plan: &Plan, observed: &Observed) -> Result<(), RunError> {
+pub(super) fn declare(
+    ground: &Ground,
+    desired: &Desired,
+    plan: &Plan,
+    observed: &Observed,
+) -> Result<(), RunError> {
     let state = ground.state();
     if !state.plans_begun.contains(&plan.hash) {
-        ground.record(Event::PlanBegan { plan_hash: plan.hash.clone() })?;
+        ground.record(Event::PlanBegan {
+            plan_hash: plan.hash.clone(),
+        })?;
     }
     for address in &desired.removed {
         if state.migrations.contains_key(address) || state.cutovers.contains_key(address) {
-            ground.record(Event::AddressForgotten { address: address.clone() })?;
+            ground.record(Event::AddressForgotten {
+                address: address.clone(),
+            })?;
         }
     }
     for decl in desired.cutovers.values() {
         let held = state.cutovers.get(&decl.address).and_then(|c| c.held.as_ref());
         if held.is_some_and(|h| h.wanted != decl.live) {
-            ground.record(Event::HoldOutdated { cutover: decl.address.clone() })?;
+            ground.record(Event::HoldOutdated {
+                cutover: decl.address.clone(),
+            })?;
         }
     }
     for decl in desired.migrations.values() {
-        let identity = |a| observed.endpoints.get(a).and_then(Seen::fact).map(|f| f.identity.clone());
-        let (Some(source), Some(target)) = (desired.endpoints.get(&decl.source), desired.endpoints.get(&decl.target))
+        let identity = |a| {
+            observed
+                .endpoints
+                .get(a)
+                .and_then(Seen::fact)
+                .map(|f| f.identity.clone())
+        };
+        let (Some(source), Some(target)) = (
+            desired.endpoints.get(&decl.source),
+            desired.endpoints.get(&decl.target),
+        ) else {
+            continue;
+        };
+        let (Some(source_identity), Some(target_identity)) = (identity(&decl.source), identity(&decl.target))
         else {
             continue;
         };
-        let (Some(source_identity), Some(target_identity)) = (identity(&decl.source), identity(&decl.target)) else {
-            continue;
-        };
-        let cutover = desired.cutovers.values().find(|c| c.migrations.contains(&decl.address));
+        let cutover = desired
+            .cutovers
+            .values()
+            .find(|c| c.migrations.contains(&decl.address));
         let change = cutover.and_then(|c| plan.changes.get(&c.address));
         if change.is_some_and(|c| matches!(c, Change::Rest | Change::Refused)) {
             continue;
         }
-        let units = observed.migrations.get(&decl.address).map(|m| m.units.keys().cloned().collect::<Vec<_>>());
+        let units = observed
+            .migrations
+            .get(&decl.address)
+            .map(|m| m.units.keys().cloned().collect::<Vec<_>>());
         let job = |unit: String| segue_contract::UnitJob {
             migration: decl.address.clone(),
             unit,
@@ -154,7 +184,11 @@ fn declare(ground: &Ground, desired: &Desired, plan: &Plan, observed: &Observed)
             target_identity,
             jobs: units.unwrap_or_default().into_iter().map(job).collect(),
         };
-        if state.migrations.get(&decl.address).is_none_or(|m| m.record != record) {
+        if state
+            .migrations
+            .get(&decl.address)
+            .is_none_or(|m| m.record != record)
+        {
             ground.record(Event::MigrationBegan(record))?;
         }
     }
@@ -169,7 +203,13 @@ fn nodes(ground: &Ground, desired: &Desired, plan: &Plan) -> (Vec<Node>, Vec<Run
     for step in plan.pending() {
         let own = BTreeSet::from([step.address.clone()]);
         let needs: BTreeSet<Address> = step.waits_for.iter().cloned().collect();
-        let mut push = |work: Work| nodes.push(Node { steps: own.clone(), needs: needs.clone(), work });
+        let mut push = |work: Work| {
+            nodes.push(Node {
+                steps: own.clone(),
+                needs: needs.clone(),
+                work,
+            });
+        };
         match (step.kind, unit_of(step)) {
             (StepKind::Check, _) => push(Work::Check(step.block.clone())),
             (StepKind::Provision, _) => push(Work::Provision(step.block.clone())),
@@ -195,9 +235,14 @@ fn nodes(ground: &Ground, desired: &Desired, plan: &Plan) -> (Vec<Node>, Vec<Run
         }
     }
     for (address, mut node) in cutovers {
-        let held = ground.recorder.look(|s| s.cutovers.get(&address).and_then(|c| c.held.clone()));
+        let held = ground
+            .recorder
+            .look(|s| s.cutovers.get(&address).and_then(|c| c.held.clone()));
         if let Some(held) = held {
-            failures.push(RunError::Held { cutover: address, reason: held.reason });
+            failures.push(RunError::Held {
+                cutover: address,
+                reason: held.reason,
+            });
             continue;
         }
         node.needs.retain(|need| !node.steps.contains(need));
@@ -212,7 +257,10 @@ fn nodes(ground: &Ground, desired: &Desired, plan: &Plan) -> (Vec<Node>, Vec<Run
 }
 
 fn unit_of(step: &PlanStep) -> Option<UnitRef> {
-    step.unit.as_ref().map(|unit| UnitRef { migration: step.block.clone(), unit: unit.clone() })
+    step.unit.as_ref().map(|unit| UnitRef {
+        migration: step.block.clone(),
+        unit: unit.clone(),
+    })
 }
 
 async fn dispatch(job: Arc<Job>, nodes: Vec<Node>) -> Vec<RunError> {
@@ -280,7 +328,9 @@ fn start(job: &Arc<Job>, index: usize, work: Work, send: &mpsc::Sender<Message>)
         let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run(&job, &work)));
         let result = result.unwrap_or_else(|_| {
             let what = format!("a step stopped by a defect of segue: {work:?}");
-            Err(RunError::Setup(StepError::permanent(what).remedy("run the same command again; it settles first")))
+            Err(RunError::Setup(
+                StepError::permanent(what).remedy("run the same command again; it settles first"),
+            ))
         });
         // The dispatcher outlives every worker, unless the process is ending.
         let _ = send.blocking_send(Message::Ended(index, result));
@@ -293,8 +343,8 @@ fn watch_signals(send: &mpsc::Sender<Message>) -> Result<(), RunError> {
         (SignalKind::terminate(), "SIGTERM"),
         (SignalKind::hangup(), "SIGHUP"),
     ] {
-        let mut stream =
-            signal(kind).map_err(|e| RunError::Setup(StepError::permanent("cannot wait for signals").because(e)))?;
+        let mut stream = signal(kind)
+            .map_err(|e| RunError::Setup(StepError::permanent("cannot wait for signals").because(e)))?;
         let send = send.clone();
         tokio::spawn(async move {
             while stream.recv().await.is_some() {
@@ -311,12 +361,18 @@ fn watch_signals(send: &mpsc::Sender<Message>) -> Result<(), RunError> {
 /// at once.
 fn take_signal(ground: &Ground, name: &str, count: u32) {
     let deferred: Vec<String> = ground.recorder.look(|s| {
-        s.in_flight().filter(|(_, c)| c.phase.defers_signals()).map(|(a, c)| format!("{a} ({})", c.phase)).collect()
+        s.in_flight()
+            .filter(|(_, c)| c.phase.defers_signals())
+            .map(|(a, c)| format!("{a} ({})", c.phase))
+            .collect()
     });
     let pausing = ground.recorder.look(|s| s.in_flight().next().is_some());
     if count == 1 {
         let said = if !deferred.is_empty() {
-            format!("{name}: both sides of {} are closed; stopping when the new side takes writes", deferred.join(", "))
+            format!(
+                "{name}: both sides of {} are closed; stopping when the new side takes writes",
+                deferred.join(", ")
+            )
         } else if pausing {
             format!("{name}: aborting the cutover, the side that serves opens first")
         } else {
@@ -327,7 +383,9 @@ fn take_signal(ground: &Ground, name: &str, count: u32) {
         return;
     }
     let said = if pausing {
-        format!("{name} again: stopping at once. WRITES MAY BE REFUSED until the next segue command here settles the cutover (`segue apply`, `segue abort`)")
+        format!(
+            "{name} again: stopping at once. WRITES MAY BE REFUSED until the next segue command here settles the cutover (`segue apply`, `segue abort`)"
+        )
     } else {
         format!("{name} again: stopping at once; the same command goes on from the last checkpoint")
     };
@@ -350,14 +408,24 @@ fn run(job: &Job, work: &Work) -> Result<(), RunError> {
         Work::Load(unit) => ground.step(&unit.step("load"), StepKind::Load, || load(ground, unit)),
         Work::Sync(unit) => ground.step(&unit.step("sync"), StepKind::Sync, || sync(ground, unit)),
         Work::Verify(unit) => {
-            let decl = job.desired.migrations.get(&unit.migration).map(|m| m.verify.clone());
+            let decl = job
+                .desired
+                .migrations
+                .get(&unit.migration)
+                .map(|m| m.verify.clone());
             let decl = decl.ok_or_else(|| lost(&unit.migration))?;
-            ground.step(&unit.step("verify"), StepKind::Verify, || verify_unit(ground, unit, decl.level, decl.repair))
+            ground.step(&unit.step("verify"), StepKind::Verify, || {
+                verify_unit(ground, unit, decl.level, decl.repair)
+            })
         }
         Work::Cutover(cutover, to) => {
             let decl = job.desired.cutovers.get(cutover).ok_or_else(|| lost(cutover))?;
             let attempt = attempt_from_spec(ground, &job.desired, decl, *to, &job.plan.hash)?;
-            let interval = decl.migrations.iter().filter_map(|m| job.desired.migrations.get(m)).map(|m| m.sync_interval_ms);
+            let interval = decl
+                .migrations
+                .iter()
+                .filter_map(|m| job.desired.migrations.get(m))
+                .map(|m| m.sync_interval_ms);
             let task = CutoverTask {
                 cutover: cutover.clone(),
                 attempt,
@@ -376,25 +444,45 @@ fn run(job: &Job, work: &Work) -> Result<(), RunError> {
 }
 
 fn lost(address: &Address) -> RunError {
-    RunError::Setup(StepError::permanent(format!("{address} is in the plan and not in the spec")))
+    RunError::Setup(StepError::permanent(format!(
+        "{address} is in the plan and not in the spec"
+    )))
 }
 
 /// Both endpoints are looked at once more, now that the plan is being executed.
 fn check(job: &Job, migration: &Address) -> Result<(), RunError> {
     let ground = &*job.ground;
     let step = migration.step(StepKind::Check.as_str());
-    let decl = job.desired.migrations.get(migration).ok_or_else(|| lost(migration))?;
+    let decl = job
+        .desired
+        .migrations
+        .get(migration)
+        .ok_or_else(|| lost(migration))?;
     ground.step(&step, StepKind::Check, || {
         for address in [&decl.source, &decl.target] {
-            let Some(block) = job.desired.endpoints.get(address) else { return Err(lost(address)) };
-            let endpoint = ground.registry.endpoint(block).map_err(|e| RunError::step(&step, e))?;
-            let io = Io::new(ground, &step);
-            let facts = retry(ground, &step, STEP_DEADLINE, || ground.control.stopping(), || endpoint.observe(block, &io))
+            let Some(block) = job.desired.endpoints.get(address) else {
+                return Err(lost(address));
+            };
+            let endpoint = ground
+                .registry
+                .endpoint(block)
                 .map_err(|e| RunError::step(&step, e))?;
+            let io = Io::new(ground, &step);
+            let facts = retry(
+                ground,
+                &step,
+                STEP_DEADLINE,
+                || ground.control.stopping(),
+                || endpoint.observe(block, &io),
+            )
+            .map_err(|e| RunError::step(&step, e))?;
             let planned = job.plan.basis.identities.get(address);
             if planned.is_some_and(|p| *p != facts.identity) {
                 let what = format!("{address} is another system than the one that was planned with");
-                return Err(RunError::step(&step, StepError::permanent(what).remedy("plan again")));
+                return Err(RunError::step(
+                    &step,
+                    StepError::permanent(what).remedy("plan again"),
+                ));
             }
         }
         Ok("both endpoints answer".to_owned())
@@ -404,15 +492,31 @@ fn check(job: &Job, migration: &Address) -> Result<(), RunError> {
 fn provision(job: &Job, migration: &Address) -> Result<(), RunError> {
     let ground = &*job.ground;
     let step = migration.step(StepKind::Provision.as_str());
-    let decl = job.desired.migrations.get(migration).ok_or_else(|| lost(migration))?;
-    let block = job.desired.endpoints.get(&decl.target).ok_or_else(|| lost(&decl.target))?;
+    let decl = job
+        .desired
+        .migrations
+        .get(migration)
+        .ok_or_else(|| lost(migration))?;
+    let block = job
+        .desired
+        .endpoints
+        .get(&decl.target)
+        .ok_or_else(|| lost(&decl.target))?;
     ground.step(&step, StepKind::Provision, || {
-        let endpoint = ground.registry.endpoint(block).map_err(|e| RunError::step(&step, e))?;
-        let made = endpoint.provision(block, &Io::new(ground, &step)).map_err(|e| RunError::step(&step, e))?;
+        let endpoint = ground
+            .registry
+            .endpoint(block)
+            .map_err(|e| RunError::step(&step, e))?;
+        let made = endpoint
+            .provision(block, &Io::new(ground, &step))
+            .map_err(|e| RunError::step(&step, e))?;
         if !made {
             return Ok("was there".to_owned());
         }
-        ground.record(Event::EndpointMade { migration: migration.clone(), endpoint: decl.target.clone() })?;
+        ground.record(Event::EndpointMade {
+            migration: migration.clone(),
+            endpoint: decl.target.clone(),
+        })?;
         Ok("made".to_owned())
     })
 }
@@ -421,34 +525,46 @@ fn mend_route(job: &Job, address: &Address) -> Result<(), RunError> {
     let ground = &*job.ground;
     let step = address.step(StepKind::Switch.as_str());
     let decl = job.desired.routes.get(address).ok_or_else(|| lost(address))?;
-    let cutover = job.desired.cutovers.values().find(|c| c.routes.contains(address)).ok_or_else(|| lost(address))?;
-    let live = ground.recorder.look(|s| s.cutovers.get(&cutover.address).map_or(Side::Source, |c| c.live));
+    let cutover = job
+        .desired
+        .cutovers
+        .values()
+        .find(|c| c.routes.contains(address))
+        .ok_or_else(|| lost(address))?;
+    let live = ground
+        .recorder
+        .look(|s| s.cutovers.get(&cutover.address).map_or(Side::Source, |c| c.live));
     ground.step(&step, StepKind::Switch, || {
-        let route = ground.registry.route(&decl.block).map_err(|e| RunError::step(&step, e))?;
-        route.set(&decl.block, live, &Io::new(ground, &step)).map_err(|e| RunError::step(&step, e))?;
+        let route = ground
+            .registry
+            .route(&decl.block)
+            .map_err(|e| RunError::step(&step, e))?;
+        route
+            .set(&decl.block, live, &Io::new(ground, &step))
+            .map_err(|e| RunError::step(&step, e))?;
         Ok(format!("points to the {live}"))
     })
 }
 
-/// Keeps passes running, each migration at its interval, until somebody asks to stop.
-pub fn follow(ground: &Arc<Ground>, desired: &Desired) -> Result<(), Vec<RunError>> {
-    let runtime = runtime().map_err(|e| vec![e])?;
-    let (work, desired) = (Arc::clone(ground), desired.clone());
-    runtime.block_on(async {
+/// Runs `work` with signals and the control socket attended to, as in an apply.
+pub fn attended(
+    ground: &Arc<Ground>,
+    work: impl FnOnce(&Ground) -> Result<(), RunError> + Send + 'static,
+) -> Result<(), RunError> {
+    runtime()?.block_on(async {
         let (send, mut receive) = mpsc::channel::<Message>(MESSAGES_MAX);
-        watch_signals(&send).map_err(|e| vec![e])?;
+        watch_signals(&send)?;
         let _socket = socket::listen(Arc::clone(ground));
-        let passes = tokio::task::spawn_blocking(move || passes(&work, &desired));
-        let mut passes = std::pin::pin!(passes);
+        let shared = Arc::clone(ground);
+        let mut working = std::pin::pin!(tokio::task::spawn_blocking(move || work(&shared)));
         let mut signals = 0;
         loop {
             tokio::select! {
-                ended = &mut passes => {
-                    return match ended {
-                        Ok(Ok(())) => Ok(()),
-                        Ok(Err(error)) => Err(vec![error]),
-                        Err(_) => Err(vec![RunError::Interrupted]),
-                    };
+                ended = &mut working => {
+                    return ended.unwrap_or_else(|_| {
+                        let error = StepError::permanent("the run stopped by a defect of segue");
+                        Err(RunError::Setup(error.remedy("run the same command again; it settles first")))
+                    });
                 }
                 Some(Message::Signal(name)) = receive.recv() => {
                     signals += 1;
@@ -456,6 +572,36 @@ pub fn follow(ground: &Arc<Ground>, desired: &Desired) -> Result<(), Vec<RunErro
                 }
             }
         }
+    })
+}
+
+/// Keeps passes running, each migration at its interval, until somebody asks to stop.
+pub fn follow(ground: &Arc<Ground>, desired: &Desired) -> Result<(), RunError> {
+    let desired = desired.clone();
+    attended(ground, move |ground| passes(ground, &desired))
+}
+
+/// Switches back by command: reverse passes until they stop shrinking, then the protocol, with no gates; the
+/// cutover is held afterwards (protocol P23).
+pub fn switch_back(ground: &Arc<Ground>, cutover: &Address, reason: &str) -> Result<(), RunError> {
+    let attempt = attempt_from_state(ground, cutover, reason)?;
+    let cutover = cutover.clone();
+    attended(ground, move |ground| {
+        for job in &attempt.jobs {
+            let unit = UnitRef {
+                migration: job.migration.clone(),
+                unit: job.unit.clone(),
+            };
+            ground.step(&unit.step("sync"), StepKind::Sync, || sync(ground, &unit))?;
+        }
+        let task = CutoverTask {
+            cutover,
+            attempt,
+            gates: Vec::new(),
+            sync_interval_ms: 0,
+            wait_for_approval: false,
+        };
+        run_cutover(ground, task)
     })
 }
 
@@ -470,11 +616,17 @@ fn passes(ground: &Ground, desired: &Desired) -> Result<(), RunError> {
             due.insert(decl.address.clone(), now + decl.sync_interval_ms);
             let names = ground.recorder.look(|s| {
                 let finished = s.cutover_of(&decl.address).is_some_and(|c| c.finished);
-                let units = s.migrations.get(&decl.address).map(|m| m.units.keys().cloned().collect::<Vec<_>>());
+                let units = s
+                    .migrations
+                    .get(&decl.address)
+                    .map(|m| m.units.keys().cloned().collect::<Vec<_>>());
                 units.filter(|_| !finished).unwrap_or_default()
             });
             for unit in names {
-                let unit = UnitRef { migration: decl.address.clone(), unit };
+                let unit = UnitRef {
+                    migration: decl.address.clone(),
+                    unit,
+                };
                 match pass(ground, &unit, &unit.step("sync"), &Until::Stopped) {
                     Ok(_) => {}
                     Err(RunError::Interrupted) => return Ok(()),
@@ -483,7 +635,9 @@ fn passes(ground: &Ground, desired: &Desired) -> Result<(), RunError> {
             }
         }
         let next = due.values().min().copied().unwrap_or(now + 1000);
-        ground.control.sleep(Duration::from_millis(next.saturating_sub(ground.clock.boot_ms()).max(1)));
+        ground.control.sleep(Duration::from_millis(
+            next.saturating_sub(ground.clock.boot_ms()).max(1),
+        ));
     }
     Ok(())
 }

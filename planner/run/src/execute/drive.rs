@@ -3,7 +3,9 @@
 
 use std::time::{Duration, Instant};
 
-use segue_contract::{Address, BarrierState, Direction, ErrorClass, QuiesceKind, RouteAt, Side, StepError, VerifyCall};
+use segue_contract::{
+    Address, BarrierState, Direction, ErrorClass, QuiesceKind, RouteAt, StepError, VerifyCall,
+};
 use segue_language::GateDecl;
 use segue_plan::cutover::{Action, Phase, Settle, action, advance, settle};
 use segue_plan::event::{Attempt, Event, Proof};
@@ -50,10 +52,14 @@ pub fn run_cutover(ground: &Ground, task: CutoverTask) -> Result<(), RunError> {
 
 /// Claims both endpoints, prints what to do by hand, and enters QUIESCING.
 fn begin(ground: &Ground, task: CutoverTask) -> Result<(), RunError> {
-    let CutoverTask { cutover, mut attempt, .. } = task;
+    let CutoverTask {
+        cutover, mut attempt, ..
+    } = task;
     let step = cutover.step("quiesce");
     let migrations = migrations_of(&attempt);
-    let mut epoch = ground.recorder.look(|s| s.cutovers.get(&cutover).map_or(0, |c| c.epoch));
+    let mut epoch = ground
+        .recorder
+        .look(|s| s.cutovers.get(&cutover).map_or(0, |c| c.epoch));
     for migration in &migrations {
         epoch = epoch.max(claims::claim(ground, &step, migration, None)?);
     }
@@ -61,13 +67,28 @@ fn begin(ground: &Ground, task: CutoverTask) -> Result<(), RunError> {
     for job in &mut attempt.jobs {
         job.epoch = epoch;
         let (migration, unit) = (job.migration.clone(), job.unit.clone());
-        job.ledger = ground.recorder.look(|s| s.migrations.get(&migration)?.units.get(&unit)?.ledger.clone());
+        job.ledger = ground
+            .recorder
+            .look(|s| s.migrations.get(&migration)?.units.get(&unit)?.ledger.clone());
     }
     write_by_hand(ground, &cutover, &attempt)?;
-    ground.tell(&RunEvent::Said { text: format!("how to re-open everything without segue: {}", attempt.by_hand.display()) });
+    ground.tell(&RunEvent::Said {
+        text: format!(
+            "how to re-open everything without segue: {}",
+            attempt.by_hand.display()
+        ),
+    });
     attempt.began = ground.now();
-    ground.record(Event::AttemptBegan { cutover: cutover.clone(), attempt: Box::new(attempt) })?;
-    ground.tell(&RunEvent::Phase { cutover, phase: Phase::Quiescing, took_us: 0, said: String::new() });
+    ground.record(Event::AttemptBegan {
+        cutover: cutover.clone(),
+        attempt: Box::new(attempt),
+    })?;
+    ground.tell(&RunEvent::Phase {
+        cutover,
+        phase: Phase::Quiescing,
+        took_us: 0,
+        said: String::new(),
+    });
     Ok(())
 }
 
@@ -90,9 +111,16 @@ impl<'a> Flight<'a> {
         let known = ground.recorder.look(|s| s.cutovers.get(cutover).cloned());
         let found = known.and_then(|k| k.attempt.clone().map(|attempt| (k, *attempt)));
         let Some((known, attempt)) = found else {
-            return Err(RunError::Setup(StepError::permanent(format!("{cutover} has no attempt in the state"))));
+            return Err(RunError::Setup(StepError::permanent(format!(
+                "{cutover} has no attempt in the state"
+            ))));
         };
-        Ok(Self { ground, cutover, attempt, known })
+        Ok(Self {
+            ground,
+            cutover,
+            attempt,
+            known,
+        })
     }
 
     /// Until COMMITTED a stop, an abort or the deadline ends an action; from HARDENED on signals wait.
@@ -121,10 +149,15 @@ impl<'a> Flight<'a> {
     fn lapsed(&self, margin_ms: u64) -> Option<StepError> {
         let now = self.ground.now();
         match now.since(&self.attempt.began) {
-            None => Some(StepError::permanent("the machine was booted since the pause began")),
+            None => Some(StepError::permanent(
+                "the machine was booted since the pause began",
+            )),
             Some(_) if now.ms.saturating_add(margin_ms) >= self.deadline_ms() => Some(
-                StepError::permanent(format!("not committed within the timeout of {} ms", self.attempt.timeout_ms))
-                    .remedy("raise timeout, or make the pause shorter: `segue status` shows its terms"),
+                StepError::permanent(format!(
+                    "not committed within the timeout of {} ms",
+                    self.attempt.timeout_ms
+                ))
+                .remedy("raise timeout, or make the pause shorter: `segue status` shows its terms"),
             ),
             Some(_) => None,
         }
@@ -134,7 +167,10 @@ impl<'a> Flight<'a> {
         if let Some(reason) = self.ground.control.abort_of(self.cutover) {
             return Some(reason);
         }
-        self.ground.control.stopping().then(|| "interrupted in the pause".to_owned())
+        self.ground
+            .control
+            .stopping()
+            .then(|| "interrupted in the pause".to_owned())
     }
 }
 
@@ -143,14 +179,22 @@ pub(super) fn drive(ground: &Ground, cutover: &Address) -> Result<(), RunError> 
     loop {
         let flight = Flight::read(ground, cutover)?;
         let phase = flight.known.phase;
-        let (Some(act), Some(next)) = (action(phase, flight.attempt.open_kind), advance(phase, flight.attempt.open_kind))
-        else {
+        let (Some(act), Some(next)) = (
+            action(phase, flight.attempt.open_kind),
+            advance(phase, flight.attempt.open_kind),
+        ) else {
             return Ok(());
         };
         let began = Instant::now();
-        let stopped = if phase.defers_signals() { None } else { flight.stop_asked() };
+        let stopped = if phase.defers_signals() {
+            None
+        } else {
+            flight.stop_asked()
+        };
         let outcome = match stopped {
-            Some(reason) if settle(phase) == Settle::Abort => Err(RunError::Setup(StepError::permanent(reason))),
+            Some(reason) if settle(phase) == Settle::Abort => {
+                Err(RunError::Setup(StepError::permanent(reason)))
+            }
             _ => flight.perform(act),
         };
         match outcome {
@@ -168,7 +212,12 @@ pub(super) fn drive(ground: &Ground, cutover: &Address) -> Result<(), RunError> 
                 if let Err(error) = ground.record_settling(event) {
                     return Err(unrecorded(&flight, next, error));
                 }
-                ground.tell(&RunEvent::Phase { cutover: cutover.clone(), phase: next, took_us, said });
+                ground.tell(&RunEvent::Phase {
+                    cutover: cutover.clone(),
+                    phase: next,
+                    took_us,
+                    said,
+                });
             }
             Err(error) => return fail(&flight, act, error),
         }
@@ -185,7 +234,10 @@ fn unrecorded(flight: &Flight<'_>, next: Phase, error: RunError) -> RunError {
         };
     }
     let error = StepError::permanent(error.to_string());
-    RunError::BothClosed { cutover: flight.cutover.clone(), error }
+    RunError::BothClosed {
+        cutover: flight.cutover.clone(),
+        error,
+    }
 }
 
 fn fail(flight: &Flight<'_>, act: Action, error: RunError) -> Result<(), RunError> {
@@ -195,12 +247,19 @@ fn fail(flight: &Flight<'_>, act: Action, error: RunError) -> Result<(), RunErro
         if flight.known.phase == Phase::Committed && opened_by_hand(flight, act)? {
             let reason = "the old side was opened by hand before the new one";
             abort(ground, cutover, reason, Some(reason.to_owned()))?;
-            return Err(RunError::Aborted { cutover: cutover.clone(), live: flight.attempt.from, reason: reason.to_owned() });
+            return Err(RunError::Aborted {
+                cutover: cutover.clone(),
+                live: flight.attempt.from,
+                reason: reason.to_owned(),
+            });
         }
         ground.note_failure(&step, &error);
         let error = match error {
             RunError::Step { error, .. } | RunError::Setup(error) if flight.known.phase.is_pause() => {
-                RunError::BothClosed { cutover: cutover.clone(), error }
+                RunError::BothClosed {
+                    cutover: cutover.clone(),
+                    error,
+                }
             }
             other => other,
         };
@@ -216,7 +275,11 @@ fn fail(flight: &Flight<'_>, act: Action, error: RunError) -> Result<(), RunErro
     ground.note_failure(&step, &error);
     abort(ground, cutover, &reason, Some(reason.clone()))?;
     ground.control.abort_done(cutover);
-    Err(RunError::Aborted { cutover: cutover.clone(), live: flight.attempt.from, reason })
+    Err(RunError::Aborted {
+        cutover: cutover.clone(),
+        live: flight.attempt.from,
+        reason,
+    })
 }
 
 /// Protocol P17: the operator opened the old side by hand, and nothing was begun that opens the new one.
@@ -229,39 +292,78 @@ fn opened_by_hand(flight: &Flight<'_>, act: Action) -> Result<bool, RunError> {
     if raised {
         return Ok(false);
     }
-    let state = prove::barrier(flight.ground, flight.cutover, &flight.attempt.close, &Until::Never);
+    let state = prove::barrier(
+        flight.ground,
+        flight.cutover,
+        &flight.attempt.close,
+        &Until::Never,
+    );
     Ok(matches!(state, Ok(BarrierState::Open)))
 }
 
 /// Re-opens the side that served before anything else is undone, then records the abort. Nothing stops
 /// it; it can be repeated.
-pub(super) fn abort(ground: &Ground, cutover: &Address, reason: &str, held: Option<String>) -> Result<(), RunError> {
+pub(super) fn abort(
+    ground: &Ground,
+    cutover: &Address,
+    reason: &str,
+    held: Option<String>,
+) -> Result<(), RunError> {
     let flight = Flight::read(ground, cutover)?;
     let epoch = flight.attempt.epoch;
     let held = held.or_else(|| flight.known.aborting.as_ref().and_then(|a| a.held.clone()));
-    ground.tell(&RunEvent::Aborting { cutover: cutover.clone(), reason: reason.to_owned() });
+    ground.tell(&RunEvent::Aborting {
+        cutover: cutover.clone(),
+        reason: reason.to_owned(),
+    });
     let intent = ground.record_settling(Event::AbortBegan {
         cutover: cutover.clone(),
         epoch,
         reason: reason.to_owned(),
-        held: held.clone(),
+        held,
     });
     // A disk that takes no record must not keep the side closed: opening it is what any settler would do.
     let step = cutover.step("abort");
-    let quiesce = ground.registry.quiesce(&flight.attempt.close.block).map_err(RunError::Setup)?;
+    let quiesce = ground
+        .registry
+        .quiesce(&flight.attempt.close.block)
+        .map_err(RunError::Setup)?;
     let io = Io::new(ground, &step).until(Until::Never);
-    let reopened = retry(ground, &step, SETTLING_DEADLINE, || false, || quiesce.open(&flight.attempt.close, &io));
+    let reopened = retry(
+        ground,
+        &step,
+        SETTLING_DEADLINE,
+        || false,
+        || quiesce.open(&flight.attempt.close, &io),
+    );
     if let Err(error) = reopened {
         let error = match error.remedy {
             Some(_) => error,
-            None => error.remedy(format!("follow {} to open the {}", flight.attempt.by_hand.display(), flight.attempt.from)),
+            None => error.remedy(format!(
+                "follow {} to open the {}",
+                flight.attempt.by_hand.display(),
+                flight.attempt.from
+            )),
         };
-        return Err(RunError::BothClosed { cutover: cutover.clone(), error });
+        return Err(RunError::BothClosed {
+            cutover: cutover.clone(),
+            error,
+        });
     }
     intent?;
-    ground.record_settling(Event::SideReopened { cutover: cutover.clone(), epoch, side: flight.attempt.from })?;
-    ground.record_settling(Event::Aborted { cutover: cutover.clone(), epoch })?;
-    ground.tell(&RunEvent::Aborted { cutover: cutover.clone(), live: flight.attempt.from });
+    ground.record_settling(Event::SideReopened {
+        cutover: cutover.clone(),
+        epoch,
+        side: flight.attempt.from,
+    })?;
+    ground.record_settling(Event::Aborted {
+        cutover: cutover.clone(),
+        epoch,
+    })?;
+    ground.tell(&RunEvent::Aborted {
+        cutover: cutover.clone(),
+        live: flight.attempt.from,
+    });
     Ok(())
 }
 
@@ -286,7 +388,10 @@ impl Flight<'_> {
     fn perform(&self, act: Action) -> Result<Proof, RunError> {
         let step = self.step(step_of(act));
         let bind = |e: StepError| RunError::step(&step, e);
-        let said = |said: String| Proof { said, ..Proof::default() };
+        let said = |said: String| Proof {
+            said,
+            ..Proof::default()
+        };
         if settle(self.known.phase) == Settle::Abort
             && let Some(error) = self.lapsed(0)
         {
@@ -295,14 +400,19 @@ impl Flight<'_> {
         match act {
             Action::CloseAndDrain => self.close(&step).map(said).map_err(bind),
             Action::Fence => {
-                let positions = prove::frozen(self.ground, &step, &self.attempt, &self.until()).map_err(bind)?;
-                Ok(Proof { said: names(&positions), positions, ..Proof::default() })
+                let positions =
+                    prove::frozen(self.ground, &step, &self.attempt, &self.until()).map_err(bind)?;
+                Ok(Proof {
+                    said: names(&positions),
+                    positions,
+                    ..Proof::default()
+                })
             }
             Action::CatchUp => self.catch_up(&step),
             Action::VerifyResidual => self.verify_residual(&step),
-            Action::Harden => {
-                prove::closed_and_drained(self.ground, &step, &self.attempt, &self.until()).map(said).map_err(bind)
-            }
+            Action::Harden => prove::closed_and_drained(self.ground, &step, &self.attempt, &self.until())
+                .map(said)
+                .map_err(bind),
             Action::ArmReverse => self.arm_reverse(&step),
             Action::Commit => self.last_look(&step).map(said).map_err(bind),
             Action::RaiseAndOpen => {
@@ -328,12 +438,24 @@ impl Flight<'_> {
 
     /// Passes until the fence itself is seen at the new side (protocol P5).
     fn catch_up(&self, step: &Address) -> Result<Proof, RunError> {
-        let fence = self.known.proofs.get(&Phase::Fenced).map(|p| p.positions.clone()).unwrap_or_default();
+        let fence = self
+            .known
+            .proofs
+            .get(&Phase::Fenced)
+            .map(|p| p.positions.clone())
+            .unwrap_or_default();
         let mut proof = Proof::default();
         let mut records = 0;
         for (job, wanted) in self.attempt.jobs.iter().zip(&fence) {
-            let unit = UnitRef { migration: job.migration.clone(), unit: job.unit.clone() };
-            let engine = self.ground.registry.engine(&job.source, &job.target).map_err(|e| RunError::step(step, e))?;
+            let unit = UnitRef {
+                migration: job.migration.clone(),
+                unit: job.unit.clone(),
+            };
+            let engine = self
+                .ground
+                .registry
+                .engine(&job.source, &job.target)
+                .map_err(|e| RunError::step(step, e))?;
             let mut job = job.clone();
             let mut tries = 0;
             let report = loop {
@@ -366,23 +488,44 @@ impl Flight<'_> {
     }
 
     fn verify_residual(&self, step: &Address) -> Result<Proof, RunError> {
-        let caught_up = self.known.proofs.get(&Phase::CaughtUp).map(|p| p.ledgers.clone()).unwrap_or_default();
+        let caught_up = self
+            .known
+            .proofs
+            .get(&Phase::CaughtUp)
+            .map(|p| p.ledgers.clone())
+            .unwrap_or_default();
         let mut checked = 0;
         for (job, ledger) in self.attempt.jobs.iter().zip(caught_up) {
-            let unit = UnitRef { migration: job.migration.clone(), unit: job.unit.clone() };
+            let unit = UnitRef {
+                migration: job.migration.clone(),
+                unit: job.unit.clone(),
+            };
             let since = self.ground.recorder.look(|s| {
-                s.migrations.get(&unit.migration)?.units.get(&unit.unit)?.verified.as_ref().map(|v| v.ledger.clone())
+                s.migrations
+                    .get(&unit.migration)?
+                    .units
+                    .get(&unit.unit)?
+                    .verified
+                    .as_ref()
+                    .map(|v| v.ledger.clone())
             });
             let mut job = job.clone();
             job.ledger = Some(ledger);
-            let call = VerifyCall { level: self.attempt.verify, since, quiet: true };
+            let call = VerifyCall {
+                level: self.attempt.verify,
+                since,
+                quiet: true,
+            };
             let report = compare(self.ground, &unit, step, &job, &call, &self.until())?;
             checked += report.records_checked;
             if report.mismatches_total > 0 {
                 return Err(mismatch(step, &report));
             }
         }
-        Ok(Proof { said: format!("{checked} records compared, all equal"), ..Proof::default() })
+        Ok(Proof {
+            said: format!("{checked} records compared, all equal"),
+            ..Proof::default()
+        })
     }
 
     /// Where the way back starts: the new side's position before its first write (protocol P10).
@@ -391,10 +534,22 @@ impl Flight<'_> {
         for job in &self.attempt.jobs {
             let mut back = job.clone();
             back.direction = Direction::from_live(self.attempt.to);
-            let engine = self.ground.registry.engine(&job.source, &job.target).map_err(|e| RunError::step(step, e))?;
-            positions.push(engine.position(&back, &self.io(step)).map_err(|e| RunError::step(step, e))?);
+            let engine = self
+                .ground
+                .registry
+                .engine(&job.source, &job.target)
+                .map_err(|e| RunError::step(step, e))?;
+            positions.push(
+                engine
+                    .position(&back, &self.io(step))
+                    .map_err(|e| RunError::step(step, e))?,
+            );
         }
-        Ok(Proof { said: names(&positions), positions, ..Proof::default() })
+        Ok(Proof {
+            said: names(&positions),
+            positions,
+            ..Proof::default()
+        })
     }
 
     /// Protocol P6 and P10: the position still equals the fence, the drain holds, the deadline is far enough.
@@ -413,7 +568,10 @@ impl Flight<'_> {
 
     fn raise(&self, step: &Address) -> Result<(), RunError> {
         if opened_by_hand(self, Action::RaiseAndRoute)? {
-            return Err(RunError::step(step, StepError::permanent("the old side was opened by hand")));
+            return Err(RunError::step(
+                step,
+                StepError::permanent("the old side was opened by hand"),
+            ));
         }
         for migration in migrations_of(&self.attempt) {
             claims::raise(self.ground, step, &migration, self.attempt.epoch, self.attempt.to)?;
@@ -424,13 +582,24 @@ impl Flight<'_> {
     fn open(&self, step: &Address) -> Result<String, StepError> {
         let quiesce = self.ground.registry.quiesce(&self.attempt.open.block)?;
         let io = Io::new(self.ground, step).until(Until::Never);
-        retry(self.ground, step, SETTLING_DEADLINE, || false, || quiesce.open(&self.attempt.open, &io))?;
+        retry(
+            self.ground,
+            step,
+            SETTLING_DEADLINE,
+            || false,
+            || quiesce.open(&self.attempt.open, &io),
+        )?;
         match prove::barrier(self.ground, step, &self.attempt.open, &Until::Never)? {
             BarrierState::Open => Ok("a write got through".to_owned()),
-            BarrierState::Unknown(why) => Ok(format!("opened; whether writes get through cannot be told: {why}")),
+            BarrierState::Unknown(why) => Ok(format!(
+                "opened; whether writes get through cannot be told: {why}"
+            )),
             BarrierState::Closed(why) => Err(StepError {
                 class: ErrorClass::Transient,
-                ..StepError::permanent(format!("the {} was opened and still refuses writes: {why}", self.attempt.to))
+                ..StepError::permanent(format!(
+                    "the {} was opened and still refuses writes: {why}",
+                    self.attempt.to
+                ))
             }),
         }
     }
@@ -442,43 +611,78 @@ impl Flight<'_> {
         let mut ttl_ms = 0;
         for block in &self.attempt.routes {
             let route = self.ground.registry.route(block)?;
-            retry(self.ground, step, SETTLING_DEADLINE, || false, || {
-                route.set(block, self.attempt.to, &io)?;
-                match route.observe(block, &io)? {
-                    RouteAt::Side(side) if side == self.attempt.to => Ok(()),
-                    other => Err(StepError::transient(format!("{} was set and points to {other:?}", block.address))),
-                }
-            })?;
+            retry(
+                self.ground,
+                step,
+                SETTLING_DEADLINE,
+                || false,
+                || {
+                    route.set(block, self.attempt.to, &io)?;
+                    match route.observe(block, &io)? {
+                        RouteAt::Side(side) if side == self.attempt.to => Ok(()),
+                        other => Err(StepError::transient(format!(
+                            "{} was set and points to {other:?}",
+                            block.address
+                        ))),
+                    }
+                },
+            )?;
             ttl_ms = ttl_ms.max(route.ttl_ms(block));
         }
         if self.attempt.open_kind == QuiesceKind::Writers && ttl_ms > 0 {
             let end = self.ground.clock.boot_ms() + ttl_ms;
             while self.ground.clock.boot_ms() < end {
-                self.ground.control.sleep(Duration::from_millis(end.saturating_sub(self.ground.clock.boot_ms())));
+                self.ground.control.sleep(Duration::from_millis(
+                    end.saturating_sub(self.ground.clock.boot_ms()),
+                ));
             }
         }
-        Ok(format!("{} routes point to the {}", self.attempt.routes.len(), self.attempt.to))
+        Ok(format!(
+            "{} routes point to the {}",
+            self.attempt.routes.len(),
+            self.attempt.to
+        ))
     }
 
     /// The whole old side is compared with the fence's ledger (protocol P6, P21).
     fn watch(&self, step: &Address) -> Result<String, RunError> {
-        let ledgers = self.known.proofs.get(&Phase::CaughtUp).map(|p| p.ledgers.clone()).unwrap_or_default();
+        let ledgers = self
+            .known
+            .proofs
+            .get(&Phase::CaughtUp)
+            .map(|p| p.ledgers.clone())
+            .unwrap_or_default();
         let mut total = 0;
         let mut seen = 0;
         for (job, ledger) in self.attempt.jobs.iter().zip(ledgers) {
             let mut back = job.clone();
             back.direction = Direction::from_live(self.attempt.to);
             back.ledger = Some(ledger);
-            let engine = self.ground.registry.engine(&job.source, &job.target).map_err(|e| RunError::step(step, e))?;
-            let report = engine.stale(&back, &self.io(step)).map_err(|e| RunError::step(step, e))?;
+            let engine = self
+                .ground
+                .registry
+                .engine(&job.source, &job.target)
+                .map_err(|e| RunError::step(step, e))?;
+            let report = engine
+                .stale(&back, &self.io(step))
+                .map_err(|e| RunError::step(step, e))?;
             total += report.total;
             seen += report.records_seen;
-            self.ground.record(Event::StaleLooked { cutover: self.cutover.clone(), report })?;
+            self.ground.record(Event::StaleLooked {
+                cutover: self.cutover.clone(),
+                report,
+            })?;
         }
         self.reopen_for_reverse(step)?;
         Ok(match total {
-            0 => format!("{seen} records on the {} looked at, no stale writes", self.attempt.from),
-            n => format!("{n} STALE WRITES on the {}: `segue status` lists them", self.attempt.from),
+            0 => format!(
+                "{seen} records on the {} looked at, no stale writes",
+                self.attempt.from
+            ),
+            n => format!(
+                "{n} STALE WRITES on the {}: `segue status` lists them",
+                self.attempt.from
+            ),
         })
     }
 
@@ -488,24 +692,29 @@ impl Flight<'_> {
         if self.attempt.close_kind != QuiesceKind::Data || !self.attempt.reverse {
             return Ok(());
         }
-        let quiesce = self.ground.registry.quiesce(&self.attempt.close.block).map_err(RunError::Setup)?;
-        quiesce.open(&self.attempt.close, &self.io(step)).map_err(|e| RunError::step(step, e))
+        let quiesce = self
+            .ground
+            .registry
+            .quiesce(&self.attempt.close.block)
+            .map_err(RunError::Setup)?;
+        quiesce
+            .open(&self.attempt.close, &self.io(step))
+            .map_err(|e| RunError::step(step, e))
     }
 }
 
 fn moved_after_fence(attempt: &Attempt) -> StepError {
-    StepError::permanent(format!("the {} changed after its fence although it was closed", attempt.from))
-        .remedy("find the writer that the quiesce does not stop (`segue drift` names what changed)")
+    StepError::permanent(format!(
+        "the {} changed after its fence although it was closed",
+        attempt.from
+    ))
+    .remedy("find the writer that the quiesce does not stop (`segue drift` names what changed)")
 }
 
 fn names(positions: &[segue_contract::Position]) -> String {
-    positions.iter().map(|p| p.0.chars().take(12).collect::<String>()).collect::<Vec<_>>().join(" ")
-}
-
-/// The side that serves after an attempt in this phase is settled.
-pub(super) fn serving(attempt: &Attempt, phase: Phase) -> Side {
-    match settle(phase) {
-        Settle::Complete => attempt.to,
-        Settle::Abort | Settle::Nothing => attempt.from,
-    }
+    positions
+        .iter()
+        .map(|p| p.0.chars().take(12).collect::<String>())
+        .collect::<Vec<_>>()
+        .join(" ")
 }

@@ -8,9 +8,10 @@ use segue_plan::cutover::{Lag, forecast, will_not_converge};
 use segue_plan::plan::StepKind;
 use segue_plan::state::UnitState;
 
+use super::drive::CutoverTask;
 use super::io::Until;
 use super::unit::{UnitRef, pass};
-use super::{CutoverTask, Ground, RunError, RunEvent};
+use super::{Ground, RunError, RunEvent};
 
 /// The shortest pause between two passes while a gate waits.
 const PAUSE_MIN: Duration = Duration::from_millis(200);
@@ -22,7 +23,10 @@ pub(super) fn wait(ground: &Ground, task: &CutoverTask) -> Result<(), RunError> 
         .attempt
         .jobs
         .iter()
-        .map(|job| UnitRef { migration: job.migration.clone(), unit: job.unit.clone() })
+        .map(|job| UnitRef {
+            migration: job.migration.clone(),
+            unit: job.unit.clone(),
+        })
         .collect();
     for gate in &task.gates {
         ground.begin_step(&address(&task.cutover, gate), StepKind::Gate)?;
@@ -33,7 +37,9 @@ pub(super) fn wait(ground: &Ground, task: &CutoverTask) -> Result<(), RunError> 
         let unmet: Vec<(Address, &GateDecl, String)> = task
             .gates
             .iter()
-            .filter_map(|gate| unmet(ground, task, &units, gate).map(|what| (address(&task.cutover, gate), gate, what)))
+            .filter_map(|gate| {
+                unmet(ground, task, &units, gate).map(|what| (address(&task.cutover, gate), gate, what))
+            })
             .collect();
         if unmet.is_empty() {
             break;
@@ -42,13 +48,24 @@ pub(super) fn wait(ground: &Ground, task: &CutoverTask) -> Result<(), RunError> 
             return Err(RunError::Interrupted);
         }
         for (step, gate, what) in unmet {
-            ground.tell(&RunEvent::GateWaits { step: step.clone(), what: what.clone() });
+            ground.tell(&RunEvent::GateWaits {
+                step: step.clone(),
+                what: what.clone(),
+            });
             let nobody = gate.condition == GateCondition::Approval && !task.wait_for_approval;
             if nobody || began.elapsed() >= Duration::from_millis(gate.timeout_ms) {
-                return Err(RunError::Gate { step, what, remedy: remedy(gate, &task.attempt.plan_hash) });
+                return Err(RunError::Gate {
+                    step,
+                    what,
+                    remedy: remedy(gate, &task.attempt.plan_hash),
+                });
             }
         }
-        ground.control.sleep(Duration::from_millis(task.sync_interval_ms).min(Duration::from_secs(1)).max(PAUSE_MIN));
+        ground.control.sleep(
+            Duration::from_millis(task.sync_interval_ms)
+                .min(Duration::from_secs(1))
+                .max(PAUSE_MIN),
+        );
         if ground.control.stopping() {
             return Err(RunError::Interrupted);
         }
@@ -56,7 +73,12 @@ pub(super) fn wait(ground: &Ground, task: &CutoverTask) -> Result<(), RunError> 
     }
     for gate in &task.gates {
         let took_us = super::ground::micros(began);
-        ground.end_step(&address(&task.cutover, gate), StepKind::Gate, met(ground, task, &units, gate), took_us)?;
+        ground.end_step(
+            &address(&task.cutover, gate),
+            StepKind::Gate,
+            met(ground, task, &units, gate),
+            took_us,
+        )?;
     }
     Ok(())
 }
@@ -76,7 +98,11 @@ fn carry(ground: &Ground, units: &[UnitRef], cutover: &Address) -> Result<(), Ru
         pass(ground, unit, &step, &Until::Stopped)?;
         let known = known(ground, unit);
         if will_not_converge(&known.passes) {
-            let rates = known.passes.last().map(|p| format!("the last pass carried {} records", p.size())).unwrap_or_default();
+            let rates = known
+                .passes
+                .last()
+                .map(|p| format!("the last pass carried {} records", p.size()))
+                .unwrap_or_default();
             ground.tell(&RunEvent::Said {
                 text: format!(
                     "{cutover}: {step} will not converge: {rates}, and passes no longer get shorter; write less, raise load.parallelism or rate_limit, or raise the gate's limit"
@@ -90,7 +116,12 @@ fn carry(ground: &Ground, units: &[UnitRef], cutover: &Address) -> Result<(), Ru
 fn known(ground: &Ground, unit: &UnitRef) -> UnitState {
     ground
         .recorder
-        .look(|s| s.migrations.get(&unit.migration).and_then(|m| m.units.get(&unit.unit)).cloned())
+        .look(|s| {
+            s.migrations
+                .get(&unit.migration)
+                .and_then(|m| m.units.get(&unit.unit))
+                .cloned()
+        })
         .unwrap_or_default()
 }
 
@@ -108,9 +139,22 @@ fn worst_lag(ground: &Ground, units: &[UnitRef]) -> Lag {
 
 fn predicted(ground: &Ground, task: &CutoverTask, units: &[UnitRef]) -> segue_plan::cutover::Forecast {
     let known: Vec<UnitState> = units.iter().map(|u| known(ground, u)).collect();
-    let pauses = ground.recorder.look(|s| s.cutovers.get(&task.cutover).map(|c| c.pauses.clone())).unwrap_or_default();
-    let ttl_ms = task.attempt.routes.iter().filter_map(|r| ground.registry.route(r).ok().map(|route| route.ttl_ms(r))).max();
-    forecast(&known.iter().collect::<Vec<_>>(), &pauses, task.attempt.freeze_ms, ttl_ms.unwrap_or(0))
+    let pauses = ground
+        .recorder
+        .look(|s| s.cutovers.get(&task.cutover).map(|c| c.pauses.clone()))
+        .unwrap_or_default();
+    let ttl_ms = task
+        .attempt
+        .routes
+        .iter()
+        .filter_map(|r| ground.registry.route(r).ok().map(|route| route.ttl_ms(r)))
+        .max();
+    forecast(
+        &known.iter().collect::<Vec<_>>(),
+        &pauses,
+        task.attempt.freeze_ms,
+        ttl_ms.unwrap_or(0),
+    )
 }
 
 /// What a gate still waits for; `None`: it is met.
@@ -124,8 +168,12 @@ fn unmet(ground: &Ground, task: &CutoverTask, units: &[UnitRef], gate: &GateDecl
         GateCondition::Downtime { max_ms } => {
             let forecast = predicted(ground, task, units);
             let total = forecast.total_ms();
-            ground.tell(&RunEvent::Forecast { cutover: task.cutover.clone(), forecast });
-            (total > *max_ms).then(|| format!("the predicted pause is {total} ms, at most {max_ms} ms are allowed"))
+            ground.tell(&RunEvent::Forecast {
+                cutover: task.cutover.clone(),
+                forecast,
+            });
+            (total > *max_ms)
+                .then(|| format!("the predicted pause is {total} ms, at most {max_ms} ms are allowed"))
         }
         GateCondition::Approval => {
             let hash = &task.attempt.plan_hash;
@@ -142,10 +190,15 @@ fn met(ground: &Ground, task: &CutoverTask, units: &[UnitRef], gate: &GateDecl) 
             Lag::Unknown => String::new(),
         },
         GateCondition::Downtime { max_ms } => {
-            format!("predicted pause {} ms, at most {max_ms} ms", predicted(ground, task, units).total_ms())
+            format!(
+                "predicted pause {} ms, at most {max_ms} ms",
+                predicted(ground, task, units).total_ms()
+            )
         }
         GateCondition::Approval => {
-            let by = ground.recorder.look(|s| s.approvals.get(&task.attempt.plan_hash).map(|a| a.by.join(", ")));
+            let by = ground
+                .recorder
+                .look(|s| s.approvals.get(&task.attempt.plan_hash).map(|a| a.by.join(", ")));
             format!("approved by {}", by.unwrap_or_default())
         }
     }
@@ -153,7 +206,9 @@ fn met(ground: &Ground, task: &CutoverTask, units: &[UnitRef], gate: &GateDecl) 
 
 fn remedy(gate: &GateDecl, hash: &str) -> String {
     match gate.condition {
-        GateCondition::Lag { .. } => "write less, speed the copy up (load), or raise the gate's max; then apply again",
+        GateCondition::Lag { .. } => {
+            "write less, speed the copy up (load), or raise the gate's max; then apply again"
+        }
         GateCondition::Downtime { .. } => "make the pause shorter or raise the gate's max; then apply again",
         GateCondition::Approval => return format!("`segue approve {hash}`, then apply again"),
     }

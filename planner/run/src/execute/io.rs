@@ -39,7 +39,12 @@ pub(super) struct Io<'a> {
 impl<'a> Io<'a> {
     /// For a step that a stop ends.
     pub(super) fn new(ground: &'a Ground, step: &Address) -> Self {
-        Self { ground, step: step.clone(), until: Until::Stopped, rate: None }
+        Self {
+            ground,
+            step: step.clone(),
+            until: Until::Stopped,
+            rate: None,
+        }
     }
 
     /// With another end.
@@ -69,7 +74,10 @@ impl StepIo for Io<'_> {
     }
 
     fn progress(&self, progress: Progress) {
-        self.ground.tell(&RunEvent::StepProgress { step: self.step.clone(), progress });
+        self.ground.tell(&RunEvent::StepProgress {
+            step: self.step.clone(),
+            progress,
+        });
     }
 
     fn checkpoint(&self, checkpoint: Checkpoint) -> Result<(), StepError> {
@@ -81,8 +89,13 @@ impl StepIo for Io<'_> {
                 Checkpoint::BYTES_MAX
             )));
         }
-        let event = Event::StepCheckpointed { step: self.step.clone(), checkpoint };
-        self.ground.record(event).map_err(|e| StepError::permanent(e.to_string()))
+        let event = Event::StepCheckpointed {
+            step: self.step.clone(),
+            checkpoint,
+        };
+        self.ground
+            .record(event)
+            .map_err(|e| StepError::permanent(e.to_string()))
     }
 
     fn take(&self, bytes: u64) {
@@ -106,19 +119,30 @@ impl StepIo for Io<'_> {
     }
 
     fn find(&self, finding: Finding) {
-        let event = Event::Found { step: self.step.clone(), finding: finding.clone() };
+        let event = Event::Found {
+            step: self.step.clone(),
+            finding: finding.clone(),
+        };
         if let Err(error) = self.ground.record(event) {
-            self.ground.tell(&RunEvent::Said { text: format!("a finding could not be recorded: {error}") });
+            self.ground.tell(&RunEvent::Said {
+                text: format!("a finding could not be recorded: {error}"),
+            });
         }
-        self.ground.tell(&RunEvent::Found { step: self.step.clone(), finding });
+        self.ground.tell(&RunEvent::Found {
+            step: self.step.clone(),
+            finding,
+        });
     }
 
     fn confirm(&self, question: &str, expected: &str) -> Result<(), StepError> {
         match self.ground.listener.confirm(question, expected) {
             Some(true) => Ok(()),
             Some(false) => Err(StepError::permanent(format!("{} was not confirmed", self.step))),
-            None => Err(StepError::permanent(format!("{} needs a person to confirm, and there is nobody to ask", self.step))
-                .remedy("run the command in a terminal")),
+            None => Err(StepError::permanent(format!(
+                "{} needs a person to confirm, and there is nobody to ask",
+                self.step
+            ))
+            .remedy("run the command in a terminal")),
         }
     }
 }
@@ -132,8 +156,10 @@ fn find_secret(secrets: &Secrets, secret: &SecretRef) -> Result<Secret, StepErro
             StepError::permanent(format!("{secret} is not set"))
                 .remedy(format!("export {name} and run the same command again"))
         }),
-        SecretRef::Spec { .. } => Err(StepError::permanent(format!("the value of {secret} is not known"))
-            .remedy("give the sensitive variables again, as with the first command")),
+        SecretRef::Spec { .. } => Err(
+            StepError::permanent(format!("the value of {secret} is not known"))
+                .remedy("give the sensitive variables again, as with the first command"),
+        ),
     }
 }
 
@@ -147,7 +173,11 @@ pub struct ObserveIo {
 impl ObserveIo {
     /// Observes with the artifacts of a state directory.
     pub fn new(artifacts: PathBuf, secrets: Secrets) -> Self {
-        Self { artifacts, secrets, found: Mutex::new(Vec::new()) }
+        Self {
+            artifacts,
+            secrets,
+            found: Mutex::new(Vec::new()),
+        }
     }
 
     /// What was found meanwhile.
@@ -162,7 +192,10 @@ impl StepIo for ObserveIo {
     }
     fn progress(&self, _: Progress) {}
     fn checkpoint(&self, _: Checkpoint) -> Result<(), StepError> {
-        Err(StepError { class: ErrorClass::Permanent, ..StepError::permanent("observation has no checkpoints") })
+        Err(StepError {
+            class: ErrorClass::Permanent,
+            ..StepError::permanent("observation has no checkpoints")
+        })
     }
     fn take(&self, _: u64) {}
     fn artifacts(&self) -> &Path {
@@ -172,7 +205,10 @@ impl StepIo for ObserveIo {
         find_secret(&self.secrets, secret)
     }
     fn find(&self, finding: Finding) {
-        self.found.lock().unwrap_or_else(PoisonError::into_inner).push(finding);
+        self.found
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(finding);
     }
     fn confirm(&self, _: &str, _: &str) -> Result<(), StepError> {
         Err(StepError::permanent("observation asks nobody"))

@@ -6,8 +6,8 @@ use std::time::Duration;
 use segue_contract::{Address, BarrierState, Holder, Position, QuiesceCall, QuiesceKind, StepError};
 use segue_plan::event::Attempt;
 
+use super::Ground;
 use super::io::{Io, Until};
-use super::{Ground, RunError};
 
 /// Tries of a probe whose answer is not known, or of a tree that is still held open, before it counts as
 /// not quiet; with the wait between, half a second.
@@ -54,7 +54,10 @@ pub(super) fn closed_and_drained(
             .remedy("the probe got a write through: see what the stop command leaves running"));
         }
         BarrierState::Unknown(why) => {
-            return Err(StepError::permanent(format!("whether the {} is closed cannot be told: {why}", attempt.from)));
+            return Err(StepError::permanent(format!(
+                "whether the {} is closed cannot be told: {why}",
+                attempt.from
+            )));
         }
     };
     match attempt.close_kind {
@@ -68,7 +71,12 @@ pub(super) fn closed_and_drained(
     }
 }
 
-fn nobody_holds(ground: &Ground, step: &Address, attempt: &Attempt, until: &Until) -> Result<String, StepError> {
+fn nobody_holds(
+    ground: &Ground,
+    step: &Address,
+    attempt: &Attempt,
+    until: &Until,
+) -> Result<String, StepError> {
     let io = Io::new(ground, step).until(until.clone());
     let block = &attempt.close.endpoint;
     let endpoint = ground.registry.endpoint(block)?;
@@ -89,12 +97,22 @@ fn nobody_holds(ground: &Ground, step: &Address, attempt: &Attempt, until: &Unti
 }
 
 fn held_open(endpoint: &str, holders: &[Holder]) -> StepError {
-    let shown: Vec<String> =
-        holders.iter().take(HOLDERS_SHOWN).map(|h| format!("process {} ({}): {}", h.pid, h.command, h.what)).collect();
+    let shown: Vec<String> = holders
+        .iter()
+        .take(HOLDERS_SHOWN)
+        .map(|h| format!("process {} ({}): {}", h.pid, h.command, h.what))
+        .collect();
     let more = holders.len().saturating_sub(HOLDERS_SHOWN);
-    let more = if more > 0 { format!("; and {more} more") } else { String::new() };
-    StepError::permanent(format!("{endpoint} is still held open by {}{more}", shown.join("; ")))
-        .remedy("stop these processes in the quiesce's stop command: what they write later would be lost")
+    let more = if more > 0 {
+        format!("; and {more} more")
+    } else {
+        String::new()
+    };
+    StepError::permanent(format!(
+        "{endpoint} is still held open by {}{more}",
+        shown.join("; ")
+    ))
+    .remedy("stop these processes in the quiesce's stop command: what they write later would be lost")
 }
 
 /// The position of every unit of the side that was closed.
@@ -108,7 +126,12 @@ pub(super) fn positions(
     attempt
         .jobs
         .iter()
-        .map(|job| ground.registry.engine(&job.source, &job.target)?.position(job, &io))
+        .map(|job| {
+            ground
+                .registry
+                .engine(&job.source, &job.target)?
+                .position(job, &io)
+        })
         .collect()
 }
 

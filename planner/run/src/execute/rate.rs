@@ -24,8 +24,14 @@ impl Rate {
     /// A limit in bytes a second.
     pub(super) fn new(bytes_per_s: u64) -> Self {
         let bytes_per_s = bytes_per_s.max(1) as f64;
-        let level = Level { bytes: bytes_per_s * BURST.as_secs_f64(), filled: Instant::now() };
-        Self { bytes_per_s, level: Mutex::new(level) }
+        let level = Level {
+            bytes: bytes_per_s * BURST.as_secs_f64(),
+            filled: Instant::now(),
+        };
+        Self {
+            bytes_per_s,
+            level: Mutex::new(level),
+        }
     }
 
     /// Takes bytes; how long the taker has to wait.
@@ -38,7 +44,11 @@ impl Rate {
         let grown = now.saturating_duration_since(level.filled).as_secs_f64() * self.bytes_per_s;
         level.bytes = (level.bytes + grown).min(self.bytes_per_s * BURST.as_secs_f64()) - bytes as f64;
         level.filled = now;
-        if level.bytes >= 0.0 { Duration::ZERO } else { Duration::from_secs_f64(-level.bytes / self.bytes_per_s) }
+        if level.bytes >= 0.0 {
+            Duration::ZERO
+        } else {
+            Duration::from_secs_f64(-level.bytes / self.bytes_per_s)
+        }
     }
 }
 

@@ -2,12 +2,12 @@
 //! state that everybody reads.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use segue_plan::event::{Entry, Event, WIRE_VERSION};
 use segue_plan::state::{State, fold};
 
-use crate::journal::{JournalError, Writer};
+use crate::journal::{Journal, JournalError};
 
 /// An event could not be made durable: it does not count.
 #[derive(Debug, thiserror::Error)]
@@ -22,22 +22,41 @@ pub enum RecordError {
 
 struct Inner {
     state: State,
-    /// The sequence of the last event folded.
+    /// The journal's number of the last event folded.
     sequence: u64,
-    /// Appended, not yet known to be durable.
-    pending: VecDeque<(u64, Entry)>,
+    /// Events handed over so far.
+    handed: u64,
+    /// Handed to the journal and not yet folded, in the journal's order.
+    pending: VecDeque<Pending>,
+}
+
+struct Pending {
+    order: u64,
+    entry: Entry,
+    /// `None`: not known yet. `Some(None)`: it failed. `Some(Some(n))`: it is durable as event `n`.
+    outcome: Option<Option<u64>>,
 }
 
 /// The journal's writing end and the state that it folds to.
 pub struct Recorder {
-    journal: Writer,
+    journal: Journal,
     inner: Mutex<Inner>,
+    folded: Condvar,
 }
 
 impl Recorder {
     /// Goes on from a state that stands at `sequence`.
-    pub fn new(journal: Writer, state: State, sequence: u64) -> Self {
-        Self { journal, inner: Mutex::new(Inner { state, sequence, pending: VecDeque::new() }) }
+    pub fn new(journal: Journal, state: State, sequence: u64) -> Self {
+        Self {
+            journal,
+            inner: Mutex::new(Inner {
+                state,
+                sequence,
+                handed: 0,
+                pending: VecDeque::new(),
+            }),
+            folded: Condvar::new(),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -55,40 +74,61 @@ impl Recorder {
     }
 
     fn put(&self, at_ms: i64, event: Event, settling: bool) -> Result<(), RecordError> {
-        let ticket = {
-            // Appending under the lock keeps `pending` in the journal's order.
+        let (ticket, order) = {
+            // Handing over under the lock keeps `pending` in the journal's order.
             let mut inner = self.lock();
             let run = match &event {
                 Event::RunStarted(record) => record.run,
                 _ => inner.state.last_run.as_ref().map_or(0, |r| r.record.run),
             };
-            let entry = Entry { v: WIRE_VERSION, at_ms, run, event };
+            let entry = Entry {
+                v: WIRE_VERSION,
+                at_ms,
+                run,
+                event,
+            };
             let bytes = entry.encode()?;
-            let ticket = if settling { self.journal.append_reserved(bytes)? } else { self.journal.append(bytes)? };
-            inner.pending.push_back((ticket.sequence(), entry));
-            ticket
+            let ticket = if settling {
+                self.journal.append_reserved(bytes)
+            } else {
+                self.journal.append(bytes)
+            };
+            inner.handed += 1;
+            let order = inner.handed;
+            inner.pending.push_back(Pending {
+                order,
+                entry,
+                outcome: None,
+            });
+            (ticket, order)
         };
-        let sequence = ticket.sequence();
-        match ticket.wait() {
-            Ok(_) => {
-                self.fold_up_to(sequence);
-                Ok(())
-            }
-            Err(error) => {
-                self.lock().pending.retain(|(s, _)| *s != sequence);
-                Err(error.into())
-            }
-        }
+        let result = ticket.wait();
+        self.resolve(order, result.as_ref().ok().map(|mark| mark.seq.0));
+        result.map(|_| ()).map_err(RecordError::from)
     }
 
-    /// What is durable is durable in order: everything up to `sequence` is folded.
-    fn fold_up_to(&self, sequence: u64) {
+    /// Events are folded in the journal's order, each when its own outcome is known: an event after a
+    /// failed one may be durable, and one before it may be known a moment later. Returns when everything up to
+    /// `order` is settled, so that whoever recorded an event finds it in the state.
+    fn resolve(&self, order: u64, outcome: Option<u64>) {
         let mut inner = self.lock();
-        while inner.pending.front().is_some_and(|(s, _)| *s <= sequence) {
-            if let Some((s, entry)) = inner.pending.pop_front() {
+        if let Some(pending) = inner.pending.iter_mut().find(|p| p.order == order) {
+            pending.outcome = Some(outcome);
+        }
+        while inner.pending.front().is_some_and(|p| p.outcome.is_some()) {
+            if let Some(Pending {
+                entry,
+                outcome: Some(Some(sequence)),
+                ..
+            }) = inner.pending.pop_front()
+            {
                 fold(&mut inner.state, &entry);
-                inner.sequence = s;
+                inner.sequence = sequence;
             }
+        }
+        self.folded.notify_all();
+        while inner.pending.front().is_some_and(|p| p.order <= order) {
+            inner = self.folded.wait(inner).unwrap_or_else(PoisonError::into_inner);
         }
     }
 

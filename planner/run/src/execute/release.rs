@@ -22,9 +22,19 @@ pub(super) fn release(ground: &Ground, decl: &CutoverDecl, change: Change) -> Re
 fn units(ground: &Ground, migration: &Address) -> Vec<UnitRef> {
     let names = ground
         .recorder
-        .look(|s| s.migrations.get(migration).map(|m| m.units.keys().cloned().collect::<Vec<_>>()))
+        .look(|s| {
+            s.migrations
+                .get(migration)
+                .map(|m| m.units.keys().cloned().collect::<Vec<_>>())
+        })
         .unwrap_or_default();
-    names.into_iter().map(|unit| UnitRef { migration: migration.clone(), unit }).collect()
+    names
+        .into_iter()
+        .map(|unit| UnitRef {
+            migration: migration.clone(),
+            unit,
+        })
+        .collect()
 }
 
 /// One whole look at every key of the old side (protocol P21), then the barrier is closed where there is
@@ -39,34 +49,53 @@ fn finish(ground: &Ground, decl: &CutoverDecl, step: &Address) -> Result<String,
             }
         }
     }
-    let stale = ground.recorder.look(|s| s.cutovers.get(&decl.address).map_or(0, |c| c.stale_total));
+    let stale = ground
+        .recorder
+        .look(|s| s.cutovers.get(&decl.address).map_or(0, |c| c.stale_total));
     if stale > 0 {
         return Err(RunError::Gate {
             step: step.clone(),
             what: format!("{stale} writes of stale writers are on the old side, kept aside and not settled"),
-            remedy: format!("`segue status` lists them; then `segue unhold {} --stale`, and apply again", decl.address),
+            remedy: format!(
+                "`segue status` lists them; then `segue unhold {} --stale`, and apply again",
+                decl.address
+            ),
         });
     }
     let by_hand = close_old_side(ground, decl, step)?;
     for migration in &decl.migrations {
         claims::release(ground, step, migration)?;
     }
-    ground.record(Event::CutoverFinished { cutover: decl.address.clone() })?;
+    ground.record(Event::CutoverFinished {
+        cutover: decl.address.clone(),
+    })?;
     Ok(by_hand)
 }
 
 fn look(ground: &Ground, decl: &CutoverDecl, unit: &UnitRef, step: &Address) -> Result<(), RunError> {
     let (mut job, _) = job_of(ground, unit)?;
     job.direction = Direction::Reverse;
-    let engine = ground.registry.engine(&job.source, &job.target).map_err(|e| RunError::step(step, e))?;
-    let report = engine.stale(&job, &Io::new(ground, step)).map_err(|e| RunError::step(step, e))?;
-    ground.record(Event::StaleLooked { cutover: decl.address.clone(), report })
+    let engine = ground
+        .registry
+        .engine(&job.source, &job.target)
+        .map_err(|e| RunError::step(step, e))?;
+    let report = engine
+        .stale(&job, &Io::new(ground, step))
+        .map_err(|e| RunError::step(step, e))?;
+    ground.record(Event::StaleLooked {
+        cutover: decl.address.clone(),
+        report,
+    })
 }
 
 /// Finishing leaves the old side's barrier closed, where it has one, and says how to lift it (protocol P2).
 fn close_old_side(ground: &Ground, decl: &CutoverDecl, step: &Address) -> Result<String, RunError> {
-    let attempt = ground.recorder.look(|s| s.cutovers.get(&decl.address).and_then(|c| c.attempt.clone()));
-    let Some(attempt) = attempt else { return Ok(String::new()) };
+    let attempt = ground
+        .recorder
+        .look(|s| s.cutovers.get(&decl.address).and_then(|c| c.attempt.clone()));
+    let Some(attempt) = attempt else {
+        return Ok(String::new());
+    };
     let (call, kind) = if attempt.from == segue_contract::Side::Source {
         (&attempt.close, attempt.close_kind)
     } else {
@@ -76,34 +105,51 @@ fn close_old_side(ground: &Ground, decl: &CutoverDecl, step: &Address) -> Result
         return Ok("the source is kept as it is".to_owned());
     }
     let quiesce = ground.registry.quiesce(&call.block).map_err(RunError::Setup)?;
-    quiesce.close(call, &Io::new(ground, step)).map_err(|e| RunError::step(step, e))?;
-    let said = format!("the source is kept closed; to open it: {}", quiesce.open_by_hand(call));
+    quiesce
+        .close(call, &Io::new(ground, step))
+        .map_err(|e| RunError::step(step, e))?;
+    let said = format!(
+        "the source is kept closed; to open it: {}",
+        quiesce.open_by_hand(call)
+    );
     ground.tell(&RunEvent::Said { text: said.clone() });
     Ok(said)
 }
 
 fn abandon(ground: &Ground, decl: &CutoverDecl, step: &Address) -> Result<String, RunError> {
     for migration in &decl.migrations {
-        let made_root = ground
-            .recorder
-            .look(|s| s.migrations.get(migration).is_some_and(|m| m.made.contains(&m.record.target.address)));
+        let made_root = ground.recorder.look(|s| {
+            s.migrations
+                .get(migration)
+                .is_some_and(|m| m.made.contains(&m.record.target.address))
+        });
         for unit in units(ground, migration) {
             let (mut job, known) = job_of(ground, &unit)?;
             job.direction = Direction::Forward;
             if known.ledger.is_none() && !made_root {
                 continue;
             }
-            let engine = ground.registry.engine(&job.source, &job.target).map_err(|e| RunError::step(step, e))?;
+            let engine = ground
+                .registry
+                .engine(&job.source, &job.target)
+                .map_err(|e| RunError::step(step, e))?;
             // The marker lies in the root: it goes first, so that an emptied root can go too.
             claims::release(ground, step, migration)?;
-            engine.release(&job, made_root, &Io::new(ground, step)).map_err(|e| RunError::step(step, e))?;
+            engine
+                .release(&job, made_root, &Io::new(ground, step))
+                .map_err(|e| RunError::step(step, e))?;
         }
         claims::release(ground, step, migration).or_else(|error| match error {
             // The root is gone, and the marker with it.
-            RunError::Step { error: StepError { .. }, .. } => Ok(()),
+            RunError::Step {
+                error: StepError { .. },
+                ..
+            } => Ok(()),
             other => Err(other),
         })?;
     }
-    ground.record(Event::CutoverFinished { cutover: decl.address.clone() })?;
+    ground.record(Event::CutoverFinished {
+        cutover: decl.address.clone(),
+    })?;
     Ok("the source was not touched".to_owned())
 }

@@ -2,7 +2,9 @@
 
 use std::time::Instant;
 
-use segue_contract::{Address, Direction, PassReport, StepError, UnitJob, VerifyCall, VerifyLevel, VerifyReport};
+use segue_contract::{
+    Address, Direction, PassReport, StepError, UnitJob, VerifyCall, VerifyLevel, VerifyReport,
+};
 use segue_plan::cutover::converged;
 use segue_plan::event::Event;
 use segue_plan::state::UnitState;
@@ -39,7 +41,12 @@ pub(super) fn job_of(ground: &Ground, unit: &UnitRef) -> Result<(UnitJob, UnitSt
     let found = ground.recorder.look(|state| {
         let migration = state.migrations.get(&unit.migration)?;
         let known = migration.units.get(&unit.unit).cloned().unwrap_or_default();
-        let mut job = migration.record.jobs.iter().find(|j| j.unit == unit.unit)?.clone();
+        let mut job = migration
+            .record
+            .jobs
+            .iter()
+            .find(|j| j.unit == unit.unit)?
+            .clone();
         job.direction = state.direction_of(&unit.migration);
         job.ledger.clone_from(&known.ledger);
         job.epoch = migration.epoch;
@@ -47,8 +54,11 @@ pub(super) fn job_of(ground: &Ground, unit: &UnitRef) -> Result<(UnitJob, UnitSt
     });
     found.ok_or_else(|| {
         RunError::Setup(
-            StepError::permanent(format!("{}: unit {:?} is not in the state", unit.migration, unit.unit))
-                .remedy("run `segue apply`: it records what the spec declares"),
+            StepError::permanent(format!(
+                "{}: unit {:?} is not in the state",
+                unit.migration, unit.unit
+            ))
+            .remedy("run `segue apply`: it records what the spec declares"),
         )
     })
 }
@@ -75,7 +85,12 @@ pub(super) fn carried(
         began_boot,
         took_us,
     })?;
-    ground.tell(&RunEvent::Carried { step: step.clone(), load, report: report.clone(), took_us });
+    ground.tell(&RunEvent::Carried {
+        step: step.clone(),
+        load,
+        report: report.clone(),
+        took_us,
+    });
     Ok(report)
 }
 
@@ -83,24 +98,54 @@ pub(super) fn carried(
 pub(super) fn load(ground: &Ground, unit: &UnitRef) -> Result<String, RunError> {
     let step = unit.step("load");
     let (job, _) = job_of(ground, unit)?;
-    let engine = ground.registry.engine(&job.source, &job.target).map_err(|e| RunError::step(&step, e))?;
+    let engine = ground
+        .registry
+        .engine(&job.source, &job.target)
+        .map_err(|e| RunError::step(&step, e))?;
     let io = Io::new(ground, &step).rate(job.load.rate_limit);
     let report = carried(ground, unit, &step, true, job.direction, || {
-        retry(ground, &step, STEP_DEADLINE, || ground.control.stopping(), || {
-            let from = ground.recorder.look(|s| s.open_steps.get(&step).and_then(|o| o.checkpoint.clone()));
-            engine.load(&job, from.as_ref(), &io)
-        })
+        retry(
+            ground,
+            &step,
+            STEP_DEADLINE,
+            || ground.control.stopping(),
+            || {
+                let from = ground
+                    .recorder
+                    .look(|s| s.open_steps.get(&step).and_then(|o| o.checkpoint.clone()));
+                engine.load(&job, from.as_ref(), &io)
+            },
+        )
     })?;
-    Ok(format!("{} records, {} bytes", report.records_written, report.bytes_written))
+    Ok(format!(
+        "{} records, {} bytes",
+        report.records_written, report.bytes_written
+    ))
 }
 
 /// One pass in the direction away from the side that serves.
-pub(super) fn pass(ground: &Ground, unit: &UnitRef, step: &Address, until: &Until) -> Result<PassReport, RunError> {
+pub(super) fn pass(
+    ground: &Ground,
+    unit: &UnitRef,
+    step: &Address,
+    until: &Until,
+) -> Result<PassReport, RunError> {
     let (job, _) = job_of(ground, unit)?;
-    let engine = ground.registry.engine(&job.source, &job.target).map_err(|e| RunError::step(step, e))?;
-    let io = Io::new(ground, step).rate(job.load.rate_limit).until(until.clone());
+    let engine = ground
+        .registry
+        .engine(&job.source, &job.target)
+        .map_err(|e| RunError::step(step, e))?;
+    let io = Io::new(ground, step)
+        .rate(job.load.rate_limit)
+        .until(until.clone());
     carried(ground, unit, step, false, job.direction, || {
-        retry(ground, step, STEP_DEADLINE, || ground.control.stopping(), || engine.pass(&job, None, &io))
+        retry(
+            ground,
+            step,
+            STEP_DEADLINE,
+            || ground.control.stopping(),
+            || engine.pass(&job, None, &io),
+        )
     })
 }
 
@@ -121,32 +166,57 @@ pub(super) fn sync(ground: &Ground, unit: &UnitRef) -> Result<String, RunError> 
         }
         last = pass(ground, unit, &step, &Until::Stopped)?;
     }
-    Ok(format!("{passes} passes, the last carried {} records", last.records_written + last.records_deleted))
+    Ok(format!(
+        "{passes} passes, the last carried {} records",
+        last.records_written + last.records_deleted
+    ))
 }
 
 fn mend_drift(ground: &Ground, unit: &UnitRef, step: &Address) -> Result<(), RunError> {
     let (job, _) = job_of(ground, unit)?;
-    let engine = ground.registry.engine(&job.source, &job.target).map_err(|e| RunError::step(step, e))?;
+    let engine = ground
+        .registry
+        .engine(&job.source, &job.target)
+        .map_err(|e| RunError::step(step, e))?;
     let io = Io::new(ground, step).rate(job.load.rate_limit);
-    let drift = engine.drift(&job, VerifyLevel::Count, &io).map_err(|e| RunError::step(step, e))?;
+    let drift = engine
+        .drift(&job, VerifyLevel::Count, &io)
+        .map_err(|e| RunError::step(step, e))?;
     if drift.drifted_total == 0 {
         return Ok(());
     }
-    let call = VerifyCall { level: VerifyLevel::Count, since: None, quiet: false };
-    let report = engine.verify(&job, &call, &io).map_err(|e| RunError::step(step, e))?;
+    let call = VerifyCall {
+        level: VerifyLevel::Count,
+        since: None,
+        quiet: false,
+    };
+    let report = engine
+        .verify(&job, &call, &io)
+        .map_err(|e| RunError::step(step, e))?;
     if report.mismatches_total > 0 {
-        carried(ground, unit, step, false, job.direction, || engine.repair(&job, &report, &io))?;
+        carried(ground, unit, step, false, job.direction, || {
+            engine.repair(&job, &report, &io)
+        })?;
     }
     Ok(())
 }
 
 /// Compares both sides; carries again what differs where the spec says so.
-pub fn verify_unit(ground: &Ground, unit: &UnitRef, level: VerifyLevel, repair: bool) -> Result<String, RunError> {
+pub fn verify_unit(
+    ground: &Ground,
+    unit: &UnitRef,
+    level: VerifyLevel,
+    repair: bool,
+) -> Result<String, RunError> {
     let step = unit.step("verify");
     let mut repairs = 0;
     loop {
         let (job, _) = job_of(ground, unit)?;
-        let call = VerifyCall { level, since: None, quiet: false };
+        let call = VerifyCall {
+            level,
+            since: None,
+            quiet: false,
+        };
         let report = compare(ground, unit, &step, &job, &call, &Until::Stopped)?;
         if report.mismatches_total == 0 {
             return Ok(format!(
@@ -158,9 +228,14 @@ pub fn verify_unit(ground: &Ground, unit: &UnitRef, level: VerifyLevel, repair: 
             return Err(mismatch(&step, &report));
         }
         repairs += 1;
-        let engine = ground.registry.engine(&job.source, &job.target).map_err(|e| RunError::step(&step, e))?;
+        let engine = ground
+            .registry
+            .engine(&job.source, &job.target)
+            .map_err(|e| RunError::step(&step, e))?;
         let io = Io::new(ground, &step).rate(job.load.rate_limit);
-        carried(ground, unit, &step, false, job.direction, || engine.repair(&job, &report, &io))?;
+        carried(ground, unit, &step, false, job.direction, || {
+            engine.repair(&job, &report, &io)
+        })?;
     }
 }
 
@@ -173,22 +248,44 @@ pub(super) fn compare(
     call: &VerifyCall,
     until: &Until,
 ) -> Result<VerifyReport, RunError> {
-    let engine = ground.registry.engine(&job.source, &job.target).map_err(|e| RunError::step(step, e))?;
-    let io = Io::new(ground, step).rate(job.load.rate_limit).until(until.clone());
-    let report = retry(ground, step, STEP_DEADLINE, || ground.control.stopping(), || engine.verify(job, call, &io))
+    let engine = ground
+        .registry
+        .engine(&job.source, &job.target)
         .map_err(|e| RunError::step(step, e))?;
+    let io = Io::new(ground, step)
+        .rate(job.load.rate_limit)
+        .until(until.clone());
+    let report = retry(
+        ground,
+        step,
+        STEP_DEADLINE,
+        || ground.control.stopping(),
+        || engine.verify(job, call, &io),
+    )
+    .map_err(|e| RunError::step(step, e))?;
     ground.record(Event::UnitVerified {
         migration: unit.migration.clone(),
         unit: unit.unit.clone(),
         report: report.clone(),
         whole: call.since.is_none(),
     })?;
-    ground.tell(&RunEvent::Compared { step: step.clone(), report: report.clone() });
+    ground.tell(&RunEvent::Compared {
+        step: step.clone(),
+        report: report.clone(),
+    });
     Ok(report)
 }
 
 /// The error that a verification with differences is.
 pub(super) fn mismatch(step: &Address, report: &VerifyReport) -> RunError {
-    let first = report.mismatches.first().map(|m| format!("{} ({})", m.key, m.what)).unwrap_or_default();
-    RunError::Mismatch { step: step.clone(), total: report.mismatches_total, first }
+    let first = report
+        .mismatches
+        .first()
+        .map(|m| format!("{} ({})", m.key, m.what))
+        .unwrap_or_default();
+    RunError::Mismatch {
+        step: step.clone(),
+        total: report.mismatches_total,
+        first,
+    }
 }
