@@ -16,7 +16,6 @@ mod progress;
 mod render;
 #[cfg(test)]
 mod sample;
-mod signals;
 mod starter;
 mod workspace;
 mod writing;
@@ -39,7 +38,7 @@ pub struct Setup {
     /// The providers.
     pub registry: Registry,
     /// Watches the journal's durable writes.
-    pub tap: Arc<dyn Tap>,
+    pub tap: Box<dyn Tap>,
     /// The binary's name, as help and completions say it.
     pub name: &'static str,
 }
@@ -60,7 +59,7 @@ fn main_from(setup: Setup, words: impl IntoIterator<Item = OsString>) -> ExitCod
     };
     let printer = Arc::new(Printer::new(&arguments.global));
     let Setup { registry, tap, name } = setup;
-    let invocation = Invocation { global: arguments.global, printer, registry, tap, name };
+    let invocation = Invocation::new(arguments.global, printer, registry, tap, name);
     let exit = match commands::run(&arguments.command, &invocation) {
         Ok(exit) => exit,
         Err(failure) => {

@@ -1,14 +1,13 @@
 //! The released binary: the library with the released providers and a journal that nobody watches.
 
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use segue::Setup;
 
 fn main() -> ExitCode {
     segue::main_with(Setup {
         registry: segue_providers::registry(),
-        tap: Arc::new(segue_run::journal::NoTap),
+        tap: Box::new(segue_run::journal::NoTap),
         name: "segue",
     })
 }
