@@ -61,13 +61,20 @@ fn count_line(problems: &[Diagnostic]) -> Option<String> {
     let errors = problems.iter().filter(|d| d.severity == Severity::Error).count();
     let warnings = problems.len() - errors;
     let hidden = problems.len().saturating_sub(DRAWN_MAX);
-    let shown = if hidden > 0 { format!("; {hidden} more are not shown (--format text lists all)") } else { String::new() };
+    let shown = if hidden > 0 {
+        format!("; {hidden} more are not shown (--format text lists all)")
+    } else {
+        String::new()
+    };
     Some(format!("{errors} errors, {warnings} warnings{shown}"))
 }
 
 /// Where a byte of a source is: line and column, both from 1, the column in characters.
 fn place(source: &Source, byte: usize) -> (usize, usize) {
-    let upto = source.text.get(..byte.min(source.text.len())).unwrap_or(&source.text);
+    let upto = source
+        .text
+        .get(..byte.min(source.text.len()))
+        .unwrap_or(&source.text);
     let line = upto.bytes().filter(|b| *b == b'\n').count() + 1;
     let column = upto.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
     (line, column)

@@ -29,12 +29,21 @@ pub(crate) struct Failure {
 impl Failure {
     /// An error with one reason.
     pub(crate) fn new(message: impl Into<String>) -> Self {
-        Self { exit: Exit::Error, reasons: vec![Reason { message: message.into(), remedy: None }] }
+        Self {
+            exit: Exit::Error,
+            reasons: vec![Reason {
+                message: message.into(),
+                remedy: None,
+            }],
+        }
     }
 
     /// A failure that the user has been told of already.
     pub(crate) fn said(exit: Exit) -> Self {
-        Self { exit, reasons: Vec::new() }
+        Self {
+            exit,
+            reasons: Vec::new(),
+        }
     }
 
     /// Adds what to do next to the last reason.
@@ -59,7 +68,10 @@ impl Failure {
             exit: Exit::of_several(errors.iter().map(RunError::exit_code)),
             reasons: errors
                 .iter()
-                .map(|e| Reason { message: e.to_string(), remedy: e.remedy() })
+                .map(|e| Reason {
+                    message: e.to_string(),
+                    remedy: e.remedy(),
+                })
                 .collect(),
         }
     }
@@ -105,7 +117,10 @@ impl From<SessionError> for Failure {
     fn from(error: SessionError) -> Self {
         Self {
             exit: Exit::from_number(error.exit_code()),
-            reasons: vec![Reason { message: error.to_string(), remedy: error.remedy() }],
+            reasons: vec![Reason {
+                message: error.to_string(),
+                remedy: error.remedy(),
+            }],
         }
     }
 }
@@ -114,7 +129,10 @@ impl From<StepError> for Failure {
     fn from(error: StepError) -> Self {
         Self {
             exit: Exit::Error,
-            reasons: vec![Reason { message: error.to_string(), remedy: error.remedy }],
+            reasons: vec![Reason {
+                message: error.to_string(),
+                remedy: error.remedy,
+            }],
         }
     }
 }
@@ -122,7 +140,13 @@ impl From<StepError> for Failure {
 impl From<PathError> for Failure {
     fn from(error: PathError) -> Self {
         let remedy = error.remedy();
-        Self { exit: Exit::Error, reasons: vec![Reason { message: error.to_string(), remedy }] }
+        Self {
+            exit: Exit::Error,
+            reasons: vec![Reason {
+                message: error.to_string(),
+                remedy,
+            }],
+        }
     }
 }
 
@@ -160,17 +184,53 @@ mod tests {
     fn each_error_of_a_run_has_its_exit_code() {
         let step = Address::new("cutover.site.gate.approval");
         let table = [
-            (RunError::BothClosed { cutover: cutover(), error: error_of("x") }, Exit::Error),
+            (
+                RunError::BothClosed {
+                    cutover: cutover(),
+                    error: error_of("x"),
+                },
+                Exit::Error,
+            ),
             (RunError::Setup(StepError::permanent("x")), Exit::Error),
             (RunError::Setup(StepError::cancelled()), Exit::Interrupted),
-            (RunError::Step { step: step.clone(), error: error_of("x") }, Exit::Error),
-            (RunError::Gate { step: step.clone(), what: "x".into(), remedy: "y".into() }, Exit::Stopped),
-            (RunError::Held { cutover: cutover(), reason: "x".into() }, Exit::Stopped),
             (
-                RunError::Aborted { cutover: cutover(), live: Side::Source, reason: "x".into() },
+                RunError::Step {
+                    step: step.clone(),
+                    error: error_of("x"),
+                },
+                Exit::Error,
+            ),
+            (
+                RunError::Gate {
+                    step: step.clone(),
+                    what: "x".into(),
+                    remedy: "y".into(),
+                },
+                Exit::Stopped,
+            ),
+            (
+                RunError::Held {
+                    cutover: cutover(),
+                    reason: "x".into(),
+                },
+                Exit::Stopped,
+            ),
+            (
+                RunError::Aborted {
+                    cutover: cutover(),
+                    live: Side::Source,
+                    reason: "x".into(),
+                },
                 Exit::Aborted,
             ),
-            (RunError::Mismatch { step, total: 1, first: "a".into() }, Exit::Mismatch),
+            (
+                RunError::Mismatch {
+                    step,
+                    total: 1,
+                    first: "a".into(),
+                },
+                Exit::Mismatch,
+            ),
             (RunError::Interrupted, Exit::Interrupted),
         ];
         for (error, wanted) in table {
@@ -187,7 +247,10 @@ mod tests {
                 live: Side::Source,
                 reason: "the probe got a write through".into(),
             },
-            RunError::BothClosed { cutover: Address::new("cutover.shop"), error: error_of("cannot run ./app start") },
+            RunError::BothClosed {
+                cutover: Address::new("cutover.shop"),
+                error: error_of("cannot run ./app start"),
+            },
         ];
         let failure = Failure::from(errors);
         assert_eq!(failure.exit, Exit::Error);

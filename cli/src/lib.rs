@@ -75,12 +75,20 @@ fn refuse(error: &clap::Error) -> Exit {
     let text = error.render();
     if error.use_stderr() {
         let look = printer::look_of_stderr(false);
-        let text = if look.colour { text.ansi().to_string() } else { text.to_string() };
+        let text = if look.colour {
+            text.ansi().to_string()
+        } else {
+            text.to_string()
+        };
         printer::say_raw(&text);
         Exit::Usage
     } else {
         let look = printer::look_of_stdout(false);
-        let text = if look.colour { text.ansi().to_string() } else { text.to_string() };
+        let text = if look.colour {
+            text.ansi().to_string()
+        } else {
+            text.to_string()
+        };
         match printer::write_stdout(&text) {
             Ok(()) => Exit::Done,
             Err(_) => Exit::Error,

@@ -44,7 +44,11 @@ impl Look {
     /// Without colour, in ASCII: what a test or a file gets.
     #[cfg(test)]
     pub(crate) fn plain() -> Self {
-        Self { colour: false, unicode: false, width: WIDTH_DEFAULT }
+        Self {
+            colour: false,
+            unicode: false,
+            width: WIDTH_DEFAULT,
+        }
     }
 
     /// Colours a text, where colours are wanted.
@@ -175,14 +179,12 @@ impl Printer {
         self.json
     }
 
-    /// Whether talk is to be left out.
-    pub(crate) fn quiet(&self) -> bool {
-        self.quiet
-    }
-
     /// Whether bars may be drawn.
     pub(crate) fn draws_bars(&self) -> bool {
-        !self.quiet && !self.json && io::stderr().is_terminal() && std::env::var("TERM").map_or(true, |t| t != "dumb")
+        !self.quiet
+            && !self.json
+            && io::stderr().is_terminal()
+            && std::env::var("TERM").map_or(true, |t| t != "dumb")
     }
 
     /// Writes data.
@@ -214,7 +216,10 @@ impl Printer {
     /// Talks, whatever was asked for: errors and warnings.
     pub(crate) fn say_anyway(&self, text: &str) {
         let text = text.strip_suffix('\n').unwrap_or(text);
-        let diversion = self.diversion.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let diversion = self
+            .diversion
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         match &*diversion {
             Some(divert) => divert(text),
             None => say_raw(&format!("{text}\n")),
@@ -228,7 +233,10 @@ impl Printer {
 
     /// Sends talk elsewhere, as long as something owns the terminal.
     pub(crate) fn divert(&self, diversion: Option<Diversion>) {
-        *self.diversion.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = diversion;
+        *self
+            .diversion
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner) = diversion;
     }
 
     /// Whether somebody can be asked.
@@ -241,7 +249,10 @@ impl Printer {
         if !self.somebody_there() {
             return None;
         }
-        say_raw(&format!("{question}\n  Type {} to go on: ", self.talk.paint(Paint::Title, expected)));
+        say_raw(&format!(
+            "{question}\n  Type {} to go on: ",
+            self.talk.paint(Paint::Title, expected)
+        ));
         let mut answer = String::new();
         io::stdin().lock().read_line(&mut answer).ok()?;
         Some(answer.trim() == expected)

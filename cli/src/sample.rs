@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use segue_contract::{
-    Address, ArtifactName, BlockRef, Config, Direction, Finding, Identity, LoadSettings, QuiesceCall, QuiesceKind, Select,
-    Severity, Side, StaleFind, UnitJob, VerifyLevel,
+    Address, ArtifactName, BlockRef, Config, Direction, Finding, Identity, LoadSettings, QuiesceCall,
+    QuiesceKind, Select, Severity, Side, StaleFind, UnitJob, VerifyLevel,
 };
 use segue_language::Desired;
 use segue_plan::cutover::{DowntimeTerm, Forecast, Phase};
@@ -24,7 +24,11 @@ const SWITCHED_MS: i64 = 1_769_851_800_000;
 
 /// Two hours after the switch of the sample state.
 pub(crate) fn now() -> Now {
-    Now { wall_ms: SWITCHED_MS + 7_200_000, boot_ms: 1_012_000, boot_id: "boot".to_owned() }
+    Now {
+        wall_ms: SWITCHED_MS + 7_200_000,
+        boot_ms: 1_012_000,
+        boot_id: "boot".to_owned(),
+    }
 }
 
 /// A state as a reader sees it.
@@ -57,7 +61,11 @@ fn block(address: &str) -> BlockRef {
 }
 
 fn attempt() -> Attempt {
-    let call = |side, endpoint| QuiesceCall { block: block("cutover.site.quiesce.command"), endpoint: block(endpoint), side };
+    let call = |side, endpoint| QuiesceCall {
+        block: block("cutover.site.quiesce.command"),
+        endpoint: block(endpoint),
+        side,
+    };
     Attempt {
         epoch: 2,
         from: Side::Source,
@@ -66,7 +74,10 @@ fn attempt() -> Attempt {
         held_after: None,
         timeout_ms: 30_000,
         freeze_ms: 50,
-        began: BootTime { ms: 1_000_000, boot_id: "boot".to_owned() },
+        began: BootTime {
+            ms: 1_000_000,
+            boot_id: "boot".to_owned(),
+        },
         jobs: Vec::new(),
         close_kind: QuiesceKind::Writers,
         close: call(Side::Source, "source.directory.old"),
@@ -85,14 +96,20 @@ fn unit() -> UnitState {
         load,
         reverse,
         began_ms,
-        began_boot: BootTime { ms: boot_ms, boot_id: "boot".to_owned() },
+        began_boot: BootTime {
+            ms: boot_ms,
+            boot_id: "boot".to_owned(),
+        },
         took_us: 1_500_000,
         ..PassRecord::default()
     };
     UnitState {
         loaded: true,
         ledger: Some(ArtifactName("ledger-0123".to_owned())),
-        passes: vec![pass(true, false, SWITCHED_MS - 60_000, 900_000), pass(false, true, SWITCHED_MS + 60_000, 1_010_500)],
+        passes: vec![
+            pass(true, false, SWITCHED_MS - 60_000, 900_000),
+            pass(false, true, SWITCHED_MS + 60_000, 1_010_500),
+        ],
         passes_total: 4,
         records_total: 100_310,
         bytes_total: 5 << 30,
@@ -124,7 +141,10 @@ fn state_with(known: CutoverState) -> State {
             target: block("target.directory.new"),
             direction: Direction::Forward,
             select: Select::default(),
-            load: LoadSettings { parallelism: 0, rate_limit: None },
+            load: LoadSettings {
+                parallelism: 0,
+                rate_limit: None,
+            },
             ledger: None,
             epoch: 0,
         }],
@@ -141,7 +161,10 @@ fn state_with(known: CutoverState) -> State {
 }
 
 fn switched() -> CutoverState {
-    let term = |name: &str, us| PauseTerm { name: name.to_owned(), us };
+    let term = |name: &str, us| PauseTerm {
+        name: name.to_owned(),
+        us,
+    };
     CutoverState {
         live: Side::Target,
         phase: Phase::Soaking,
@@ -159,7 +182,12 @@ fn switched() -> CutoverState {
             term("ROUTED", 1_100),
             term("OPEN", 15_000),
         ],
-        last_switch: Some(SwitchRecord { epoch: 2, to: Side::Target, at_ms: SWITCHED_MS, pause_us: 112_900 }),
+        last_switch: Some(SwitchRecord {
+            epoch: 2,
+            to: Side::Target,
+            at_ms: SWITCHED_MS,
+            pause_us: 112_900,
+        }),
         stale_looked: true,
         ..CutoverState::default()
     }
@@ -198,8 +226,15 @@ pub(crate) fn troubled_state() -> State {
         stale_total: 14,
         ..switched()
     });
-    if let Some(unit) = state.migrations.get_mut(&migration()).and_then(|m| m.units.get_mut("tree")) {
-        unit.set_aside = vec![segue_contract::SetAside { key: "dev/tty".to_owned(), reason: "a device".to_owned() }];
+    if let Some(unit) = state
+        .migrations
+        .get_mut(&migration())
+        .and_then(|m| m.units.get_mut("tree"))
+    {
+        unit.set_aside = vec![segue_contract::SetAside {
+            key: "dev/tty".to_owned(),
+            reason: "a device".to_owned(),
+        }];
         unit.set_aside_total = 1;
     }
     state
@@ -253,21 +288,68 @@ pub(crate) fn refused_plan() -> Plan {
 pub(crate) fn first_plan() -> Plan {
     let (site, unit, cut) = (migration(), migration().step("unit[\"tree\"]"), cutover());
     let mut steps = vec![
-        PlanStep::new(&site, site.step("check"), StepKind::Check, "look at both endpoints"),
-        PlanStep::new(&site, site.step("provision"), StepKind::Provision, "make target (target.directory.new) ready to receive"),
-        PlanStep::new(&site, unit.step("load"), StepKind::Load, "copy tree from source.directory.old to target.directory.new"),
-        PlanStep::new(&site, unit.step("sync"), StepKind::Sync, "carry what changed, in passes, until they stop shrinking"),
-        PlanStep::new(&cut, cut.step("gate.approval"), StepKind::Gate, "wait until somebody approves this plan's hash"),
-        PlanStep::new(&cut, cut.step("quiesce"), StepKind::Quiesce, "stop the writers (command)"),
-        PlanStep::new(&cut, cut.step("commit"), StepKind::Commit, "from here on the target is the side that serves"),
-        PlanStep::new(&cut, cut.step("open"), StepKind::Open, "start the writers on the target"),
-        PlanStep::new(&cut, cut.step("retain"), StepKind::Retain, "keep the source as fallback, 14d"),
+        PlanStep::new(
+            &site,
+            site.step("check"),
+            StepKind::Check,
+            "look at both endpoints",
+        ),
+        PlanStep::new(
+            &site,
+            site.step("provision"),
+            StepKind::Provision,
+            "make target (target.directory.new) ready to receive",
+        ),
+        PlanStep::new(
+            &site,
+            unit.step("load"),
+            StepKind::Load,
+            "copy tree from source.directory.old to target.directory.new",
+        ),
+        PlanStep::new(
+            &site,
+            unit.step("sync"),
+            StepKind::Sync,
+            "carry what changed, in passes, until they stop shrinking",
+        ),
+        PlanStep::new(
+            &cut,
+            cut.step("gate.approval"),
+            StepKind::Gate,
+            "wait until somebody approves this plan's hash",
+        ),
+        PlanStep::new(
+            &cut,
+            cut.step("quiesce"),
+            StepKind::Quiesce,
+            "stop the writers (command)",
+        ),
+        PlanStep::new(
+            &cut,
+            cut.step("commit"),
+            StepKind::Commit,
+            "from here on the target is the side that serves",
+        ),
+        PlanStep::new(
+            &cut,
+            cut.step("open"),
+            StepKind::Open,
+            "start the writers on the target",
+        ),
+        PlanStep::new(
+            &cut,
+            cut.step("retain"),
+            StepKind::Retain,
+            "keep the source as fallback, 14d",
+        ),
     ];
     for i in 1..steps.len() {
         let before = steps[i - 1].address.clone();
         steps[i].waits_for = vec![before];
     }
-    steps[4].waits_for.push(Address::new("migration.other.unit[\"tree\"].verify"));
+    steps[4]
+        .waits_for
+        .push(Address::new("migration.other.unit[\"tree\"].verify"));
     steps[2].reason = Reason::Resumed;
     steps[2].estimate = Some(Estimate {
         records: Some(100_000),
@@ -288,7 +370,11 @@ pub(crate) fn first_plan() -> Plan {
     plan.settings = vec![SettingDiff {
         migration: site,
         name: "file system".to_owned(),
-        lines: vec![('-', "ext4".to_owned()), ('+', "xfs".to_owned()), (' ', "case-sensitive".to_owned())],
+        lines: vec![
+            ('-', "ext4".to_owned()),
+            ('+', "xfs".to_owned()),
+            (' ', "case-sensitive".to_owned()),
+        ],
     }];
     plan.notes = vec![Note {
         address: Address::new("target.directory.new"),
@@ -296,11 +382,20 @@ pub(crate) fn first_plan() -> Plan {
             severity: Severity::Warning,
             code: "NO_BARRIER".to_owned(),
             summary: "nothing keeps stale clients out of it while the other side serves".to_owned(),
-            remedy: "stale_writers = \"report\" is declared: what they write is found, kept aside and listed".to_owned(),
+            remedy: "stale_writers = \"report\" is declared: what they write is found, kept aside and listed"
+                .to_owned(),
         },
     }];
-    let term = |name: &str, ms, basis: &str| DowntimeTerm { name: name.to_owned(), ms, basis: basis.to_owned() };
-    let terms = vec![term("quiesce and drain", 100, "assumed"), term("fence", 70, "12 passes"), term("open", 2000, "3 pauses")];
+    let term = |name: &str, ms, basis: &str| DowntimeTerm {
+        name: name.to_owned(),
+        ms,
+        basis: basis.to_owned(),
+    };
+    let terms = vec![
+        term("quiesce and drain", 100, "assumed"),
+        term("fence", 70, "12 passes"),
+        term("open", 2000, "3 pauses"),
+    ];
     plan.forecasts.insert(cut, Forecast { terms });
     plan
 }

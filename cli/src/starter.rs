@@ -53,11 +53,17 @@ fn cutover(registry: &Registry, symlink: bool) -> String {
 
 fn block(registry: &Registry, kind: BlockKind, name: &str, label: &str) -> String {
     let mut text = format!("{} {name:?} {label:?} {{\n", kind.as_str());
-    let attributes = registry.find_schema(kind, name).map(|s| s.attributes.as_slice()).unwrap_or_default();
+    let attributes = registry
+        .find_schema(kind, name)
+        .map(|s| s.attributes.as_slice())
+        .unwrap_or_default();
     for attribute in attributes {
         let value = value(kind, attribute, label);
         let mark = if attribute.required { "" } else { "# " };
-        text.push_str(&format!("  # {}\n  {mark}{} = {value}\n", attribute.doc, attribute.name));
+        text.push_str(&format!(
+            "  # {}\n  {mark}{} = {value}\n",
+            attribute.doc, attribute.name
+        ));
     }
     text.push_str("}\n\n");
     text
@@ -107,15 +113,31 @@ mod tests {
         registry
             .schema(schema(BlockKind::Source, "directory", vec![path()]))
             .schema(schema(BlockKind::Target, "directory", vec![path()]))
-            .schema(schema(BlockKind::Gate, "lag", vec![AttributeSchema::required("max", AttributeType::Duration, "")]))
-            .schema(schema(BlockKind::Quiesce, "command", vec![words("stop"), words("start"), words("probe")]))
+            .schema(schema(
+                BlockKind::Gate,
+                "lag",
+                vec![AttributeSchema::required("max", AttributeType::Duration, "")],
+            ))
+            .schema(schema(
+                BlockKind::Quiesce,
+                "command",
+                vec![words("stop"), words("start"), words("probe")],
+            ))
             .schema(schema(
                 BlockKind::Route,
                 "symlink",
                 vec![
                     path(),
-                    AttributeSchema::required("source", AttributeType::String, "What it holds when the source serves."),
-                    AttributeSchema::required("target", AttributeType::String, "What it holds when the target serves."),
+                    AttributeSchema::required(
+                        "source",
+                        AttributeType::String,
+                        "What it holds when the source serves.",
+                    ),
+                    AttributeSchema::required(
+                        "target",
+                        AttributeType::String,
+                        "What it holds when the target serves.",
+                    ),
                 ],
             ));
         registry
@@ -130,7 +152,8 @@ mod tests {
     fn the_starter_is_valid_as_it_is_written() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("main.segue.hcl");
-        segue_contract::paths::replace(&file, text(&registry(), "directory", "directory").as_bytes()).unwrap();
+        segue_contract::paths::replace(&file, text(&registry(), "directory", "directory").as_bytes())
+            .unwrap();
         let input = SpecInput {
             dir_or_file: SpecPath::File(file),
             vars: Vec::new(),

@@ -38,13 +38,17 @@ impl Abort {
                 return Ok(Exit::Done);
             }
             Ok(Reply::Refused { said }) => return Err(Failure::new(said)),
-            Ok(Reply::Status { .. }) => return Err(Failure::new("the running apply answered something else")),
+            Ok(Reply::Status { .. }) => {
+                return Err(Failure::new("the running apply answered something else"));
+            }
             Err(SocketError::Nobody(_) | SocketError::Path(_)) => {}
             Err(error) => return Err(error.into()),
         }
         writing(invocation, &workspace, "abort", false, |desk| {
             if desk.settled.is_empty() {
-                invocation.printer.say("Nothing to abort: no cutover is in flight, and no apply is running.");
+                invocation
+                    .printer
+                    .say("Nothing to abort: no cutover is in flight, and no apply is running.");
             }
             Ok(Exit::Done)
         })

@@ -30,12 +30,25 @@ impl Adopt {
             let state = ground.state();
             let io = ObserveIo::new(ground.artifacts.clone(), ground.secrets.clone());
             let observed = observe(desired, &state, &ground.registry, &io, &*ground.clock);
-            let options = PlanOptions { base: None, early: false, state_id: Some(ground.who.state_id.clone()) };
+            let options = PlanOptions {
+                base: None,
+                early: false,
+                state_id: Some(ground.who.state_id.clone()),
+            };
             let plan = plan(desired, &state, &observed, &options);
             let session = desk.session;
-            let said = adopt(ground, &session.directory, session.copied, desired, &plan, &observed)?;
+            let said = adopt(
+                ground,
+                &session.directory,
+                session.copied,
+                desired,
+                &plan,
+                &observed,
+            )?;
             if said.is_empty() {
-                invocation.printer.say("Nothing to take over: every endpoint is free or this state's already.");
+                invocation
+                    .printer
+                    .say("Nothing to take over: every endpoint is free or this state's already.");
             }
             for line in said {
                 invocation.printer.say(&line);

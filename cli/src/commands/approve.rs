@@ -31,20 +31,31 @@ impl Approve {
         let hash = whole_hash(&self.hash)?;
         let workspace = Workspace::read(invocation);
         let by = format!("{}@{}", host::user(), host::hostname());
-        let question = Ask::Approve { plan_hash: hash.clone(), by: by.clone() };
+        let question = Ask::Approve {
+            plan_hash: hash.clone(),
+            by: by.clone(),
+        };
         match ask(&workspace.state_dir, &question) {
             Ok(Reply::Taken { said }) => {
                 invocation.printer.say(&said);
                 return Ok(Exit::Done);
             }
             Ok(Reply::Refused { said }) => return Err(Failure::new(said)),
-            Ok(Reply::Status { .. }) => return Err(Failure::new("the running apply answered something else")),
+            Ok(Reply::Status { .. }) => {
+                return Err(Failure::new("the running apply answered something else"));
+            }
             Err(SocketError::Nobody(_) | SocketError::Path(_)) => {}
             Err(error) => return Err(error.into()),
         }
         writing(invocation, &workspace, "approve", false, |desk| {
-            desk.ground.record(Event::Approved { plan_hash: hash.clone(), by: by.clone() })?;
-            invocation.printer.say(&format!("plan {} is approved by {by}", hash.get(..12).unwrap_or(&hash)));
+            desk.ground.record(Event::Approved {
+                plan_hash: hash.clone(),
+                by: by.clone(),
+            })?;
+            invocation.printer.say(&format!(
+                "plan {} is approved by {by}",
+                hash.get(..12).unwrap_or(&hash)
+            ));
             Ok(Exit::Done)
         })
     }
@@ -55,9 +66,11 @@ fn whole_hash(typed: &str) -> Result<String, Failure> {
     if hash.len() == HASH_DIGITS && hash.chars().all(|c| c.is_ascii_hexdigit()) {
         return Ok(hash);
     }
-    Err(Failure::new(format!("{typed:?} is not a plan's hash: it has {HASH_DIGITS} hexadecimal digits"))
-        .remedy("`segue plan --json` prints the whole hash, `segue plan --out FILE` says it, too")
-        .exit(Exit::Usage))
+    Err(Failure::new(format!(
+        "{typed:?} is not a plan's hash: it has {HASH_DIGITS} hexadecimal digits"
+    ))
+    .remedy("`segue plan --json` prints the whole hash, `segue plan --out FILE` says it, too")
+    .exit(Exit::Usage))
 }
 
 #[cfg(test)]

@@ -37,7 +37,9 @@ impl DriftCommand {
             let state = &planned.snapshot.state;
             for (address, known) in &state.migrations {
                 for job in &known.record.jobs {
-                    let Some(unit) = known.units.get(&job.unit).filter(|u| u.loaded) else { continue };
+                    let Some(unit) = known.units.get(&job.unit).filter(|u| u.loaded) else {
+                        continue;
+                    };
                     let job = UnitJob {
                         direction: state.direction_of(address),
                         ledger: unit.ledger.clone(),
@@ -51,7 +53,11 @@ impl DriftCommand {
                         address: at.clone(),
                         key: Some(found.key),
                         what: found.what,
-                        more: if i as u64 + 1 == listed { report.drifted_total.saturating_sub(listed) } else { 0 },
+                        more: if i as u64 + 1 == listed {
+                            report.drifted_total.saturating_sub(listed)
+                        } else {
+                            0
+                        },
                     }));
                 }
             }

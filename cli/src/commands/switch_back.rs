@@ -35,7 +35,10 @@ impl SwitchBack {
             let result = switch_back(desk.ground, &cutover, &reason);
             summary::tell(printer, &before, &desk.ground.state())?;
             result?;
-            printer.say(&format!("{cutover} is held: `{} unhold {cutover}` lets apply switch it again.", invocation.name));
+            printer.say(&format!(
+                "{cutover} is held: `{} unhold {cutover}` lets apply switch it again.",
+                invocation.name
+            ));
             Ok(Exit::Done)
         })
     }

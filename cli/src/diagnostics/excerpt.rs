@@ -64,8 +64,20 @@ impl Excerpt {
             moved.end = moved.end.max(moved.start).min(out.len());
             moved.start = moved.start.min(out.len());
         }
-        let lines_before = text.get(..from).unwrap_or_default().bytes().filter(|b| *b == b'\n').count();
-        (Self { name: source.name.clone(), text: out, lines_before }, moved)
+        let lines_before = text
+            .get(..from)
+            .unwrap_or_default()
+            .bytes()
+            .filter(|b| *b == b'\n')
+            .count();
+        (
+            Self {
+                name: source.name.clone(),
+                text: out,
+                lines_before,
+            },
+            moved,
+        )
     }
 }
 
@@ -137,7 +149,11 @@ mod tests {
     use super::Excerpt;
 
     fn source(text: &str) -> Source {
-        Source { name: "a.segue.hcl".to_owned(), path: PathBuf::from("a.segue.hcl"), text: text.to_owned() }
+        Source {
+            name: "a.segue.hcl".to_owned(),
+            path: PathBuf::from("a.segue.hcl"),
+            text: text.to_owned(),
+        }
     }
 
     #[test]
@@ -152,7 +168,11 @@ mod tests {
 
     #[test]
     fn a_long_line_is_cut_around_its_label() {
-        let text = format!("a = \"{}\" + wrong + \"{}\"\n", "ä".repeat(50_000), "x".repeat(50_000));
+        let text = format!(
+            "a = \"{}\" + wrong + \"{}\"\n",
+            "ä".repeat(50_000),
+            "x".repeat(50_000)
+        );
         let at = text.find("wrong").unwrap();
         let (excerpt, moved) = Excerpt::of(&source(&text), &[at..at + 5]);
         assert_eq!(&excerpt.text[moved[0].clone()], "wrong");
@@ -166,7 +186,10 @@ mod tests {
                 for end in start..=text.len() + 1 {
                     let (excerpt, moved) = Excerpt::of(&source(text), &[start..end, start..start]);
                     for span in moved {
-                        assert!(span.start <= span.end && span.end <= excerpt.text.len(), "{text:?} {start}..{end}");
+                        assert!(
+                            span.start <= span.end && span.end <= excerpt.text.len(),
+                            "{text:?} {start}..{end}"
+                        );
                     }
                 }
             }

@@ -27,7 +27,11 @@ impl Bars {
     /// On stderr.
     pub(super) fn new(printer: Arc<Printer>) -> Self {
         let target = ProgressDrawTarget::stderr_with_hz(DRAWS_A_SECOND);
-        Self { printer, multi: MultiProgress::with_draw_target(target), bars: Mutex::new(BTreeMap::new()) }
+        Self {
+            printer,
+            multi: MultiProgress::with_draw_target(target),
+            bars: Mutex::new(BTreeMap::new()),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Address, ProgressBar>> {
@@ -61,11 +65,20 @@ impl Bars {
     }
 
     fn progress(&self, step: &Address, progress: &Progress) {
-        let Progress { records, records_total, bytes, bytes_total } = *progress;
+        let Progress {
+            records,
+            records_total,
+            bytes,
+            bytes_total,
+        } = *progress;
         let bars = self.lock();
         let Some(bar) = bars.get(step) else { return };
         let of_bytes = bytes_total.is_some() || (records_total.is_none() && bytes > 0);
-        let (done, total) = if of_bytes { (bytes, bytes_total) } else { (records, records_total) };
+        let (done, total) = if of_bytes {
+            (bytes, bytes_total)
+        } else {
+            (records, records_total)
+        };
         if let Some(total) = total
             && bar.length() != Some(total)
         {
@@ -78,11 +91,19 @@ impl Bars {
     fn style(&self, length: bool, of_bytes: bool) -> ProgressStyle {
         let template = match (length, of_bytes) {
             (false, _) => "{spinner} {wide_msg} {elapsed}",
-            (true, true) => "{bar:24} {percent:>3}% {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec} {eta} left  {wide_msg}",
-            (true, false) => "{bar:24} {percent:>3}% {human_pos}/{human_len} {per_sec} {eta} left  {wide_msg}",
+            (true, true) => {
+                "{bar:24} {percent:>3}% {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec} {eta} left  {wide_msg}"
+            }
+            (true, false) => {
+                "{bar:24} {percent:>3}% {human_pos}/{human_len} {per_sec} {eta} left  {wide_msg}"
+            }
         };
         let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-        if self.printer.talk_look().unicode { style } else { style.progress_chars("=> ").tick_chars("-\\|/ ") }
+        if self.printer.talk_look().unicode {
+            style
+        } else {
+            style.progress_chars("=> ").tick_chars("-\\|/ ")
+        }
     }
 }
 

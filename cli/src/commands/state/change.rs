@@ -35,10 +35,17 @@ impl Mv {
                     .remedy("forget it first with `segue state rm`, or take another name"));
             }
             if from.kind() != to.kind() {
-                return Err(Failure::new(format!("{from} is a {}, and {to} would be a {}", from.kind(), to.kind()))
-                    .exit(Exit::Usage));
+                return Err(Failure::new(format!(
+                    "{from} is a {}, and {to} would be a {}",
+                    from.kind(),
+                    to.kind()
+                ))
+                .exit(Exit::Usage));
             }
-            desk.ground.record(Event::AddressMoved { from: from.clone(), to: to.clone() })?;
+            desk.ground.record(Event::AddressMoved {
+                from: from.clone(),
+                to: to.clone(),
+            })?;
             invocation.printer.say(&format!("{from} is {to} now."));
             Ok(Exit::Done)
         })
@@ -63,8 +70,12 @@ impl Rm {
             let state = desk.ground.state();
             let address = names::find("migration", &self.address, &addresses(&state))?;
             let marked = state.migrations.get(&address).is_some_and(|m| m.marker.is_some());
-            desk.ground.record(Event::AddressForgotten { address: address.clone() })?;
-            invocation.printer.say(&format!("{address} is forgotten; the systems are as they were."));
+            desk.ground.record(Event::AddressForgotten {
+                address: address.clone(),
+            })?;
+            invocation
+                .printer
+                .say(&format!("{address} is forgotten; the systems are as they were."));
             if marked {
                 invocation.printer.warn("its markers are still at both endpoints");
             }

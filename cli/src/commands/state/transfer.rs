@@ -82,7 +82,8 @@ impl Push {
             paths::read_to_string(&self.file)?
         };
         let file = decode(&text).map_err(|why| {
-            Failure::new(format!("{} {why}", self.file.display())).remedy("give a file that `segue state pull` printed")
+            Failure::new(format!("{} {why}", self.file.display()))
+                .remedy("give a file that `segue state pull` printed")
         })?;
         let workspace = Workspace::read(invocation);
         writing(invocation, &workspace, "state push", false, |desk| {
@@ -96,9 +97,15 @@ impl Push {
             for event in parts(&file.state) {
                 desk.ground.record(event)?;
             }
-            let missing = file.artifacts.iter().filter(|name| !desk.ground.artifacts.join(name).exists()).count();
+            let missing = file
+                .artifacts
+                .iter()
+                .filter(|name| !desk.ground.artifacts.join(name).exists())
+                .count();
             if missing > 0 {
-                invocation.printer.warn(&format!("{missing} artifacts are not here: what they knew is scanned again"));
+                invocation.printer.warn(&format!(
+                    "{missing} artifacts are not here: what they knew is scanned again"
+                ));
             }
             invocation.printer.say(&format!(
                 "The state has {} migrations and {} cutovers now; `segue plan` shows what they need.",
@@ -112,24 +119,40 @@ impl Push {
 
 /// A state as events: one has a size limit, so each migration and each cutover has its own.
 fn parts(state: &State) -> Vec<Event> {
-    let mut parts = vec![State { open_steps: state.open_steps.clone(), ..State::default() }];
+    let mut parts = vec![State {
+        open_steps: state.open_steps.clone(),
+        ..State::default()
+    }];
     for (hash, approval) in &state.approvals {
         let approvals = [(hash.clone(), approval.clone())].into();
-        parts.push(State { approvals, ..State::default() });
+        parts.push(State {
+            approvals,
+            ..State::default()
+        });
     }
     for (address, migration) in &state.migrations {
         let migrations = [(address.clone(), migration.clone())].into();
-        parts.push(State { migrations, ..State::default() });
+        parts.push(State {
+            migrations,
+            ..State::default()
+        });
     }
     for (address, cutover) in &state.cutovers {
         let cutovers = [(address.clone(), cutover.clone())].into();
-        parts.push(State { cutovers, ..State::default() });
+        parts.push(State {
+            cutovers,
+            ..State::default()
+        });
     }
     let last = parts.len() - 1;
     parts
         .into_iter()
         .enumerate()
-        .map(|(i, part)| Event::StatePart { first: i == 0, last: i == last, part: Box::new(part) })
+        .map(|(i, part)| Event::StatePart {
+            first: i == 0,
+            last: i == last,
+            part: Box::new(part),
+        })
         .collect()
 }
 
@@ -146,7 +169,10 @@ fn decode(text: &str) -> Result<StateFile, String> {
         return Err(format!("is not a state (its format says {:?})", head.format));
     }
     if head.version > STATE_VERSION {
-        return Err(format!("has state version {}; this segue reads up to {STATE_VERSION}", head.version));
+        return Err(format!(
+            "has state version {}; this segue reads up to {STATE_VERSION}",
+            head.version
+        ));
     }
     serde_json::from_str(text).map_err(|e| format!("is not a whole state: {e}"))
 }
@@ -164,12 +190,28 @@ mod tests {
         let wanted = sample::troubled_state();
         let mut state = sample::paused_state();
         for event in parts(&wanted) {
-            fold(&mut state, &Entry { v: WIRE_VERSION, at_ms: 1, run: 1, event });
+            fold(
+                &mut state,
+                &Entry {
+                    v: WIRE_VERSION,
+                    at_ms: 1,
+                    run: 1,
+                    event,
+                },
+            );
         }
         assert_eq!(state, wanted);
         let mut state = sample::paused_state();
         for event in parts(&State::default()) {
-            fold(&mut state, &Entry { v: WIRE_VERSION, at_ms: 1, run: 1, event });
+            fold(
+                &mut state,
+                &Entry {
+                    v: WIRE_VERSION,
+                    at_ms: 1,
+                    run: 1,
+                    event,
+                },
+            );
         }
         assert_eq!(state, State::default());
     }
@@ -187,7 +229,15 @@ mod tests {
         let text = serde_json::to_string(&file).unwrap();
         assert_eq!(decode(&text).unwrap().state, file.state);
         assert!(decode("{}").unwrap_err().contains("is not a state"));
-        assert!(decode(&text.replace("\"version\":1,\"state_id\"", "\"version\":9,\"state_id\"")).unwrap_err().contains("version 9"));
-        assert!(decode(&text[..text.len() / 2]).unwrap_err().contains("is not JSON"));
+        assert!(
+            decode(&text.replace("\"version\":1,\"state_id\"", "\"version\":9,\"state_id\""))
+                .unwrap_err()
+                .contains("version 9")
+        );
+        assert!(
+            decode(&text[..text.len() / 2])
+                .unwrap_err()
+                .contains("is not JSON")
+        );
     }
 }
