@@ -37,8 +37,8 @@ mod work;
 mod xattr;
 
 use segue_contract::{
-    Checkpoint, DriftReport, Engine, PassReport, Position, StaleReport, StepError, StepIo, UnitJob, VerifyCall,
-    VerifyLevel, VerifyReport,
+    Checkpoint, DriftReport, Engine, PassReport, Position, StaleReport, StepError, StepIo, UnitJob,
+    VerifyCall, VerifyLevel, VerifyReport,
 };
 
 pub use tree::{MARKER, TEMPORARY};

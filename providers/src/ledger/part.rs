@@ -94,10 +94,15 @@ impl PartWriter {
     pub(crate) fn push(&mut self, record: &Record) -> Result<(), LedgerError> {
         self.scratch.clear();
         codec::encode(record, &mut self.before, &mut self.scratch);
-        self.buffer.extend_from_slice(&(self.scratch.len() as u32).to_le_bytes());
+        self.buffer
+            .extend_from_slice(&(self.scratch.len() as u32).to_le_bytes());
         self.buffer.extend_from_slice(&self.scratch);
         self.mark.records += 1;
-        if self.buffer.len() >= BUFFER { self.flush() } else { Ok(()) }
+        if self.buffer.len() >= BUFFER {
+            self.flush()
+        } else {
+            Ok(())
+        }
     }
 
     /// Hands everything to the operating system.

@@ -61,7 +61,10 @@ impl LedgerReader {
             .map_err(|e| PathError::new("read", &path, e))?
             .len();
         if len < (HEADER + 4 + TRAILER) as u64 {
-            return Err(LedgerError::damaged(&path, format!("it is only {len} bytes long")));
+            return Err(LedgerError::damaged(
+                &path,
+                format!("it is only {len} bytes long"),
+            ));
         }
         let checksum = checksum(&mut file, &path, len - 16)?;
         let mut trailer = vec![0; TRAILER];
@@ -70,7 +73,10 @@ impl LedgerReader {
         read_at(&mut file, &path, 0, &mut header)?;
         let stored = trailer.get(TRAILER - 16..).and_then(|b| b.try_into().ok());
         if stored.map(u128::from_le_bytes) != Some(checksum) {
-            return Err(LedgerError::damaged(&path, "its checksum does not match its content"));
+            return Err(LedgerError::damaged(
+                &path,
+                "its checksum does not match its content",
+            ));
         }
         if name.0 != format!("{PREFIX}{checksum:032x}") {
             return Err(LedgerError::damaged(&path, "its content belongs to another name"));

@@ -81,13 +81,18 @@ impl LedgerWriter {
         );
         self.scratch.clear();
         codec::encode(record, &mut self.before, &mut self.scratch);
-        self.buffer.extend_from_slice(&(self.scratch.len() as u32).to_le_bytes());
+        self.buffer
+            .extend_from_slice(&(self.scratch.len() as u32).to_le_bytes());
         self.buffer.extend_from_slice(&self.scratch);
         self.records += 1;
         self.files += u64::from(record.kind == super::Kind::File);
         self.bytes += record.size;
         self.buckets.add(record);
-        if self.buffer.len() >= BUFFER { self.flush() } else { Ok(()) }
+        if self.buffer.len() >= BUFFER {
+            self.flush()
+        } else {
+            Ok(())
+        }
     }
 
     fn flush(&mut self) -> Result<(), LedgerError> {

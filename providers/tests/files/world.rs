@@ -63,7 +63,7 @@ impl StepIo for Io {
 }
 
 pub(crate) struct World {
-    pub(crate) dir: tempfile::TempDir,
+    _dir: tempfile::TempDir,
     pub(crate) source: PathBuf,
     pub(crate) target: PathBuf,
     pub(crate) job: UnitJob,
@@ -73,7 +73,12 @@ pub(crate) struct World {
 pub(crate) fn block(address: &str, path: &Path) -> BlockRef {
     let mut config = Config::default();
     config.insert("path", Setting::Plain(path.to_str().unwrap().into()));
-    BlockRef { address: Address::new(address), provider: "directory".into(), base_dir: "/".into(), config }
+    BlockRef {
+        address: Address::new(address),
+        provider: "directory".into(),
+        base_dir: "/".into(),
+        config,
+    }
 }
 
 impl World {
@@ -95,12 +100,21 @@ impl World {
             target: block("target.directory.new", &target),
             direction: Direction::Forward,
             select: Select::default(),
-            load: LoadSettings { parallelism: 2, rate_limit: None },
+            load: LoadSettings {
+                parallelism: 2,
+                rate_limit: None,
+            },
             ledger: None,
             epoch: 1,
         };
         let io = io(&artifacts);
-        Self { dir, source, target, job, io }
+        Self {
+            _dir: dir,
+            source,
+            target,
+            job,
+            io,
+        }
     }
 
     pub(crate) fn set(&mut self, ledger: ArtifactName) {
@@ -108,7 +122,11 @@ impl World {
     }
 
     pub(crate) fn full(&self) -> VerifyCall {
-        VerifyCall { level: VerifyLevel::Full, since: None, quiet: true }
+        VerifyCall {
+            level: VerifyLevel::Full,
+            since: None,
+            quiet: true,
+        }
     }
 
     pub(crate) fn assert_equal(&self) {
@@ -164,7 +182,11 @@ pub(crate) fn snapshot(root: &Path) -> BTreeMap<Vec<u8>, Node> {
         let node = Node {
             mode: meta.mode(),
             owner: (meta.uid(), meta.gid()),
-            mtime: if key.is_empty() { (0, 0) } else { (meta.mtime(), meta.mtime_nsec()) },
+            mtime: if key.is_empty() {
+                (0, 0)
+            } else {
+                (meta.mtime(), meta.mtime_nsec())
+            },
             rdev: meta.rdev(),
             content,
             xattrs: xattrs(&path),
@@ -202,10 +224,17 @@ pub(crate) fn assert_same(a: &BTreeMap<Vec<u8>, Node>, b: &BTreeMap<Vec<u8>, Nod
         let (left, right) = (a.get(key), b.get(key));
         let name = String::from_utf8_lossy(key);
         if left.map(|n| &n.content) != right.map(|n| &n.content) {
-            assert_eq!(left.map(|n| n.content.len()), right.map(|n| n.content.len()), "{name}: presence or length");
+            assert_eq!(
+                left.map(|n| n.content.len()),
+                right.map(|n| n.content.len()),
+                "{name}: presence or length"
+            );
             panic!("{name}: content differs");
         }
-        let strip = |n: &Node| Node { content: Vec::new(), ..n.clone() };
+        let strip = |n: &Node| Node {
+            content: Vec::new(),
+            ..n.clone()
+        };
         assert_eq!(left.map(strip), right.map(strip), "{name}");
     }
 }
@@ -216,7 +245,19 @@ pub(crate) fn put(path: &Path, content: impl AsRef<[u8]>) {
 }
 
 pub(crate) fn set_mtime(path: &Path, s: i64) {
-    let time = rustix::fs::Timespec { tv_sec: s, tv_nsec: 123_456_789 };
-    let times = rustix::fs::Timestamps { last_access: time, last_modification: time };
-    rustix::fs::utimensat(rustix::fs::CWD, path, &times, rustix::fs::AtFlags::SYMLINK_NOFOLLOW).unwrap();
+    let time = rustix::fs::Timespec {
+        tv_sec: s,
+        tv_nsec: 123_456_789,
+    };
+    let times = rustix::fs::Timestamps {
+        last_access: time,
+        last_modification: time,
+    };
+    rustix::fs::utimensat(
+        rustix::fs::CWD,
+        path,
+        &times,
+        rustix::fs::AtFlags::SYMLINK_NOFOLLOW,
+    )
+    .unwrap();
 }

@@ -14,7 +14,7 @@ pub(crate) const CHUNK: usize = 256 * 1024;
 const CLONE_FROM: u64 = 1024 * 1024;
 
 /// How copying failed.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum ContentError {
     /// The file that is read failed.
     Read(Errno),
@@ -34,7 +34,11 @@ pub(crate) struct Copier<'a> {
 
 impl<'a> Copier<'a> {
     pub(crate) fn new(io: &'a dyn StepIo, clones: &'a AtomicBool) -> Self {
-        Self { io, chunk: vec![0; CHUNK], clones }
+        Self {
+            io,
+            chunk: vec![0; CHUNK],
+            clones,
+        }
     }
 
     /// Copies `size` bytes, which take `blocks` blocks of 512 bytes on the disk. Gives the hash and the
@@ -76,7 +80,11 @@ impl<'a> Copier<'a> {
         let mut written = 0;
         let mut at = 0;
         while at < size {
-            let (start, end) = if sparse { next_piece(from, at, size)? } else { (at, size) };
+            let (start, end) = if sparse {
+                next_piece(from, at, size)?
+            } else {
+                (at, size)
+            };
             self.zeros(&mut hash, start - at)?;
             at = start;
             while at < end {
@@ -95,7 +103,12 @@ impl<'a> Copier<'a> {
         Ok((hash.digest128(), written))
     }
 
-    fn small(&mut self, from: &OwnedFd, to: Option<&OwnedFd>, size: usize) -> Result<(u128, u64), ContentError> {
+    fn small(
+        &mut self,
+        from: &OwnedFd,
+        to: Option<&OwnedFd>,
+        size: usize,
+    ) -> Result<(u128, u64), ContentError> {
         let mut len = 0;
         while len < size {
             let got = self.read(from, len as u64, len, size - len)?;
@@ -105,17 +118,23 @@ impl<'a> Copier<'a> {
             len += got;
         }
         let content = self.chunk.get(..len).unwrap_or_default();
-        if len > 0 {
-            if let Some(to) = to {
-                self.io.take(len as u64);
-                write_all(to, content, 0)?;
-            }
+        if len > 0
+            && let Some(to) = to
+        {
+            self.io.take(len as u64);
+            write_all(to, content, 0)?;
         }
         Ok((xxh3_128(content), len as u64))
     }
 
     /// Reads up to a chunk at `at` and writes it there.
-    fn chunk(&mut self, from: &OwnedFd, to: Option<&OwnedFd>, at: u64, left: u64) -> Result<usize, ContentError> {
+    fn chunk(
+        &mut self,
+        from: &OwnedFd,
+        to: Option<&OwnedFd>,
+        at: u64,
+        left: u64,
+    ) -> Result<usize, ContentError> {
         if self.io.cancelled() {
             return Err(ContentError::Cancelled);
         }

@@ -49,12 +49,23 @@ pub(crate) fn drift(job: &UnitJob, level: VerifyLevel, io: &dyn StepIo) -> Resul
         if level != VerifyLevel::Full
             && let Some(what) = written_differs(&mut to, &seen, looking.read.other())
         {
-            drifted.push(VerifyMismatch { key: printed(&seen.path), what });
+            drifted.push(VerifyMismatch {
+                key: printed(&seen.path),
+                what,
+            });
         }
     }
     (report.drifted, report.drifted_total) = (drifted.list, drifted.total);
     if level == VerifyLevel::Full {
-        let found = verify(job, &VerifyCall { level, since: None, quiet: false }, io)?;
+        let found = verify(
+            job,
+            &VerifyCall {
+                level,
+                since: None,
+                quiet: false,
+            },
+            io,
+        )?;
         (report.drifted, report.drifted_total) = (found.mismatches, found.mismatches_total);
     }
     Ok(report)
@@ -62,10 +73,7 @@ pub(crate) fn drift(job: &UnitJob, level: VerifyLevel, io: &dyn StepIo) -> Resul
 
 fn written_differs(to: &mut OpenDirs<'_>, seen: &Seen, side: segue_contract::Side) -> Option<String> {
     match (&seen.written, &seen.record) {
-        (Some(entry), Some(record)) => match differs_from_ledger(to, &entry.look, record, side) {
-            Some("touched") if record.linked => None,
-            what => what.map(str::to_owned),
-        },
+        (Some(entry), Some(record)) => differs_from_ledger(to, &entry.look, record, side).map(str::to_owned),
         (Some(_), None) => Some(format!("extra at {side}")),
         (None, Some(_)) => Some(format!("missing at {side}")),
         (None, None) => None,
@@ -75,7 +83,14 @@ fn written_differs(to: &mut OpenDirs<'_>, seen: &Seen, side: segue_contract::Sid
 /// See [`segue_contract::Engine::stale`].
 pub(crate) fn stale(job: &UnitJob, io: &dyn StepIo) -> Result<StaleReport, StepError> {
     let work = Work::open(job, io, Unknown::Stale, 0, false)?;
-    let mut join = Join::start(io, ledger_of(job)?, None, Some(work.to.clone()), &work.chosen, work.threads)?;
+    let mut join = Join::start(
+        io,
+        ledger_of(job)?,
+        None,
+        Some(work.to.clone()),
+        &work.chosen,
+        work.threads,
+    )?;
     let mut hand = Hand::new(&work);
     let mut to = OpenDirs::new(&work.to);
     let mut finds = Bounded::default();
@@ -89,27 +104,45 @@ pub(crate) fn stale(job: &UnitJob, io: &dyn StepIo) -> Result<StaleReport, StepE
             (Some(_), None) => "created",
             (None, Some(_)) => "deleted",
             (None, None) => continue,
-            (Some(entry), Some(record)) => match differs_from_ledger(&mut to, &entry.look, record, work.write()) {
-                // Directories' times tell of entries, which are told themselves.
-                Some("times") => continue,
-                Some("touched") if record.linked => continue,
-                Some(_) => "changed",
-                None if record.print(work.write()).hot => {
-                    let dir = hand.to.parent(&seen.path).map_err(|e| work.to.failed("look at", &seen.path, e))?;
-                    match hand.there(&dir, &seen.path, Some(record))? {
-                        There::Other(..) => "changed",
-                        There::Ours(_) | There::Nothing => continue,
+            (Some(entry), Some(record)) => {
+                match differs_from_ledger(&mut to, &entry.look, record, work.write()) {
+                    // Directories' times tell of entries, which are told themselves.
+                    Some("times") => continue,
+                    Some(_) => "changed",
+                    None if record.print(work.write()).hot => {
+                        let dir = hand
+                            .to
+                            .parent(&seen.path)
+                            .map_err(|e| work.to.failed("look at", &seen.path, e))?;
+                        match hand.there(&dir, &seen.path, Some(record))? {
+                            There::Other(..) => "changed",
+                            There::Ours(_) | There::Nothing => continue,
+                        }
                     }
+                    None => continue,
                 }
-                None => continue,
-            },
+            }
         };
         // A pass that died was on its way here.
-        if work.inflight.knows(&seen.path, seen.written.as_ref().map(|entry| &entry.look)) {
+        if work
+            .inflight
+            .knows(&seen.path, seen.written.as_ref().map(|entry| &entry.look))
+        {
             continue;
         }
-        let process = (finds.total < LOOKED_UP).then(|| holder(&work.to.full(&seen.path))).flatten();
-        finds.push(StaleFind { key: printed(&seen.path), what: what.to_owned(), kept: None, process });
+        let process = (finds.total < LOOKED_UP)
+            .then(|| holder(&work.to.full(&seen.path)))
+            .flatten();
+        finds.push(StaleFind {
+            key: printed(&seen.path),
+            what: what.to_owned(),
+            kept: None,
+            process,
+        });
     }
-    Ok(StaleReport { records_seen: seen_total, finds: finds.list, total: finds.total })
+    Ok(StaleReport {
+        records_seen: seen_total,
+        finds: finds.list,
+        total: finds.total,
+    })
 }

@@ -43,7 +43,10 @@ impl Join {
         chosen: &Arc<Chosen>,
         threads: usize,
     ) -> Result<Self, StepError> {
-        let scan = |tree: Option<Arc<Tree>>| tree.map(|tree| Scan::start(tree, Arc::clone(chosen), threads)).transpose();
+        let scan = |tree: Option<Arc<Tree>>| {
+            tree.map(|tree| Scan::start(tree, Arc::clone(chosen), threads))
+                .transpose()
+        };
         let mut join = Self {
             ledger: LedgerReader::open(io.artifacts(), ledger)?,
             record: None,

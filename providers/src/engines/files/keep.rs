@@ -71,8 +71,10 @@ impl Aside<'_> {
                 return Ok(name.into());
             }
         }
-        Err(StepError::permanent(format!("cannot keep another version of {}", kept.display()))
-            .remedy("look at the kept versions and move them away"))
+        Err(
+            StepError::permanent(format!("cannot keep another version of {}", kept.display()))
+                .remedy("look at the kept versions and move them away"),
+        )
     }
 }
 
@@ -98,21 +100,26 @@ fn copy_aside(
     match look.kind {
         Kind::File => {}
         Kind::Symlink => {
-            let text = rustix::fs::readlinkat(dir, name, Vec::new()).map_err(|e| tree.failed("read", path, e))?;
+            let text =
+                rustix::fs::readlinkat(dir, name, Vec::new()).map_err(|e| tree.failed("read", path, e))?;
             return rustix::fs::symlink(text, place).map_err(|e| failed("keep aside", place, e));
         }
         // A pipe or a device node holds nothing.
         _ => return Ok(()),
     }
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let from = rustix::fs::openat(dir, name, flags, Mode::empty()).map_err(|e| tree.failed("read", path, e))?;
+    let from =
+        rustix::fs::openat(dir, name, flags, Mode::empty()).map_err(|e| tree.failed("read", path, e))?;
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-    let to = rustix::fs::open(place, flags, Mode::from_raw_mode(0o600)).map_err(|e| failed("keep aside", place, e))?;
-    copier.copy(&from, &to, look.size, look.blocks).map_err(|e| match e {
-        ContentError::Read(e) => tree.failed("read", path, e),
-        ContentError::Write(e) => failed("keep aside", place, e),
-        ContentError::Cancelled => StepError::cancelled(),
-    })?;
+    let to = rustix::fs::open(place, flags, Mode::from_raw_mode(0o600))
+        .map_err(|e| failed("keep aside", place, e))?;
+    copier
+        .copy(&from, &to, look.size, look.blocks)
+        .map_err(|e| match e {
+            ContentError::Read(e) => tree.failed("read", path, e),
+            ContentError::Write(e) => failed("keep aside", place, e),
+            ContentError::Cancelled => StepError::cancelled(),
+        })?;
     rustix::fs::fsync(&to).map_err(|e| failed("sync", place, e))
 }
 
@@ -123,7 +130,9 @@ pub(crate) fn holder(path: &Path) -> Option<String> {
         let Some(pid) = pid.to_str().filter(|pid| pid.bytes().all(|b| b.is_ascii_digit())) else {
             continue;
         };
-        let Ok(open) = std::fs::read_dir(process.path().join("fd")) else { continue };
+        let Ok(open) = std::fs::read_dir(process.path().join("fd")) else {
+            continue;
+        };
         for fd in open.flatten() {
             if std::fs::read_link(fd.path()).is_ok_and(|at| at == path) {
                 let name = paths::read_to_string(&process.path().join("comm")).unwrap_or_default();

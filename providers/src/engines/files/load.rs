@@ -49,8 +49,17 @@ pub(crate) fn load(
     }
     let result = Pool::run(&work, |pool| {
         let applier = Applier::new(&work, pool, part);
-        Load { engine, work: &work, begin: &begin, applier, digest: Digest::new(), done_us: clock::steady_us(), bytes: 0, records: 0 }
-            .run()
+        Load {
+            engine,
+            work: &work,
+            begin: &begin,
+            applier,
+            digest: Digest::new(),
+            done_us: clock::steady_us(),
+            bytes: 0,
+            records: 0,
+        }
+        .run()
     });
     result.map_err(|e| space::explain(&work, e))
 }
@@ -105,7 +114,14 @@ impl Load<'_, '_, '_> {
             apply_us: applied - started,
             sync_us: clock::steady_us() - applied,
         };
-        Ok(pass::report(work, ledger, self.digest.finish(open), scan.aside.entries, tally, times))
+        Ok(pass::report(
+            work,
+            ledger,
+            self.digest.finish(open),
+            scan.aside.entries,
+            tally,
+            times,
+        ))
     }
 
     fn walk(&mut self, scan: &mut Scan) -> Result<(), StepError> {
@@ -127,8 +143,13 @@ impl Load<'_, '_, '_> {
                 }
                 continue;
             }
-            self.applier.push(Change { path: entry.path.clone(), new: Some(entry), old: None, force: false })?;
-            if scan.aside.entries % 256 == 0 {
+            self.applier.push(Change {
+                path: entry.path.clone(),
+                new: Some(entry),
+                old: None,
+                force: false,
+            })?;
+            if scan.aside.entries.is_multiple_of(256) {
                 self.show();
             }
             self.checkpoint_if_due()?;
@@ -148,7 +169,9 @@ impl Load<'_, '_, '_> {
 
     /// The first names below the mark, which later names beyond it are linked to.
     fn remember_groups(&mut self) -> Result<(), StepError> {
-        let Some(mark) = &self.begin.mark else { return Ok(()) };
+        let Some(mark) = &self.begin.mark else {
+            return Ok(());
+        };
         let mut part = PartReader::open(self.applier.out.path(), Some(mark.len))?;
         while let Some(record) = part.next_record()? {
             if record.linked && record.first.is_none() {
@@ -159,9 +182,10 @@ impl Load<'_, '_, '_> {
     }
 
     fn checkpoint_if_due(&mut self) -> Result<(), StepError> {
-        let records = self.engine.checkpoint_records.is_some_and(|every| {
-            self.applier.out.records() >= self.records + every
-        });
+        let records = self
+            .engine
+            .checkpoint_records
+            .is_some_and(|every| self.applier.out.records() >= self.records + every);
         let bytes = self.work.bytes.load(Ordering::Relaxed);
         let due = records
             || bytes - self.bytes >= CHECKPOINT_BYTES
@@ -176,6 +200,8 @@ impl Load<'_, '_, '_> {
         self.records = mark.records;
         self.done_us = clock::steady_us();
         self.bytes = self.work.bytes.load(Ordering::Relaxed);
-        self.work.io.checkpoint(Mark::at(self.begin.empty, &mark).encode()?)
+        self.work
+            .io
+            .checkpoint(Mark::at(self.begin.empty, &mark).encode()?)
     }
 }

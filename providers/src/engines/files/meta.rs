@@ -30,7 +30,11 @@ pub(crate) fn settle(
         changed = true;
     }
     // What was just made outside of any default ACL has none yet.
-    let have = if bare { Xattrs::default() } else { xattr::read(place)? };
+    let have = if bare {
+        Xattrs::default()
+    } else {
+        xattr::read(place)?
+    };
     let mut refused = Vec::new();
     if have != *xattrs {
         refused = xattrs.apply(place, &have)?;

@@ -69,7 +69,10 @@ impl Digest {
 }
 
 /// The position of the side that is read, now.
-pub(crate) fn position(job: &segue_contract::UnitJob, io: &dyn segue_contract::StepIo) -> Result<Position, StepError> {
+pub(crate) fn position(
+    job: &segue_contract::UnitJob,
+    io: &dyn segue_contract::StepIo,
+) -> Result<Position, StepError> {
     let tree = Arc::new(Tree::open(job.reads().path("path")?)?);
     let mut scan = Scan::start(tree, Arc::new(Chosen::new(&job.select)?), threads(job))?;
     let mut digest = Digest::new();

@@ -93,13 +93,24 @@ impl<'w> Hand<'w> {
 
     /// The open directories that hold `path` on both sides.
     fn dirs(&mut self, path: &[u8]) -> Result<(Arc<OwnedFd>, Arc<OwnedFd>), Stop> {
-        let from = self.from.parent(path).map_err(|e| unreadable("open its directory", e))?;
-        let to = self.to.parent(path).map_err(|e| self.work.to.failed("open the directory of", path, e))?;
+        let from = self
+            .from
+            .parent(path)
+            .map_err(|e| unreadable("open its directory", e))?;
+        let to = self
+            .to
+            .parent(path)
+            .map_err(|e| self.work.to.failed("open the directory of", path, e))?;
         Ok((from, to))
     }
 
     /// What lies at `path` on the written side, against the ledger and the notes of dead runs.
-    pub(crate) fn there(&mut self, dir: &OwnedFd, path: &[u8], old: Option<&Record>) -> Result<There, StepError> {
+    pub(crate) fn there(
+        &mut self,
+        dir: &OwnedFd,
+        path: &[u8],
+        old: Option<&Record>,
+    ) -> Result<There, StepError> {
         let look = self.work.to.look_at(dir, name_of(path));
         let look = look.map_err(|e| self.work.to.failed("look at", path, e))?;
         if self.work.inflight.knows(path, look.as_ref()) {
@@ -139,8 +150,16 @@ impl<'w> Hand<'w> {
     }
 
     /// Keeps a stale version.
-    pub(crate) fn keep(&mut self, dir: &OwnedFd, path: &[u8], look: Option<&Look>, what: &str) -> Result<StaleFind, StepError> {
-        let Some(look) = look else { return Ok(keep::find(path, what, None)) };
+    pub(crate) fn keep(
+        &mut self,
+        dir: &OwnedFd,
+        path: &[u8],
+        look: Option<&Look>,
+        what: &str,
+    ) -> Result<StaleFind, StepError> {
+        let Some(look) = look else {
+            return Ok(keep::find(path, what, None));
+        };
         let aside = Aside {
             artifacts: self.work.io.artifacts(),
             below: self.work.stale_dir(),
@@ -196,7 +215,14 @@ pub(crate) fn unreadable(doing: &str, errno: Errno) -> Stop {
 /// Whether a path still is what Segue last saw or wrote. A later name of a file, made or removed, moves
 /// the change time of all its names: for those it does not count.
 pub(crate) fn is_untouched(look: &Look, record: &Record, print: &crate::ledger::Print) -> bool {
-    let print = if record.linked { &crate::ledger::Print { ctime: look.ctime, ..*print } } else { print };
+    let print = if record.linked {
+        &crate::ledger::Print {
+            ctime: look.ctime,
+            ..*print
+        }
+    } else {
+        print
+    };
     look.kind == record.kind
         && (look.mode, look.uid, look.gid) == (record.mode, record.uid, record.gid)
         && (look.kind == Kind::Dir || look.same_as(print))
@@ -231,7 +257,11 @@ pub(crate) fn record_of(work: &Work<'_>, entry: &Entry, look: &Look) -> Record {
 
 /// Whether two records say the same of the data.
 pub(crate) fn is_same_data(a: &Record, b: &Record) -> bool {
-    let meta = |r: &Record| (r.kind, r.mode, r.uid, r.gid, r.size, r.mtime, r.rdev, r.xattrs, r.hash);
+    let meta = |r: &Record| {
+        (
+            r.kind, r.mode, r.uid, r.gid, r.size, r.mtime, r.rdev, r.xattrs, r.hash,
+        )
+    };
     meta(a) == meta(b) && a.symlink == b.symlink && a.first == b.first
 }
 

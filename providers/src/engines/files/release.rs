@@ -55,13 +55,21 @@ pub(crate) fn release(job: &UnitJob, made_root: bool, io: &dyn StepIo) -> Result
         None => PartReader::open(&part, None).map_or(Records::None, |part| Records::Part(Box::new(part))),
     };
     let mut scan = Scan::start(std::sync::Arc::clone(&tree), chosen, threads(job))?;
-    let mut release = Release { tree: &tree, dirs: OpenDirs::new(&tree), open: Vec::new(), left: Bounded::default() };
+    let mut release = Release {
+        tree: &tree,
+        dirs: OpenDirs::new(&tree),
+        open: Vec::new(),
+        left: Bounded::default(),
+    };
     let mut record = records.next()?;
     while let Some(entry) = scan.next()? {
         if io.cancelled() {
             return Err(StepError::cancelled());
         }
-        while record.as_ref().is_some_and(|record| compare_paths(&record.path, &entry.path).is_lt()) {
+        while record
+            .as_ref()
+            .is_some_and(|record| compare_paths(&record.path, &entry.path).is_lt())
+        {
             record = records.next()?;
         }
         let known = record.as_ref().filter(|record| record.path == entry.path);
@@ -83,7 +91,12 @@ pub(crate) fn release(job: &UnitJob, made_root: bool, io: &dyn StepIo) -> Result
 }
 
 impl Release<'_> {
-    fn one(&mut self, path: &[u8], look: &super::tree::Look, known: Option<&Record>) -> Result<(), StepError> {
+    fn one(
+        &mut self,
+        path: &[u8],
+        look: &super::tree::Look,
+        known: Option<&Record>,
+    ) -> Result<(), StepError> {
         while self.open.last().is_some_and(|dir| !is_below(path, dir)) {
             if let Some(dir) = self.open.pop() {
                 self.remove_dir(&dir)?;
@@ -93,7 +106,9 @@ impl Release<'_> {
             return Ok(());
         }
         match known {
-            Some(record) if look.kind == Kind::Dir && record.kind == Kind::Dir => self.open.push(path.to_vec()),
+            Some(record) if look.kind == Kind::Dir && record.kind == Kind::Dir => {
+                self.open.push(path.to_vec());
+            }
             Some(record) if is_ours(look, record) => self.unlink(path)?,
             Some(_) => self.left.push(format!("{} (changed since)", printed(path))),
             None => self.left.push(format!("{} (not Segue's)", printed(path))),
@@ -102,7 +117,10 @@ impl Release<'_> {
     }
 
     fn unlink(&mut self, path: &[u8]) -> Result<(), StepError> {
-        let dir = self.dirs.parent(path).map_err(|e| self.tree.failed("open the directory of", path, e))?;
+        let dir = self
+            .dirs
+            .parent(path)
+            .map_err(|e| self.tree.failed("open the directory of", path, e))?;
         match rustix::fs::unlinkat(&dir, name_of(path), AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(e) => Err(self.tree.failed("remove", path, e)),
@@ -111,7 +129,10 @@ impl Release<'_> {
 
     fn remove_dir(&mut self, path: &[u8]) -> Result<(), StepError> {
         self.dirs.forget();
-        let dir = self.tree.open_dir(split(path).0).map_err(|e| self.tree.failed("open the directory of", path, e))?;
+        let dir = self
+            .tree
+            .open_dir(split(path).0)
+            .map_err(|e| self.tree.failed("open the directory of", path, e))?;
         match rustix::fs::unlinkat(&dir, name_of(path), AtFlags::REMOVEDIR) {
             // What keeps it is told itself, or was excluded.
             Ok(()) | Err(Errno::NOENT | Errno::NOTEMPTY | Errno::EXIST) => Ok(()),
@@ -134,7 +155,12 @@ fn tell(tree: &Tree, left: &Bounded<String>, io: &dyn StepIo) {
     io.find(Finding {
         severity: Severity::Warning,
         code: "FILES_LEFT".to_owned(),
-        summary: format!("{} entries were left in {}: {}{more}", left.total, tree.root().display(), named.join(", ")),
+        summary: format!(
+            "{} entries were left in {}: {}{more}",
+            left.total,
+            tree.root().display(),
+            named.join(", ")
+        ),
         remedy: "Look at them, and remove them by hand when nobody needs them.".to_owned(),
     });
 }
@@ -143,6 +169,8 @@ fn tell(tree: &Tree, left: &Bounded<String>, io: &dyn StepIo) {
 fn remove_root(tree: &Tree) -> Result<(), StepError> {
     match rustix::fs::rmdir(tree.root()) {
         Ok(()) | Err(Errno::NOENT | Errno::NOTEMPTY | Errno::EXIST | Errno::BUSY) => Ok(()),
-        Err(e) => Err(tree.failed("remove directory", b"", e).remedy(format!("remove it by hand, with {MARKER} if it is there"))),
+        Err(e) => Err(tree
+            .failed("remove directory", b"", e)
+            .remedy(format!("remove it by hand, with {MARKER} if it is there"))),
     }
 }

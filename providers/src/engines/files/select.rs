@@ -31,7 +31,9 @@ impl Chosen {
     /// Whether a path is left out, with everything below it.
     pub(crate) fn excludes(&self, path: &[u8], is_dir: bool) -> bool {
         let path = Path::new(OsStr::from_bytes(path));
-        self.exclude.as_ref().is_some_and(|list| list.matched(path, is_dir).is_ignore())
+        self.exclude
+            .as_ref()
+            .is_some_and(|list| list.matched(path, is_dir).is_ignore())
     }
 
     /// Whether a path is taken by itself; `parent` says whether its directory was.
@@ -60,5 +62,8 @@ fn compile(patterns: &[String]) -> Result<Option<Gitignore>, StepError> {
     for pattern in patterns {
         builder.add_line(None, pattern).map_err(|e| wrong(pattern, e))?;
     }
-    builder.build().map(Some).map_err(|e| wrong(&patterns.join(" "), e))
+    builder
+        .build()
+        .map(Some)
+        .map_err(|e| wrong(&patterns.join(" "), e))
 }

@@ -18,8 +18,12 @@ pub(crate) fn explain(work: &Work<'_>, error: StepError) -> StepError {
         while scan.next().ok()?.is_some() {}
         Some(scan.aside.bytes)
     };
-    let free = rustix::fs::fstatvfs(work.to.fd()).ok().map(|at| at.f_bavail.saturating_mul(at.f_frsize));
-    let (Some(there), Some(here), Some(free)) = (sum(&work.from), sum(&work.to), free) else { return error };
+    let free = rustix::fs::fstatvfs(work.to.fd())
+        .ok()
+        .map(|at| at.f_bavail.saturating_mul(at.f_frsize));
+    let (Some(there), Some(here), Some(free)) = (sum(&work.from), sum(&work.to), free) else {
+        return error;
+    };
     let missing = there.saturating_sub(here).saturating_sub(free).max(1);
     error.remedy(format!(
         "free at least {missing} bytes on the file system of {} and run the same command again: nothing was lost, it goes on where it stopped",

@@ -63,7 +63,11 @@ impl Look {
             mode: stat.st_mode & 0o7777,
             uid: if owners { stat.st_uid } else { 0 },
             gid: if owners { stat.st_gid } else { 0 },
-            size: if kind == Kind::File { stat.st_size as u64 } else { 0 },
+            size: if kind == Kind::File {
+                stat.st_size as u64
+            } else {
+                0
+            },
             mtime: time(stat.st_mtime, stat.st_mtime_nsec as u32),
             atime: time(stat.st_atime, stat.st_atime_nsec as u32),
             ctime: time(stat.st_ctime, stat.st_ctime_nsec as u32),
@@ -123,7 +127,10 @@ pub(crate) struct Tree {
 /// The directory part and the last component of a path below the root.
 pub(crate) fn split(path: &[u8]) -> (&[u8], &[u8]) {
     match path.iter().rposition(|b| *b == b'/') {
-        Some(at) => (path.get(..at).unwrap_or_default(), path.get(at + 1..).unwrap_or_default()),
+        Some(at) => (
+            path.get(..at).unwrap_or_default(),
+            path.get(at + 1..).unwrap_or_default(),
+        ),
         None => (&[], path),
     }
 }
@@ -165,7 +172,8 @@ impl Tree {
         let fd = rustix::fs::open(root, flags, Mode::empty()).map_err(|e| {
             let error = failed("open directory", root, e);
             match e {
-                Errno::NOENT => error.remedy("make the directory, mount what belongs there, or correct the path in the spec"),
+                Errno::NOENT => error
+                    .remedy("make the directory, mount what belongs there, or correct the path in the spec"),
                 Errno::NOTDIR => error.remedy("name a directory in the spec"),
                 _ => error,
             }
@@ -207,10 +215,16 @@ impl Tree {
         while rest.len() > PATH_PIECE {
             let piece = rest.get(..PATH_PIECE).unwrap_or_default();
             let cut = piece.iter().rposition(|b| *b == b'/').ok_or(Errno::NAMETOOLONG)?;
-            at = Some(open_below(at.as_ref().unwrap_or(&self.fd), rest.get(..cut).unwrap_or_default())?);
+            at = Some(open_below(
+                at.as_ref().unwrap_or(&self.fd),
+                rest.get(..cut).unwrap_or_default(),
+            )?);
             rest = rest.get(cut + 1..).unwrap_or_default();
         }
-        open_below(at.as_ref().unwrap_or(&self.fd), if rest.is_empty() { b"." } else { rest })
+        open_below(
+            at.as_ref().unwrap_or(&self.fd),
+            if rest.is_empty() { b"." } else { rest },
+        )
     }
 
     /// What is at a path now; `None` when nothing is (or only a socket).
@@ -252,7 +266,10 @@ pub(crate) struct OpenDirs<'a> {
 impl<'a> OpenDirs<'a> {
     /// None open yet.
     pub(crate) fn new(tree: &'a Tree) -> Self {
-        Self { tree, open: Vec::with_capacity(OPEN_DIRS) }
+        Self {
+            tree,
+            open: Vec::with_capacity(OPEN_DIRS),
+        }
     }
 
     /// The directory that holds `path`.

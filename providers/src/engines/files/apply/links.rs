@@ -25,24 +25,26 @@ impl Applier<'_, '_> {
         let Some(leader) = work.to.look_at(&first_dir, name_of(first)).map_err(fail)? else {
             // Set aside, or still changing: both names wait for the next pass.
             self.tally.later += 1;
-            return self.keep_old(change.old);
+            return self.keep_old(change);
         };
         let dir = self.hand.to.parent(path).map_err(fail)?;
         let Some(mut record) = self.link_record(&change) else {
             self.tally.later += 1;
-            return self.keep_old(change.old);
+            return self.keep_old(change);
         };
         let there = self.hand.there(&dir, path, change.old.as_ref())?;
         let at = work.to.look_at(&dir, name_of(path)).map_err(fail)?;
         if at.is_some_and(|at| at.ino == leader.ino && at.dev == leader.dev) {
             record.set_print(work.write(), leader.print_written(clock::now()));
-            return self.push_link(change, record, false);
+            return self.push_link(&change, record, false);
         }
         if let There::Other(at, what) = &there {
             match work.unknown {
                 Unknown::Own => {}
                 Unknown::Adopt => {
-                    if let Some(at) = at && !self.is_equal(&dir, path, at, &first_dir, first, &leader)? {
+                    if let Some(at) = at
+                        && !self.is_equal(&dir, path, at, &first_dir, first, &leader)?
+                    {
                         return Err(refuse(work, path, "is there and differs from the source"));
                     }
                 }
@@ -57,12 +59,23 @@ impl Applier<'_, '_> {
         }
         let name = temporary(name_of(path));
         self.hand.unlink(&dir, &name, path)?;
-        rustix::fs::linkat(&first_dir, name_of(first), &dir, name.as_slice(), AtFlags::empty()).map_err(fail)?;
+        rustix::fs::linkat(
+            &first_dir,
+            name_of(first),
+            &dir,
+            name.as_slice(),
+            AtFlags::empty(),
+        )
+        .map_err(fail)?;
         work.inflight.note(path, Some(&leader))?;
         rustix::fs::renameat(&dir, name.as_slice(), &dir, name_of(path)).map_err(fail)?;
-        let after = work.to.look_at(&dir, name_of(path)).map_err(fail)?.ok_or_else(|| fail(Errno::NOENT))?;
+        let after = work
+            .to
+            .look_at(&dir, name_of(path))
+            .map_err(fail)?
+            .ok_or_else(|| fail(Errno::NOENT))?;
         record.set_print(work.write(), after.print_written(clock::now()));
-        self.push_link(change, record, true)
+        self.push_link(&change, record, true)
     }
 
     /// The record of a later name; what belongs to the file comes from the first one's record. `None` when
@@ -71,7 +84,8 @@ impl Applier<'_, '_> {
         let work = self.hand.work;
         let entry = change.new.as_ref()?;
         let known = change.old.as_ref().filter(|old| {
-            old.first == entry.first && super::super::put::is_untouched(&entry.look, old, old.print(work.read))
+            old.first == entry.first
+                && super::super::put::is_untouched(&entry.look, old, old.print(work.read))
         });
         let group = self.groups.get(entry.first.as_deref()?).or(known)?;
         let mut record = record_of(work, entry, &entry.look);
@@ -85,7 +99,7 @@ impl Applier<'_, '_> {
         Some(record)
     }
 
-    fn push_link(&mut self, change: Change, mut record: Record, written: bool) -> Result<(), StepError> {
+    fn push_link(&mut self, change: &Change, mut record: Record, written: bool) -> Result<(), StepError> {
         if let Some(old) = &change.old
             && is_same_data(old, &record)
             && !written
@@ -108,7 +122,9 @@ impl Applier<'_, '_> {
         leader: &Look,
     ) -> Result<bool, StepError> {
         if (at.kind, at.size, at.rdev) != (leader.kind, leader.size, leader.rdev) || at.kind != Kind::File {
-            return Ok((at.kind, at.rdev) == (leader.kind, leader.rdev) && at.kind != Kind::File && at.kind != Kind::Symlink);
+            return Ok((at.kind, at.rdev) == (leader.kind, leader.rdev)
+                && at.kind != Kind::File
+                && at.kind != Kind::Symlink);
         }
         let mut hashes = Vec::new();
         for (dir, path, look) in [(dir, path, at), (first_dir, first, leader)] {

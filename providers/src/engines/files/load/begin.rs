@@ -9,13 +9,13 @@ use segue_contract::paths::create_dir_all;
 use segue_contract::{Checkpoint, StepError, StepIo, UnitJob};
 
 use super::mark::Mark;
+use crate::engines::files::meta;
 use crate::engines::files::put::{Hand, refuse};
 use crate::engines::files::scan::Scan;
 use crate::engines::files::select::Chosen;
-use crate::engines::files::meta;
 use crate::engines::files::tree::{Look, Tree, name_of, split};
-use crate::engines::files::xattr::Place;
 use crate::engines::files::work::{Unknown, Work, side_file, threads};
+use crate::engines::files::xattr::Place;
 use crate::ledger::{Kind, PartMark, PartReader, PartWriter, compare_paths};
 
 /// Paths that an error names.
@@ -37,7 +37,11 @@ impl Begin {
         if let Some(checkpoint) = from {
             let mark = Mark::decode(checkpoint)?;
             create_dir_all(root)?;
-            return Ok(Self { empty: mark.empty, resumed: true, mark: trusted(job, io, &mark) });
+            return Ok(Self {
+                empty: mark.empty,
+                resumed: true,
+                mark: trusted(job, io, &mark),
+            });
         }
         if matches!(rustix::fs::lstat(root), Err(Errno::NOENT)) {
             create_dir_all(root)?;
@@ -50,7 +54,11 @@ impl Begin {
         if !empty {
             refuse_extras(job, io)?;
         }
-        Ok(Self { empty, resumed: false, mark: None })
+        Ok(Self {
+            empty,
+            resumed: false,
+            mark: None,
+        })
     }
 }
 
@@ -74,14 +82,20 @@ fn refuse_extras(job: &UnitJob, io: &dyn StepIo) -> Result<(), StepError> {
         if io.cancelled() {
             return Err(StepError::cancelled());
         }
-        while our.as_ref().is_some_and(|our| compare_paths(&our.path, &there.path).is_lt()) {
+        while our
+            .as_ref()
+            .is_some_and(|our| compare_paths(&our.path, &there.path).is_lt())
+        {
             our = ours.next()?;
         }
         let same = our.as_ref().filter(|our| our.path == there.path);
         match same {
             Some(our) if our.look.kind == there.look.kind && our.look.size == there.look.size => {}
             Some(_) => extra.push(format!("{} (differs)", work.to.full(&there.path).display())),
-            None => extra.push(format!("{} (not at the source)", work.to.full(&there.path).display())),
+            None => extra.push(format!(
+                "{} (not at the source)",
+                work.to.full(&there.path).display()
+            )),
         }
         if extra.len() >= NAMED {
             break;
@@ -126,7 +140,10 @@ pub(super) fn remove_leftovers(work: &Work<'_>, part: &Path) -> Result<(), StepE
         if let Ok(Some(look)) = work.to.look(above) {
             touched.entry(above.to_vec()).or_insert(look);
         }
-        let dir = hand.to.parent(&entry.path).map_err(|e| work.to.failed("remove", &entry.path, e))?;
+        let dir = hand
+            .to
+            .parent(&entry.path)
+            .map_err(|e| work.to.failed("remove", &entry.path, e))?;
         hand.unlink(&dir, name_of(&entry.path), &entry.path)?;
     }
     missing.extend(record.map(|record| record.path));
@@ -140,7 +157,13 @@ pub(super) fn remove_leftovers(work: &Work<'_>, part: &Path) -> Result<(), StepE
     clear(work, &mut hand, &scan, dirs, touched)
 }
 
-fn clear(work: &Work<'_>, hand: &mut Hand<'_>, scan: &Scan, mut dirs: Vec<Vec<u8>>, mut touched: HashMap<Vec<u8>, Look>) -> Result<(), StepError> {
+fn clear(
+    work: &Work<'_>,
+    hand: &mut Hand<'_>,
+    scan: &Scan,
+    mut dirs: Vec<Vec<u8>>,
+    mut touched: HashMap<Vec<u8>, Look>,
+) -> Result<(), StepError> {
     for path in scan.aside.leftovers.iter().chain(&dirs) {
         let above = split(path).0;
         if let Ok(Some(look)) = work.to.look(above) {
@@ -148,12 +171,18 @@ fn clear(work: &Work<'_>, hand: &mut Hand<'_>, scan: &Scan, mut dirs: Vec<Vec<u8
         }
     }
     for path in &scan.aside.leftovers {
-        let dir = hand.to.parent(path).map_err(|e| work.to.failed("remove", path, e))?;
+        let dir = hand
+            .to
+            .parent(path)
+            .map_err(|e| work.to.failed("remove", path, e))?;
         hand.unlink(&dir, name_of(path), path)?;
     }
     while let Some(path) = dirs.pop() {
         hand.to.forget();
-        let dir = hand.to.parent(&path).map_err(|e| work.to.failed("remove", &path, e))?;
+        let dir = hand
+            .to
+            .parent(&path)
+            .map_err(|e| work.to.failed("remove", &path, e))?;
         match rustix::fs::unlinkat(&dir, name_of(&path), rustix::fs::AtFlags::REMOVEDIR) {
             Ok(()) | Err(Errno::NOENT) => {}
             Err(e) => return Err(work.to.failed("remove directory", &path, e)),
@@ -161,7 +190,9 @@ fn clear(work: &Work<'_>, hand: &mut Hand<'_>, scan: &Scan, mut dirs: Vec<Vec<u8
     }
     // The directories were finished before: removing names moved their times.
     for (path, look) in touched {
-        let Ok(dir) = work.to.open_dir(&path) else { continue };
+        let Ok(dir) = work.to.open_dir(&path) else {
+            continue;
+        };
         meta::set_times(Place::Open(&dir), &look).map_err(|e| work.to.failed("change", &path, e))?;
     }
     Ok(())

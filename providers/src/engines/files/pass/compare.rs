@@ -21,10 +21,7 @@ pub(crate) fn is_unchanged(dirs: &mut OpenDirs<'_>, entry: &Entry, record: &Reco
     if look.kind == Kind::Dir {
         return same_dir(look, print) && !print.hot;
     }
-    look.same_as(print)
-        && !print.hot
-        && entry.first == record.first
-        && (look.nlink > 1) == record.linked
+    look.same_as(print) && !print.hot && entry.first == record.first && (look.nlink > 1) == record.linked
 }
 
 fn same_dir(look: &Look, print: &Print) -> bool {
@@ -32,7 +29,9 @@ fn same_dir(look: &Look, print: &Print) -> bool {
 }
 
 fn same_xattrs(dirs: &mut OpenDirs<'_>, path: &[u8], record: &Record) -> bool {
-    let xattrs = dirs.parent(path).and_then(|dir| meta::xattrs_at(&dir, name_of(path)));
+    let xattrs = dirs
+        .parent(path)
+        .and_then(|dir| meta::xattrs_at(&dir, name_of(path)));
     xattrs.is_ok_and(|xattrs| xattrs.digest() == record.xattrs)
 }
 

@@ -7,7 +7,10 @@ use rustix::io::Errno;
 use segue_contract::{StaleFind, StepError};
 
 use super::regular::carried;
-use super::{Carried, Hand, Job, Outcome, Stop, There, collision, is_own_load, is_same_data, record_of, refuse, temporary, unreadable};
+use super::{
+    Carried, Hand, Job, Outcome, Stop, There, collision, is_own_load, is_same_data, record_of, refuse,
+    temporary, unreadable,
+};
 use crate::engines::files::clock;
 use crate::engines::files::meta;
 use crate::engines::files::scan::Scan;
@@ -26,7 +29,8 @@ impl Hand<'_> {
             let text = rustix::fs::readlinkat(&from, name_of(path), Vec::new());
             record.symlink = text.map_err(|e| unreadable("read", e))?.into_bytes();
         }
-        let xattrs = meta::xattrs_at(&from, name_of(path)).map_err(|e| unreadable("read the attributes", e))?;
+        let xattrs =
+            meta::xattrs_at(&from, name_of(path)).map_err(|e| unreadable("read the attributes", e))?;
         record.xattrs = xattrs.digest();
         match self.work.from.look_at(&from, name_of(path)) {
             Ok(Some(now)) if now.ctime == job.entry.look.ctime && now.ino == job.entry.look.ino => {}
@@ -41,7 +45,12 @@ impl Hand<'_> {
         {
             record.changed_in = old.changed_in;
             record.set_print(self.work.write(), *old.print(self.work.write()));
-            return Ok(Outcome::Carried(Box::new(Carried { record, written: false, stale: None, lacks: None })));
+            return Ok(Outcome::Carried(Box::new(Carried {
+                record,
+                written: false,
+                stale: None,
+                lacks: None,
+            })));
         }
         let mut stale = None;
         if let There::Other(at, _) = &there {
@@ -60,8 +69,14 @@ impl Hand<'_> {
         }
         let name = temporary(name_of(path));
         make(&to, &name, &record).map_err(|e| self.cannot_make(path, &record, e))?;
-        let (_, refused) = meta::settle(&self.work.to, Place::At(&to, &name), &job.entry.look, &xattrs, false)
-            .map_err(|e| self.work.to.failed("change", path, e))?;
+        let (_, refused) = meta::settle(
+            &self.work.to,
+            Place::At(&to, &name),
+            &job.entry.look,
+            &xattrs,
+            false,
+        )
+        .map_err(|e| self.work.to.failed("change", path, e))?;
         let made = meta::look(&self.work.to, Place::At(&to, &name));
         let made = made.map_err(|e| self.work.to.failed("look at", path, e))?;
         if !is_own_load(self.work) {
@@ -71,10 +86,16 @@ impl Hand<'_> {
         let after = meta::look(&self.work.to, Place::At(&to, name_of(path)));
         let after = after.map_err(|e| self.work.to.failed("look at", path, e))?;
         record.set_print(self.work.write(), after.print_written(clock::now()));
-        Ok(carried(record, stale, refused))
+        Ok(carried(record, stale, &refused))
     }
 
-    fn is_equal_node(&self, to: &OwnedFd, path: &[u8], at: &Look, record: &Record) -> Result<bool, StepError> {
+    fn is_equal_node(
+        &self,
+        to: &OwnedFd,
+        path: &[u8],
+        at: &Look,
+        record: &Record,
+    ) -> Result<bool, StepError> {
         if at.kind != record.kind || at.rdev != record.rdev {
             return Ok(false);
         }
@@ -118,19 +139,27 @@ impl Hand<'_> {
             }
         }
         for path in &scan.aside.leftovers {
-            let dir = self.to.parent(path).map_err(|e| self.work.to.failed("open the directory of", path, e))?;
+            let dir = self
+                .to
+                .parent(path)
+                .map_err(|e| self.work.to.failed("open the directory of", path, e))?;
             self.unlink(&dir, name_of(path), path)?;
         }
         self.to.forget();
         while let Some(path) = dirs.pop() {
-            let dir = self.to.parent(&path).map_err(|e| self.work.to.failed("open the directory of", &path, e))?;
+            let dir = self
+                .to
+                .parent(&path)
+                .map_err(|e| self.work.to.failed("open the directory of", &path, e))?;
             match rustix::fs::unlinkat(&dir, name_of(&path), AtFlags::REMOVEDIR) {
                 Ok(()) | Err(Errno::NOENT) => {}
                 Err(e) => return Err(self.work.to.failed("remove", &path, e)),
             }
         }
         self.to.forget();
-        let kept = self.work.stale_dir().join(std::path::Path::new(<std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(path)));
+        let kept = self.work.stale_dir().join(std::path::Path::new(
+            <std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(path),
+        ));
         Ok(super::keep::find(path, what, Some(kept)))
     }
 }

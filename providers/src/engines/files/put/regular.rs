@@ -8,8 +8,8 @@ use rustix::io::Errno;
 use segue_contract::StaleFind;
 
 use super::{
-    Carried, Hand, Job, Outcome, Stop, There, collision, count, is_own_load, is_same_data, is_untouched, record_of, refuse,
-    temporary, unreadable,
+    Carried, Hand, Job, Outcome, Stop, There, collision, count, is_own_load, is_same_data, is_untouched,
+    record_of, refuse, temporary, unreadable,
 };
 use crate::engines::files::clock;
 use crate::engines::files::meta;
@@ -72,15 +72,24 @@ impl Hand<'_> {
         } else {
             self.there(to, path, job.old.as_ref())?
         };
-        let taken = |hash| Taken { look: *look, xattrs, hash, print: look.print_read(started) };
+        let taken = |hash| Taken {
+            look: *look,
+            xattrs,
+            hash,
+            print: look.print_read(started),
+        };
         if let Some(equal) = self.equal_content(job, to, &there, &source, look)? {
             if let Some(now) = changed(&self.work.from, &source, look)? {
                 return Ok(Err(now));
             }
-            return self.touch_up(job, to, &there, taken(equal)).map(Ok);
+            return self.touch_up(job, to, &there, &taken(equal)).map(Ok);
         }
         if self.work.unknown == Unknown::Adopt && matches!(there, There::Other(..)) {
-            return Err(Stop::Failed(refuse(self.work, path, "is there and differs from the source")));
+            return Err(Stop::Failed(refuse(
+                self.work,
+                path,
+                "is there and differs from the source",
+            )));
         }
         self.write_file(job, to, &source, &there, taken)
     }
@@ -97,7 +106,9 @@ impl Hand<'_> {
         let path = &job.entry.path;
         match there {
             There::Ours(at) if at.kind == Kind::File && !job.force && !self.work.resumed => {
-                let Some(old) = job.old.as_ref() else { return Ok(None) };
+                let Some(old) = job.old.as_ref() else {
+                    return Ok(None);
+                };
                 // Known by its print; only worth reading first when the content probably did not change.
                 let ours = is_untouched(at, old, old.print(self.work.write()));
                 // A former later name of a file must get content of its own.
@@ -115,7 +126,9 @@ impl Hand<'_> {
                 if at.size != look.size || (at.nlink > 1 && look.nlink < 2) {
                     return Ok(None);
                 }
-                let Some(theirs) = self.hash_there(to, path, at)? else { return Ok(None) };
+                let Some(theirs) = self.hash_there(to, path, at)? else {
+                    return Ok(None);
+                };
                 let hash = self.hash_source(path, source, look)?;
                 Ok((hash == theirs && is_equal_enough(self.work.unknown, at, look)).then_some(hash))
             }
@@ -129,9 +142,11 @@ impl Hand<'_> {
     }
 
     /// The content is there: only the rest is made alike.
-    fn touch_up(&mut self, job: &Job, to: &OwnedFd, there: &There, taken: Taken) -> Result<Outcome, Stop> {
+    fn touch_up(&mut self, job: &Job, to: &OwnedFd, there: &There, taken: &Taken) -> Result<Outcome, Stop> {
         let path = &job.entry.path;
-        let (There::Ours(at) | There::Other(Some(at), _)) = there else { return Ok(Outcome::Later) };
+        let (There::Ours(at) | There::Other(Some(at), _)) = there else {
+            return Ok(Outcome::Later);
+        };
         let mut record = record_of(self.work, &job.entry, &taken.look);
         record.hash = taken.hash;
         record.xattrs = taken.xattrs.digest();
@@ -142,18 +157,34 @@ impl Hand<'_> {
         {
             record.changed_in = old.changed_in;
             let print = *old.print(self.work.write());
-            let again = if at.same_as(&print) { at.print_written(clock::now()) } else { print };
+            let again = if at.same_as(&print) {
+                at.print_written(clock::now())
+            } else {
+                print
+            };
             record.set_print(self.work.write(), again);
-            return Ok(Outcome::Carried(Box::new(Carried { record, written: false, stale: None, lacks: None })));
+            return Ok(Outcome::Carried(Box::new(Carried {
+                record,
+                written: false,
+                stale: None,
+                lacks: None,
+            })));
         }
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
         let fd = rustix::fs::openat(to, name_of(path), flags, Mode::empty());
         let fd = fd.map_err(|e| self.work.to.failed("open", path, e))?;
-        self.work.inflight.note(path, Some(&Look { mtime: taken.look.mtime, ..*at }))?;
-        let (after, refused) = meta::settle(&self.work.to, Place::Open(&fd), &taken.look, &taken.xattrs, false)
-            .map_err(|e| self.work.to.failed("change", path, e))?;
+        self.work.inflight.note(
+            path,
+            Some(&Look {
+                mtime: taken.look.mtime,
+                ..*at
+            }),
+        )?;
+        let (after, refused) =
+            meta::settle(&self.work.to, Place::Open(&fd), &taken.look, &taken.xattrs, false)
+                .map_err(|e| self.work.to.failed("change", path, e))?;
         record.set_print(self.work.write(), after.print_written(clock::now()));
-        Ok(carried(record, None, refused))
+        Ok(carried(record, None, &refused))
     }
 
     /// Writes the whole file anew.
@@ -167,7 +198,11 @@ impl Hand<'_> {
     ) -> Result<Result<Outcome, Option<Look>>, Stop> {
         let path = &job.entry.path;
         let straight = is_own_load(self.work);
-        let name = if straight { name_of(path).to_vec() } else { temporary(name_of(path)) };
+        let name = if straight {
+            name_of(path).to_vec()
+        } else {
+            temporary(name_of(path))
+        };
         let taken = taken(0);
         let target = self.create(job, to, &name, &taken.look)?;
         let abandon = |stop: Stop| {
@@ -175,7 +210,9 @@ impl Hand<'_> {
             let _ = rustix::fs::unlinkat(to, name.as_slice(), rustix::fs::AtFlags::empty());
             stop
         };
-        let copied = self.copier.copy(source, &target, taken.look.size, taken.look.blocks);
+        let copied = self
+            .copier
+            .copy(source, &target, taken.look.size, taken.look.blocks);
         let (hash, bytes) = copied.map_err(|e| abandon(self.content_error(path, e)))?;
         count(self.work, bytes);
         if let Some(now) = changed(&self.work.from, source, &taken.look)? {
@@ -183,9 +220,14 @@ impl Hand<'_> {
             return Ok(Err(now));
         }
         let bare = straight && !self.work.resumed;
-        let (mut after, refused) =
-            meta::settle(&self.work.to, Place::Open(&target), &taken.look, &taken.xattrs, bare)
-                .map_err(|e| abandon(self.work.to.failed("change", path, e).into()))?;
+        let (mut after, refused) = meta::settle(
+            &self.work.to,
+            Place::Open(&target),
+            &taken.look,
+            &taken.xattrs,
+            bare,
+        )
+        .map_err(|e| abandon(self.work.to.failed("change", path, e).into()))?;
         let mut stale = None;
         if !straight {
             stale = self.make_room(job, to, there)?;
@@ -200,14 +242,18 @@ impl Hand<'_> {
         record.xattrs = taken.xattrs.digest();
         record.set_print(self.work.read, taken.print);
         record.set_print(self.work.write(), after.print_written(clock::now()));
-        Ok(Ok(carried(record, stale, refused)))
+        Ok(Ok(carried(record, stale, &refused)))
     }
 
     fn create(&mut self, job: &Job, to: &OwnedFd, name: &[u8], look: &Look) -> Result<OwnedFd, Stop> {
         let path = &job.entry.path;
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         // Nobody else's bits before the owner is right.
-        let mode = if look.uid == 0 && look.gid == 0 { look.mode & 0o755 } else { look.mode & 0o700 };
+        let mode = if look.uid == 0 && look.gid == 0 {
+            look.mode & 0o755
+        } else {
+            look.mode & 0o700
+        };
         let make = || rustix::fs::openat(to, name, flags, Mode::from_raw_mode(mode));
         let made = match make() {
             Err(Errno::EXIST) if is_own_load(self.work) && !self.work.resumed => {
@@ -224,9 +270,16 @@ impl Hand<'_> {
     }
 
     /// Keeps what a stale writer left, and makes sure that a rename can replace it.
-    pub(super) fn make_room(&mut self, job: &Job, to: &OwnedFd, there: &There) -> Result<Option<StaleFind>, Stop> {
+    pub(super) fn make_room(
+        &mut self,
+        job: &Job,
+        to: &OwnedFd,
+        there: &There,
+    ) -> Result<Option<StaleFind>, Stop> {
         let path = &job.entry.path;
-        let There::Other(at, what) = there else { return Ok(None) };
+        let There::Other(at, what) = there else {
+            return Ok(None);
+        };
         if let Some(at) = at
             && at.kind == Kind::Dir
         {
@@ -236,10 +289,19 @@ impl Hand<'_> {
     }
 }
 
-pub(super) fn carried(record: Record, stale: Option<StaleFind>, refused: Vec<String>) -> Outcome {
-    let lacks = (!refused.is_empty())
-        .then(|| format!("the written side does not keep its attributes {}", refused.join(", ")));
-    Outcome::Carried(Box::new(Carried { record, written: true, stale, lacks }))
+pub(super) fn carried(record: Record, stale: Option<StaleFind>, refused: &[String]) -> Outcome {
+    let lacks = (!refused.is_empty()).then(|| {
+        format!(
+            "the written side does not keep its attributes {}",
+            refused.join(", ")
+        )
+    });
+    Outcome::Carried(Box::new(Carried {
+        record,
+        written: true,
+        stale,
+        lacks,
+    }))
 }
 
 /// How a file looks after it was read, when that is not how it looked before; inner `None`: no file.
@@ -266,7 +328,11 @@ fn is_equal_enough(unknown: Unknown, at: &Look, look: &Look) -> bool {
 /// A change in the tick in which a file was read would leave no trace: its last change must be over.
 fn wait_for_tick(ctime: Time) {
     // Whole seconds only: a file system with coarse stamps (FAT has two seconds).
-    let tick = if ctime.ns == 0 { super::super::tree::HOT_NS } else { TICK_NS };
+    let tick = if ctime.ns == 0 {
+        super::super::tree::HOT_NS
+    } else {
+        TICK_NS
+    };
     let age = clock::now().since_ns(ctime);
     if (0..tick).contains(&age) {
         std::thread::sleep(std::time::Duration::from_nanos((tick - age) as u64));

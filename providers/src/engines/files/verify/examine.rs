@@ -69,7 +69,9 @@ impl<'a> Examiner<'a> {
                 (Some(_), _) => self.changed_here(),
             });
         };
-        let Some(here) = here else { return Ok(self.changed_here()) };
+        let Some(here) = here else {
+            return Ok(self.changed_here());
+        };
         let differs_here = differs_from_ledger(&mut self.from, &here, record, side);
         if differs_here.is_some_and(|what| what != "times" || here.mtime != record.print(side).mtime) {
             return Ok(self.changed_here());
@@ -101,7 +103,12 @@ impl<'a> Examiner<'a> {
     }
 
     /// Link text, device number, hard-link group.
-    fn differs_in_kind(&mut self, path: &[u8], record: &Record, there: &Look) -> Result<Option<&'static str>, StepError> {
+    fn differs_in_kind(
+        &mut self,
+        path: &[u8],
+        record: &Record,
+        there: &Look,
+    ) -> Result<Option<&'static str>, StepError> {
         if there.rdev != record.rdev {
             return Ok(Some("device"));
         }
@@ -170,7 +177,9 @@ impl<'a> Examiner<'a> {
 
 fn look(dirs: &mut OpenDirs<'_>, path: &[u8]) -> Result<Option<Look>, StepError> {
     let tree = dirs.tree;
-    let found = dirs.parent(path).and_then(|dir| tree.look_at(&dir, name_of(path)));
+    let found = dirs
+        .parent(path)
+        .and_then(|dir| tree.look_at(&dir, name_of(path)));
     match found {
         Ok(look) => Ok(look),
         Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
