@@ -73,10 +73,7 @@ pub(crate) fn drift(job: &UnitJob, level: VerifyLevel, io: &dyn StepIo) -> Resul
 
 fn written_differs(to: &mut OpenDirs<'_>, seen: &Seen, side: segue_contract::Side) -> Option<String> {
     match (&seen.written, &seen.record) {
-        (Some(entry), Some(record)) => match differs_from_ledger(to, &entry.look, record, side) {
-            Some("touched") if record.linked => None,
-            what => what.map(str::to_owned),
-        },
+        (Some(entry), Some(record)) => differs_from_ledger(to, &entry.look, record, side).map(str::to_owned),
         (Some(_), None) => Some(format!("extra at {side}")),
         (None, Some(_)) => Some(format!("missing at {side}")),
         (None, None) => None,
@@ -111,7 +108,6 @@ pub(crate) fn stale(job: &UnitJob, io: &dyn StepIo) -> Result<StaleReport, StepE
                 match differs_from_ledger(&mut to, &entry.look, record, work.write()) {
                     // Directories' times tell of entries, which are told themselves.
                     Some("times") => continue,
-                    Some("touched") if record.linked => continue,
                     Some(_) => "changed",
                     None if record.print(work.write()).hot => {
                         let dir = hand
