@@ -21,6 +21,8 @@ use super::place::Place;
 
 /// More are not listed: the answer is the same.
 const HOLDERS_MAX: usize = 1000;
+/// So many processes that could not be looked at are named.
+const REFUSED_SHOWN: usize = 3;
 /// A process may start between listing and looking; listed again until none is new, at most so often.
 const ROUNDS_MAX: usize = 8;
 /// A command line is shortened to this many characters.
@@ -51,7 +53,7 @@ pub(super) fn in_use(place: &Place, io: &dyn StepIo) -> Result<InUse, StepError>
         own: names,
         foreign: BTreeMap::new(),
         found: Vec::new(),
-        refused: 0,
+        refused: Vec::new(),
     };
     let mut seen: BTreeSet<(u32, u64)> = BTreeSet::new();
     for _ in 0..ROUNDS_MAX {
@@ -72,11 +74,10 @@ pub(super) fn in_use(place: &Place, io: &dyn StepIo) -> Result<InUse, StepError>
             break;
         }
     }
-    let hidden = mounts::mount_of(&own, Path::new("/proc"))
-        .is_some_and(|m| hides(&m.options) && !rustix::process::geteuid().is_root());
+    let hidden = mounts::mount_of(&own, Path::new("/proc")).is_some_and(|m| hides(&m.options));
     Ok(InUse {
         holders: scan.found,
-        incomplete: incomplete(scan.refused, hidden),
+        incomplete: incomplete(&scan.refused, hidden),
     })
 }
 
@@ -86,14 +87,22 @@ fn hides(options: &str) -> bool {
     values.any(|v| v != "0" && v != "off")
 }
 
-fn incomplete(refused: usize, hidden: bool) -> Option<String> {
+fn incomplete(refused: &[String], hidden: bool) -> Option<String> {
+    let is_root = rustix::process::geteuid().is_root();
     let mut why = Vec::new();
-    if refused > 0 {
-        why.push(format!(
-            "{refused} processes of other users could not be looked at; run as root to see them"
-        ));
+    if !refused.is_empty() {
+        let shown = refused.get(..REFUSED_SHOWN).unwrap_or(refused).join(", ");
+        let more = refused.len().saturating_sub(REFUSED_SHOWN);
+        let more = if more > 0 {
+            format!(" and {more} more")
+        } else {
+            String::new()
+        };
+        // Root is refused where the process has a capability that it lacks itself.
+        let remedy = if is_root { "" } else { "; run as root to see them" };
+        why.push(format!("not allowed to look at process {shown}{more}{remedy}"));
     }
-    if hidden {
+    if hidden && !is_root {
         why.push(
             "processes of other users are hidden (/proc is mounted with hidepid); run as root".to_owned(),
         );
@@ -156,7 +165,7 @@ struct Scan {
     foreign: BTreeMap<PathBuf, Vec<PathBuf>>,
     found: Vec<Holder>,
     /// Processes that could not be looked at.
-    refused: usize,
+    refused: Vec<String>,
 }
 
 impl Scan {
@@ -188,7 +197,9 @@ impl Scan {
             look.mappings(task);
         }
         let Look { what, refused, .. } = look;
-        self.refused += usize::from(refused);
+        if refused {
+            self.refused.push(format!("{pid} ({})", stat.name));
+        }
         if what.is_empty() {
             return;
         }

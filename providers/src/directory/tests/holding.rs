@@ -90,7 +90,7 @@ fn a_working_directory_is_found_by_any_name_of_the_tree() {
     mkdir(&tree.join("sub"));
     let by = Held::script(&[], "cd \"$1/sub\"", &tree);
     let sub = format!("working directory {}", tree.join("sub").display());
-    assert_eq!(held(&tree, &by), [sub.clone()]);
+    assert_eq!(held(&tree, &by), std::slice::from_ref(&sub));
     std::os::unix::fs::symlink(&tree, dir.join("link")).unwrap();
     assert_eq!(held(&dir.join("link"), &by), [sub]);
     assert!(nobody(mkdir(&dir.join("other"))));
@@ -144,7 +144,7 @@ fn processes_that_may_not_be_looked_at_are_told() {
     }
     let (_keep, dir) = scratch();
     let seen_all = Directory.in_use(&source(&dir), &Quiet).unwrap().incomplete;
-    assert!(seen_all.is_none_or(|why| why.contains("container")));
+    assert!(seen_all.is_none_or(|why| !why.contains("run as root")));
     std::fs::set_permissions(&dir, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let user = std::thread::spawn(move || {
         let nobody = rustix::process::Uid::from_raw(65534);
