@@ -1,6 +1,8 @@
 //! Drift and stale writes, from metadata alone: what waits for a pass on the live side, and what changed
 //! behind Segue's back on the other.
 
+use std::sync::Arc;
+
 use segue_contract::{
     DriftReport, StaleFind, StaleReport, StepError, StepIo, UnitJob, VerifyCall, VerifyLevel, VerifyMismatch,
 };
@@ -10,15 +12,35 @@ use super::keep::holder;
 use super::pass::{differs_from_ledger, is_unchanged, ledger_of};
 use super::put::{Hand, There};
 use super::report::Bounded;
-use super::tree::{OpenDirs, printed};
+use super::select::Chosen;
+use super::tree::{OpenDirs, Tree, printed};
 use super::verify::verify;
-use super::work::{Looking, Unknown, Work};
+use super::work::{Looking, Unknown, Work, threads};
 
 /// Finds for which the process is looked up: each costs a walk through /proc.
 const LOOKED_UP: u64 = 20;
 
+/// Before the first load everything waits, and the other side may not be there yet.
+fn everything(job: &UnitJob, io: &dyn StepIo) -> Result<DriftReport, StepError> {
+    let from = Arc::new(Tree::open(job.reads().path("path")?)?);
+    let chosen = Arc::new(Chosen::new(&job.select)?);
+    let mut join = Join::start(io, ledger_of(job)?, Some(from), None, &chosen, threads(job))?;
+    let mut report = DriftReport::default();
+    while let Some(seen) = join.next()? {
+        if io.cancelled() {
+            return Err(StepError::cancelled());
+        }
+        report.waiting_records += 1;
+        report.waiting_bytes += seen.read.as_ref().map_or(0, |entry| entry.look.size);
+    }
+    Ok(report)
+}
+
 /// See [`segue_contract::Engine::drift`].
 pub(crate) fn drift(job: &UnitJob, level: VerifyLevel, io: &dyn StepIo) -> Result<DriftReport, StepError> {
+    if job.ledger.is_none() {
+        return everything(job, io);
+    }
     let looking = Looking::open(job)?;
     let (from, to) = (Some(looking.from.clone()), Some(looking.to.clone()));
     let mut join = Join::start(io, ledger_of(job)?, from, to, &looking.chosen, looking.threads)?;
