@@ -12,6 +12,7 @@ use super::keep::holder;
 use super::pass::{differs_from_ledger, is_unchanged, ledger_of};
 use super::put::{Hand, There};
 use super::report::Bounded;
+use super::scan::Scan;
 use super::select::Chosen;
 use super::tree::{OpenDirs, Tree, printed};
 use super::verify::verify;
@@ -23,15 +24,14 @@ const LOOKED_UP: u64 = 20;
 /// Before the first load everything waits, and the other side may not be there yet.
 fn everything(job: &UnitJob, io: &dyn StepIo) -> Result<DriftReport, StepError> {
     let from = Arc::new(Tree::open(job.reads().path("path")?)?);
-    let chosen = Arc::new(Chosen::new(&job.select)?);
-    let mut join = Join::start(io, ledger_of(job)?, Some(from), None, &chosen, threads(job))?;
+    let mut scan = Scan::start(from, Arc::new(Chosen::new(&job.select)?), threads(job))?;
     let mut report = DriftReport::default();
-    while let Some(seen) = join.next()? {
+    while let Some(entry) = scan.next()? {
         if io.cancelled() {
             return Err(StepError::cancelled());
         }
         report.waiting_records += 1;
-        report.waiting_bytes += seen.read.as_ref().map_or(0, |entry| entry.look.size);
+        report.waiting_bytes += entry.look.size;
     }
     Ok(report)
 }
