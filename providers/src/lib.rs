@@ -17,9 +17,15 @@ use segue_contract::Registry;
 /// Everything that this version offers.
 pub fn registry() -> Registry {
     let mut registry = Registry::default();
-    directory::register(&mut registry);
-    let files = Arc::new(engines::files::FilesEngine::new());
-    registry.add_engine(directory::PROVIDER, directory::PROVIDER, files);
+    for schema in directory::schemas() {
+        registry.schema(schema);
+    }
+    registry.add_endpoint("directory", Arc::new(directory::Directory));
+    registry.add_engine(
+        "directory",
+        "directory",
+        Arc::new(engines::files::FilesEngine::new()),
+    );
     quiesce::register(&mut registry);
     routes::register(&mut registry);
     registry

@@ -1,195 +1,350 @@
-//! Who holds a tree open: the drain barrier of stopped writers (protocol P3). Looks at every process in
-//! /proc for descriptors, mappings and directories below the tree (proc(5)).
+//! Who still holds something below a directory open: the drain barrier of stopped writers (protocol P3).
+//!
+//! Every process but this one is looked at in /proc: descriptors, mappings, working directories of all
+//! threads, root. Paths there are the namespace's own, so the tree's names in that namespace are worked out
+//! from its mounts ([`mounts::names_of`]). Not seen: descriptors on their way through a socket or
+//! held by io_uring, descriptor tables that a thread keeps apart from its process, users inside the kernel
+//! (loop devices, an NFS server), other machines.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use segue_contract::paths::{self, PathError};
-use segue_contract::{Holder, InUse};
+use segue_contract::{Holder, InUse, StepError, StepIo};
 
-/// The inode number of the initial pid namespace (include/linux/proc_ns.h).
-const INITIAL_PID_NAMESPACE: &str = "pid:[4026531836]";
-/// Holders that are listed; one is enough to be not drained.
-const HOLDERS_MAX: usize = 100;
-/// How much of a command line is shown, in characters.
-const COMMAND_CHARS: usize = 120;
+use super::mounts::{self, Location};
+use super::place::Place;
 
-/// Everybody but this process who holds something below `root` (a real path).
-pub(super) fn holders(root: &Path) -> Result<InUse, PathError> {
-    let mut found = InUse::default();
-    let mut hidden = 0;
-    let own = rustix::process::getpid().as_raw_nonzero().get();
-    let listed = std::fs::read_dir("/proc").map_err(|e| PathError::new("list", "/proc", e))?;
-    for entry in listed.flatten() {
-        let Some(pid) = entry
-            .file_name()
-            .to_str()
-            .and_then(|name| name.parse::<i32>().ok())
-        else {
-            continue;
-        };
-        if pid == own {
-            continue;
-        }
-        match held_by(&entry.path(), root) {
-            Ok(held) => {
-                let pid = u32::try_from(pid).unwrap_or_default();
-                let command = if held.is_empty() {
-                    String::new()
-                } else {
-                    command_of(&entry.path())
-                };
-                found.holders.extend(held.into_iter().map(|what| Holder {
-                    pid,
-                    command: command.clone(),
-                    what,
-                }));
+/// More are not listed: the answer is the same.
+const HOLDERS_MAX: usize = 1000;
+/// So many processes that could not be looked at are named.
+const REFUSED_SHOWN: usize = 3;
+/// A process may start between listing and looking; listed again until none is new, at most so often.
+const ROUNDS_MAX: usize = 8;
+/// A command line is shortened to this many characters.
+const COMMAND_MAX: usize = 80;
+/// `PF_KTHREAD` of linux/sched.h: a kernel thread has no descriptors.
+const KERNEL_THREAD: u64 = 0x0020_0000;
+/// The initial process-id namespace (`PROC_PID_INIT_INO` of linux/proc_ns.h).
+const FIRST_PID_NAMESPACE: &str = "pid:[4026531836]";
+/// Open flags as in `/proc/PID/fdinfo/N`: the access mode, and `O_PATH`.
+const ACCESS_MODE: u32 = 0o3;
+const PATH_ONLY: u32 = 0o10_000_000;
+
+/// Looks at every process.
+///
+/// # Errors
+/// /proc cannot be read, or the step was cancelled.
+pub(super) fn in_use(place: &Place, io: &dyn StepIo) -> Result<InUse, StepError> {
+    if place.found.is_none() {
+        return Ok(InUse::default());
+    }
+    let own = mounts::read(Path::new("/proc/self/mountinfo"))?;
+    let location = mounts::location(&own, &place.root);
+    let mut names = vec![place.root.clone()];
+    names.extend(location.iter().flat_map(|l| mounts::names_of(&own, l)));
+    let mut scan = Scan {
+        location,
+        namespace: link(Path::new("/proc/self/ns/mnt")).unwrap_or_default(),
+        own: names,
+        foreign: BTreeMap::new(),
+        found: Vec::new(),
+        refused: Vec::new(),
+    };
+    let mut seen: BTreeSet<(u32, u64)> = BTreeSet::new();
+    for _ in 0..ROUNDS_MAX {
+        let mut fresh = false;
+        for pid in pids()? {
+            if io.cancelled() {
+                return Err(StepError::cancelled());
             }
-            // It ended meanwhile.
-            Err(error) if gone(&error) => {}
-            Err(_) => hidden += 1,
+            let Some(stat) = Stat::read(pid) else { continue };
+            if pid == std::process::id() || stat.flags & KERNEL_THREAD != 0 || !seen.insert((pid, stat.start))
+            {
+                continue;
+            }
+            fresh = true;
+            scan.process(pid, &stat);
         }
-        if found.holders.len() >= HOLDERS_MAX {
-            found.holders.truncate(HOLDERS_MAX);
+        if !fresh || scan.found.len() >= HOLDERS_MAX {
             break;
         }
     }
-    found.incomplete = incomplete(hidden);
-    Ok(found)
+    let hidden = mounts::mount_of(&own, Path::new("/proc")).is_some_and(|m| hides(&m.options));
+    Ok(InUse {
+        holders: scan.found,
+        incomplete: incomplete(&scan.refused, hidden),
+    })
 }
 
-fn gone(error: &std::io::Error) -> bool {
-    error.kind() == std::io::ErrorKind::NotFound
-        || error.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error())
+/// Whether the options of /proc keep other users' processes out of sight (hidepid).
+fn hides(options: &str) -> bool {
+    let mut values = options.split(',').filter_map(|o| o.strip_prefix("hidepid="));
+    values.any(|v| v != "0" && v != "off")
 }
 
-fn incomplete(hidden: usize) -> Option<String> {
-    if hidden > 0 {
-        return Some(format!(
-            "{hidden} processes of other users cannot be looked at; run as root to see them"
-        ));
+fn incomplete(refused: &[String], hidden: bool) -> Option<String> {
+    let is_root = rustix::process::geteuid().is_root();
+    let mut why = Vec::new();
+    if !refused.is_empty() {
+        let shown = refused.get(..REFUSED_SHOWN).unwrap_or(refused).join(", ");
+        let more = refused.len().saturating_sub(REFUSED_SHOWN);
+        let more = if more > 0 {
+            format!(" and {more} more")
+        } else {
+            String::new()
+        };
+        // Root is refused where the process has a capability that it lacks itself.
+        let remedy = if is_root { "" } else { "; run as root to see them" };
+        why.push(format!("not allowed to look at process {shown}{more}{remedy}"));
     }
-    match std::fs::read_link("/proc/self/ns/pid") {
-        Ok(namespace) if namespace == Path::new(INITIAL_PID_NAMESPACE) => None,
-        _ => Some("this is a container: processes outside it cannot be seen".to_owned()),
+    if hidden && !is_root {
+        why.push(
+            "processes of other users are hidden (/proc is mounted with hidepid); run as root".to_owned(),
+        );
+    }
+    if link(Path::new("/proc/self/ns/pid")).is_some_and(|ns| ns.as_os_str() != FIRST_PID_NAMESPACE) {
+        why.push("only processes of this container (process-id namespace) are visible".to_owned());
+    }
+    (!why.is_empty()).then(|| why.join("; "))
+}
+
+fn pids() -> Result<Vec<u32>, StepError> {
+    let proc = Path::new("/proc");
+    let failed = |e| PathError::new("list", proc, e);
+    let mut pids = Vec::new();
+    for entry in fs::read_dir(proc).map_err(failed)? {
+        let name = entry.map_err(failed)?.file_name();
+        pids.extend(name.to_str().and_then(|n| n.parse::<u32>().ok()));
+    }
+    pids.sort_unstable();
+    Ok(pids)
+}
+
+fn link(path: &Path) -> Option<PathBuf> {
+    fs::read_link(path).ok()
+}
+
+/// What `/proc/PID/stat` tells.
+struct Stat {
+    name: String,
+    zombie: bool,
+    flags: u64,
+    start: u64,
+}
+
+impl Stat {
+    fn read(pid: u32) -> Option<Self> {
+        let bytes = paths::read(Path::new(&format!("/proc/{pid}/stat"))).ok()?;
+        let text = String::from_utf8_lossy(&bytes);
+        // The name is in parentheses and may hold any character.
+        let (head, rest) = text.rsplit_once(") ")?;
+        let (_, name) = head.split_once('(')?;
+        let fields: Vec<&str> = rest.split(' ').collect();
+        let number = |at: usize| fields.get(at)?.parse::<u64>().ok();
+        // Field 3, the state, is the first here: 9 is flags, 22 the start time.
+        Some(Self {
+            name: name.to_owned(),
+            zombie: fields.first() == Some(&"Z"),
+            flags: number(6)?,
+            start: number(19)?,
+        })
     }
 }
 
-fn held_by(process: &Path, root: &Path) -> std::io::Result<Vec<String>> {
-    let mut held = Vec::new();
-    for (name, what) in [("cwd", "working directory"), ("root", "root directory")] {
-        match std::fs::read_link(process.join(name)) {
-            Ok(path) if below(&path, root) => held.push(format!("{what} {}", path.display())),
-            Ok(_) => {}
-            Err(error) if gone(&error) => {}
-            Err(error) => return Err(error),
+struct Scan {
+    location: Option<Location>,
+    /// This process's mount namespace, and the tree's names there.
+    namespace: PathBuf,
+    own: Vec<PathBuf>,
+    /// The tree's names in other mount namespaces.
+    foreign: BTreeMap<PathBuf, Vec<PathBuf>>,
+    found: Vec<Holder>,
+    /// Processes that could not be looked at.
+    refused: Vec<String>,
+}
+
+impl Scan {
+    fn process(&mut self, pid: u32, stat: &Stat) {
+        let dir = PathBuf::from(format!("/proc/{pid}"));
+        let names = self.names(&dir);
+        let mut look = Look {
+            names: &names,
+            what: Vec::new(),
+            refused: false,
+        };
+        let tasks = look.list(&dir.join("task"));
+        for task in &tasks {
+            look.link(&task.join("cwd"), "working directory");
         }
-    }
-    for entry in std::fs::read_dir(process.join("fd"))? {
-        let entry = entry?;
-        match std::fs::read_link(entry.path()) {
-            Ok(path) if below(&path, root) => {
-                let number = entry.file_name().to_string_lossy().into_owned();
-                let how = if writable(process, &number) {
-                    "writable"
-                } else {
-                    "read-only"
-                };
-                held.push(format!("descriptor {number} ({how}) {}", path.display()));
+        look.link(&dir.join("root"), "root directory");
+        if stat.zombie {
+            // The first thread ended; the others still share what it had.
+            for task in tasks.iter().filter(|t| t.file_name() != dir.file_name()) {
+                look.descriptors(task);
             }
-            // Closed meanwhile.
-            Ok(_) | Err(_) => {}
+        } else {
+            look.descriptors(&dir);
+        }
+        let maps = tasks
+            .iter()
+            .find(|t| !stat.zombie || t.file_name() != dir.file_name());
+        if let Some(task) = maps {
+            look.mappings(task);
+        }
+        let Look { what, refused, .. } = look;
+        if refused {
+            self.refused.push(format!("{pid} ({})", stat.name));
+        }
+        if what.is_empty() {
+            return;
+        }
+        let command = command(&dir, stat);
+        for what in what {
+            if self.found.len() < HOLDERS_MAX {
+                self.found.push(Holder {
+                    pid,
+                    command: command.clone(),
+                    what,
+                });
+            }
         }
     }
-    held.extend(mappings(process, root));
-    Ok(held)
+
+    /// The tree's names in the process's mount namespace.
+    fn names(&mut self, dir: &Path) -> Vec<PathBuf> {
+        let Some(namespace) = link(&dir.join("ns/mnt")).filter(|ns| *ns != self.namespace) else {
+            return self.own.clone();
+        };
+        let (location, own) = (&self.location, &self.own);
+        let names = self.foreign.entry(namespace).or_insert_with(|| {
+            // A path that leads here from another namespace is told as that namespace's name or, for a
+            // descriptor that was handed over, as ours.
+            let mut names = own.clone();
+            if let (Some(location), Ok(mounts)) = (location, mounts::read(&dir.join("mountinfo"))) {
+                names.extend(mounts::names_of(&mounts, location));
+            }
+            names
+        });
+        names.clone()
+    }
 }
 
-/// A deleted file's link ends with ` (deleted)`: it is below the tree all the same.
-fn below(path: &Path, root: &Path) -> bool {
-    path.starts_with(root)
-}
-
-/// The access mode is in the last octal digits of `flags`.
-fn writable(process: &Path, number: &str) -> bool {
-    let text = paths::read_to_string(&process.join("fdinfo").join(number)).unwrap_or_default();
-    let flags = text.lines().find_map(|l| l.strip_prefix("flags:")).map(str::trim);
-    flags
-        .and_then(|f| u32::from_str_radix(f, 8).ok())
-        .is_some_and(|f| f & 0o3 != 0)
-}
-
-/// The sixth field of a line of `maps` is the path, and the rest of the line.
-fn mappings(process: &Path, root: &Path) -> Vec<String> {
-    let text = paths::read(&process.join("maps")).unwrap_or_default();
-    let text = String::from_utf8_lossy(&text);
-    let mut found: Vec<String> = text
-        .lines()
-        .filter_map(|line| line.find('/').map(|at| PathBuf::from(&line[at..])))
-        .filter(|path| below(path, root))
-        .map(|path| format!("mapping {}", path.display()))
-        .collect();
-    found.dedup();
-    found
-}
-
-fn command_of(process: &Path) -> String {
-    let text = paths::read(&process.join("cmdline")).unwrap_or_default();
-    let text = String::from_utf8_lossy(&text).replace('\0', " ");
+fn command(dir: &Path, stat: &Stat) -> String {
+    let bytes = paths::read(&dir.join("cmdline")).unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes).replace('\0', " ");
     let text = text.trim();
     if text.is_empty() {
-        return paths::read_to_string(&process.join("comm"))
-            .unwrap_or_default()
-            .trim()
-            .to_owned();
+        return stat.name.clone();
     }
-    text.chars().take(COMMAND_CHARS).collect()
+    if text.chars().count() <= COMMAND_MAX {
+        return text.to_owned();
+    }
+    let head: String = text.chars().take(COMMAND_MAX).collect();
+    format!("{head}…")
 }
 
-#[cfg(test)]
-mod tests {
-    use std::process::{Child, Command, Stdio};
+/// One process being looked at.
+struct Look<'s> {
+    names: &'s [PathBuf],
+    what: Vec<String>,
+    refused: bool,
+}
 
-    use super::*;
-
-    /// Starts a shell that says when it is ready and then waits for its input to end.
-    fn shell(script: &str, dir: &Path) -> Child {
-        let mut child = Command::new("sh")
-            .args(["-c", &format!("{script}; echo ready; read x")])
-            .current_dir(dir)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("sh starts");
-        let mut byte = [0];
-        std::io::Read::read_exact(child.stdout.as_mut().expect("piped"), &mut byte).expect("ready");
-        child
+impl Look<'_> {
+    fn holds(&self, path: &Path) -> bool {
+        let bytes = path.as_os_str().as_bytes();
+        let there = Path::new(OsStr::from_bytes(
+            bytes.strip_suffix(b" (deleted)").unwrap_or(bytes),
+        ));
+        self.names
+            .iter()
+            .any(|name| path.starts_with(name) || there.starts_with(name))
     }
 
-    fn end(mut child: Child) {
-        drop(child.stdin.take());
-        child.wait().expect("ends");
+    /// A process that ended meanwhile holds nothing; one that may not be looked at is counted.
+    fn note<T>(&mut self, result: io::Result<T>) -> Option<T> {
+        match result {
+            Ok(value) => Some(value),
+            Err(e) => {
+                self.refused |= e.kind() == io::ErrorKind::PermissionDenied;
+                None
+            }
+        }
     }
 
-    #[test]
-    fn an_open_file_and_a_working_directory_are_found_and_named() {
-        let dir = tempfile::tempdir().expect("tempdir");
-        let root = std::fs::canonicalize(dir.path()).expect("real");
-        assert_eq!(holders(&root).expect("looks").holders, []);
-        let writer = shell(
-            &format!("exec 5>{}/open; rm {}/open", root.display(), root.display()),
-            Path::new("/"),
-        );
-        let found = holders(&root).expect("looks").holders;
-        assert_eq!(found.len(), 1, "{found:?}");
-        assert_eq!(found[0].pid, writer.id());
-        assert!(found[0].what.starts_with("descriptor 5 (writable)"), "{found:?}");
-        assert!(found[0].command.starts_with("sh -c"), "{found:?}");
-        end(writer);
-        let sitter = shell("true", &root);
-        let found = holders(&root).expect("looks").holders;
-        assert_eq!(found.len(), 1, "{found:?}");
-        assert!(found[0].what.starts_with("working directory"), "{found:?}");
-        end(sitter);
-        assert_eq!(holders(&root).expect("looks").holders, []);
+    fn list(&mut self, dir: &Path) -> Vec<PathBuf> {
+        let Some(entries) = self.note(fs::read_dir(dir)) else {
+            return Vec::new();
+        };
+        entries.flatten().map(|entry| entry.path()).collect()
+    }
+
+    fn link(&mut self, path: &Path, what: &str) {
+        if let Some(to) = self.note(fs::read_link(path))
+            && self.holds(&to)
+        {
+            self.tell(format!("{what} {}", to.display()));
+        }
+    }
+
+    fn tell(&mut self, what: String) {
+        if !self.what.contains(&what) {
+            self.what.push(what);
+        }
+    }
+
+    fn descriptors(&mut self, dir: &Path) {
+        for fd in self.list(&dir.join("fd")) {
+            let Some(to) = self.note(fs::read_link(&fd)) else {
+                continue;
+            };
+            if !self.holds(&to) {
+                continue;
+            }
+            let number = fd.file_name().unwrap_or_default();
+            let how = access(&dir.join("fdinfo").join(number));
+            self.tell(format!(
+                "descriptor {} ({how}) {}",
+                number.display(),
+                to.display()
+            ));
+        }
+    }
+
+    fn mappings(&mut self, dir: &Path) {
+        let path = dir.join("maps");
+        let read = paths::read(&path).map_err(|e| e.source);
+        let Some(maps) = self.note(read) else {
+            return;
+        };
+        // address perms offset device inode path
+        for line in maps.split(|&b| b == b'\n') {
+            let Some(at) = line.iter().position(|&b| b == b'/') else {
+                continue;
+            };
+            let path = Path::new(OsStr::from_bytes(&line[at..]));
+            if self.holds(path) {
+                let perms = line.split(|&b| b == b' ').nth(1).unwrap_or_default();
+                let writes = perms.get(1) == Some(&b'w') && perms.get(3) == Some(&b's');
+                let writes = if writes { " (writable)" } else { "" };
+                self.tell(format!("mapping{writes} {}", path.display()));
+            }
+        }
+    }
+}
+
+fn access(fdinfo: &Path) -> &'static str {
+    let text = paths::read_to_string(fdinfo).unwrap_or_default();
+    let flags = text.lines().find_map(|line| line.strip_prefix("flags:"));
+    match flags.and_then(|f| u32::from_str_radix(f.trim(), 8).ok()) {
+        None => "unknown",
+        Some(flags) if flags & PATH_ONLY != 0 => "path only",
+        Some(flags) if flags & ACCESS_MODE == 0 => "read-only",
+        Some(_) => "writable",
     }
 }

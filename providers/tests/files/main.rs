@@ -1,6 +1,11 @@
 //! The files engine on real trees: a directory a side, everything compared by a comparer of its own.
 
-#![expect(clippy::disallowed_methods, reason = "tests make and damage files by hand")]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "tests make and damage files by hand, and fail by panicking, also outside test functions"
+)]
 
 mod corrupt;
 mod everything;

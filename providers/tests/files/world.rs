@@ -63,7 +63,7 @@ impl StepIo for Io {
 }
 
 pub(crate) struct World {
-    pub(crate) dir: tempfile::TempDir,
+    _dir: tempfile::TempDir,
     pub(crate) source: PathBuf,
     pub(crate) target: PathBuf,
     pub(crate) job: UnitJob,
@@ -109,7 +109,7 @@ impl World {
         };
         let io = io(&artifacts);
         Self {
-            dir,
+            _dir: dir,
             source,
             target,
             job,

@@ -7,7 +7,7 @@ mod retire;
 
 use std::collections::{HashMap, VecDeque};
 
-use segue_contract::{SetAside, StaleFind, StepError};
+use segue_contract::{ErrorClass, SetAside, StaleFind, StepError};
 
 use super::pool::Pool;
 use super::put::{Hand, Job, Outcome};
@@ -72,14 +72,20 @@ pub(crate) struct Applier<'w, 'p> {
     base: u64,
     batch: Vec<Job>,
     batch_bytes: u64,
+    /// Jobs sent to workers whose outcomes have not come back.
+    out_there: usize,
     dirs: Vec<OpenDir>,
     /// The first names of files with more, by path.
     pub(crate) groups: HashMap<Vec<u8>, Record>,
     /// A path that becomes something else than the directory it was, once that is empty.
     held: Option<Change>,
+    /// Its path, as long as what was below it is removed: its own record stands for all of that.
+    replaced: Option<Vec<u8>>,
     pub(crate) tally: Tally,
     /// The first failure of a worker.
     failure: Option<StepError>,
+    /// Whether there was one: then nothing more is recorded, or a path would seem carried that was not.
+    failed: bool,
 }
 
 impl<'w, 'p> Applier<'w, 'p> {
@@ -92,11 +98,14 @@ impl<'w, 'p> Applier<'w, 'p> {
             base: 0,
             batch: Vec::new(),
             batch_bytes: 0,
+            out_there: 0,
             dirs: Vec::new(),
             groups: HashMap::new(),
             held: None,
+            replaced: None,
             tally: Tally::default(),
             failure: None,
+            failed: false,
         }
     }
 
@@ -119,8 +128,11 @@ impl<'w, 'p> Applier<'w, 'p> {
     fn release(&mut self, held: Change) -> Result<(), StepError> {
         self.drain()?;
         self.leave(&held.path)?;
-        // The record of the directory is gone with it; what is made now has no history.
-        self.dispatch(Change { old: None, ..held })
+        // What is made now has no history.
+        self.dispatch(Change { old: None, ..held })?;
+        self.drain()?;
+        self.replaced = None;
+        Ok(())
     }
 
     fn dispatch(&mut self, change: Change) -> Result<(), StepError> {
@@ -138,6 +150,7 @@ impl<'w, 'p> Applier<'w, 'p> {
         if change.old.as_ref().is_some_and(|old| old.kind == Kind::Dir) {
             self.drain()?;
             self.doom(&change);
+            self.replaced = Some(change.path.clone());
             self.held = Some(change);
             return Ok(());
         }
@@ -162,6 +175,7 @@ impl<'w, 'p> Applier<'w, 'p> {
 
     fn send(&mut self) {
         if !self.batch.is_empty() {
+            self.out_there += self.batch.len();
             self.pool.send(std::mem::take(&mut self.batch));
             self.batch_bytes = 0;
         }
@@ -173,31 +187,48 @@ impl<'w, 'p> Applier<'w, 'p> {
         if wait && front_waits {
             self.send();
         }
-        for (seq, outcome) in self.pool.take(wait && front_waits) {
+        self.receive(wait && front_waits && self.out_there > 0);
+        while !self.failed && !matches!(self.slots.front(), None | Some(Slot::Waiting(_))) {
+            let Some(slot) = self.slots.pop_front() else { break };
+            self.base += 1;
+            if let Err(error) = self.retire(slot) {
+                self.failed = true;
+                return Err(error);
+            }
+        }
+        if !self.failed {
+            return Ok(());
+        }
+        // Workers that stopped because one failed say so, too: the one that failed knows why.
+        while self.out_there > 0 {
+            self.receive(true);
+        }
+        Err(self.failure.take().unwrap_or_else(StepError::cancelled))
+    }
+
+    /// Takes in outcomes; with `wait`, at least one.
+    fn receive(&mut self, wait: bool) {
+        for (seq, mut outcome) in self.pool.take(wait) {
+            self.out_there -= 1;
+            if let Outcome::Failed(error) = &mut outcome
+                && error.class != ErrorClass::Cancelled
+                && self.failure.is_none()
+            {
+                self.failure = Some(std::mem::replace(error, StepError::cancelled()));
+            }
             let index = (seq - self.base) as usize;
             if let Some(slot) = self.slots.get_mut(index)
                 && let Slot::Waiting(change) = slot
             {
-                let change = std::mem::replace(
-                    change,
-                    Change {
-                        new: None,
-                        old: None,
-                        path: Vec::new(),
-                        force: false,
-                    },
-                );
+                let nothing = Change {
+                    new: None,
+                    old: None,
+                    path: Vec::new(),
+                    force: false,
+                };
+                let change = std::mem::replace(change, nothing);
                 *slot = Slot::Done(change, outcome);
             }
-        }
-        while !matches!(self.slots.front(), None | Some(Slot::Waiting(_))) {
-            let Some(slot) = self.slots.pop_front() else { break };
-            self.base += 1;
-            self.retire(slot)?;
-        }
-        match self.failure.take() {
-            Some(failure) => Err(failure),
-            None => Ok(()),
         }
     }
 

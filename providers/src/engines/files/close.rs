@@ -7,7 +7,7 @@ use segue_contract::{ArtifactName, Side, StepError, StepIo};
 
 use super::clock;
 use super::tree::{OpenDirs, Tree, name_of};
-use crate::ledger::{Kind, LedgerReader, LedgerWriter, PartReader, Record};
+use crate::ledger::{Kind, LedgerReader, LedgerWriter, PartReader, Record, is_below};
 
 /// What the new ledger is made of.
 pub(crate) struct Merge<'a> {
@@ -61,9 +61,18 @@ impl Merge<'_> {
                 ours = next(&mut old)?;
                 continue;
             }
-            let was_linked = order.is_eq() && ours.as_ref().is_some_and(|old| old.linked);
-            if order.is_eq() {
+            let replaced = if order.is_eq() { ours.take() } else { None };
+            let was_linked = replaced.as_ref().is_some_and(|old| old.linked);
+            if let Some(was) = &replaced {
                 ours = next(&mut old)?;
+                // What was below a directory went with it.
+                let is_dir = new.as_ref().is_some_and(|new| new.kind == Kind::Dir);
+                while was.kind == Kind::Dir
+                    && !is_dir
+                    && ours.as_ref().is_some_and(|o| is_below(&o.path, &was.path))
+                {
+                    ours = next(&mut old)?;
+                }
             }
             if let Some(mut record) = new.take()
                 && record.kind != Kind::Gone

@@ -14,7 +14,7 @@ pub(crate) const CHUNK: usize = 256 * 1024;
 const CLONE_FROM: u64 = 1024 * 1024;
 
 /// How copying failed.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum ContentError {
     /// The file that is read failed.
     Read(Errno),
@@ -118,11 +118,11 @@ impl<'a> Copier<'a> {
             len += got;
         }
         let content = self.chunk.get(..len).unwrap_or_default();
-        if len > 0 {
-            if let Some(to) = to {
-                self.io.take(len as u64);
-                write_all(to, content, 0)?;
-            }
+        if len > 0
+            && let Some(to) = to
+        {
+            self.io.take(len as u64);
+            write_all(to, content, 0)?;
         }
         Ok((xxh3_128(content), len as u64))
     }

@@ -1,6 +1,8 @@
 //! Drift and stale writes, from metadata alone: what waits for a pass on the live side, and what changed
 //! behind Segue's back on the other.
 
+use std::sync::Arc;
+
 use segue_contract::{
     DriftReport, StaleFind, StaleReport, StepError, StepIo, UnitJob, VerifyCall, VerifyLevel, VerifyMismatch,
 };
@@ -10,15 +12,35 @@ use super::keep::holder;
 use super::pass::{differs_from_ledger, is_unchanged, ledger_of};
 use super::put::{Hand, There};
 use super::report::Bounded;
-use super::tree::{OpenDirs, printed};
+use super::scan::Scan;
+use super::select::Chosen;
+use super::tree::{OpenDirs, Tree, printed};
 use super::verify::verify;
-use super::work::{Looking, Unknown, Work};
+use super::work::{Looking, Unknown, Work, threads};
 
 /// Finds for which the process is looked up: each costs a walk through /proc.
 const LOOKED_UP: u64 = 20;
 
+/// Before the first load everything waits, and the other side may not be there yet.
+fn everything(job: &UnitJob, io: &dyn StepIo) -> Result<DriftReport, StepError> {
+    let from = Arc::new(Tree::open(job.reads().path("path")?)?);
+    let mut scan = Scan::start(from, Arc::new(Chosen::new(&job.select)?), threads(job))?;
+    let mut report = DriftReport::default();
+    while let Some(entry) = scan.next()? {
+        if io.cancelled() {
+            return Err(StepError::cancelled());
+        }
+        report.waiting_records += 1;
+        report.waiting_bytes += entry.look.size;
+    }
+    Ok(report)
+}
+
 /// See [`segue_contract::Engine::drift`].
 pub(crate) fn drift(job: &UnitJob, level: VerifyLevel, io: &dyn StepIo) -> Result<DriftReport, StepError> {
+    if job.ledger.is_none() {
+        return everything(job, io);
+    }
     let looking = Looking::open(job)?;
     let (from, to) = (Some(looking.from.clone()), Some(looking.to.clone()));
     let mut join = Join::start(io, ledger_of(job)?, from, to, &looking.chosen, looking.threads)?;
@@ -73,10 +95,7 @@ pub(crate) fn drift(job: &UnitJob, level: VerifyLevel, io: &dyn StepIo) -> Resul
 
 fn written_differs(to: &mut OpenDirs<'_>, seen: &Seen, side: segue_contract::Side) -> Option<String> {
     match (&seen.written, &seen.record) {
-        (Some(entry), Some(record)) => match differs_from_ledger(to, &entry.look, record, side) {
-            Some("touched") if record.linked => None,
-            what => what.map(str::to_owned),
-        },
+        (Some(entry), Some(record)) => differs_from_ledger(to, &entry.look, record, side).map(str::to_owned),
         (Some(_), None) => Some(format!("extra at {side}")),
         (None, Some(_)) => Some(format!("missing at {side}")),
         (None, None) => None,
@@ -111,7 +130,6 @@ pub(crate) fn stale(job: &UnitJob, io: &dyn StepIo) -> Result<StaleReport, StepE
                 match differs_from_ledger(&mut to, &entry.look, record, work.write()) {
                     // Directories' times tell of entries, which are told themselves.
                     Some("times") => continue,
-                    Some("touched") if record.linked => continue,
                     Some(_) => "changed",
                     None if record.print(work.write()).hot => {
                         let dir = hand

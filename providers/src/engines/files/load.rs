@@ -149,7 +149,7 @@ impl Load<'_, '_, '_> {
                 old: None,
                 force: false,
             })?;
-            if scan.aside.entries % 256 == 0 {
+            if scan.aside.entries.is_multiple_of(256) {
                 self.show();
             }
             self.checkpoint_if_due()?;

@@ -107,7 +107,7 @@ impl Release<'_> {
         }
         match known {
             Some(record) if look.kind == Kind::Dir && record.kind == Kind::Dir => {
-                self.open.push(path.to_vec())
+                self.open.push(path.to_vec());
             }
             Some(record) if is_ours(look, record) => self.unlink(path)?,
             Some(_) => self.left.push(format!("{} (changed since)", printed(path))),

@@ -14,7 +14,7 @@ use segue_contract::{ErrorClass, StepError};
 
 use crate::ledger::{Kind, Print, Time};
 
-/// The marker at the root of an endpoint.
+/// The marker at the root of an endpoint; names that start with it (its lock) are Segue's own too.
 pub const MARKER: &str = ".segue-marker";
 /// What the names of files that Segue is still writing start with.
 pub const TEMPORARY: &str = ".segue-tmp-";
@@ -145,7 +145,7 @@ pub(crate) fn name_of(path: &[u8]) -> &[u8] {
 
 /// Whether a name at this place is Segue's own and no data.
 pub(crate) fn is_own(dir: &[u8], name: &[u8]) -> bool {
-    name.starts_with(TEMPORARY.as_bytes()) || (dir.is_empty() && name == MARKER.as_bytes())
+    name.starts_with(TEMPORARY.as_bytes()) || (dir.is_empty() && name.starts_with(MARKER.as_bytes()))
 }
 
 /// A path below the root as people see it; the root is `.`.

@@ -311,7 +311,7 @@ impl Verify<'_> {
                 Ok(Verdict::Same) => {}
                 Ok(Verdict::Residual) => found.residual += 1,
                 Ok(Verdict::Differs(what)) if found.suspects.len() < RECHECKED => {
-                    found.suspects.push((task, what))
+                    found.suspects.push((task, what));
                 }
                 Ok(Verdict::Differs(what)) => {
                     found.mismatches.push(VerifyMismatch {

@@ -25,18 +25,18 @@ impl Applier<'_, '_> {
         let Some(leader) = work.to.look_at(&first_dir, name_of(first)).map_err(fail)? else {
             // Set aside, or still changing: both names wait for the next pass.
             self.tally.later += 1;
-            return self.keep_old(change.old);
+            return self.keep_old(change);
         };
         let dir = self.hand.to.parent(path).map_err(fail)?;
         let Some(mut record) = self.link_record(&change) else {
             self.tally.later += 1;
-            return self.keep_old(change.old);
+            return self.keep_old(change);
         };
         let there = self.hand.there(&dir, path, change.old.as_ref())?;
         let at = work.to.look_at(&dir, name_of(path)).map_err(fail)?;
         if at.is_some_and(|at| at.ino == leader.ino && at.dev == leader.dev) {
             record.set_print(work.write(), leader.print_written(clock::now()));
-            return self.push_link(change, record, false);
+            return self.push_link(&change, record, false);
         }
         if let There::Other(at, what) = &there {
             match work.unknown {
@@ -75,7 +75,7 @@ impl Applier<'_, '_> {
             .map_err(fail)?
             .ok_or_else(|| fail(Errno::NOENT))?;
         record.set_print(work.write(), after.print_written(clock::now()));
-        self.push_link(change, record, true)
+        self.push_link(&change, record, true)
     }
 
     /// The record of a later name; what belongs to the file comes from the first one's record. `None` when
@@ -99,7 +99,7 @@ impl Applier<'_, '_> {
         Some(record)
     }
 
-    fn push_link(&mut self, change: Change, mut record: Record, written: bool) -> Result<(), StepError> {
+    fn push_link(&mut self, change: &Change, mut record: Record, written: bool) -> Result<(), StepError> {
         if let Some(old) = &change.old
             && is_same_data(old, &record)
             && !written

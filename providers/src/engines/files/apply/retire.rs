@@ -6,7 +6,7 @@ use segue_contract::{SetAside, StepError};
 use super::{Applier, Change, Slot};
 use crate::engines::files::put::{Carried, Outcome, There};
 use crate::engines::files::tree::{name_of, printed};
-use crate::ledger::{Kind, Print, Record, Time};
+use crate::ledger::{Kind, Print, Record, Time, is_below};
 
 impl Applier<'_, '_> {
     pub(super) fn retire(&mut self, slot: Slot) -> Result<(), StepError> {
@@ -37,7 +37,7 @@ impl Applier<'_, '_> {
             Slot::Aside(change, reason) => {
                 self.leave(&change.path)?;
                 self.aside(&change.path, reason);
-                self.keep_old(change.old)
+                self.keep_old(change)
             }
         }
     }
@@ -67,22 +67,15 @@ impl Applier<'_, '_> {
             }
             Outcome::Aside(reason) => {
                 self.aside(&change.path, reason);
-                self.keep_old(change.old)
+                self.keep_old(change)
             }
             Outcome::Later => {
                 self.tally.later += 1;
-                self.keep_old(change.old)
+                self.keep_old(change)
             }
-            Outcome::Failed(error) => {
-                // A worker that stopped because another failed has nothing to tell.
-                let first = self.failure.is_none()
-                    || self
-                        .failure
-                        .as_ref()
-                        .is_some_and(|e| e.class == segue_contract::ErrorClass::Cancelled);
-                if first {
-                    self.failure = Some(error);
-                }
+            // Why is with the first failure that came in.
+            Outcome::Failed(_) => {
+                self.failed = true;
                 Ok(())
             }
         }
@@ -96,10 +89,12 @@ impl Applier<'_, '_> {
     }
 
     /// The ledger keeps what it had, and looks again in the next pass.
-    pub(super) fn keep_old(&mut self, old: Option<Record>) -> Result<(), StepError> {
-        if let Some(mut old) = old {
+    pub(super) fn keep_old(&mut self, change: Change) -> Result<(), StepError> {
+        if let Some(mut old) = change.old {
             old.set_print(self.hand.work.read, Print::default());
             self.out.push(&old)?;
+        } else if self.replaced.as_ref() == Some(&change.path) {
+            self.out.push(&gone(&change.path))?;
         }
         Ok(())
     }
@@ -113,7 +108,7 @@ impl Applier<'_, '_> {
                 There::Nothing | There::Other(None, _) => {}
                 There::Ours(look) if look.kind == Kind::Dir => self.doom(change),
                 There::Other(Some(look), _) if look.kind == Kind::Dir && change.old.is_some() => {
-                    self.doom(change)
+                    self.doom(change);
                 }
                 There::Other(Some(look), what) => {
                     let find = self.hand.keep(&dir, path, Some(&look), what)?;
@@ -136,7 +131,9 @@ impl Applier<'_, '_> {
             Err(e) => return Err(work.to.failed("open the directory of", path, e)),
         }
         self.tally.deleted += 1;
-        self.out.push(&gone(path))?;
+        if !self.replaced.as_ref().is_some_and(|dir| is_below(path, dir)) {
+            self.out.push(&gone(path))?;
+        }
         Ok(())
     }
 }

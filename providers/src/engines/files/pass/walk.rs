@@ -101,7 +101,7 @@ impl<'a> Walk<'a> {
             }
             self.one(seen, applier)?;
             self.seen += 1;
-            if self.seen % 1024 == 0 {
+            if self.seen.is_multiple_of(1024) {
                 self.show();
             }
         }

@@ -86,7 +86,7 @@ impl Hand<'_> {
         let after = meta::look(&self.work.to, Place::At(&to, name_of(path)));
         let after = after.map_err(|e| self.work.to.failed("look at", path, e))?;
         record.set_print(self.work.write(), after.print_written(clock::now()));
-        Ok(carried(record, stale, refused))
+        Ok(carried(record, stale, &refused))
     }
 
     fn is_equal_node(

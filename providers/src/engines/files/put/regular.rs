@@ -82,7 +82,7 @@ impl Hand<'_> {
             if let Some(now) = changed(&self.work.from, &source, look)? {
                 return Ok(Err(now));
             }
-            return self.touch_up(job, to, &there, taken(equal)).map(Ok);
+            return self.touch_up(job, to, &there, &taken(equal)).map(Ok);
         }
         if self.work.unknown == Unknown::Adopt && matches!(there, There::Other(..)) {
             return Err(Stop::Failed(refuse(
@@ -142,7 +142,7 @@ impl Hand<'_> {
     }
 
     /// The content is there: only the rest is made alike.
-    fn touch_up(&mut self, job: &Job, to: &OwnedFd, there: &There, taken: Taken) -> Result<Outcome, Stop> {
+    fn touch_up(&mut self, job: &Job, to: &OwnedFd, there: &There, taken: &Taken) -> Result<Outcome, Stop> {
         let path = &job.entry.path;
         let (There::Ours(at) | There::Other(Some(at), _)) = there else {
             return Ok(Outcome::Later);
@@ -184,7 +184,7 @@ impl Hand<'_> {
             meta::settle(&self.work.to, Place::Open(&fd), &taken.look, &taken.xattrs, false)
                 .map_err(|e| self.work.to.failed("change", path, e))?;
         record.set_print(self.work.write(), after.print_written(clock::now()));
-        Ok(carried(record, None, refused))
+        Ok(carried(record, None, &refused))
     }
 
     /// Writes the whole file anew.
@@ -242,7 +242,7 @@ impl Hand<'_> {
         record.xattrs = taken.xattrs.digest();
         record.set_print(self.work.read, taken.print);
         record.set_print(self.work.write(), after.print_written(clock::now()));
-        Ok(Ok(carried(record, stale, refused)))
+        Ok(Ok(carried(record, stale, &refused)))
     }
 
     fn create(&mut self, job: &Job, to: &OwnedFd, name: &[u8], look: &Look) -> Result<OwnedFd, Stop> {
@@ -289,7 +289,7 @@ impl Hand<'_> {
     }
 }
 
-pub(super) fn carried(record: Record, stale: Option<StaleFind>, refused: Vec<String>) -> Outcome {
+pub(super) fn carried(record: Record, stale: Option<StaleFind>, refused: &[String]) -> Outcome {
     let lacks = (!refused.is_empty()).then(|| {
         format!(
             "the written side does not keep its attributes {}",

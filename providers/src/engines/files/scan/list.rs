@@ -82,7 +82,7 @@ fn read_names(tree: &Tree, path: &[u8], listed: &mut Listed) -> Result<Names, Er
             continue;
         }
         if is_own(path, bare) {
-            if bare != super::super::tree::MARKER.as_bytes() {
+            if bare.starts_with(super::super::tree::TEMPORARY.as_bytes()) {
                 listed.leftovers.push(join(path, bare));
             }
             continue;
