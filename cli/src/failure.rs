@@ -254,6 +254,11 @@ mod tests {
         ];
         let failure = Failure::from(errors);
         assert_eq!(failure.exit, Exit::Error);
-        assert_snapshot!(failure.text(&Look::plain()), @"");
+        assert_snapshot!(failure.text(&Look::plain()), @r"
+        error: cutover.site was aborted, the source serves: the probe got a write through
+          next: mend the cause, then `segue unhold cutover.site` and apply again
+        error: cutover.shop: BOTH SIDES ARE CLOSED: cannot run ./app start
+          next: start the service and run the same command again
+        ");
     }
 }

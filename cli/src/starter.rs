@@ -145,7 +145,73 @@ mod tests {
 
     #[test]
     fn the_starter_is_commented_and_formatted() {
-        assert_snapshot!(text(&registry(), "directory", "directory"), @"");
+        assert_snapshot!(text(&registry(), "directory", "directory"), @r#"
+        # What is moved, where to, and when clients follow. `segue plan` shows what this leads to;
+        # nothing is touched before `segue apply`.
+
+        source "directory" "old" {
+          # Where it lies.
+          path = "old"
+        }
+
+        target "directory" "new" {
+          # Where it lies.
+          path = "new"
+        }
+
+        # What clients follow. Both sides of it are named, so that going back is as easy.
+        route "symlink" "site" {
+          # Where it lies.
+          path = "live"
+          # What it holds when the source serves.
+          source = "old"
+          # What it holds when the target serves.
+          target = "new"
+        }
+
+        migration "site" {
+          source = source.directory.old
+          target = target.directory.new
+
+          # select {
+          #   exclude = ["*.tmp", "cache/"]
+          # }
+          verify {
+            level = "full" # count | sampled | full
+          }
+        }
+
+        cutover "site" {
+          migrations = [migration.site]
+
+          # Which side serves. Write "target" when you are ready to switch; back to "source" switches back.
+          live = "source"
+
+          # Not through within this: abort, the side that served opens first.
+          timeout = "2m"
+
+          gate "lag" {
+            max = "10s"
+          }
+
+          # How writes are stopped, started and tried. The probe must fail while they are stopped.
+          quiesce "command" {
+            stop  = ["./app", "stop"]
+            start = ["./app", "start"]
+            probe = ["./app", "try-write"]
+          }
+
+          switch {
+            routes = [route.symlink.site]
+          }
+
+          fallback {
+            reverse       = true # keep the old side fresh: going back loses nothing
+            stale_writers = "report" # what reaches the old side past Segue is found and listed
+            retain        = "14d"
+          }
+        }
+        "#);
     }
 
     #[test]

@@ -153,10 +153,11 @@ pub(crate) struct Planned {
 fn backend_path(text: &str) -> Option<String> {
     let mut inside = false;
     for line in text.lines().map(str::trim) {
-        if line.starts_with("backend") && line.contains('{') {
-            inside = true;
-        }
-        let argument = line.rsplit('{').next().unwrap_or(line).trim();
+        let header = line
+            .split_once("backend")
+            .and_then(|(_, rest)| rest.split_once('{'));
+        inside |= header.is_some();
+        let argument = header.map_or(line, |(_, rest)| rest).trim();
         if inside && let Some(value) = argument.strip_prefix("path") {
             let value = value
                 .trim_start()

@@ -36,6 +36,10 @@ pub(crate) fn writing(
     work: impl FnOnce(&Desk<'_>) -> Result<Exit, Failure>,
 ) -> Result<Exit, Failure> {
     let printer = &invocation.printer;
+    if !workspace.state_dir.exists() {
+        // Nothing can be in flight: a wrong spec, or none, makes no state directory.
+        workspace.desired(invocation)?;
+    }
     let listener = progress::listener(printer);
     let start = Start {
         state_dir: &workspace.state_dir,

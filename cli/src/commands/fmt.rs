@@ -140,7 +140,14 @@ mod tests {
     #[test]
     fn a_diff_names_the_file_and_shows_the_lines_that_change() {
         let diff = unified("a.segue.hcl", "a=1\nb = 2\n", "a = 1\nb = 2\n");
-        insta::assert_snapshot!(diff, @"");
+        insta::assert_snapshot!(diff, @r"
+        --- a.segue.hcl
+        +++ a.segue.hcl (formatted)
+        @@ -1,2 +1,2 @@
+        -a=1
+        +a = 1
+         b = 2
+        ");
     }
 
     #[test]

@@ -146,7 +146,7 @@ mod tests {
 
     use segue_language::Source;
 
-    use super::Excerpt;
+    use super::{Excerpt, Range};
 
     fn source(text: &str) -> Source {
         Source {
@@ -160,7 +160,13 @@ mod tests {
     fn spans_move_with_the_lines_that_are_kept() {
         let text: String = (1..=20).map(|n| format!("line {n:02} here\n")).collect();
         let at = text.find("10 here").unwrap();
-        let (excerpt, moved) = Excerpt::of(&source(&text), &[at..at + 2]);
+        let (excerpt, moved) = Excerpt::of(
+            &source(&text),
+            &[Range {
+                start: at,
+                end: at + 2,
+            }],
+        );
         assert_eq!(&excerpt.text[moved[0].clone()], "10");
         assert_eq!(excerpt.lines_before, 7);
         assert_eq!(excerpt.text.lines().count(), 5);
@@ -174,7 +180,13 @@ mod tests {
             "x".repeat(50_000)
         );
         let at = text.find("wrong").unwrap();
-        let (excerpt, moved) = Excerpt::of(&source(&text), &[at..at + 5]);
+        let (excerpt, moved) = Excerpt::of(
+            &source(&text),
+            &[Range {
+                start: at,
+                end: at + 5,
+            }],
+        );
         assert_eq!(&excerpt.text[moved[0].clone()], "wrong");
         assert!(excerpt.text.len() < 300, "{}", excerpt.text.len());
     }

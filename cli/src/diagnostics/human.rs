@@ -7,15 +7,16 @@ use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, SourceCode};
 use segue_language::{Diagnostic, Label, Severity, Source};
 
 use super::excerpt::Excerpt;
+use super::machine::word;
 use crate::printer::Look;
 
 /// A problem as the drawing library wants it: one source text, and the labels in it.
 #[derive(Debug)]
 struct Drawing {
-    code: Option<&'static str>,
+    code: Option<String>,
     summary: String,
     help: Option<String>,
-    severity: Severity,
+    severity: miette::Severity,
     excerpt: Option<Excerpt>,
     labels: Vec<LabeledSpan>,
     /// The same problem's labels in other files.
@@ -32,13 +33,10 @@ impl std::error::Error for Drawing {}
 
 impl miette::Diagnostic for Drawing {
     fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
-        self.code.map(|code| Box::new(code) as _)
+        self.code.as_ref().map(|code| Box::new(code) as _)
     }
     fn severity(&self) -> Option<miette::Severity> {
-        Some(match self.severity {
-            Severity::Error => miette::Severity::Error,
-            Severity::Warning => miette::Severity::Warning,
-        })
+        Some(self.severity)
     }
     fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
         self.help.as_ref().map(|help| Box::new(help) as _)
@@ -70,10 +68,10 @@ impl Drawing {
         }
         let first = labels.first().map(|l| l.span.file);
         let mut drawing = Self {
-            code: Some(code),
+            code: Some(format!("{}[{code}]", word(*severity))),
             summary: summary.clone(),
             help: help.clone(),
-            severity: *severity,
+            severity: drawn(*severity),
             excerpt: None,
             labels: Vec::new(),
             related: Vec::new(),
@@ -88,7 +86,7 @@ impl Drawing {
                     code: None,
                     summary: format!("the same problem, in {}", source.name),
                     help: None,
-                    severity: *severity,
+                    severity: miette::Severity::Advice,
                     excerpt: Some(excerpt),
                     labels: spans,
                     related: Vec::new(),
@@ -116,6 +114,13 @@ fn excerpt_of(source: &Source, labels: &[&Label]) -> (Excerpt, Vec<LabeledSpan>)
         })
         .collect();
     (excerpt, spans)
+}
+
+fn drawn(severity: Severity) -> miette::Severity {
+    match severity {
+        Severity::Error => miette::Severity::Error,
+        Severity::Warning => miette::Severity::Warning,
+    }
 }
 
 /// A problem with the text around it.
@@ -178,7 +183,19 @@ mod tests {
                 "not an argument of source \"directory\"",
             )
             .help("did you mean `path`?");
-        assert_snapshot!(text(&problem, &sources(), &Look::plain()), @"");
+        assert_snapshot!(text(&problem, &sources(), &Look::plain()), @r#"
+        error[SPEC_UNKNOWN_ARGUMENT]
+
+          x there is no argument `pth` here
+           ,-[main.segue.hcl:2:3]
+         1 | source "directory" "old" {
+         2 |   pth = "old"
+           :   ^|^
+           :    `-- not an argument of source "directory"
+         3 | }
+           `----
+          help: did you mean `path`?
+        "#);
     }
 
     #[test]
@@ -198,12 +215,37 @@ mod tests {
                 },
                 "first here",
             );
-        assert_snapshot!(text(&problem, &sources(), &Look::plain()), @"");
+        assert_snapshot!(text(&problem, &sources(), &Look::plain()), @r#"
+        error[SPEC_DUPLICATE]
+
+          x source.directory.old is declared twice
+           ,-[other.segue.hcl:3:1]
+         2 | 
+         3 | source "directory" "old" {
+           : ^^^^^^^^^^^^|^^^^^^^^^^^
+           :             `-- here again
+         4 | }
+           `----
+
+        Advice: 
+          > the same problem, in main.segue.hcl
+           ,-[main.segue.hcl:1:1]
+         1 | source "directory" "old" {
+           : ^^^^^^^^^^^^|^^^^^^^^^^^
+           :             `-- first here
+         2 |   pth = "old"
+           `----
+        "#);
     }
 
     #[test]
     fn a_problem_without_a_place_is_told_too() {
         let problem = Diagnostic::warning("SPEC_UNUSED", "nothing uses var.x").help("remove it");
-        assert_snapshot!(text(&problem, &sources(), &Look::plain()), @"");
+        assert_snapshot!(text(&problem, &sources(), &Look::plain()), @r"
+        warning[SPEC_UNUSED]
+
+          ! nothing uses var.x
+          help: remove it
+        ");
     }
 }

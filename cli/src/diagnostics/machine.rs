@@ -23,7 +23,8 @@ fn place_of<'a>(problem: &Diagnostic, sources: &'a [Source]) -> Option<Place<'a>
     })
 }
 
-fn word(severity: Severity) -> &'static str {
+/// The word for a severity.
+pub(super) fn word(severity: Severity) -> &'static str {
     match severity {
         Severity::Error => "error",
         Severity::Warning => "warning",
@@ -63,7 +64,7 @@ pub(super) fn text(problems: &[Diagnostic], sources: &[Source]) -> String {
             "{}[{}]: {}\n",
             word(problem.severity),
             problem.code,
-            sentence(problem)
+            sentence(problem).replace('\n', " ")
         ));
     }
     out
@@ -195,13 +196,19 @@ mod tests {
     #[test]
     fn a_line_each_names_file_line_and_column() {
         let (problems, sources) = sample();
-        assert_snapshot!(text(&problems, &sources), @"");
+        assert_snapshot!(text(&problems, &sources), @r"
+        ./main.segue.hcl:2:3: error[SPEC_UNKNOWN_ARGUMENT]: there is no argument `pth` here (did you mean `path`?)
+        warning[SPEC_UNUSED]: 100 % of var.x is unused
+        ");
     }
 
     #[test]
     fn annotations_of_github_are_escaped() {
         let (problems, sources) = sample();
-        assert_snapshot!(github(&problems, &sources), @"");
+        assert_snapshot!(github(&problems, &sources), @r"
+        ::error file=main.segue.hcl,line=2,endLine=2,col=3,title=SPEC_UNKNOWN_ARGUMENT::there is no argument `pth` here (did you mean `path`?)
+        ::warning title=SPEC_UNUSED::100 %25 of var.x%0Ais unused
+        ");
     }
 
     #[test]

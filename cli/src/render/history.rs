@@ -168,6 +168,6 @@ mod tests {
             run: 2,
             event,
         };
-        assert_snapshot!(line(41, &entry, &Look::plain()), @"");
+        assert_snapshot!(line(41, &entry, &Look::plain()), @"    41  2026-01-31T09:30:00.125Z  run 2   cutover.site: attempt 3 reached DRAINED after 12.3ms: probe refused: exit 1");
     }
 }

@@ -249,17 +249,85 @@ mod tests {
 
     #[test]
     fn a_first_plan_shows_every_step_in_order_and_the_point_of_no_return() {
-        assert_snapshot!(view(&sample::first_plan()), @"");
+        assert_snapshot!(view(&sample::first_plan()), @r#"
+        cutover.site: switch from the source to the target
+
+        Prepare: nothing moves yet
+          + migration.site.check (new)
+              look at both endpoints
+          + migration.site.provision (new)
+              make target (target.directory.new) ready to receive
+
+        Carry: data moves, writes go on
+          > migration.site.unit["tree"].load (resumed)
+              copy tree from source.directory.old to target.directory.new
+              100,000 records, 5.0 GiB, about 25.6s [scan of the source; 200 MiB/s and 10000 records/s assumed]
+          ~ migration.site.unit["tree"].sync (again)
+              carry what changed, in passes, until they stop shrinking
+
+        Gates: conditions to wait for
+          + cutover.site.gate.approval (new)
+              wait until somebody approves this plan's hash
+              after migration.other.unit["tree"].verify
+
+        Cut over: writes pause
+          + cutover.site.quiesce (new)
+              stop the writers (command)
+              - not committed within 30s: abort, the source is re-opened first
+          ---- point of no return: before this, everything is undone by an abort -------
+          + cutover.site.commit (new)
+              from here on the target is the side that serves
+          + cutover.site.open (new)
+              start the writers on the target
+
+        After: the new side serves
+          + cutover.site.retain (new)
+              keep the source as fallback, 14d
+
+        Predicted pause of cutover.site: 2.2s
+          quiesce and drain     100ms  assumed
+          fence                  70ms  12 passes
+          open                     2s  3 pauses
+
+        Drift: changed behind Segue's back
+          ! migration.site.unit["tree"] a/b.txt: content
+            and 2 more in migration.site.unit["tree"]
+
+        Setting file system of migration.site differs (- source, + target)
+          - ext4
+          + xfs
+            case-sensitive
+
+        warning[NO_BARRIER]: target.directory.new nothing keeps stale clients out of it while the other side serves
+          next: stale_writers = "report" is declared: what they write is found, kept aside and listed
+
+        9 steps to do (7 new, 1 again, 1 resumed). Plan 0123456789ab.
+        To approve it: segue approve 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef
+        To do this: segue apply
+        "#);
     }
 
     #[test]
     fn a_plan_with_nothing_to_do_says_so() {
-        assert_snapshot!(view(&sample::empty_plan()), @"");
+        assert_snapshot!(view(&sample::empty_plan()), @"Nothing to do: everything is as the spec says. Plan 0123456789ab.");
     }
 
     #[test]
     fn a_refused_plan_says_why_and_what_to_do() {
-        assert_snapshot!(view(&sample::refused_plan()), @"");
+        assert_snapshot!(view(&sample::refused_plan()), @r#"
+        cutover.site: switch from the source to the target
+
+        Prepare: nothing moves yet
+          + migration.site.check (new)
+              look at both endpoints
+
+        warning[NO_BARRIER]: target.directory.new nothing keeps stale clients out of it while the other side serves
+          next: stale_writers = "report" is declared: what they write is found, kept aside and listed
+        critical[DIR_NOT_EMPTY]: target.directory.new has 3 entries that Segue did not make
+          next: empty it, or name another directory
+
+        Refused: 1 critical above. Nothing is done before they are mended.
+        "#);
     }
 
     #[test]

@@ -60,11 +60,11 @@ pub(crate) fn millis(ms: u64) -> String {
     }
 }
 
-/// Microseconds: `850us`, `12.3ms`, then as [`millis`].
+/// Microseconds: `850us`, `112.9ms`, then as [`millis`].
 pub(crate) fn micros(us: u64) -> String {
     match us {
         0..1_000 => format!("{us}us"),
-        1_000..100_000 => format!("{:.1}ms", us as f64 / 1000.0),
+        1_000..1_000_000 => format!("{:.1}ms", us as f64 / 1000.0),
         _ => millis(us / 1000),
     }
 }

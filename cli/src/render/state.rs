@@ -147,6 +147,22 @@ mod tests {
 
     #[test]
     fn the_recorded_state_is_shown_block_by_block() {
-        assert_snapshot!(text(&sample::switched_state(), &Look::plain()), @"");
+        assert_snapshot!(text(&sample::switched_state(), &Look::plain()), @r"
+        migration.site
+          source      source.directory.old (dev 1 inode 2)
+          target      target.directory.new (dev 1 inode 3)
+          cutover     cutover.site
+          epoch       2, no markers
+          made        target.directory.new
+          unit        tree: loaded, 100,000 records, 5.0 GiB carried in 4 passes
+                        ledger ledger-0123
+                        verified at 2026-01-31T09:29:55.000Z, level full
+        cutover.site
+          live        target
+          finished    false
+          phase       SOAKING
+          epoch       2, 1 switch
+          switched    to the target at 2026-01-31T09:30:00.000Z
+        ");
     }
 }

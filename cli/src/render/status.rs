@@ -272,25 +272,28 @@ impl Views<'_> {
             return None;
         }
         let reverse = attempt.reverse || known.live == Side::Source;
-        let passes = self.units_of(address).map(|u| {
+        let served = known
+            .last_switch
+            .as_ref()
+            .and_then(|s| u64::try_from(self.now.wall_ms - s.at_ms).ok());
+        // What was carried before the switch is on both sides: the fallback is as old as the switch, or the last pass.
+        let ages = self.units_of(address).map(|u| {
             let towards = u
                 .passes
                 .iter()
                 .rev()
                 .find(|p| p.reverse == (known.live == Side::Target));
-            towards.and_then(|p| u64::try_from(self.now.wall_ms - p.began_ms).ok())
+            let began = towards.map(|p| p.began_ms).into_iter();
+            let since = began.chain(known.last_switch.as_ref().map(|s| s.at_ms)).max();
+            since.and_then(|since| u64::try_from(self.now.wall_ms - since).ok())
         });
         let retain = self
             .desired
             .and_then(|d| d.cutovers.get(address))
             .and_then(|c| c.fallback.retain_ms);
-        let served = known
-            .last_switch
-            .as_ref()
-            .and_then(|s| u64::try_from(self.now.wall_ms - s.at_ms).ok());
         Some(Fallback {
             side: known.live.other(),
-            age_ms: passes
+            age_ms: ages
                 .collect::<Option<Vec<_>>>()
                 .and_then(|ages| ages.into_iter().max()),
             reverse,

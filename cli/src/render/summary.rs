@@ -176,7 +176,24 @@ mod tests {
     fn a_switch_is_summed_up_with_the_terms_of_its_pause() {
         let found = summaries(&State::default(), &sample::switched_state());
         assert_eq!(found.len(), 1);
-        assert_snapshot!(found[0].text(&Look::plain()), @"");
+        assert_snapshot!(found[0].text(&Look::plain()), @r"
+        cutover.site is switched: the target serves.
+          carried     100,310 records, 5.0 GiB in 4 passes
+          verified    migration.site tree: 100,000 records equal, level full
+          pause       112.9ms without writes
+                        quiesce and drain      21.0ms
+                        fence                  61.0ms
+                        catch up                8.4ms
+                        verify the residual     3.1ms
+                        harden                  900us
+                        arm the way back        400us
+                        commit                  2.0ms
+                        route                   1.1ms
+                        open                   15.0ms
+          stale       no stale writer found on the old side
+          go back     segue switch-back cutover.site   (loses nothing)
+          look        segue status
+        ");
     }
 
     #[test]

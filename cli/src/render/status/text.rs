@@ -342,26 +342,81 @@ mod tests {
 
     #[test]
     fn an_empty_state_says_what_to_do_first() {
-        assert_snapshot!(text(segue_plan::state::State::default(), None), @"");
+        assert_snapshot!(text(segue_plan::state::State::default(), None), @r"
+        Nothing has been applied here yet.
+          next: segue plan
+        ");
     }
 
     #[test]
     fn after_a_switch_it_says_who_serves_and_how_to_go_back() {
-        assert_snapshot!(text(sample::switched_state(), None), @"");
+        assert_snapshot!(text(sample::switched_state(), None), @r"
+        cutover.site: the target serves (target.directory.new), since 2026-01-31T09:30:00.000Z
+          writes      open
+          going back  loses nothing: what the target took is carried back first
+          fallback    the source, 1h59m old; nobody keeps it fresh: `segue apply --follow` does
+          last pause  112.9ms
+          next        segue switch-back cutover.site   (back to the source)
+                      finished = true in the spec, then segue apply   (give the fallback up)
+
+        migration.site tree: 100,000 records, 5.0 GiB carried in 4 passes, lag at most 1.5s, verified (full) 2h ago
+        ");
     }
 
     #[test]
     fn in_the_pause_it_says_when_writes_open_again() {
-        assert_snapshot!(text(sample::paused_state(), Some("`apply` of root (process 7 on host)")), @"");
+        assert_snapshot!(text(sample::paused_state(), Some("`apply` of root (process 7 on host)")), @r"
+        cutover.site: the source serves (source.directory.old)
+          writes      PAUSED for 12s (FENCED)
+          re-opens    when the switch is through; not committed within 18s: aborted, the source opens
+          going back  not needed: the source serves
+          next        segue abort cutover.site   (re-opens the source now)
+
+        migration.site tree: 100,000 records, 5.0 GiB carried in 4 passes, lag at most 1.5s, verified (full) 2h ago
+
+        Running: `apply` of root (process 7 on host)
+        ");
     }
 
     #[test]
     fn a_run_that_died_in_the_pause_is_told_first() {
-        assert_snapshot!(text(sample::paused_state(), None), @"");
+        assert_snapshot!(text(sample::paused_state(), None), @r"
+        !! cutover.site: A RUN DIED IN THE PAUSE, AT FENCED: WRITES ARE REFUSED; IT BEGAN 12s ago
+           Nothing re-opens the source by itself. Any segue command that writes does, here and now: segue abort
+           Without segue: /srv/.segue/BY_HAND.txt
+
+        cutover.site: the source serves (source.directory.old)
+          writes      PAUSED for 12s (FENCED)
+          re-opens    NOT by itself: `segue apply` or `segue abort` here opens the source; by hand: /srv/.segue/BY_HAND.txt
+          going back  not needed: the source serves
+          next        segue apply   (settles it first, then goes on)
+                      segue abort   (settles it, and no more)
+
+        migration.site tree: 100,000 records, 5.0 GiB carried in 4 passes, lag at most 1.5s, verified (full) 2h ago
+        ");
     }
 
     #[test]
     fn holds_and_stale_writes_are_listed_with_what_to_type() {
-        assert_snapshot!(text(sample::troubled_state(), None), @"");
+        assert_snapshot!(text(sample::troubled_state(), None), @r"
+        cutover.site: the target serves (target.directory.new), since 2026-01-31T09:30:00.000Z
+          writes      open
+          going back  loses nothing: what the target took is carried back first
+          fallback    the source, 1h59m old; nobody keeps it fresh: `segue apply --follow` does
+          last pause  112.9ms
+          HELD        since 2026-01-31T09:30:01.000Z: switched back by ann@host; the spec's wish for the target waits
+          STALE       14 writes on the side that does not serve; kept below /srv/.segue/artifacts
+            - log/1.txt changed, kept as stale/1
+            - log/2.txt changed, kept as stale/2
+            - and 12 more (--json lists those that are known)
+          SET ASIDE   1 record could not be carried
+            - dev/tty: a device
+          next        segue unhold cutover.site   (lets apply go on)
+                      segue unhold cutover.site --stale   (when the stale writes are taken care of)
+                      segue switch-back cutover.site   (back to the source)
+                      finished = true in the spec, then segue apply   (give the fallback up)
+
+        migration.site tree: 100,000 records, 5.0 GiB carried in 4 passes, lag at most 1.5s, verified (full) 2h ago
+        ");
     }
 }
