@@ -126,7 +126,7 @@ fn carries_every_type_of_entry_and_verifies_it() {
     fs::remove_file(world.source.join("dir/.segue-tmp-abc")).unwrap();
     set_mtime(&world.source.join("dir"), 4_000_000);
     world.assert_equal();
-    world.set(report.ledger.clone());
+    world.set(report.ledger);
     let verified = engine
         .verify(
             &world.job,
@@ -275,7 +275,7 @@ fn a_damaged_ledger_is_refused_and_an_unused_one_collected() {
     let report = engine.load(&world.job, None, &world.io).unwrap();
     let path = world.io.artifacts.join(&report.ledger.0);
     let good = fs::read(&path).unwrap();
-    world.set(report.ledger.clone());
+    world.set(report.ledger);
     for at in (0..good.len()).step_by(good.len() / 97) {
         let mut bad = good.clone();
         bad[at] ^= 1;

@@ -51,7 +51,7 @@ fn act() -> impl Strategy<Value = Act> {
 
 fn path(root: &Path, a: u8, b: u8) -> PathBuf {
     let top = root.join(NAMES[usize::from(a) % 8]);
-    if b % 3 == 0 {
+    if b.is_multiple_of(3) {
         top
     } else {
         top.join(NAMES[usize::from(b) % 8])

@@ -43,7 +43,7 @@ fn a_file_that_changes_while_it_is_read_is_taken_again() {
     let mut world = World::new();
     let path = world.source.join("busy");
     put(&path, vec![1; 3_000_000]);
-    let mut once = Some(path.clone());
+    let mut once = Some(path);
     *world.io.on_take.lock().unwrap() = Some(Box::new(move |_| {
         if let Some(path) = once.take() {
             fs::OpenOptions::new()
@@ -69,7 +69,7 @@ fn a_file_that_never_rests_is_left_for_the_next_pass_and_the_position_says_so() 
     let path = world.source.join("busy");
     put(&path, vec![1; 600_000]);
     put(&world.source.join("calm"), "x");
-    let growing = path.clone();
+    let growing = path;
     *world.io.on_take.lock().unwrap() = Some(Box::new(move |bytes| {
         if bytes > 1000 {
             fs::OpenOptions::new()

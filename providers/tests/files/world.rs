@@ -13,6 +13,9 @@ use segue_contract::{
     SecretRef, Select, Setting, StepError, StepIo, UnitJob, VerifyCall, VerifyLevel,
 };
 
+/// Called with what is taken from the rate limit.
+type OnTake = Box<dyn FnMut(u64) + Send>;
+
 pub(crate) struct Io {
     pub(crate) artifacts: PathBuf,
     pub(crate) checkpoints: Mutex<Vec<Checkpoint>>,
@@ -22,7 +25,7 @@ pub(crate) struct Io {
     pub(crate) calls_left: AtomicI64,
     /// Checkpoints until recording one fails; negative: never.
     pub(crate) checkpoints_left: AtomicI64,
-    pub(crate) on_take: Mutex<Option<Box<dyn FnMut(u64) + Send>>>,
+    pub(crate) on_take: Mutex<Option<OnTake>>,
 }
 
 impl StepIo for Io {
