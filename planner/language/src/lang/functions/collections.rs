@@ -1,5 +1,4 @@
-//! Functions that take any collection, or any value at all. They decide for themselves what an unknown or
-//! sensitive element means for the result, since often a part of it is enough to know.
+//! Functions of any collection: what is in it, and how much.
 
 use std::cmp::Ordering;
 
@@ -8,110 +7,106 @@ use super::arguments::{Args, Fault, Outcome, wrong_type};
 use super::conversion::unify;
 use super::strings::char_count;
 
-/// Characters of a string, elements of a list or set, entries of a map.
-pub(super) fn length(args: &Args<'_>) -> Outcome {
-    let value = args.get(0);
-    let count = match &value.data {
-        Data::String(_) => char_count(value),
-        Data::List(items) | Data::Set(items) => Some(items.len()),
-        Data::Map(entries) => Some(entries.len()),
-        Data::Block(block) => Some(block.attributes.len()),
-        Data::Null | Data::Bool(_) | Data::Number(_) | Data::Unknown => None,
-    };
-    count
-        .and_then(|count| i64::try_from(count).ok())
-        .map(Value::int)
-        .ok_or_else(|| wrong_type(0, "a string, list, set or map", value))
-}
-
-/// The first argument that is neither null nor the empty string. It keeps what it is: the value of an
-/// environment variable can still be read there again. What was passed over counts too, because the choice
-/// tells that it is empty.
+/// The first argument that is neither null nor an empty string, converted to the type that all have in
+/// common. Sensitive where it, or one that was passed over, is.
 pub(super) fn coalesce(args: &Args<'_>) -> Outcome {
-    let values = unify(args.values).map_err(Fault::new)?;
-    let mut passed = Vec::new();
-    for value in values {
+    let values =
+        unify(args.values).map_err(|why| Fault::new(format!("cannot choose among the arguments: {why}")))?;
+    for (place, value) in values.iter().enumerate() {
         let empty = match &value.data {
             Data::Null => true,
             Data::String(text) => text.is_empty(),
             _ => false,
         };
         if !empty {
-            return Ok(value.tainted_by(&passed));
+            return Ok(value.clone().tainted_by(args.values.iter().take(place)));
         }
-        passed.push(value);
     }
     Err(Fault::new(
-        "every argument is null or the empty string; end it with a value that is always there",
+        "all arguments are null or empty strings; give a last one that is not",
     ))
 }
 
-/// What a search through a list came to.
-enum Found {
-    At(usize),
-    Perhaps,
-    Nowhere,
+/// Whether two values are equal; `None` where that is not known before apply.
+fn equal(a: &Value, b: &Value) -> Option<bool> {
+    (!a.is_unknown_deep() && !b.is_unknown_deep()).then(|| a.order(b) == Ordering::Equal)
 }
 
-/// Where a value first is; values of different types are never equal, as with `==`. `firm` asks for the first
-/// place, `!firm` for any.
-fn find(items: &[Value], wanted: &Value, firm: bool) -> Found {
-    if wanted.is_unknown_deep() {
-        return if items.is_empty() {
-            Found::Nowhere
-        } else {
-            Found::Perhaps
-        };
+fn searched(args: &Args<'_>, result: Outcome) -> Outcome {
+    let mut value = result?;
+    if args.values.iter().any(Value::is_sensitive_deep) {
+        value.sensitive = Sensitivity::Secret;
     }
-    let mut perhaps = false;
-    for (place, item) in items.iter().enumerate() {
-        if item.is_unknown_deep() {
-            perhaps = true;
-            if firm {
-                break;
-            }
-        } else if item.order(wanted) == Ordering::Equal {
-            return Found::At(place);
-        }
-    }
-    if perhaps { Found::Perhaps } else { Found::Nowhere }
+    Ok(value)
 }
 
-/// The outcome of a comparison with each element is as sensitive as any of them.
-fn compared(args: &Args<'_>, mut result: Value) -> Value {
-    if args.values.iter().any(Value::shows_secret) {
-        result.sensitive = Sensitivity::Secret;
+fn check_wanted(args: &Args<'_>) -> Result<(), Fault> {
+    match args.get(1).data {
+        Data::Null => Err(Fault::at(1, "argument 2 must not be null")),
+        _ => Ok(()),
     }
-    result
 }
 
-/// Whether a list or set has an element. A match is enough, whatever else is unknown.
+/// Whether a list or set has an element equal to a value of the same type: `1` is not `"1"`. True before
+/// apply where it is already sure.
 pub(super) fn contains(args: &Args<'_>) -> Outcome {
-    if args.get(0).is_unknown() {
-        return Ok(compared(args, Value::unknown()));
+    check_wanted(args)?;
+    let (list, wanted) = (args.get(0), args.get(1));
+    if list.is_unknown() {
+        return searched(args, Ok(Value::unknown()));
     }
-    let result = match find(args.sequence(0)?, args.get(1), false) {
-        Found::At(_) => Value::bool(true),
-        Found::Perhaps => Value::unknown(),
-        Found::Nowhere => Value::bool(false),
+    let mut sure = true;
+    let mut found = false;
+    for item in args.sequence(0)? {
+        match equal(item, wanted) {
+            Some(true) => found = true,
+            Some(false) => {}
+            None => sure = false,
+        }
+    }
+    let result = if found || sure {
+        Value::bool(found)
+    } else {
+        Value::unknown()
     };
-    Ok(compared(args, result))
+    searched(args, Ok(result))
 }
 
-/// The first place of an element in a list, from 0.
+/// The index of the first element equal to a value.
 pub(super) fn index(args: &Args<'_>) -> Outcome {
-    if args.get(0).is_unknown() {
-        return Ok(compared(args, Value::unknown()));
+    check_wanted(args)?;
+    let (list, wanted) = (args.get(0), args.get(1));
+    if list.is_unknown() {
+        return searched(args, Ok(Value::unknown()));
     }
-    let result = match find(args.list(0)?, args.get(1), true) {
-        Found::At(place) => Value::int(i64::try_from(place).unwrap_or(i64::MAX)),
-        Found::Perhaps => Value::unknown(),
-        Found::Nowhere => {
-            return Err(Fault::at(
-                1,
-                "the list has no such element; ask contains() first where it may be missing",
-            ));
+    for (place, item) in args.list(0)?.iter().enumerate() {
+        match equal(item, wanted) {
+            Some(true) => return searched(args, count(place)),
+            Some(false) => {}
+            None => return searched(args, Ok(Value::unknown())),
         }
+    }
+    Err(Fault::at(
+        1,
+        "the list has no such element; test it with contains() first",
+    ))
+}
+
+fn count(n: usize) -> Outcome {
+    i64::try_from(n)
+        .map(Value::int)
+        .map_err(|_| Fault::new("the result does not fit in 64 bits"))
+}
+
+/// The number of elements, entries, attributes or characters. Known also where elements are not.
+pub(super) fn length(args: &Args<'_>) -> Outcome {
+    let value = args.get(0);
+    let n = match &value.data {
+        Data::List(items) | Data::Set(items) => Some(items.len()),
+        Data::Map(entries) => Some(entries.len()),
+        Data::Block(block) => Some(block.attributes.len()),
+        Data::String(_) => char_count(value),
+        Data::Null | Data::Bool(_) | Data::Number(_) | Data::Unknown => None,
     };
-    Ok(compared(args, result))
+    count(n.ok_or_else(|| wrong_type(0, "a string, list, set or map", value))?)
 }

@@ -1,380 +1,385 @@
-//! `format` and `formatlist`: the verbs of Go's `fmt` that Terraform has.
+//! `format` and `formatlist`: Terraform's verbs, which are Go's with a few differences.
 //!
-//! `%[n]+-# 0width.precision` and a verb: `v` any value, `t` bool, `b d o x X` whole numbers, `e E f g G`
-//! numbers, `s q` strings. One difference: `%v` shows a number with all its digits, as templates do, where
-//! Terraform shows 1000000 as `1e+06`.
+//! A verb is `%`, flags (`+`, `-`, `#`, `0`, space), a width, `.` and a precision, `[n]` for the n-th
+//! argument, and a letter of `v d b o x X e E f g G s q t`. Widths count characters.
 
-use super::super::value::{Data, Number, Value};
-use super::arguments::{Args, Fault, Outcome, Text, check_elements};
-use super::conversion::{number_text, parse_number, scalar_text};
+use super::super::value::{Data, Number, Sensitivity, Value};
+use super::arguments::{Args, Fault, Outcome, Text};
+use super::conversion::{parse_number, scalar_text};
+use super::json;
 
-/// The largest width and precision: longer than any line that a person reads, and below what Rust's own
-/// formatting takes (65535).
-const MAX_WIDTH: usize = 1000;
-
-/// Precision of `%e` and `%f` where none is given.
-const DEFAULT_PRECISION: usize = 6;
-
-/// From this power of ten on, and below the other, `%g` takes the exponent form.
-const G_LARGE: i32 = 6;
-const G_SMALL: i32 = -4;
+/// The highest precision: beyond it a 64-bit number has no more digits, not even below zero.
+const MAX_PRECISION: usize = 1_100;
 
 pub(super) fn format(args: &Args<'_>) -> Outcome {
-    let spec = args.text(0)?;
-    render(&spec, args.values.get(1..).unwrap_or_default()).map(Value::string)
+    let template = args.text(0)?;
+    let values: Vec<&Value> = args.values.iter().skip(1).collect();
+    Ok(Value::string(render(&template, &values)?))
 }
 
-/// `format` for each element of the lists among the arguments, the others repeated. A row is unknown or
-/// sensitive where one of its values is.
+/// `format` for each place of the lists; what is no list is the same at each. An element that is unknown or
+/// sensitive makes only its own result so.
 pub(super) fn formatlist(args: &Args<'_>) -> Outcome {
-    let spec = args.text(0)?;
-    let rest = args.values.get(1..).unwrap_or_default();
-    let items = |value: &'_ Value| match &value.data {
-        Data::List(items) | Data::Set(items) => Some(items.len()),
-        _ => None,
-    };
-    let mut count = None;
-    for (i, value) in rest.iter().enumerate() {
-        match (items(value), count) {
-            (Some(here), Some(before)) if here != before => {
-                return Err(Fault::at(i + 1, "all lists must have the same length")
-                    .detail(format!("{before} and {here} elements")));
+    let template = args.text(0)?;
+    let mut length: Option<(usize, usize)> = None;
+    for (index, value) in args.values.iter().enumerate().skip(1) {
+        let (Data::List(items) | Data::Set(items)) = &value.data else {
+            continue;
+        };
+        match length {
+            Some((first, expected)) if expected != items.len() => {
+                return Err(Fault::at(index, "lists of different lengths").detail(format!(
+                    "argument {} has length {}, but argument {} has length {expected}",
+                    index + 1,
+                    items.len(),
+                    first + 1
+                )));
             }
-            (Some(here), _) => count = Some(here),
-            (None, _) => {}
+            Some(_) => {}
+            None => length = Some((index, items.len())),
         }
     }
-    let count = count.unwrap_or(1);
-    check_elements(count)?;
-    let mut rows = Vec::with_capacity(count);
-    for place in 0..count {
-        let row: Vec<Value> = rest
+    let rows = (0..length.map_or(1, |(_, length)| length)).map(|row| {
+        let values: Vec<&Value> = args
+            .values
             .iter()
-            .filter_map(|value| match &value.data {
-                Data::List(items) | Data::Set(items) => items.get(place).cloned(),
-                _ => Some(value.clone()),
+            .skip(1)
+            .map(|value| match &value.data {
+                Data::List(items) | Data::Set(items) => items.get(row).unwrap_or(value),
+                _ => value,
             })
             .collect();
-        let mut cell = if row.iter().any(Value::is_unknown_deep) {
+        let mut result = if values.iter().any(|value| value.is_unknown_deep()) {
             Value::unknown()
         } else {
-            Value::string(render(&spec, &row)?)
+            Value::string(render(&template, &values)?)
         };
-        if row.iter().any(Value::is_sensitive_deep) {
-            cell.sensitive = super::Sensitivity::Secret;
+        if values.iter().any(|value| value.is_sensitive_deep()) {
+            result.sensitive = Sensitivity::Secret;
         }
-        rows.push(cell);
-    }
-    Ok(Value::list(rows))
+        Ok(result)
+    });
+    rows.collect::<Result<_, Fault>>().map(Value::list)
 }
 
-/// One verb as written.
-#[derive(Debug, Default)]
-struct Verb {
+/// One verb of a template.
+struct Verb<'t> {
     plus: bool,
     minus: bool,
     sharp: bool,
-    space: bool,
     zero: bool,
+    space: bool,
     width: usize,
     precision: Option<usize>,
-    mode: char,
+    /// Counted from 1, where written.
+    position: Option<usize>,
+    letter: char,
+    /// As written, for messages.
+    text: &'t str,
 }
 
-fn render(spec: &str, args: &[Value]) -> Result<String, Fault> {
+fn render(template: &str, values: &[&Value]) -> Result<String, Fault> {
     let mut result = Text::default();
-    let (mut rest, mut next, mut used) = (spec, 0, 0);
-    while let Some(at) = rest.find('%') {
-        let (before, after) = rest.split_at(at);
+    let mut rest = template;
+    let (mut next, mut used) = (1, 0);
+    while let Some(start) = rest.find('%') {
+        let (before, from_verb) = rest.split_at(start);
         result.push(before)?;
-        let mut scan = Scan(after.get(1..).unwrap_or_default());
-        if let Some(after) = scan.0.strip_prefix('%') {
+        let (verb, after) = Verb::parse(from_verb)?;
+        rest = after;
+        if verb.letter == '%' {
             result.push("%")?;
-            rest = after;
             continue;
         }
-        let (verb, chosen) = scan.verb()?;
-        let place = chosen.unwrap_or(next);
-        let argument = place + 1;
-        let value = args.get(place).ok_or_else(|| {
-            Fault::at(
-                0,
-                format!(
-                    "`%{}` wants value {argument}, and there are {}",
-                    verb.mode,
-                    args.len()
-                ),
-            )
-        })?;
-        let text = verb.show(value, argument)?;
-        verb.pad(&text, &mut result)?;
-        next = argument;
-        used = used.max(next);
-        rest = scan.0;
+        let position = verb.position.unwrap_or(next);
+        let value = position.checked_sub(1).and_then(|index| values.get(index));
+        let Some(value) = value else {
+            return Err(
+                Fault::at(0, "not enough arguments for the format").detail(format!(
+                    "{} needs number {position} of those after the format, of {}",
+                    verb.text,
+                    values.len()
+                )),
+            );
+        };
+        next = position + 1;
+        used = used.max(position);
+        verb.print(value, position, &mut result)?;
     }
     result.push(rest)?;
-    if used < args.len() {
-        return Err(Fault::at(
-            used + 1,
-            format!(
-                "{} values given, and only {used} used by the format; take them away, or add verbs such as %s",
-                args.len()
-            ),
-        ));
+    if used < values.len() {
+        return Err(Fault::at(used + 1, "too many arguments for the format")
+            .detail(format!("it uses {used} of {}", values.len())));
     }
     Ok(result.into_string())
 }
 
-/// What is left of the format.
-struct Scan<'a>(&'a str);
-
-impl Scan<'_> {
-    /// A verb behind its `%`, and the place of the value where one is chosen with `[n]`.
-    fn verb(&mut self) -> Result<(Verb, Option<usize>), Fault> {
-        let mut verb = Verb::default();
-        let mut chosen = self.index()?;
-        while let Some(c @ ('+' | '-' | '#' | ' ' | '0')) = self.0.chars().next() {
+impl<'t> Verb<'t> {
+    /// Reads a verb at the start of a text that starts with `%`; also gives what follows.
+    fn parse(text: &'t str) -> Result<(Self, &'t str), Fault> {
+        let mut verb = Self {
+            plus: false,
+            minus: false,
+            sharp: false,
+            zero: false,
+            space: false,
+            width: 0,
+            precision: None,
+            position: None,
+            letter: '%',
+            text,
+        };
+        let mut rest = text.get(1..).unwrap_or_default();
+        while let Some(c) = rest.chars().next() {
             match c {
                 '+' => verb.plus = true,
                 '-' => verb.minus = true,
                 '#' => verb.sharp = true,
+                '0' => verb.zero = true,
                 ' ' => verb.space = true,
-                _ => verb.zero = true,
+                _ => break,
             }
-            self.skip(c);
+            rest = rest.get(1..).unwrap_or_default();
         }
-        verb.width = self.count()?.unwrap_or(0);
-        if let Some(after) = self.0.strip_prefix('.') {
-            self.0 = after;
-            verb.precision = Some(self.count()?.unwrap_or(0));
+        if let Some((width, after)) = digits(rest)? {
+            verb.width = width;
+            rest = after;
         }
-        if chosen.is_none() {
-            chosen = self.index()?;
+        if let Some(after) = rest.strip_prefix('.') {
+            let (precision, after) = digits(after)?.unwrap_or((0, after));
+            if precision > MAX_PRECISION {
+                return Err(Fault::at(
+                    0,
+                    format!("a precision above {MAX_PRECISION} in the format"),
+                ));
+            }
+            verb.precision = Some(precision);
+            rest = after;
         }
-        let Some(mode) = self.0.chars().next() else {
-            return Err(Fault::at(
-                0,
+        if let Some(after) = rest.strip_prefix('[') {
+            let position = digits(after)?.and_then(|(n, after)| Some((n, after.strip_prefix(']')?)));
+            let Some((position, after)) = position else {
+                return Err(bad_verb(text, "[ must be followed by a number and ]"));
+            };
+            verb.position = Some(position);
+            rest = after;
+        }
+        let Some(letter) = rest.chars().next() else {
+            return Err(bad_verb(
+                text,
                 "the format ends inside of a verb; write %% for a percent sign",
             ));
         };
-        if !"vtbdoxXeEfgGsq".contains(mode) {
-            return Err(Fault::at(
-                0,
-                "the format has a verb that is none; there are %v %t %b %d %o %x %X %e %E %f %g %G %s %q, and %% for a percent sign",
-            )
-            .detail(format!("%{mode}")));
+        if !"%vdboxXeEfgGsqt".contains(letter) {
+            return Err(bad_verb(
+                text,
+                &format!("there is no verb {letter:?}; write %% for a percent sign"),
+            ));
         }
-        verb.mode = mode;
-        self.skip(mode);
-        Ok((verb, chosen))
+        verb.letter = letter;
+        let (whole, after) = text.split_at(text.len() - rest.len() + letter.len_utf8());
+        verb.text = whole;
+        Ok((verb, after))
     }
 
-    fn skip(&mut self, c: char) {
-        self.0 = self.0.get(c.len_utf8()..).unwrap_or_default();
-    }
-
-    /// `[2]`: the second value.
-    fn index(&mut self) -> Result<Option<usize>, Fault> {
-        let Some(after) = self.0.strip_prefix('[') else {
-            return Ok(None);
+    fn print(&self, value: &Value, argument: usize, into: &mut Text) -> Result<(), Fault> {
+        let number = match &value.data {
+            Data::Number(number) => Some(*number),
+            Data::String(text) => parse_number(text).ok(),
+            _ => None,
         };
-        self.0 = after;
-        let place = self.count()?.and_then(|number| number.checked_sub(1));
-        match (place, self.0.strip_prefix(']')) {
-            (Some(place), Some(after)) => {
-                self.0 = after;
-                Ok(Some(place))
+        let wrong = |wanted: &str| {
+            let got = match value.data {
+                Data::String(_) => "a string that is none",
+                _ => value.type_name(),
+            };
+            Fault::at(argument, "an argument does not fit its place in the format").detail(format!(
+                "{} needs {wanted}, and argument {} is {got}",
+                self.text,
+                argument + 1
+            ))
+        };
+        match self.letter {
+            'v' => self.print_default(value, into),
+            's' => self.pad_text(&scalar_text(value).ok_or_else(|| wrong("a string"))?, into),
+            'q' => {
+                let text = scalar_text(value).ok_or_else(|| wrong("a string"))?;
+                self.pad_text(&json::encode(&Value::string(text))?, into)
             }
-            _ => Err(Fault::at(
-                0,
-                "values are chosen with their number from 1, such as %[2]s",
-            )),
-        }
-    }
-
-    fn count(&mut self) -> Result<Option<usize>, Fault> {
-        let end = self.0.find(|c: char| !c.is_ascii_digit()).unwrap_or(self.0.len());
-        let (digits, after) = self.0.split_at(end);
-        self.0 = after;
-        if digits.is_empty() {
-            return Ok(None);
-        }
-        match digits.parse() {
-            Ok(count) if count <= MAX_WIDTH => Ok(Some(count)),
-            _ => Err(Fault::at(
-                0,
-                format!("the format has a width, precision or number above {MAX_WIDTH}"),
-            )),
-        }
-    }
-}
-
-impl Verb {
-    fn wrong(&self, argument: usize, wanted: &str, value: &Value) -> Fault {
-        Fault::at(
-            argument,
-            format!("`%{}` shows {wanted}, got {}", self.mode, value.type_name()),
-        )
-    }
-
-    fn show(&self, value: &Value, argument: usize) -> Result<String, Fault> {
-        match self.mode {
-            'v' => Ok(match &value.data {
-                Data::String(text) if !self.sharp => text.to_string(),
-                Data::Number(number) if !self.sharp => number_text(*number),
-                _ => value.to_json().to_string(),
-            }),
-            't' => match scalar_text(value).as_deref() {
-                Some("true" | "1") if !matches!(value.data, Data::Number(_)) => Ok("true".to_owned()),
-                Some("false" | "0") if !matches!(value.data, Data::Number(_)) => Ok("false".to_owned()),
-                _ => Err(self.wrong(argument, "a bool", value)),
+            // Terraform pads everything but this.
+            't' => match &value.data {
+                Data::Bool(b) => into.push(if *b { "true" } else { "false" }),
+                Data::String(text) if matches!(&**text, "true" | "false") => into.push(text),
+                _ => Err(wrong("a bool")),
             },
-            's' | 'q' => {
-                let text = scalar_text(value).ok_or_else(|| self.wrong(argument, "a string", value))?;
-                let text: String = match self.precision {
-                    Some(most) => text.chars().take(most).collect(),
-                    None => text.to_string(),
-                };
-                Ok(match self.mode {
-                    'q' => serde_json::Value::from(text).to_string(),
-                    _ => text,
-                })
+            'd' | 'b' | 'o' | 'x' | 'X' => {
+                let whole = number
+                    .and_then(Number::as_i64)
+                    .ok_or_else(|| wrong("a whole number"))?;
+                self.print_whole(whole, into)
             }
-            'b' | 'd' | 'o' | 'x' | 'X' => {
-                let whole = self.number(value, argument)?.as_i64().ok_or_else(|| {
-                    Fault::at(argument, format!("`%{}` shows whole numbers only", self.mode))
-                })?;
-                Ok(self.integer(whole))
-            }
-            _ => Ok(self.float(self.number(value, argument)?)),
+            _ => self.print_number(number.ok_or_else(|| wrong("a number"))?, into),
         }
     }
 
-    fn number(&self, value: &Value, argument: usize) -> Result<Number, Fault> {
+    fn print_default(&self, value: &Value, into: &mut Text) -> Result<(), Fault> {
         match &value.data {
-            Data::Number(number) => Ok(*number),
-            Data::String(text) => {
-                parse_number(text).map_err(|why| self.wrong(argument, "a number", value).detail(why))
+            _ if self.sharp => self.pad_text(&json::encode(value)?, into),
+            Data::String(text) => self.pad_text(text, into),
+            Data::Number(number) => {
+                let plain = Self {
+                    plus: false,
+                    letter: 'g',
+                    ..*self
+                };
+                plain.print_number(*number, into)
             }
-            _ => Err(self.wrong(argument, "a number", value)),
+            _ => self.pad_text(&json::encode(value)?, into),
         }
     }
 
-    fn sign(&self, negative: bool) -> &'static str {
-        match (negative, self.plus, self.space) {
+    fn print_whole(&self, whole: i64, into: &mut Text) -> Result<(), Fault> {
+        let size = whole.unsigned_abs();
+        let (prefix, digits) = match self.letter {
+            'b' => ("0b", format!("{size:b}")),
+            'o' => ("0", format!("{size:o}")),
+            'x' => ("0x", format!("{size:x}")),
+            'X' => ("0X", format!("{size:X}")),
+            _ => ("", size.to_string()),
+        };
+        let zeros = self.precision.unwrap_or(0).saturating_sub(digits.len());
+        let prefix = if self.sharp { prefix } else { "" };
+        self.pad_number(whole < 0, &format!("{prefix}{}{digits}", "0".repeat(zeros)), into)
+    }
+
+    fn print_number(&self, number: Number, into: &mut Text) -> Result<(), Fault> {
+        let negative = number < Number::Int(0);
+        let size = number.as_f64().abs();
+        let digits = match (self.letter, number) {
+            // Exact where a float would not be.
+            ('f', Number::Int(whole)) => match self.precision.unwrap_or(6) {
+                0 => whole.unsigned_abs().to_string(),
+                places => format!("{}.{}", whole.unsigned_abs(), "0".repeat(places)),
+            },
+            ('f', Number::Float(_)) => format!("{size:.*}", self.precision.unwrap_or(6)),
+            ('e' | 'E', _) => scientific(&format!("{size:.*e}", self.precision.unwrap_or(6))),
+            _ => general(number, self.precision),
+        };
+        let digits = if self.letter.is_ascii_uppercase() {
+            digits.to_ascii_uppercase()
+        } else {
+            digits
+        };
+        self.pad_number(negative, &digits, into)
+    }
+
+    fn pad_number(&self, negative: bool, digits: &str, into: &mut Text) -> Result<(), Fault> {
+        let sign = match (negative, self.plus, self.space) {
             (true, _, _) => "-",
             (false, true, _) => "+",
             (false, false, true) => " ",
             (false, false, false) => "",
-        }
-    }
-
-    fn integer(&self, whole: i64) -> String {
-        let size = whole.unsigned_abs();
-        let mut digits = match self.mode {
-            'b' => format!("{size:b}"),
-            'o' => format!("{size:o}"),
-            'x' => format!("{size:x}"),
-            'X' => format!("{size:X}"),
-            _ => size.to_string(),
         };
-        let prefix = match (self.sharp, self.mode) {
-            (true, 'b') => "0b",
-            (true, 'o') => "0",
-            (true, 'x') => "0x",
-            (true, 'X') => "0X",
-            _ => "",
-        };
-        let sign = self.sign(whole < 0);
-        match self.precision {
-            // Asked for no digits at all.
-            Some(0) if size == 0 => return String::new(),
-            Some(least) => digits = format!("{digits:0>least$}"),
-            None => {}
-        }
-        let filled = self.width.saturating_sub(sign.len() + prefix.len());
-        if self.zero && !self.minus && self.precision.is_none() {
-            digits = format!("{digits:0>filled$}");
-        }
-        format!("{sign}{prefix}{digits}")
-    }
-
-    fn float(&self, number: Number) -> String {
-        let f = number.as_f64();
-        let sign = self.sign(f < 0.0);
-        let precision = self.precision.unwrap_or(DEFAULT_PRECISION);
-        let mut digits = match (self.mode, number) {
-            // Exact where a float would not be.
-            ('f', Number::Int(i)) if precision > 0 => {
-                format!("{}.{:0<precision$}", i.unsigned_abs(), "")
+        let missing = self.width.saturating_sub(sign.len() + digits.len());
+        match (self.minus, self.zero) {
+            (true, _) => {
+                into.push(sign)?;
+                into.push(digits)?;
+                into.repeat(' ', missing)
             }
-            ('f', Number::Int(i)) => i.unsigned_abs().to_string(),
-            ('f', Number::Float(_)) => format!("{:.precision$}", f.abs()),
-            ('e' | 'E', _) => with_exponent(&format!("{:.precision$e}", f.abs())),
-            _ => self.shortest(f.abs()),
-        };
-        if self.mode.is_ascii_uppercase() {
-            digits = digits.to_ascii_uppercase();
-        }
-        let filled = self.width.saturating_sub(sign.len());
-        if self.zero && !self.minus {
-            digits = format!("{digits:0>filled$}");
-        }
-        format!("{sign}{digits}")
-    }
-
-    /// `%g`: the shorter of the two forms, without trailing zeros.
-    fn shortest(&self, f: f64) -> String {
-        let most = self.precision.map(|precision| precision.max(1));
-        let exact = match most {
-            Some(most) => format!("{f:.*e}", most - 1),
-            None => format!("{f:e}"),
-        };
-        let (mantissa, exponent) = exact.split_once('e').unwrap_or((&exact, "0"));
-        let exponent: i32 = exponent.parse().unwrap_or(0);
-        let large = most.map_or(G_LARGE, |most| i32::try_from(most).unwrap_or(i32::MAX));
-        let strip = |text: &str| match text.contains('.') {
-            true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
-            false => text.to_owned(),
-        };
-        if exponent < G_SMALL || exponent >= large {
-            return with_exponent(&format!("{}e{exponent}", strip(mantissa)));
-        }
-        match most.and_then(|most| i32::try_from(most).ok()) {
-            Some(most) => {
-                let places = usize::try_from(most - 1 - exponent).unwrap_or(0);
-                strip(&format!("{f:.places$}"))
+            (false, true) => {
+                into.push(sign)?;
+                into.repeat('0', missing)?;
+                into.push(digits)
             }
-            None => f.to_string(),
+            (false, false) => {
+                into.repeat(' ', missing)?;
+                into.push(sign)?;
+                into.push(digits)
+            }
         }
     }
 
-    /// Fills up to the width, in characters.
-    fn pad(&self, text: &str, result: &mut Text) -> Result<(), Fault> {
+    fn pad_text(&self, text: &str, into: &mut Text) -> Result<(), Fault> {
+        let end = self
+            .precision
+            .and_then(|most| text.char_indices().nth(most))
+            .map_or(text.len(), |(end, _)| end);
+        let text = text.get(..end).unwrap_or(text);
         let missing = self.width.saturating_sub(text.chars().count());
-        // Numbers have taken their zeros behind the sign already.
-        let fill = if self.zero && !self.minus && "vtsq".contains(self.mode) {
-            '0'
-        } else {
-            ' '
-        };
-        if !self.minus {
-            result.repeat(fill, missing)?;
-        }
-        result.push(text)?;
         if self.minus {
-            result.repeat(fill, missing)?;
+            into.push(text)?;
+            return into.repeat(' ', missing);
         }
-        Ok(())
+        into.repeat(if self.zero { '0' } else { ' ' }, missing)?;
+        into.push(text)
     }
 }
 
-/// `1.5e7` as Go writes it: `1.5e+07`.
-fn with_exponent(text: &str) -> String {
+fn bad_verb(text: &str, why: &str) -> Fault {
+    let shown: String = text.chars().take(12).collect();
+    Fault::at(0, "the format cannot be read").detail(format!("at {shown:?}: {why}"))
+}
+
+fn digits(text: &str) -> Result<Option<(usize, &str)>, Fault> {
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    if end == 0 {
+        return Ok(None);
+    }
+    let (number, after) = text.split_at(end);
+    match number.parse() {
+        Ok(number) => Ok(Some((number, after))),
+        Err(_) => Err(Fault::at(0, "a number in the format is too large").detail(number)),
+    }
+}
+
+/// Rust's `1.5e4` as C's `1.5e+04`.
+fn scientific(text: &str) -> String {
     let (mantissa, exponent) = text.split_once('e').unwrap_or((text, "0"));
-    let (sign, digits) = match exponent.strip_prefix('-') {
-        Some(digits) => ('-', digits),
-        None => ('+', exponent),
+    match exponent.strip_prefix('-') {
+        Some(exponent) => format!("{mantissa}e-{exponent:0>2}"),
+        None => format!("{mantissa}e+{exponent:0>2}"),
+    }
+}
+
+/// `%g` without a sign: scientific below 1e-4 and from 1e6, or from the precision, on.
+fn general(number: Number, precision: Option<usize>) -> String {
+    let (mantissa, exponent) = match (number, precision) {
+        (Number::Int(whole), None) => {
+            let all = whole.unsigned_abs().to_string();
+            (all.trim_end_matches('0').to_owned(), all.len() as i64 - 1)
+        }
+        (number, _) => {
+            let size = number.as_f64().abs();
+            let text = match precision {
+                Some(precision) => format!("{size:.*e}", precision.max(1) - 1),
+                None => format!("{size:e}"),
+            };
+            let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+            let mantissa = mantissa.replace('.', "");
+            (
+                mantissa.trim_end_matches('0').to_owned(),
+                exponent.parse().unwrap_or(0),
+            )
+        }
     };
-    format!("{mantissa}e{sign}{digits:0>2}")
+    if mantissa.is_empty() {
+        return "0".to_owned();
+    }
+    let limit = precision.map_or(6, |most| most.max(1) as i64);
+    if exponent < -4 || exponent >= limit {
+        let (first, others) = mantissa.split_at(1);
+        let point = if others.is_empty() { "" } else { "." };
+        return scientific(&format!("{first}{point}{others}e{exponent}"));
+    }
+    if exponent < 0 {
+        let zeros = "0".repeat(usize::try_from(-exponent - 1).unwrap_or(0));
+        return format!("0.{zeros}{mantissa}");
+    }
+    let whole = usize::try_from(exponent + 1).unwrap_or(0);
+    match mantissa.split_at_checked(whole) {
+        Some((whole, "")) => whole.to_owned(),
+        Some((whole, fraction)) => format!("{whole}.{fraction}"),
+        None => format!("{mantissa:0<whole$}"),
+    }
 }

@@ -1,27 +1,10 @@
-//! JSON. Whole numbers are exact in 64 bits both ways; what does not fit is refused, not rounded.
+//! JSON to values and back. Whole numbers stay exact; one that 64 bits cannot hold is an error.
 
-use super::super::value::Value;
+use super::super::value::{Data, Number, Value};
 use super::arguments::{Args, Fault, Outcome, Text};
 
-/// Compact, keys sorted. As Terraform does, what HTML or JavaScript would read differently is escaped.
-pub(super) fn jsonencode(args: &Args<'_>) -> Outcome {
-    let json = args.get(0).to_json().to_string();
-    let mut result = Text::default();
-    let mut rest = json.as_str();
-    // These characters occur in JSON inside of strings only.
-    while let Some(at) = rest.find(['<', '>', '&', '\u{2028}', '\u{2029}']) {
-        let (before, after) = rest.split_at(at);
-        result.push(before)?;
-        let mut chars = after.chars();
-        if let Some(c) = chars.next() {
-            result.push(&format!("\\u{:04x}", u32::from(c)))?;
-        }
-        rest = chars.as_str();
-    }
-    result.push(rest)?;
-    Ok(result.into_value())
-}
-
+/// Reads JSON. Whole numbers are exact, and an error outside of 64 bits; others are floats. Of equal keys
+/// the last wins.
 pub(super) fn jsondecode(args: &Args<'_>) -> Outcome {
     let text = args.text(0)?;
     let json: serde_json::Value =
@@ -29,46 +12,144 @@ pub(super) fn jsondecode(args: &Args<'_>) -> Outcome {
     if let Some(number) = oversized(&text) {
         return Err(Fault::at(
             0,
-            "a whole number does not fit in 64 bits; write it as a JSON string",
+            "a whole number in the JSON does not fit in 64 bits, and would be rounded; write it as a string",
         )
         .detail(number));
     }
-    Ok(Value::from_json(&json))
+    from_json(json)
 }
 
-/// The first whole number in valid JSON that is too large. The parser would make a fraction of it, and
-/// nobody could tell that digits are gone.
-fn oversized(json: &str) -> Option<&str> {
-    let mut rest = json;
-    while let Some(at) = rest.find(|c: char| c == '"' || c == '-' || c.is_ascii_digit()) {
-        rest = rest.get(at..)?;
+/// The first whole number of a valid JSON text that does not fit in 64 bits: serde_json rounds those.
+fn oversized(text: &str) -> Option<&str> {
+    let in_number = |c: char| c.is_ascii_digit() || matches!(c, '-' | '+' | '.' | 'e' | 'E');
+    let mut rest = text;
+    loop {
+        let start = rest.find(|c: char| c == '"' || c == '-' || c.is_ascii_digit())?;
+        rest = rest.get(start..)?;
         if let Some(inside) = rest.strip_prefix('"') {
-            rest = after_string(inside)?;
+            rest = inside.get(string_end(inside)?..)?;
             continue;
         }
-        let end = rest
-            .find(|c: char| !matches!(c, '0'..='9' | '-' | '+' | '.' | 'e' | 'E'))
-            .unwrap_or(rest.len());
+        let end = rest.find(|c| !in_number(c)).unwrap_or(rest.len());
         let (number, after) = rest.split_at(end);
-        if !number.contains(['.', 'e', 'E']) && number.parse::<i64>().is_err() {
+        let whole = !number.contains(['.', 'e', 'E']);
+        if whole && number.parse::<i64>().is_err() {
             return Some(number);
         }
         rest = after;
     }
-    None
 }
 
-/// What follows the closing quote.
-fn after_string(inside: &str) -> Option<&str> {
-    let mut chars = inside.chars();
-    while let Some(c) = chars.next() {
-        match c {
-            '"' => return Some(chars.as_str()),
-            '\\' => {
-                chars.next();
-            }
+/// Where the text after the closing quote starts.
+fn string_end(inside: &str) -> Option<usize> {
+    let mut escaped = false;
+    for (at, byte) in inside.bytes().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'"' => return Some(at + 1),
             _ => {}
         }
     }
     None
+}
+
+fn from_json(json: serde_json::Value) -> Outcome {
+    Ok(match json {
+        serde_json::Value::Null => Value::null(),
+        serde_json::Value::Bool(b) => Value::bool(b),
+        serde_json::Value::String(text) => Value::string(text),
+        serde_json::Value::Number(number) => match number.as_i64() {
+            Some(whole) => Value::int(whole),
+            None => {
+                let float = number.as_f64().and_then(Number::from_f64);
+                Value::open(Data::Number(float.ok_or_else(|| {
+                    Fault::at(0, "a number in the JSON is too large").detail(number.to_string())
+                })?))
+            }
+        },
+        serde_json::Value::Array(items) => {
+            Value::list(items.into_iter().map(from_json).collect::<Result<_, _>>()?)
+        }
+        serde_json::Value::Object(entries) => Value::map(
+            entries
+                .into_iter()
+                .map(|(key, item)| Ok((key, from_json(item)?)))
+                .collect::<Result<_, Fault>>()?,
+        ),
+    })
+}
+
+/// Writes JSON in one line, keys sorted, with `<`, `>`, `&`, U+2028 and U+2029 escaped as Terraform does. A
+/// block is the object of its attributes.
+pub(super) fn jsonencode(args: &Args<'_>) -> Outcome {
+    encode(args.get(0)).map(Value::string)
+}
+
+/// The value as JSON.
+pub(super) fn encode(value: &Value) -> Result<String, Fault> {
+    let mut text = Text::default();
+    write(value, &mut text)?;
+    Ok(text.into_string())
+}
+
+fn write(value: &Value, into: &mut Text) -> Result<(), Fault> {
+    match &value.data {
+        Data::Null => into.push("null"),
+        Data::Bool(b) => into.push(if *b { "true" } else { "false" }),
+        Data::Number(Number::Int(whole)) => into.push(&whole.to_string()),
+        // With an exponent where it is far beyond whole numbers, so that it is read back as it was.
+        Data::Number(Number::Float(f)) if f.abs() >= 1e15 => into.push(&format!("{f:e}")),
+        Data::Number(Number::Float(f)) => into.push(&f.to_string()),
+        Data::String(text) => write_string(text, into),
+        Data::List(items) | Data::Set(items) => {
+            into.push("[")?;
+            for (place, item) in items.iter().enumerate() {
+                into.push(if place == 0 { "" } else { "," })?;
+                write(item, into)?;
+            }
+            into.push("]")
+        }
+        Data::Map(entries) => write_entries(entries, into),
+        Data::Block(block) => write_entries(&block.attributes, into),
+        Data::Unknown => Err(Fault::new(
+            "a value that is not known before apply has no JSON yet",
+        )),
+    }
+}
+
+fn write_entries(entries: &std::collections::BTreeMap<String, Value>, into: &mut Text) -> Result<(), Fault> {
+    into.push("{")?;
+    for (place, (key, item)) in entries.iter().enumerate() {
+        into.push(if place == 0 { "" } else { "," })?;
+        write_string(key, into)?;
+        into.push(":")?;
+        write(item, into)?;
+    }
+    into.push("}")
+}
+
+fn write_string(text: &str, into: &mut Text) -> Result<(), Fault> {
+    into.push("\"")?;
+    let mut plain = 0;
+    for (at, c) in text.char_indices() {
+        let escape = match c {
+            '"' => "\\\"".to_owned(),
+            '\\' => "\\\\".to_owned(),
+            '\n' => "\\n".to_owned(),
+            '\r' => "\\r".to_owned(),
+            '\t' => "\\t".to_owned(),
+            '\u{8}' => "\\b".to_owned(),
+            '\u{c}' => "\\f".to_owned(),
+            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' | '\0'..='\u{1f}' => {
+                format!("\\u{:04x}", u32::from(c))
+            }
+            _ => continue,
+        };
+        into.push(text.get(plain..at).unwrap_or_default())?;
+        into.push(&escape)?;
+        plain = at + c.len_utf8();
+    }
+    into.push(text.get(plain..).unwrap_or_default())?;
+    into.push("\"")
 }

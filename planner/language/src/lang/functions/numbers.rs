@@ -23,30 +23,18 @@ fn value(number: Number) -> Value {
     Value::open(Data::Number(number))
 }
 
-/// As a float, if no digit is lost: the rule of the operators.
-fn exact(number: Number) -> Result<f64, Fault> {
-    const LARGEST_EXACT: u64 = 1 << 53;
-    match number {
-        Number::Int(i) if i.unsigned_abs() > LARGEST_EXACT => Err(Fault::new(
-            "a large whole number loses digits when it is computed with a fraction",
-        )
-        .detail(i.to_string())),
-        number => Ok(number.as_f64()),
-    }
-}
-
 /// The sum, exact for whole numbers.
 fn add(a: Number, b: Number) -> Result<Number, Fault> {
     match (a, b) {
         (Number::Int(a), Number::Int(b)) => a.checked_add(b).map(Number::Int).ok_or_else(overflow),
-        (a, b) => from_f64(exact(a)? + exact(b)?),
+        (a, b) => from_f64(a.as_f64() + b.as_f64()),
     }
 }
 
 fn times(a: Number, count: i64) -> Result<Number, Fault> {
     match a {
         Number::Int(a) => a.checked_mul(count).map(Number::Int).ok_or_else(overflow),
-        Number::Float(a) => from_f64(a * exact(Number::Int(count))?),
+        Number::Float(a) => from_f64(a * Number::Int(count).as_f64()),
     }
 }
 
@@ -102,7 +90,7 @@ pub(super) fn parseint(args: &Args<'_>) -> Outcome {
         None => (1, text.strip_prefix('+').unwrap_or(text)),
     };
     let bad = |why: &str| {
-        Fault::at(0, format!("not a whole number in base {base}{why}")).detail(format!("{text:?}"))
+        Fault::at(0, "not a whole number in this base").detail(format!("{text:?}, base {base}{why}"))
     };
     if digits.is_empty() {
         return Err(bad(""));
@@ -114,7 +102,7 @@ pub(super) fn parseint(args: &Args<'_>) -> Outcome {
         total = total
             .checked_mul(base)
             .and_then(|t| t.checked_add(sign * digit))
-            .ok_or_else(|| bad(" that fits in 64 bits"))?;
+            .ok_or_else(|| bad(", does not fit in 64 bits"))?;
     }
     Ok(Value::int(total))
 }
@@ -146,12 +134,6 @@ pub(super) fn range(args: &Args<'_>) -> Outcome {
     };
     if step == zero {
         return Err(Fault::at(2, "the step must not be zero"));
-    }
-    // Said here, since below a failed step counts as one beyond the end.
-    if [start, end, step].iter().any(|n| matches!(n, Number::Float(_))) {
-        for number in [start, end, step] {
-            exact(number)?;
-        }
     }
     let down = step < zero;
     if down && end > start {
