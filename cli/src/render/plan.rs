@@ -222,7 +222,14 @@ fn note_text(note: &Note, look: &Look) -> String {
         Severity::Warning => look.paint(Paint::Warning, "warning"),
         Severity::Critical => look.paint(Paint::Bad, "critical"),
     };
-    let mut out = format!("{word}[{code}]: {address} {summary}\n");
+    // A provider may name the block itself.
+    let named = summary.starts_with(address.as_str());
+    let said = if named {
+        summary.clone()
+    } else {
+        format!("{address} {summary}")
+    };
+    let mut out = format!("{word}[{code}]: {said}\n");
     if !remedy.is_empty() {
         out.push_str(&format!("  {} {remedy}\n", look.paint(Paint::Key, "next:")));
     }

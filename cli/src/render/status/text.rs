@@ -86,12 +86,12 @@ fn cutover_text(view: &CutoverView, look: &Look) -> String {
         going_back,
         fallback,
         held,
-        stale,
-        stale_total,
-        stale_kept,
-        set_aside,
-        set_aside_total,
-        mismatches_total,
+        stale: _,
+        stale_total: _,
+        stale_kept: _,
+        set_aside: _,
+        set_aside_total: _,
+        mismatches_total: _,
         next,
     } = view;
     let mut out = Section::new(look);
@@ -131,6 +131,24 @@ fn cutover_text(view: &CutoverView, look: &Look) -> String {
         let line = format!("since {since}: {reason}; the spec's wish for the {wanted} waits");
         out.line("HELD", &line, Paint::Warning);
     }
+    trouble(&mut out, view);
+    for (i, command) in next.iter().enumerate() {
+        out.plain(if i == 0 { "next" } else { "" }, command);
+    }
+    out.text
+}
+
+/// What somebody has to look after: stale writes, records left out, differences.
+fn trouble(out: &mut Section<'_>, view: &CutoverView) {
+    let CutoverView {
+        stale,
+        stale_total,
+        stale_kept,
+        set_aside,
+        set_aside_total,
+        mismatches_total,
+        ..
+    } = view;
     if *stale_total > 0 {
         let line = format!(
             "{} on the side that does not serve; kept below {}",
@@ -170,10 +188,6 @@ fn cutover_text(view: &CutoverView, look: &Look) -> String {
     if *mismatches_total > 0 {
         out.line("DIFFERS", &of(*mismatches_total, "record", "records"), Paint::Bad);
     }
-    for (i, command) in next.iter().enumerate() {
-        out.plain(if i == 0 { "next" } else { "" }, command);
-    }
-    out.text
 }
 
 /// Lines of words and what is to be said of them, in two columns.
