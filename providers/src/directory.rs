@@ -29,10 +29,10 @@ const PATH: &str = "path";
 /// Its marker is `.segue-marker` inside it or, where the directory is a mount point, `.NAME.segue-marker`
 /// beside it, so that it can still be written while the file system is read-only.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Directory;
+pub(crate) struct Directory;
 
 /// The schemas of `source "directory"` and `target "directory"`.
-pub fn schemas() -> Vec<BlockSchema> {
+pub(crate) fn schemas() -> Vec<BlockSchema> {
     let schema = |kind, doc: &str, path: &str| BlockSchema {
         kind,
         name: NAME.to_owned(),

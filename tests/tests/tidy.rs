@@ -1,6 +1,8 @@
 //! Holds the architecture: who may name which package, what rooms may be called, how long files and
 //! functions may grow. The numbers at the end are ratchets: they go down, never up.
 
+#![expect(clippy::expect_used, reason = "a test that cannot read the project fails")]
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -185,11 +187,13 @@ fn nothing_is_silenced_without_a_reason() {
     }
 }
 
+/// How many long files and functions there are.
+const RATCHET: (usize, usize) = (0, 0);
+
 /// Files over 500 lines, and functions over 60: alarm lines. The counts may only go down.
 #[test]
 fn alarm_lines_only_go_down() {
-    const LONG_FILES: usize = 0;
-    const LONG_FUNCTIONS: usize = 0;
+    let (most_files, most_functions) = RATCHET;
     let mut long_files = Vec::new();
     let mut long_functions = Vec::new();
     for (path, text) in sources() {
@@ -225,13 +229,13 @@ fn alarm_lines_only_go_down() {
         }
     }
     assert!(
-        long_files.len() <= LONG_FILES,
+        long_files.len() <= most_files,
         "{} long files:\n{}",
         long_files.len(),
         long_files.join("\n")
     );
     assert!(
-        long_functions.len() <= LONG_FUNCTIONS,
+        long_functions.len() <= most_functions,
         "{} long functions:\n{}",
         long_functions.len(),
         long_functions.join("\n")

@@ -10,3 +10,4 @@ pub mod lock;
 pub mod observe;
 pub mod session;
 pub mod store;
+mod stored;

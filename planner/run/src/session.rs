@@ -2,8 +2,9 @@
 //! a state directory beside a running apply.
 
 use std::ops::ControlFlow;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use segue_contract::Registry;
 use segue_language::Secrets;
@@ -14,8 +15,10 @@ use crate::clock::{Clock, SystemClock, rfc3339};
 use crate::directory::{DirectoryError, Found, StateDirectory};
 use crate::execute::{Ask, Control, Ground, Listener, RecordError, Recorder, Reply, Who, ask};
 use crate::host;
-use crate::journal::{self, Journal, JournalError, JournalOptions, Seq, Tap, Verdict};
+use crate::journal::{self, Journal, JournalError, JournalOptions, Mark, Seq, Tap, Verdict};
 use crate::lock::{LockError, LockState, WriterLock, probe};
+use crate::store::{SledStore, StateStore, StoreError};
+use crate::stored;
 
 /// How to begin.
 pub struct Start<'a> {
@@ -41,6 +44,8 @@ pub struct Session {
     pub directory: StateDirectory,
     /// Whether it is a copy that waits to be adopted.
     pub copied: bool,
+    /// The folded state on disk; `None`: it cannot be used now, and the journal does without.
+    store: Option<Mutex<SledStore>>,
 }
 
 /// Why a state directory cannot be used.
@@ -66,6 +71,12 @@ pub enum SessionError {
         /// Why.
         error: EntryError,
     },
+    /// The stored state.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The stored state could not be made anew.
+    #[error("the stored state cannot be made anew: {0}")]
+    Stored(String),
     /// The directory is a copy.
     #[error("{} is a copy of a state directory: it was moved to another machine or restored under another inode", .0.display())]
     Copy(PathBuf),
@@ -92,7 +103,7 @@ impl SessionError {
             Self::Lock(LockError::Path(error)) | Self::Path(error) => error.remedy(),
             Self::Directory(error) => error.remedy(),
             Self::Journal(error) | Self::Record(RecordError::Journal(error)) => error.remedy(),
-            Self::Record(RecordError::Encode(_)) => None,
+            Self::Record(RecordError::Encode(_)) | Self::Store(_) | Self::Stored(_) => None,
             Self::Entry { error: EntryError::Later(_), .. } => Some("use the version of segue that wrote it".to_owned()),
             Self::Entry { .. } => Some("`segue state pull` on a copy, or restore the directory".to_owned()),
             Self::Copy(_) => Some(
@@ -123,7 +134,13 @@ impl Session {
         if let Some(dead) = lock.abandoned_by() {
             notices.push(format!("the run before this one died: {dead}"));
         }
-        let (journal, opened) = Journal::open(&lock, JournalOptions::default(), &[], BoxedTap(start.tap))?;
+        let mut store = open_store(&lock, &mut notices)?;
+        let known: Vec<Mark> = store
+            .as_ref()
+            .and_then(StateStore::stands_at)
+            .into_iter()
+            .collect();
+        let (journal, opened) = Journal::open(&lock, JournalOptions::default(), &known, BoxedTap(start.tap))?;
         if let Some((segment, bytes)) = &opened.cut {
             notices.push(format!(
                 "{bytes} bytes of a half-written last event were cut off {}",
@@ -135,8 +152,18 @@ impl Session {
                 "the disk of the state directory is full: only a cutover in flight can be settled".to_owned(),
             );
         }
-        let (state, sequence) = replay(&directory)?;
-        segue_contract::paths::create_dir_all(&directory.artifacts())?;
+        let stored = store.as_ref().and_then(|store| match stored::load(store) {
+            Ok(stored) => stored,
+            Err(error) => {
+                notices.push(format!("the stored state is made anew from the journal: {error}"));
+                None
+            }
+        });
+        let (state, sequence) = replay(&directory, stored)?;
+        if let (Some(store), Some(mark)) = (&mut store, opened.last) {
+            keep(store, &state, mark, &mut notices);
+        }
+        private_dir(&directory.artifacts())?;
         let recorder = Recorder::new(journal, state, sequence);
         let who = who(&directory, &found);
         let ground = Ground {
@@ -156,17 +183,75 @@ impl Session {
             notices,
             directory,
             copied,
+            store: store.map(Mutex::new),
         })
     }
 
-    /// Records that the run ended.
+    /// Records that the run ended, and stores the state. A store that fails costs the next start some time.
     ///
     /// # Errors
     /// The record could not be made durable; what the run did before is.
     pub fn close(self, exit: i32) -> Result<(), SessionError> {
         let at_ms = self.ground.clock.wall_ms();
         self.ground.recorder.record(at_ms, Event::RunEnded { exit })?;
+        self.store_state(&mut Vec::new());
         Ok(())
+    }
+
+    /// Makes the stored state anew from the journal (`segue state rebuild`). Returns how many events it was
+    /// folded from.
+    ///
+    /// # Errors
+    /// A journal that cannot be read to its end, or a store that cannot be written.
+    pub fn rebuild(&self) -> Result<u64, SessionError> {
+        let (state, sequence) = replay(&self.directory, None)?;
+        if let (Some(store), Some(mark)) = (&self.store, self.ground.recorder.durable()) {
+            let mut store = store.lock().unwrap_or_else(PoisonError::into_inner);
+            store.clear()?;
+            stored::save(&mut *store, &state, mark).map_err(|e| SessionError::Stored(e.to_string()))?;
+        }
+        Ok(sequence)
+    }
+
+    fn store_state(&self, notices: &mut Vec<String>) {
+        if let (Some(store), Some(mark)) = (&self.store, self.ground.recorder.durable()) {
+            let state = self.ground.recorder.state();
+            keep(
+                &mut store.lock().unwrap_or_else(PoisonError::into_inner),
+                &state,
+                mark,
+                notices,
+            );
+        }
+    }
+}
+
+/// The store is a cache: one that cannot be used now is done without, and one that cannot be written is told.
+fn open_store(lock: &Arc<WriterLock>, notices: &mut Vec<String>) -> Result<Option<SledStore>, SessionError> {
+    match SledStore::open(lock) {
+        Ok(opened) => {
+            if let Some(aside) = opened.set_aside {
+                notices.push(format!(
+                    "the stored state was damaged ({}) and is made anew from the journal; the damaged one is {}",
+                    aside.why,
+                    aside.path.display()
+                ));
+            }
+            Ok(Some(opened.store))
+        }
+        Err(error @ StoreError::Unavailable { .. }) => {
+            notices.push(format!("{error}; the journal does without it"));
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn keep(store: &mut SledStore, state: &State, mark: Mark, notices: &mut Vec<String>) {
+    if let Err(error) = stored::save(store, state, mark) {
+        notices.push(format!(
+            "the stored state is not up to date: {error}; the journal has it all"
+        ));
     }
 }
 
@@ -179,6 +264,12 @@ impl Tap for BoxedTap {
     fn after(&mut self, seq: Seq) {
         self.0.after(seq);
     }
+}
+
+fn private_dir(path: &Path) -> Result<(), segue_contract::paths::PathError> {
+    segue_contract::paths::create_dir_all(path)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700))
+        .map_err(|e| segue_contract::paths::PathError::new("set the mode of", path, e))
 }
 
 fn who(directory: &StateDirectory, found: &Found) -> Who {
@@ -237,11 +328,13 @@ fn begin(
     }
 }
 
-/// Folds the whole journal.
-fn replay(directory: &StateDirectory) -> Result<(State, u64), SessionError> {
-    let mut state = State::default();
-    let mut sequence = 0;
-    let reading = each_entry(directory, &mut |seq, entry| {
+/// Folds the journal, from a stored state on where there is one.
+fn replay(directory: &StateDirectory, stored: Option<(State, Mark)>) -> Result<(State, u64), SessionError> {
+    let (mut state, mut sequence, from) = match stored {
+        Some((state, mark)) => (state, mark.seq.0, mark.seq.next()),
+        None => (State::default(), 0, Seq::FIRST),
+    };
+    let reading = each_entry(directory, from, &mut |seq, entry| {
         fold(&mut state, entry);
         sequence = seq;
     })?;
@@ -253,30 +346,28 @@ fn replay(directory: &StateDirectory) -> Result<(State, u64), SessionError> {
 
 fn each_entry(
     directory: &StateDirectory,
+    from: Seq,
     each: &mut dyn FnMut(u64, &Entry),
 ) -> Result<Verdict, SessionError> {
     let mut failed = None;
     if !directory.journal().exists() {
         return Ok(Verdict::Clean);
     }
-    let reading = journal::read(
-        &directory.journal(),
-        Seq::FIRST,
-        &[],
-        &mut |frame| match Entry::decode(frame.payload) {
-            Ok(entry) => {
-                each(frame.mark.seq.0, &entry);
-                ControlFlow::Continue(())
-            }
-            Err(error) => {
-                failed = Some(SessionError::Entry {
-                    sequence: frame.mark.seq.0,
-                    error,
-                });
-                ControlFlow::Break(())
-            }
-        },
-    )?;
+    let reading = journal::read(&directory.journal(), from, &[], &mut |frame| match Entry::decode(
+        frame.payload,
+    ) {
+        Ok(entry) => {
+            each(frame.mark.seq.0, &entry);
+            ControlFlow::Continue(())
+        }
+        Err(error) => {
+            failed = Some(SessionError::Entry {
+                sequence: frame.mark.seq.0,
+                error,
+            });
+            ControlFlow::Break(())
+        }
+    })?;
     match failed {
         Some(error) => Err(error),
         None => Ok(reading.verdict),
@@ -343,7 +434,7 @@ pub fn snapshot(state_dir: &Path) -> Result<Snapshot, SessionError> {
             artifacts,
         });
     }
-    let (state, sequence) = replay(&directory)?;
+    let (state, sequence) = replay(&directory, None)?;
     Ok(Snapshot {
         state,
         sequence,
@@ -363,7 +454,7 @@ pub fn history(state_dir: &Path, each: &mut dyn FnMut(u64, &Entry)) -> Result<Ve
     let Some((directory, _)) = StateDirectory::open(state_dir)? else {
         return Ok(Vec::new());
     };
-    Ok(match each_entry(&directory, each)? {
+    Ok(match each_entry(&directory, Seq::FIRST, each)? {
         Verdict::Damaged(damage) => vec![format!("{damage}; {}", damage.remedy())],
         Verdict::Clean | Verdict::TornTail { .. } | Verdict::Stopped => Vec::new(),
     })

@@ -90,14 +90,15 @@ impl Rm {
 pub(crate) struct Rebuild {}
 
 impl Rebuild {
-    /// Opening a session folds the whole journal, and refuses a damaged one.
+    /// Reads the journal from its first event, and refuses a damaged one.
     pub(crate) fn run(&self, invocation: &Invocation) -> Result<Exit, Failure> {
         let Self {} = self;
         let workspace = Workspace::read(invocation);
         writing(invocation, &workspace, "state rebuild", false, |desk| {
-            let (state, sequence) = desk.ground.recorder.snapshot();
+            let sequence = desk.session.rebuild()?;
+            let (state, _) = desk.ground.recorder.snapshot();
             invocation.printer.say(&format!(
-                "The state was folded from {sequence} events: {} migrations, {} cutovers.",
+                "The state was made anew from {sequence} events: {} migrations, {} cutovers.",
                 state.migrations.len(),
                 state.cutovers.len()
             ));

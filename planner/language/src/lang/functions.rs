@@ -25,21 +25,21 @@ mod strings;
 mod tests;
 
 /// What functions may know of the world.
-pub struct FunctionContext<'a> {
+pub(crate) struct FunctionContext<'a> {
     /// Where relative paths start: the directory of the spec.
-    pub base_dir: &'a Path,
+    pub(crate) base_dir: &'a Path,
     /// Reads an environment variable; `None` where it is not set.
-    pub env: &'a dyn Fn(&str) -> Option<String>,
+    pub(crate) env: &'a dyn Fn(&str) -> Option<String>,
 }
 
 /// Why a call failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
-pub struct FunctionError {
+pub(crate) struct FunctionError {
     /// What is wrong, starting with the function's name. Never shows anything of a sensitive argument.
-    pub message: String,
+    pub(crate) message: String,
     /// The index of the argument at fault, from 0; `None` where it is the call as a whole.
-    pub argument: Option<usize>,
+    pub(crate) argument: Option<usize>,
 }
 
 /// How unknown and sensitive arguments reach the result.
@@ -166,7 +166,7 @@ const FUNCTIONS: &[Function] = &[
 ];
 
 /// The names of all functions, sorted; `try` and `can` are the evaluator's and not among them.
-pub fn names() -> impl Iterator<Item = &'static str> {
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
     FUNCTIONS.iter().map(|function| function.name)
 }
 
@@ -174,7 +174,7 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 ///
 /// # Errors
 /// A wrong number of arguments, an argument of the wrong type, or one that the function cannot use.
-pub fn call(
+pub(crate) fn call(
     name: &str,
     args: &[Value],
     context: &FunctionContext<'_>,

@@ -29,21 +29,21 @@ const CATCH_UPS_MAX: usize = 3;
 const COMMIT_MARGIN_MS: u64 = 200;
 
 /// A cutover to be run.
-pub struct CutoverTask {
+pub(super) struct CutoverTask {
     /// Which.
-    pub cutover: Address,
+    pub(super) cutover: Address,
     /// With everything but its epoch.
-    pub attempt: Attempt,
+    pub(super) attempt: Attempt,
     /// What it waits for before QUIESCING.
-    pub gates: Vec<GateDecl>,
+    pub(super) gates: Vec<GateDecl>,
     /// The pause between passes while a gate waits, in milliseconds.
-    pub sync_interval_ms: u64,
+    pub(super) sync_interval_ms: u64,
     /// Whether somebody is there to approve while it waits; otherwise a missing approval ends the run.
-    pub wait_for_approval: bool,
+    pub(super) wait_for_approval: bool,
 }
 
 /// Runs a cutover from its gates to SOAKING.
-pub fn run_cutover(ground: &Ground, task: CutoverTask) -> Result<(), RunError> {
+pub(super) fn run_cutover(ground: &Ground, task: CutoverTask) -> Result<(), RunError> {
     gates::wait(ground, &task)?;
     let cutover = task.cutover.clone();
     begin(ground, task)?;

@@ -7,7 +7,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use segue_plan::event::{Entry, Event, WIRE_VERSION};
 use segue_plan::state::{State, fold};
 
-use crate::journal::{Journal, JournalError};
+use crate::journal::{Journal, JournalError, Mark};
 
 /// An event could not be made durable: it does not count.
 #[derive(Debug, thiserror::Error)]
@@ -130,6 +130,11 @@ impl Recorder {
         while inner.pending.front().is_some_and(|p| p.order <= order) {
             inner = self.folded.wait(inner).unwrap_or_else(PoisonError::into_inner);
         }
+    }
+
+    /// The last event that is durable.
+    pub fn durable(&self) -> Option<Mark> {
+        self.journal.durable()
     }
 
     /// A copy of the state.
