@@ -265,3 +265,66 @@ impl Value {
         }
     }
 }
+
+impl Value {
+    /// As text, where it has one: strings, numbers, booleans. What templates and object keys print.
+    pub fn to_text(&self) -> Option<String> {
+        match &self.data {
+            Data::String(s) => Some(s.to_string()),
+            Data::Number(Number::Int(i)) => Some(i.to_string()),
+            Data::Number(Number::Float(f)) => Some(f.to_string()),
+            Data::Bool(b) => Some(b.to_string()),
+            Data::Null | Data::List(_) | Data::Set(_) | Data::Map(_) | Data::Block(_) | Data::Unknown => None,
+        }
+    }
+
+    /// Whether printing it would print something sensitive. Blocks print as their addresses, whatever
+    /// secrets their attributes hold.
+    pub fn shows_secret(&self) -> bool {
+        self.is_sensitive()
+            || match &self.data {
+                Data::List(items) | Data::Set(items) => items.iter().any(Self::shows_secret),
+                Data::Map(entries) => entries.values().any(Self::shows_secret),
+                Data::Null
+                | Data::Bool(_)
+                | Data::Number(_)
+                | Data::String(_)
+                | Data::Block(_)
+                | Data::Unknown => false,
+            }
+    }
+
+    /// As JSON; blocks are their addresses, the unknown is null.
+    pub fn to_json(&self) -> serde_json::Value {
+        use serde_json::Value as Json;
+        match &self.data {
+            Data::Null | Data::Unknown => Json::Null,
+            Data::Bool(b) => Json::Bool(*b),
+            Data::Number(Number::Int(i)) => Json::from(*i),
+            Data::Number(Number::Float(f)) => Json::from(*f),
+            Data::String(s) => Json::from(&**s),
+            Data::List(items) | Data::Set(items) => items.iter().map(Self::to_json).collect(),
+            Data::Map(map) => map.iter().map(|(k, v)| (k.clone(), v.to_json())).collect(),
+            Data::Block(block) => Json::from(block.address.as_str()),
+        }
+    }
+
+    /// From JSON.
+    pub fn from_json(json: &serde_json::Value) -> Self {
+        use serde_json::Value as Json;
+        match json {
+            Json::Null => Self::null(),
+            Json::Bool(b) => Self::bool(*b),
+            Json::Number(n) => match (n.as_i64(), n.as_f64().and_then(Number::from_f64)) {
+                (Some(i), _) => Self::int(i),
+                (None, Some(n)) => Self::open(Data::Number(n)),
+                (None, None) => Self::null(),
+            },
+            Json::String(s) => Self::string(s.as_str()),
+            Json::Array(items) => Self::list(items.iter().map(Self::from_json).collect()),
+            Json::Object(map) => {
+                Self::map(map.iter().map(|(k, v)| (k.clone(), Self::from_json(v))).collect())
+            }
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! Blocks: what a spec's files declare, checked against shapes, resolved in order of dependency, decoded to
+//! [`crate::Desired`]. Every problem is collected; nothing here looks at the systems.
+
+mod body;
+mod cutover;
+mod declare;
+mod decode;
+mod graph;
+mod load;
+mod migration;
+mod resolve;
+mod semantic;
+mod shape;
+mod table;
+mod variables;
+mod version;
+mod words;
+mod world;
+
+pub use load::{Loaded, SpecInput, load};
+pub use shape::{AttributeShape, BlockShape, BodyShape, ShapeType};
+pub use table::core_blocks;

@@ -1,0 +1,176 @@
+//! `cutover` blocks as planning sees them.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use segue_contract::{BlockRef, Side};
+
+use super::body::{Nested, Settings};
+use super::resolve::{Instance, config};
+use super::shape::BodyShape;
+use crate::desired::{CutoverDecl, FallbackDecl, GateCondition, GateDecl, QuiesceDecl, Secrets};
+use crate::syntax::{Diagnostic, Diagnostics, Span};
+
+/// Protocol P4: two positions at least this far apart must be equal.
+const MIN_FREEZE_MS: u64 = 50;
+
+/// What decoding needs besides the block.
+pub(super) struct Surroundings<'a> {
+    /// Shapes of `quiesce` blocks by type.
+    pub(super) quiesces: &'a BTreeMap<String, BodyShape>,
+    pub(super) base_dir: &'a Path,
+}
+
+/// Decodes a cutover whose settings are whole; `None` when something was reported.
+pub(super) fn decode(
+    instance: &Instance,
+    around: &Surroundings<'_>,
+    secrets: &mut Secrets,
+    diagnostics: &mut Diagnostics,
+) -> Option<CutoverDecl> {
+    let settings = &instance.settings;
+    let migrations = settings.references("migrations").to_vec();
+    let before = diagnostics.len();
+    if migrations.len() != 1 {
+        let summary = match migrations.len() {
+            0 => "a cutover has a migration",
+            _ => "a cutover of several migrations is not in this version yet",
+        };
+        diagnostics.push(
+            Diagnostic::error("SPEC_GROUP", summary)
+                .at(settings.place("migrations"), "")
+                .help("name one migration; groups that switch together come later"),
+        );
+    }
+    let freeze_ms = settings.number("freeze").unwrap_or(MIN_FREEZE_MS);
+    if freeze_ms < MIN_FREEZE_MS {
+        diagnostics.push(
+            Diagnostic::error(
+                "SPEC_BAD_VALUE",
+                format!("`freeze` is at least {MIN_FREEZE_MS}ms"),
+            )
+            .at(settings.place("freeze"), ""),
+        );
+    }
+    let timeout_ms = settings.number("timeout").unwrap_or(120_000);
+    if timeout_ms <= freeze_ms {
+        diagnostics.push(
+            Diagnostic::error(
+                "SPEC_BAD_VALUE",
+                "`timeout` leaves no time to commit in: it is not longer than `freeze`",
+            )
+            .at(settings.place("timeout"), ""),
+        );
+    }
+    let gates = gates(settings, diagnostics);
+    let quiesces = settings
+        .all("quiesce")
+        .enumerate()
+        .map(|(i, nested)| {
+            quiesce(
+                instance,
+                nested,
+                same_before(settings, nested, i),
+                around,
+                secrets,
+            )
+        })
+        .collect();
+    let fallback = settings.nested("fallback");
+    (diagnostics.len() == before).then(|| CutoverDecl {
+        address: instance.address.clone(),
+        migrations,
+        live: if settings.text("live") == Some("source") {
+            Side::Source
+        } else {
+            Side::Target
+        },
+        finished: settings.flag("finished"),
+        timeout_ms,
+        freeze_ms,
+        gates,
+        quiesces,
+        routes: settings
+            .nested("switch")
+            .map(|s| s.references("routes").to_vec())
+            .unwrap_or_default(),
+        fallback: FallbackDecl {
+            reverse: fallback.is_some_and(|f| f.flag("reverse")),
+            report_stale_writers: fallback.and_then(|f| f.text("stale_writers")) == Some("report"),
+            retain_ms: fallback.and_then(|f| f.number("retain")),
+            accept_loss: fallback.is_some_and(|f| f.flag("accept_loss")),
+        },
+        depends_on: settings.references("depends_on").to_vec(),
+    })
+}
+
+fn gates(settings: &Settings, diagnostics: &mut Diagnostics) -> Vec<GateDecl> {
+    let mut seen: BTreeMap<&str, &Span> = BTreeMap::new();
+    let mut gates = Vec::new();
+    for nested in settings.all("gate") {
+        let ty = nested.label.as_deref().unwrap_or_default();
+        if let Some(first) = seen.insert(ty, &nested.settings.header) {
+            diagnostics.push(
+                Diagnostic::error(
+                    "SPEC_DUPLICATE_BLOCK",
+                    format!("this cutover has two gates {ty:?}"),
+                )
+                .at(nested.settings.header.clone(), "again here")
+                .at(first.clone(), "first here")
+                .help("keep the stricter one"),
+            );
+        }
+        let max_ms = nested.settings.number("max").unwrap_or(0);
+        let condition = match ty {
+            "lag" => GateCondition::Lag { max_ms },
+            "downtime" => GateCondition::Downtime { max_ms },
+            _ => GateCondition::Approval,
+        };
+        gates.push(GateDecl {
+            timeout_ms: nested.settings.number("wait").unwrap_or(3_600_000),
+            condition,
+        });
+    }
+    gates
+}
+
+/// How many blocks of the same type stand before this one.
+fn same_before(settings: &Settings, nested: &Nested, index: usize) -> usize {
+    settings
+        .all("quiesce")
+        .take(index)
+        .filter(|n| n.label == nested.label)
+        .count()
+}
+
+fn quiesce(
+    instance: &Instance,
+    nested: &Nested,
+    same_before: usize,
+    around: &Surroundings<'_>,
+    secrets: &mut Secrets,
+) -> QuiesceDecl {
+    let provider = nested.label.clone().unwrap_or_default();
+    let address = instance.address.step("quiesce").step(&provider);
+    // The second of a type is `command_2`.
+    let address = match same_before {
+        0 => address,
+        n => segue_contract::Address::new(format!("{address}_{}", n + 1)),
+    };
+    let attributes = around.quiesces.get(&provider).map_or(&[][..], |b| &b.attributes);
+    let side = match (nested.settings.nested("source"), nested.settings.nested("target")) {
+        (Some(_), None) => Some(Side::Source),
+        (None, Some(_)) => Some(Side::Target),
+        (Some(_), Some(_)) | (None, None) => None,
+    };
+    QuiesceDecl {
+        block: BlockRef {
+            config: config(&nested.settings, &address, attributes, secrets),
+            address,
+            provider,
+            base_dir: around.base_dir.to_path_buf(),
+        },
+        migrations: nested.settings.references("migrations").to_vec(),
+        side,
+    }
+}

@@ -1,0 +1,58 @@
+//! `migration` blocks as planning sees them.
+
+use segue_contract::{LoadSettings, Select, VerifyLevel};
+
+use super::resolve::Instance;
+use crate::desired::{MigrationDecl, VerifyDecl};
+use crate::syntax::{Diagnostic, Diagnostics};
+
+/// More workers than this help nobody and take all descriptors.
+const MAX_PARALLELISM: u64 = 1_024;
+
+/// Decodes a migration whose settings are whole; `None` when something was reported.
+pub(super) fn decode(instance: &Instance, diagnostics: &mut Diagnostics) -> Option<MigrationDecl> {
+    let settings = &instance.settings;
+    let select = settings.nested("select");
+    let load = settings.nested("load");
+    let verify = settings.nested("verify");
+    let parallelism = load.and_then(|l| l.number("parallelism")).unwrap_or(0);
+    if parallelism > MAX_PARALLELISM {
+        let place = load.map_or_else(|| settings.header.clone(), |l| l.place("parallelism"));
+        diagnostics.push(
+            Diagnostic::error(
+                "SPEC_BAD_VALUE",
+                format!("`parallelism` is at most {MAX_PARALLELISM}"),
+            )
+            .at(place, ""),
+        );
+        return None;
+    }
+    let level = match verify.and_then(|v| v.text("level")) {
+        Some("count") => VerifyLevel::Count,
+        Some("sampled") => VerifyLevel::Sampled,
+        _ => VerifyLevel::Full,
+    };
+    Some(MigrationDecl {
+        address: instance.address.clone(),
+        source: settings.block("source")?.clone(),
+        target: settings.block("target")?.clone(),
+        select: Select {
+            include: select.map(|s| s.words("include")).unwrap_or_default(),
+            exclude: select.map(|s| s.words("exclude")).unwrap_or_default(),
+        },
+        load: LoadSettings {
+            parallelism: u32::try_from(parallelism).unwrap_or(0),
+            rate_limit: load.and_then(|l| l.number("rate_limit")),
+        },
+        sync_interval_ms: settings
+            .nested("sync")
+            .and_then(|s| s.number("interval"))
+            .unwrap_or(30_000),
+        verify: VerifyDecl {
+            level,
+            valid_for_ms: verify.and_then(|v| v.number("valid_for")).unwrap_or(86_400_000),
+            repair: verify.and_then(|v| v.text("on_mismatch")) == Some("repair"),
+        },
+        depends_on: settings.references("depends_on").to_vec(),
+    })
+}

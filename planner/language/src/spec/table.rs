@@ -1,0 +1,365 @@
+//! The table of the language's own blocks: it drives checks, defaults and documentation.
+
+use std::collections::BTreeMap;
+
+use segue_contract::{AttributeType, BlockKind, Registry};
+use serde_json::json;
+
+use super::shape::{AttributeShape, BlockShape, BodyShape, ShapeType, attribute, block};
+
+const STRING: ShapeType = ShapeType::Of(AttributeType::String);
+const BOOL: ShapeType = ShapeType::Of(AttributeType::Bool);
+const DURATION: ShapeType = ShapeType::Of(AttributeType::Duration);
+const WORDS: ShapeType = ShapeType::Of(AttributeType::Words);
+const NUMBER: ShapeType = ShapeType::Of(AttributeType::Number);
+const RATE: ShapeType = ShapeType::Of(AttributeType::Rate);
+const PATH: ShapeType = ShapeType::Of(AttributeType::Path);
+
+fn for_each() -> AttributeShape {
+    attribute(
+        "for_each",
+        ShapeType::Written,
+        "A map or a set of strings: one instance for each, with each.key and each.value.",
+    )
+}
+
+fn depends_on() -> AttributeShape {
+    attribute(
+        "depends_on",
+        ShapeType::References(&["migration", "cutover"]),
+        "Blocks whose work comes before this one's.",
+    )
+}
+
+/// Every block of the language, with what this registry's providers add.
+pub fn core_blocks(registry: &Registry) -> Vec<BlockShape> {
+    let provided = |kind: BlockKind| -> BTreeMap<String, BodyShape> {
+        let of_kind = registry.schemas().iter().filter(|s| s.kind == kind);
+        of_kind
+            .map(|s| {
+                let attributes = s.attributes.iter().map(AttributeShape::from).collect();
+                (
+                    s.name.clone(),
+                    BodyShape {
+                        doc: s.doc.clone(),
+                        attributes,
+                        blocks: Vec::new(),
+                    },
+                )
+            })
+            .collect()
+    };
+    let labels = ["type", "name"];
+    vec![
+        settings(),
+        variable(),
+        block("locals", &[], "Named values: local.name.", Vec::new()).repeated(),
+        block(
+            "output",
+            &["name"],
+            "A value to be shown by `segue output`.",
+            vec![
+                attribute("value", ShapeType::Written, "The value.").required(),
+                attribute("sensitive", BOOL, "Whether it is hidden.").or(json!(false)),
+                attribute("description", STRING, "For people."),
+            ],
+        )
+        .repeated(),
+        block(
+            "removed",
+            &[],
+            "Says that a block was taken out of the spec on purpose: Segue forgets it and touches nothing.",
+            vec![
+                attribute(
+                    "from",
+                    ShapeType::Written,
+                    "Its address, for example migration.site.",
+                )
+                .required(),
+            ],
+        )
+        .repeated(),
+        block(
+            "source",
+            &labels,
+            "A system that data is moved from.",
+            vec![for_each()],
+        )
+        .repeated()
+        .typed(provided(BlockKind::Source)),
+        block(
+            "target",
+            &labels,
+            "A system that data is moved to.",
+            vec![for_each()],
+        )
+        .repeated()
+        .typed(provided(BlockKind::Target)),
+        block("route", &labels, "What clients follow.", vec![for_each()])
+            .repeated()
+            .typed(provided(BlockKind::Route)),
+        migration(),
+        cutover(provided(BlockKind::Quiesce)),
+    ]
+}
+
+fn settings() -> BlockShape {
+    block(
+        "segue",
+        &[],
+        "Settings of Segue itself.",
+        vec![attribute(
+            "required_version",
+            STRING,
+            "Versions of Segue that may run this spec: \">= 0.1, < 2\".",
+        )],
+    )
+    .repeated()
+    .with(vec![block(
+        "backend",
+        &["type"],
+        "Where the state is kept; the type is \"local\".",
+        vec![attribute(
+            "path",
+            PATH,
+            "The state directory; default .segue beside the spec.",
+        )],
+    )])
+}
+
+fn variable() -> BlockShape {
+    block(
+        "variable",
+        &["name"],
+        "A value given from outside: var.name.",
+        vec![
+            attribute(
+                "type",
+                ShapeType::Written,
+                "string, number, bool, any, list(T), set(T), map(T), object({...}).",
+            ),
+            attribute(
+                "default",
+                ShapeType::Written,
+                "Its value when none is given; no default: one must be given.",
+            ),
+            attribute(
+                "sensitive",
+                BOOL,
+                "Whether its value is kept out of plan, state and logs.",
+            )
+            .or(json!(false)),
+            attribute("description", STRING, "For people."),
+        ],
+    )
+    .repeated()
+    .with(vec![
+        block(
+            "validation",
+            &[],
+            "A condition that the value must meet.",
+            vec![
+                attribute("condition", ShapeType::Written, "True when the value is good.").required(),
+                attribute("error_message", ShapeType::Written, "What to say when it is not.").required(),
+            ],
+        )
+        .repeated(),
+    ])
+}
+
+fn migration() -> BlockShape {
+    block(
+        "migration",
+        &["name"],
+        "A source, a target, what is moved and how it is loaded, kept in sync and verified.",
+        vec![
+            attribute(
+                "source",
+                ShapeType::Reference(&["source"]),
+                "Where data comes from.",
+            )
+            .required(),
+            attribute("target", ShapeType::Reference(&["target"]), "Where data goes to.").required(),
+            depends_on(),
+            for_each(),
+        ],
+    )
+    .repeated()
+    .with(vec![
+        block(
+            "select",
+            &[],
+            "What is moved.",
+            vec![
+                attribute("include", WORDS, "Patterns to take; absent: all."),
+                attribute("exclude", WORDS, "Patterns to leave out, after include."),
+            ],
+        ),
+        block(
+            "load",
+            &[],
+            "How fast.",
+            vec![
+                attribute("parallelism", NUMBER, "Workers; 0: as many as cores.").or(json!(0)),
+                attribute("rate_limit", RATE, "Bytes a second at most: \"50MiB/s\"."),
+            ],
+        ),
+        block(
+            "sync",
+            &[],
+            "The passes that keep the target fresh.",
+            vec![attribute("interval", DURATION, "Pause between passes.").or(json!(30_000))],
+        ),
+        block(
+            "verify",
+            &[],
+            "How the target is compared with the source.",
+            vec![
+                attribute("level", STRING, "How closely.")
+                    .one_of(&["count", "sampled", "full"])
+                    .or(json!("full")),
+                attribute("valid_for", DURATION, "How long a verification counts.").or(json!(86_400_000)),
+                attribute("on_mismatch", STRING, "Carry differing records again, or stop.")
+                    .one_of(&["repair", "fail"])
+                    .or(json!("fail")),
+            ],
+        ),
+    ])
+}
+
+fn gates() -> BTreeMap<String, BodyShape> {
+    let wait = || attribute("wait", DURATION, "How long to wait for it at most.").or(json!(3_600_000));
+    let max = |doc| attribute("max", DURATION, doc).required();
+    let body = |doc: &str, attributes| BodyShape {
+        doc: doc.to_owned(),
+        attributes,
+        blocks: Vec::new(),
+    };
+    BTreeMap::from([
+        (
+            "lag".to_owned(),
+            body(
+                "The target is nearly up to date.",
+                vec![max("The largest lag."), wait()],
+            ),
+        ),
+        (
+            "downtime".to_owned(),
+            body(
+                "The predicted write pause is short.",
+                vec![max("The longest pause, predicted from measured rates."), wait()],
+            ),
+        ),
+        (
+            "approval".to_owned(),
+            body("Somebody approved the plan (`segue approve`).", vec![wait()]),
+        ),
+    ])
+}
+
+fn cutover(quiesces: BTreeMap<String, BodyShape>) -> BlockShape {
+    let narrowing = |side: &str| block(side, &[], "Only this side.", Vec::new());
+    block(
+        "cutover",
+        &["name"],
+        "Migrations that switch together, and under which conditions.",
+        vec![
+            attribute(
+                "migrations",
+                ShapeType::References(&["migration"]),
+                "The migrations.",
+            )
+            .required(),
+            attribute("live", STRING, "Which side serves.")
+                .one_of(&["source", "target"])
+                .or(json!("target")),
+            attribute(
+                "finished",
+                BOOL,
+                "Give up the fallback, release what is temporary.",
+            )
+            .or(json!(false)),
+            attribute(
+                "timeout",
+                DURATION,
+                "Not committed within this from the quiesce on: abort, source first.",
+            )
+            .or(json!(120_000)),
+            attribute(
+                "freeze",
+                DURATION,
+                "Two positions this far apart must be equal; at least 50ms.",
+            )
+            .or(json!(50)),
+            depends_on(),
+            for_each(),
+        ],
+    )
+    .repeated()
+    .with(vec![
+        block("gate", &["type"], "A condition to wait for.", Vec::new())
+            .repeated()
+            .typed(gates()),
+        block(
+            "quiesce",
+            &["type"],
+            "How writes to the live side are refused or the writers stopped.",
+            vec![attribute(
+                "migrations",
+                ShapeType::References(&["migration"]),
+                "Only these migrations.",
+            )],
+        )
+        .repeated()
+        .with(vec![narrowing("source"), narrowing("target")])
+        .typed(quiesces),
+        block(
+            "switch",
+            &[],
+            "What is pointed at the live side.",
+            vec![
+                attribute(
+                    "routes",
+                    ShapeType::References(&["route"]),
+                    "The routes, in order.",
+                )
+                .required(),
+            ],
+        ),
+        block(
+            "fallback",
+            &[],
+            "The old side after the switch.",
+            vec![
+                attribute("reverse", BOOL, "Keep it fresh.").or(json!(false)),
+                attribute(
+                    "stale_writers",
+                    STRING,
+                    "The old side has no barrier of its own: find and list what stale clients write there.",
+                )
+                .one_of(&["report"]),
+                attribute("retain", DURATION, "How long it is kept."),
+                attribute(
+                    "accept_loss",
+                    BOOL,
+                    "Allow a switch back that loses what the target took.",
+                )
+                .or(json!(false)),
+            ],
+        ),
+    ])
+}
+
+/// Words of the language that are designed and not there yet.
+pub(super) fn comes_later(word: &str) -> bool {
+    [
+        "count",
+        "module",
+        "check",
+        "moved",
+        "watch",
+        "rehearse",
+        "lifecycle",
+    ]
+    .contains(&word)
+}

@@ -1,0 +1,8 @@
+//! The language through its own door: specs in, `Desired` or diagnostics out.
+
+mod blocks;
+mod expressions;
+mod mistakes;
+mod quickstart;
+mod variables;
+mod world;

@@ -1,0 +1,20 @@
+//! Ways to quiesce, one file each.
+
+mod command;
+mod manual;
+mod remount;
+
+use std::sync::Arc;
+
+use segue_contract::Registry;
+
+/// Adds every method.
+pub(crate) fn register(registry: &mut Registry) {
+    registry
+        .schema(command::schema())
+        .add_quiesce("command", Arc::new(command::CommandQuiesce))
+        .schema(remount::schema())
+        .add_quiesce("remount", Arc::new(remount::Remount))
+        .schema(manual::schema())
+        .add_quiesce("manual", Arc::new(manual::Manual));
+}

@@ -1,0 +1,71 @@
+//! What the tests of this package share: a step that nobody watches, and blocks by hand.
+
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use segue_contract::{
+    Address, BlockRef, Checkpoint, Config, Finding, Progress, Secret, SecretRef, Setting, StepError, StepIo,
+};
+
+/// A step that nobody watches.
+#[derive(Debug)]
+pub(crate) struct Io {
+    pub(crate) artifacts: PathBuf,
+    pub(crate) found: Mutex<Vec<Finding>>,
+}
+
+impl Default for Io {
+    fn default() -> Self {
+        Self {
+            artifacts: std::env::temp_dir(),
+            found: Mutex::default(),
+        }
+    }
+}
+
+impl StepIo for Io {
+    fn cancelled(&self) -> bool {
+        false
+    }
+    fn progress(&self, _: Progress) {}
+    fn checkpoint(&self, _: Checkpoint) -> Result<(), StepError> {
+        Ok(())
+    }
+    fn take(&self, _: u64) {}
+    fn artifacts(&self) -> &Path {
+        &self.artifacts
+    }
+    fn secret(&self, secret: &SecretRef) -> Result<Secret, StepError> {
+        Err(StepError::permanent(format!("no secret {secret}")))
+    }
+    fn find(&self, finding: Finding) {
+        self.found.lock().expect("not poisoned").push(finding);
+    }
+    fn confirm(&self, _: &str, _: &str) -> Result<(), StepError> {
+        Ok(())
+    }
+}
+
+/// A block whose base directory is the working directory.
+pub(crate) fn block(address: &str, provider: &str, settings: &[(&str, serde_json::Value)]) -> BlockRef {
+    block_in(Path::new("."), address, provider, settings)
+}
+
+/// A block.
+pub(crate) fn block_in(
+    base_dir: &Path,
+    address: &str,
+    provider: &str,
+    settings: &[(&str, serde_json::Value)],
+) -> BlockRef {
+    let mut config = Config::default();
+    for (name, value) in settings {
+        config.insert(*name, Setting::Plain(value.clone()));
+    }
+    BlockRef {
+        address: Address::new(address),
+        provider: provider.to_owned(),
+        base_dir: base_dir.to_owned(),
+        config,
+    }
+}

@@ -1,0 +1,178 @@
+//! Holds the architecture: who may name which package, what rooms may be called, how long files and
+//! functions may grow. The numbers at the end are ratchets: they go down, never up.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").to_owned()
+}
+
+/// Every Rust file of the project, with its path below the root.
+fn sources() -> BTreeMap<String, String> {
+    fn walk(dir: &Path, found: &mut Vec<PathBuf>) {
+        for entry in std::fs::read_dir(dir).expect("readable").flatten() {
+            let path = entry.path();
+            let name = entry.file_name();
+            if path.is_dir() && name != "target" && name != ".git" {
+                walk(&path, found);
+            } else if path.extension().is_some_and(|e| e == "rs") {
+                found.push(path);
+            }
+        }
+    }
+    let mut files = Vec::new();
+    for package in ["cli", "planner", "providers", "tests"] {
+        walk(&root().join(package), &mut files);
+    }
+    files
+        .into_iter()
+        .map(|path| {
+            let text = segue_contract::paths::read_to_string(&path).expect("UTF-8");
+            (path.strip_prefix(root()).expect("below").display().to_string(), text)
+        })
+        .collect()
+}
+
+/// Files that use a package and are not in one of the places that may.
+fn namers(package: &str, allowed: &[&str]) -> Vec<String> {
+    let used = [format!("use {package}::"), format!("{package}::")];
+    sources()
+        .into_iter()
+        .filter(|(path, _)| !allowed.iter().any(|a| path.starts_with(a)) && !path.ends_with("tests/tidy.rs"))
+        .filter(|(_, text)| {
+            text.lines().any(|line| {
+                let line = line.trim_start();
+                !line.starts_with("//") && used.iter().any(|u| contains_path(line, u))
+            })
+        })
+        .map(|(path, _)| path)
+        .collect()
+}
+
+fn contains_path(line: &str, path: &str) -> bool {
+    line.match_indices(path).any(|(at, _)| {
+        let before = line[..at].chars().next_back();
+        !before.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == ':' || c == '"')
+    })
+}
+
+#[test]
+fn packages_are_named_only_where_they_may_be() {
+    let rules: [(&str, &[&str]); 7] = [
+        ("sled", &["planner/run/src/store/sled.rs"]),
+        ("tokio", &["planner/run/src/execute/dispatch.rs", "planner/run/src/execute/socket.rs"]),
+        ("clap", &["cli/src"]),
+        ("miette", &["cli/src/diagnostics"]),
+        ("indicatif", &["cli/src/progress"]),
+        ("petgraph", &["planner/plan/src/graph.rs"]),
+        ("hcl", &["planner/language/src"]),
+    ];
+    for (package, allowed) in rules {
+        assert_eq!(namers(package, allowed), Vec::<String>::new(), "{package} may be named only in {allowed:?}");
+    }
+}
+
+#[test]
+fn the_pure_rooms_know_no_clock_and_no_files() {
+    for (path, text) in sources().iter().filter(|(path, _)| path.starts_with("planner/plan/src")) {
+        for word in ["SystemTime", "Instant::now", "std::fs", "std::net", "std::env", "rand::", "std::thread"] {
+            assert!(!text.contains(word), "{path} names {word}");
+        }
+    }
+}
+
+#[test]
+fn arrows_run_one_way() {
+    let manifest = |package: &str| {
+        let text = segue_contract::paths::read_to_string(&root().join(package).join("Cargo.toml")).expect("manifest");
+        let end = text.find("[dev-dependencies]").unwrap_or(text.len());
+        text[..end].to_owned()
+    };
+    let never: [(&str, &[&str]); 5] = [
+        ("planner/contract", &["segue-"]),
+        ("planner/language", &["segue-plan", "segue-run", "segue-providers", "segue.workspace"]),
+        ("planner/plan", &["segue-run", "segue-providers", "segue.workspace", "tokio", "sled", "rustix"]),
+        ("planner/run", &["segue-providers", "segue.workspace"]),
+        ("providers", &["segue-language", "segue-plan", "segue-run", "segue.workspace"]),
+    ];
+    for (package, words) in never {
+        let text = manifest(package);
+        let own = format!("name = \"segue-{}\"", package.rsplit('/').next().expect("a name"));
+        let text = text.replace(&own, "");
+        for word in words {
+            assert!(!text.contains(word), "{package} depends on {word}");
+        }
+    }
+}
+
+#[test]
+fn no_room_is_called_after_nothing() {
+    let empty = ["util", "utils", "helper", "helpers", "common", "misc", "manager", "handler", "mod"];
+    for path in sources().keys() {
+        for word in path.trim_end_matches(".rs").split('/') {
+            assert!(!empty.contains(&word), "{path}");
+        }
+    }
+}
+
+#[test]
+fn every_file_says_why_it_exists() {
+    for (path, text) in sources() {
+        assert!(text.starts_with("//!"), "{path} begins with no //!");
+    }
+}
+
+#[test]
+fn nothing_is_silenced_without_a_reason() {
+    for (path, text) in sources() {
+        if path.ends_with("tests/tidy.rs") {
+            continue;
+        }
+        for line in text.lines() {
+            assert!(!line.contains("#[allow") && !line.contains("#![allow"), "{path}: {line}");
+            assert!(!line.contains("#[ignore"), "{path}: {line}");
+        }
+    }
+}
+
+/// Files over 500 lines, and functions over 60: alarm lines. The counts may only go down.
+#[test]
+fn alarm_lines_only_go_down() {
+    const LONG_FILES: usize = 0;
+    const LONG_FUNCTIONS: usize = 0;
+    let mut long_files = Vec::new();
+    let mut long_functions = Vec::new();
+    for (path, text) in sources() {
+        let lines: Vec<&str> = text.lines().collect();
+        if lines.len() > 500 {
+            long_files.push(format!("{path}: {}", lines.len()));
+        }
+        let mut start: Option<(usize, usize)> = None;
+        for (i, line) in lines.iter().enumerate() {
+            let indent = line.len() - line.trim_start().len();
+            let words = line.trim_start();
+            let is_fn = ["fn ", "pub fn ", "pub(crate) fn ", "pub(super) fn ", "async fn ", "pub async fn "]
+                .iter()
+                .any(|head| words.starts_with(head));
+            if is_fn && !words.ends_with(';') {
+                start = Some((i, indent));
+            } else if let Some((first, at)) = start
+                && words == "}"
+                && indent == at
+            {
+                if i - first + 1 > 60 {
+                    long_functions.push(format!("{path}:{}: {} lines", first + 1, i - first + 1));
+                }
+                start = None;
+            }
+        }
+    }
+    assert!(long_files.len() <= LONG_FILES, "{} long files:\n{}", long_files.len(), long_files.join("\n"));
+    assert!(
+        long_functions.len() <= LONG_FUNCTIONS,
+        "{} long functions:\n{}",
+        long_functions.len(),
+        long_functions.join("\n")
+    );
+}
