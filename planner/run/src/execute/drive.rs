@@ -4,7 +4,8 @@
 use std::time::{Duration, Instant};
 
 use segue_contract::{
-    Address, BarrierState, Direction, ErrorClass, QuiesceKind, RouteAt, StepError, VerifyCall,
+    Address, Barrier, BarrierState, Direction, ErrorClass, QuiesceCall, QuiesceKind, RouteAt, StepError,
+    VerifyCall,
 };
 use segue_language::GateDecl;
 use segue_plan::cutover::{Action, Phase, Settle, action, advance, settle};
@@ -367,6 +368,29 @@ pub(super) fn abort(
     Ok(())
 }
 
+/// A read-only file system stops Segue too: where Segue must write to the side that does not serve, and stale writers
+/// are reported (the plan sees to that), it is made writable again. A barrier that tells Segue from clients stays
+/// closed (protocol P1).
+pub(super) fn open_where_segue_is_refused(
+    ground: &Ground,
+    step: &Address,
+    call: &QuiesceCall,
+    kind: QuiesceKind,
+) -> Result<(), RunError> {
+    if kind != QuiesceKind::Data {
+        return Ok(());
+    }
+    let io = Io::new(ground, step).until(Until::Never);
+    let open = || {
+        let facts = ground.registry.endpoint(&call.endpoint)?.observe(&call.endpoint, &io)?;
+        match facts.barrier {
+            Barrier::Identity | Barrier::Name => Ok(()),
+            Barrier::None => ground.registry.quiesce(&call.block)?.open(call, &io),
+        }
+    };
+    retry(ground, step, SETTLING_DEADLINE, || false, open).map_err(|e| RunError::step(step, e))
+}
+
 /// The step that an action appears as in plans.
 fn step_of(act: Action) -> StepKind {
     match act {
@@ -686,20 +710,12 @@ impl Flight<'_> {
         })
     }
 
-    /// A read-only file system stops Segue too: where the reverse sync was asked for and stale writers are
-    /// reported, the old side is made writable again.
     fn reopen_for_reverse(&self, step: &Address) -> Result<(), RunError> {
-        if self.attempt.close_kind != QuiesceKind::Data || !self.attempt.reverse {
+        if !self.attempt.reverse {
             return Ok(());
         }
-        let quiesce = self
-            .ground
-            .registry
-            .quiesce(&self.attempt.close.block)
-            .map_err(RunError::Setup)?;
-        quiesce
-            .open(&self.attempt.close, &self.io(step))
-            .map_err(|e| RunError::step(step, e))
+        let (close, kind) = (&self.attempt.close, self.attempt.close_kind);
+        open_where_segue_is_refused(self.ground, step, close, kind)
     }
 }
 
