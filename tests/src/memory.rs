@@ -46,7 +46,11 @@ pub fn register(registry: &mut Registry) {
 fn schemas() -> Vec<BlockSchema> {
     let world = || AttributeSchema::required("world", AttributeType::Path, "The file that holds the world.");
     let name = |what: &str| {
-        AttributeSchema::optional("name", AttributeType::String, &format!("The name of the {what} in the world."))
+        AttributeSchema::optional(
+            "name",
+            AttributeType::String,
+            &format!("The name of the {what} in the world."),
+        )
     };
     let barrier = AttributeSchema::optional(
         "barrier",

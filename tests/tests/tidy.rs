@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the workspace")
+        .to_owned()
 }
 
 /// Every Rust file of the project, with its path below the root.
@@ -29,7 +32,10 @@ fn sources() -> BTreeMap<String, String> {
         .into_iter()
         .map(|path| {
             let text = segue_contract::paths::read_to_string(&path).expect("UTF-8");
-            (path.strip_prefix(root()).expect("below").display().to_string(), text)
+            (
+                path.strip_prefix(root()).expect("below").display().to_string(),
+                text,
+            )
         })
         .collect()
 }
@@ -61,7 +67,13 @@ fn contains_path(line: &str, path: &str) -> bool {
 fn packages_are_named_only_where_they_may_be() {
     let rules: [(&str, &[&str]); 7] = [
         ("sled", &["planner/run/src/store/sled.rs"]),
-        ("tokio", &["planner/run/src/execute/dispatch.rs", "planner/run/src/execute/socket.rs"]),
+        (
+            "tokio",
+            &[
+                "planner/run/src/execute/dispatch.rs",
+                "planner/run/src/execute/socket.rs",
+            ],
+        ),
         ("clap", &["cli/src"]),
         ("miette", &["cli/src/diagnostics"]),
         ("indicatif", &["cli/src/progress"]),
@@ -69,14 +81,29 @@ fn packages_are_named_only_where_they_may_be() {
         ("hcl", &["planner/language/src"]),
     ];
     for (package, allowed) in rules {
-        assert_eq!(namers(package, allowed), Vec::<String>::new(), "{package} may be named only in {allowed:?}");
+        assert_eq!(
+            namers(package, allowed),
+            Vec::<String>::new(),
+            "{package} may be named only in {allowed:?}"
+        );
     }
 }
 
 #[test]
 fn the_pure_rooms_know_no_clock_and_no_files() {
-    for (path, text) in sources().iter().filter(|(path, _)| path.starts_with("planner/plan/src")) {
-        for word in ["SystemTime", "Instant::now", "std::fs", "std::net", "std::env", "rand::", "std::thread"] {
+    for (path, text) in sources()
+        .iter()
+        .filter(|(path, _)| path.starts_with("planner/plan/src"))
+    {
+        for word in [
+            "SystemTime",
+            "Instant::now",
+            "std::fs",
+            "std::net",
+            "std::env",
+            "rand::",
+            "std::thread",
+        ] {
             assert!(!text.contains(word), "{path} names {word}");
         }
     }
@@ -85,16 +112,33 @@ fn the_pure_rooms_know_no_clock_and_no_files() {
 #[test]
 fn arrows_run_one_way() {
     let manifest = |package: &str| {
-        let text = segue_contract::paths::read_to_string(&root().join(package).join("Cargo.toml")).expect("manifest");
+        let text = segue_contract::paths::read_to_string(&root().join(package).join("Cargo.toml"))
+            .expect("manifest");
         let end = text.find("[dev-dependencies]").unwrap_or(text.len());
         text[..end].to_owned()
     };
     let never: [(&str, &[&str]); 5] = [
         ("planner/contract", &["segue-"]),
-        ("planner/language", &["segue-plan", "segue-run", "segue-providers", "segue.workspace"]),
-        ("planner/plan", &["segue-run", "segue-providers", "segue.workspace", "tokio", "sled", "rustix"]),
+        (
+            "planner/language",
+            &["segue-plan", "segue-run", "segue-providers", "segue.workspace"],
+        ),
+        (
+            "planner/plan",
+            &[
+                "segue-run",
+                "segue-providers",
+                "segue.workspace",
+                "tokio",
+                "sled",
+                "rustix",
+            ],
+        ),
         ("planner/run", &["segue-providers", "segue.workspace"]),
-        ("providers", &["segue-language", "segue-plan", "segue-run", "segue.workspace"]),
+        (
+            "providers",
+            &["segue-language", "segue-plan", "segue-run", "segue.workspace"],
+        ),
     ];
     for (package, words) in never {
         let text = manifest(package);
@@ -108,7 +152,9 @@ fn arrows_run_one_way() {
 
 #[test]
 fn no_room_is_called_after_nothing() {
-    let empty = ["util", "utils", "helper", "helpers", "common", "misc", "manager", "handler", "mod"];
+    let empty = [
+        "util", "utils", "helper", "helpers", "common", "misc", "manager", "handler", "mod",
+    ];
     for path in sources().keys() {
         for word in path.trim_end_matches(".rs").split('/') {
             assert!(!empty.contains(&word), "{path}");
@@ -130,7 +176,10 @@ fn nothing_is_silenced_without_a_reason() {
             continue;
         }
         for line in text.lines() {
-            assert!(!line.contains("#[allow") && !line.contains("#![allow"), "{path}: {line}");
+            assert!(
+                !line.contains("#[allow") && !line.contains("#![allow"),
+                "{path}: {line}"
+            );
             assert!(!line.contains("#[ignore"), "{path}: {line}");
         }
     }
@@ -152,9 +201,16 @@ fn alarm_lines_only_go_down() {
         for (i, line) in lines.iter().enumerate() {
             let indent = line.len() - line.trim_start().len();
             let words = line.trim_start();
-            let is_fn = ["fn ", "pub fn ", "pub(crate) fn ", "pub(super) fn ", "async fn ", "pub async fn "]
-                .iter()
-                .any(|head| words.starts_with(head));
+            let is_fn = [
+                "fn ",
+                "pub fn ",
+                "pub(crate) fn ",
+                "pub(super) fn ",
+                "async fn ",
+                "pub async fn ",
+            ]
+            .iter()
+            .any(|head| words.starts_with(head));
             if is_fn && !words.ends_with(';') {
                 start = Some((i, indent));
             } else if let Some((first, at)) = start
@@ -168,7 +224,12 @@ fn alarm_lines_only_go_down() {
             }
         }
     }
-    assert!(long_files.len() <= LONG_FILES, "{} long files:\n{}", long_files.len(), long_files.join("\n"));
+    assert!(
+        long_files.len() <= LONG_FILES,
+        "{} long files:\n{}",
+        long_files.len(),
+        long_files.join("\n")
+    );
     assert!(
         long_functions.len() <= LONG_FUNCTIONS,
         "{} long functions:\n{}",

@@ -196,9 +196,7 @@ fn applied(ground: &Arc<Ground>, case: &Case) -> Outcome {
     };
     if plan.refused() {
         outcome.exit = 1;
-    } else if plan.outlook() != Outlook::Nothing
-        && let Err(failures) = apply(ground, &case.desired, &plan, &observed, &ApplyOptions::default())
-    {
+    } else if let Err(failures) = apply(ground, &case.desired, &plan, &observed, &ApplyOptions::default()) {
         outcome.exit = failures.first().map_or(1, RunError::exit_code);
         outcome.messages = failures.iter().map(ToString::to_string).collect();
     }

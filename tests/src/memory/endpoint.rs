@@ -17,7 +17,13 @@ pub(super) struct MemoryEndpoint;
 pub(super) fn name_of(block: &BlockRef) -> String {
     match block.text("name") {
         Ok(name) => name.to_owned(),
-        Err(_) => block.address.as_str().rsplit('.').next().unwrap_or_default().to_owned(),
+        Err(_) => block
+            .address
+            .as_str()
+            .rsplit('.')
+            .next()
+            .unwrap_or_default()
+            .to_owned(),
     }
 }
 
@@ -34,8 +40,10 @@ pub(super) fn store_of<'w>(world: &'w mut World, block: &BlockRef) -> Result<&'w
     let name = name_of(block);
     match world.stores.get_mut(&name) {
         Some(store) if store.exists => Ok(store),
-        _ => Err(StepError::permanent(format!("{}: there is no store {name:?}", block.address))
-            .remedy("make it, or name another one")),
+        _ => Err(
+            StepError::permanent(format!("{}: there is no store {name:?}", block.address))
+                .remedy("make it, or name another one"),
+        ),
     }
 }
 
@@ -112,8 +120,7 @@ impl Endpoint for MemoryEndpoint {
         let refused = call.act(|world| {
             let store = store_of(world, block)?;
             let ours = |there: &Marker| {
-                there.state_id == claim.marker.state_id
-                    || claim.adopt_from.as_ref() == Some(&there.state_id)
+                there.state_id == claim.marker.state_id || claim.adopt_from.as_ref() == Some(&there.state_id)
             };
             match &store.marker {
                 Some(there) if !ours(there) || there.epoch > claim.marker.epoch => {

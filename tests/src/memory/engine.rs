@@ -4,9 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use segue_contract::{
-    ArtifactName, Barrier, BlockRef, Checkpoint, DriftReport, Engine, Finding, PassReport, PassTimes, Position,
-    Severity, StaleFind, StaleReport, StepError, StepIo, UnitJob, VerifyCall, VerifyLevel, VerifyMismatch,
-    VerifyReport, paths,
+    ArtifactName, Barrier, BlockRef, Checkpoint, DriftReport, Engine, Finding, PassReport, PassTimes,
+    Position, Severity, StaleFind, StaleReport, StepError, StepIo, UnitJob, VerifyCall, VerifyLevel,
+    VerifyMismatch, VerifyReport, paths,
 };
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
@@ -66,12 +66,7 @@ fn both(world: &World, job: &UnitJob) -> (Store, Store) {
 
 /// One of Segue's own writes: refused by a marker of a later attempt (protocol P5), and by a store that is closed
 /// and cannot tell Segue from clients.
-fn carry(
-    world: &mut World,
-    job: &UnitJob,
-    key: &str,
-    from: Option<&(String, u64)>,
-) -> Result<(), StepError> {
+fn carry(world: &mut World, job: &UnitJob, key: &str, from: Option<&(String, u64)>) -> Result<(), StepError> {
     let block = job.writes();
     let blind = barrier_of(block) == Barrier::None;
     let store = store_of(world, block)?;
@@ -113,9 +108,7 @@ fn stale_at(written: &Store, ledger: &Records, key: &str) -> Option<&'static str
         (None, None) => None,
         (None, Some(_)) => Some("created"),
         (Some(_), None) => Some("deleted"),
-        (Some(known), Some(value)) => {
-            (known != &(value.clone(), record.version)).then_some("changed")
-        }
+        (Some(known), Some(value)) => (known != &(value.clone(), record.version)).then_some("changed"),
     }
 }
 
@@ -267,7 +260,9 @@ impl Engine for MemoryEngine {
                 world.tick();
                 Ok(chunk)
             })?;
-            let Some((last, _)) = chunk.last().cloned() else { break };
+            let Some((last, _)) = chunk.last().cloned() else {
+                break;
+            };
             done.extend(chunk);
             after = Some(last.clone());
             let mark = LoadedUpTo {
@@ -386,7 +381,10 @@ impl Engine for MemoryEngine {
             })
             .collect();
         Ok(DriftReport {
-            waiting_records: keys([&read, &ledger], &Store::default()).iter().filter(waits).count() as u64,
+            waiting_records: keys([&read, &ledger], &Store::default())
+                .iter()
+                .filter(waits)
+                .count() as u64,
             waiting_bytes: 0,
             drifted_total: drifted.len() as u64,
             drifted,
@@ -426,7 +424,11 @@ impl Engine for MemoryEngine {
             io.find(Finding {
                 severity: Severity::Warning,
                 code: "MEMORY_LEFT".to_owned(),
-                summary: format!("{} records that segue did not write are left: {}", left.len(), left.join(", ")),
+                summary: format!(
+                    "{} records that segue did not write are left: {}",
+                    left.len(),
+                    left.join(", ")
+                ),
                 remedy: "remove them yourself".to_owned(),
             });
         }

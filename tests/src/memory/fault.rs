@@ -51,7 +51,9 @@ impl Deed {
             Self::FailTransient => Some(StepError::transient(what)),
             Self::Fail => Some(StepError::permanent(what)),
             Self::FailUnknown => Some(StepError::unknown(what)),
-            Self::FailAfterEffect | Self::Kill | Self::KillAfter | Self::StaleWrite { .. } | Self::Lie => None,
+            Self::FailAfterEffect | Self::Kill | Self::KillAfter | Self::StaleWrite { .. } | Self::Lie => {
+                None
+            }
         }
     }
 

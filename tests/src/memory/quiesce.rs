@@ -1,8 +1,6 @@
 //! The two ways to make a world quiet: stop its writers, or make a store refuse them.
 
-use segue_contract::{
-    BarrierState, Finding, Quiesce, QuiesceCall, QuiesceKind, StepError, StepIo,
-};
+use segue_contract::{BarrierState, Finding, Quiesce, QuiesceCall, QuiesceKind, StepError, StepIo};
 
 use super::endpoint::{name_of, store_of};
 use super::fault::Deed;

@@ -116,7 +116,9 @@ pub struct Handle {
 impl Handle {
     /// The world of this file.
     pub fn new(path: &Path) -> Self {
-        Self { path: path.to_owned() }
+        Self {
+            path: path.to_owned(),
+        }
     }
 
     /// The world that a block names.

@@ -22,13 +22,14 @@ pub struct Write {
     pub value: Option<String>,
 }
 
-/// A write that a store acknowledged.
+/// Writes that a store acknowledged one after the other. The first write of all has number 1; a write's number
+/// is its record's version.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Acknowledged {
-    /// Its number, from 1: also the version of the record.
-    pub n: u64,
-    /// Who acknowledged it.
+    /// Who acknowledged them.
     pub store: String,
+    /// How many.
+    pub writes: u64,
 }
 
 /// The `n`-th write of a seed.
@@ -44,10 +45,10 @@ pub fn write_of(seed: u64, n: u64) -> Write {
 /// What the acknowledged writes come to: by key the value and its version. Deleted keys are absent.
 pub fn expected(world: &World) -> BTreeMap<String, (String, u64)> {
     let mut records = BTreeMap::new();
-    for done in &world.acknowledged {
-        let write = write_of(world.seed, done.n);
+    for n in 1..=world.written() {
+        let write = write_of(world.seed, n);
         match write.value {
-            Some(value) => records.insert(write.key, (value, done.n)),
+            Some(value) => records.insert(write.key, (value, n)),
             None => records.remove(&write.key),
         };
     }
@@ -62,9 +63,14 @@ impl World {
         (self.running && store.exists && store.open).then_some(name)
     }
 
+    /// How many writes were acknowledged.
+    pub fn written(&self) -> u64 {
+        self.acknowledged.iter().map(|a| a.writes).sum()
+    }
+
     /// One write through the route, if there are writes left.
     pub fn tick(&mut self) {
-        let n = self.acknowledged.len() as u64 + 1;
+        let n = self.written() + 1;
         if n > self.writes_max {
             return;
         }
@@ -74,7 +80,13 @@ impl World {
         };
         let write = write_of(self.seed, n);
         self.put(&name, write.key, write.value, n);
-        self.acknowledged.push(Acknowledged { n, store: name });
+        match self.acknowledged.last_mut().filter(|last| last.store == name) {
+            Some(last) => last.writes += 1,
+            None => self.acknowledged.push(Acknowledged {
+                store: name,
+                writes: 1,
+            }),
+        }
     }
 
     /// A client that follows no route writes to a store; whether it was let.

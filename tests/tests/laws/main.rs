@@ -5,7 +5,6 @@
     clippy::expect_used,
     clippy::panic,
     clippy::print_stderr,
-    missing_docs,
     reason = "a test that cannot go on says so; the size of a matrix and its seed are part of its result"
 )]
 

@@ -7,9 +7,26 @@ use serde_json::{Value, json};
 
 /// Keys of the state that are left out, wherever they stand.
 const LEFT_OUT: &[&str] = &[
-    "last_run", "epoch", "passes", "passes_total", "records_total", "bytes_total", "records_seen", "records",
-    "ledger", "ledgers", "position", "positions", "said", "began", "pauses", "pause_us", "at_ms", "since_ms",
-    "binding", "state_id",
+    "last_run",
+    "epoch",
+    "passes",
+    "passes_total",
+    "records_total",
+    "bytes_total",
+    "records_seen",
+    "records",
+    "ledger",
+    "ledgers",
+    "position",
+    "positions",
+    "said",
+    "began",
+    "pauses",
+    "pause_us",
+    "at_ms",
+    "since_ms",
+    "binding",
+    "state_id",
 ];
 
 fn strip(value: &mut Value) {

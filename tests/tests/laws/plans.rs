@@ -17,7 +17,10 @@ fn planning_twice_changes_nothing_and_says_the_same() {
             let second = lab.run(want, &Task::Plan).plan.expect("a plan");
             let text = |plan| serde_json::to_string(plan).expect("JSON");
             assert_eq!(text(&first), text(&second), "{kind:?} {want:?}");
-            assert!((lab.world(), bytes_below(&lab.state_dir())) == before, "{kind:?} {want:?}: planning wrote");
+            assert!(
+                (lab.world(), bytes_below(&lab.state_dir())) == before,
+                "{kind:?} {want:?}: planning wrote"
+            );
             lab.applied(want);
         }
     }
@@ -34,7 +37,11 @@ fn after_an_apply_the_plan_is_empty() {
             lab.check_serves(want.live, &what);
             let events = lab.last_event();
             lab.applied(want);
-            assert_eq!(lab.last_event(), events + 2, "{what}: a second apply records but its run");
+            assert_eq!(
+                lab.last_event(),
+                events + 2,
+                "{what}: a second apply records but its run"
+            );
         }
     }
 }
@@ -48,6 +55,10 @@ fn switching_there_and_back_and_there_again_loses_nothing() {
             lab.check_serves(want.live, &format!("{kind:?}, switch {i}"));
         }
         let known = &lab.state().cutovers[&crate::harness::cutover()];
-        assert_eq!((known.switches, known.live, known.stale_total), (5, Side::Target, 0), "{kind:?}");
+        assert_eq!(
+            (known.switches, known.live, known.stale_total),
+            (5, Side::Target, 0),
+            "{kind:?}"
+        );
     }
 }
