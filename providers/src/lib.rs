@@ -2,16 +2,30 @@
 //! alone; no system knows another.
 
 mod command;
+mod directory;
+pub mod engines;
+pub mod ledger;
 mod quiesce;
 mod routes;
 #[cfg(test)]
 mod testing;
+
+use std::sync::Arc;
 
 use segue_contract::Registry;
 
 /// Everything that this version offers.
 pub fn registry() -> Registry {
     let mut registry = Registry::default();
+    for schema in directory::schemas() {
+        registry.schema(schema);
+    }
+    registry.add_endpoint("directory", Arc::new(directory::Directory));
+    registry.add_engine(
+        "directory",
+        "directory",
+        Arc::new(engines::files::FilesEngine::new()),
+    );
     quiesce::register(&mut registry);
     routes::register(&mut registry);
     registry

@@ -58,9 +58,14 @@ pub trait StepIo: Send + Sync {
     /// Tells something worth the report and the operator's attention.
     fn find(&self, finding: Finding);
 
-    /// Asks a person to type `expected`, and returns once it was typed.
+    /// Asks a person to type `expected`, and returns once it was typed. By default there is nobody.
     ///
     /// # Errors
     /// Something else was typed, or there is nobody to ask.
-    fn confirm(&self, question: &str, expected: &str) -> Result<(), StepError>;
+    fn confirm(&self, question: &str, expected: &str) -> Result<(), StepError> {
+        Err(
+            StepError::permanent(format!("there is nobody to ask: {question} ({expected})"))
+                .remedy("run the command in a terminal"),
+        )
+    }
 }

@@ -117,7 +117,7 @@ impl StateDirectory {
             None => {
                 let identity = Identity {
                     version: Identity::VERSION,
-                    state_id: random_bytes::<16>().iter().map(|b| format!("{b:02x}")).collect(),
+                    state_id: random_bytes::<16>()?.iter().map(|b| format!("{b:02x}")).collect(),
                     place: directory.place()?,
                     made_ms: clock.wall_ms(),
                 };
@@ -267,11 +267,102 @@ impl Identity {
     const VERSION: u32 = 1;
 }
 
-/// Random bytes for names. The kernel's source cannot fail once the machine is up; were it to, they would
-/// be zeros, and two states would have one name.
-pub(crate) fn random_bytes<const N: usize>() -> [u8; N] {
+/// Random bytes for names.
+pub(crate) fn random_bytes<const N: usize>() -> Result<[u8; N], PathError> {
     let mut bytes = [0; N];
-    let filled = rustix::io::retry_on_intr(|| getrandom(&mut bytes, GetRandomFlags::empty()));
-    debug_assert_eq!(filled, Ok(N));
-    bytes
+    // Up to 256 bytes come whole (getrandom(2)).
+    rustix::io::retry_on_intr(|| getrandom(&mut bytes, GetRandomFlags::empty()))
+        .map_err(|e| PathError::new("draw random bytes from", "/dev/urandom", e))?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
+    use super::{DirectoryError, StateDirectory};
+    use crate::clock::ManualClock;
+
+    #[test]
+    fn a_new_directory_is_private_and_keeps_its_identity() {
+        let temporary = tempfile::tempdir().unwrap();
+        let root = temporary.path().join("deep/.segue");
+        let clock = ManualClock::new(5, "boot");
+        assert!(StateDirectory::open(&root).unwrap().is_none());
+        let (directory, made) = StateDirectory::open_or_create(&root, &clock).unwrap();
+        assert!(made.made && made.copied_to.is_none());
+        assert_eq!((made.identity.state_id.len(), made.identity.made_ms), (32, 5));
+        assert_eq!(std::fs::metadata(&root).unwrap().mode() & 0o777, 0o700);
+        assert_eq!(
+            std::fs::metadata(directory.identity()).unwrap().mode() & 0o777,
+            0o600
+        );
+        let (_, again) = StateDirectory::open_or_create(&root, &clock).unwrap();
+        assert_eq!((again.identity, again.made), (made.identity, false));
+    }
+
+    #[test]
+    fn a_directory_that_others_can_read_is_closed_to_them() {
+        let temporary = tempfile::tempdir().unwrap();
+        let root = temporary.path().join(".segue");
+        std::fs::create_dir(&root).unwrap();
+        std::fs::set_permissions(&root, std::fs::Permissions::from_mode(0o755)).unwrap();
+        StateDirectory::open_or_create(&root, &ManualClock::new(0, "boot")).unwrap();
+        assert_eq!(std::fs::metadata(&root).unwrap().mode() & 0o777, 0o700);
+    }
+
+    #[test]
+    fn a_copy_is_told_until_it_is_settled_and_a_renamed_directory_is_no_copy() {
+        let temporary = tempfile::tempdir().unwrap();
+        let (root, copy, moved) = (
+            temporary.path().join("a"),
+            temporary.path().join("b"),
+            temporary.path().join("c"),
+        );
+        let clock = ManualClock::new(0, "boot");
+        let (directory, made) = StateDirectory::open_or_create(&root, &clock).unwrap();
+        std::fs::create_dir(&copy).unwrap();
+        std::fs::copy(directory.identity(), copy.join("identity.json")).unwrap();
+        let (copied, found) = StateDirectory::open(&copy).unwrap().unwrap();
+        assert_eq!(found.identity.state_id, made.identity.state_id);
+        assert_ne!(found.copied_to.unwrap().inode, made.identity.place.inode);
+        copied.settle_here().unwrap();
+        assert_eq!(StateDirectory::open(&copy).unwrap().unwrap().1.copied_to, None);
+        segue_contract::paths::rename(&root, &moved).unwrap();
+        assert_eq!(StateDirectory::open(&moved).unwrap().unwrap().1.copied_to, None);
+    }
+
+    #[test]
+    fn a_damaged_or_lost_identity_is_told_and_not_made_anew() {
+        let temporary = tempfile::tempdir().unwrap();
+        let root = temporary.path().join(".segue");
+        let clock = ManualClock::new(0, "boot");
+        let (directory, _) = StateDirectory::open_or_create(&root, &clock).unwrap();
+        segue_contract::paths::replace(&directory.identity(), b"{\"version\":1").unwrap();
+        let damaged = StateDirectory::open_or_create(&root, &clock).unwrap_err();
+        assert!(matches!(damaged, DirectoryError::Identity { .. }));
+        std::fs::remove_file(directory.identity()).unwrap();
+        std::fs::create_dir(directory.journal()).unwrap();
+        for lost in [
+            StateDirectory::open_or_create(&root, &clock)
+                .map(|_| ())
+                .unwrap_err(),
+            StateDirectory::open(&root).map(|_| ()).unwrap_err(),
+        ] {
+            assert!(matches!(lost, DirectoryError::NoIdentity { .. }));
+            assert!(lost.remedy().unwrap().contains("identity.json"));
+        }
+    }
+
+    #[test]
+    fn what_is_set_aside_never_replaces_what_was_set_aside_before() {
+        let temporary = tempfile::tempdir().unwrap();
+        let root = temporary.path().join(".segue");
+        let (directory, _) = StateDirectory::open_or_create(&root, &ManualClock::new(0, "boot")).unwrap();
+        for n in 1..=3 {
+            std::fs::create_dir(directory.sled()).unwrap();
+            let aside = directory.set_aside(&directory.sled()).unwrap();
+            assert_eq!(aside, root.join(format!("sled.damaged-{n}")));
+        }
+    }
 }

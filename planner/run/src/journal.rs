@@ -29,6 +29,8 @@ mod read;
 mod segment;
 mod tail;
 mod tap;
+#[cfg(test)]
+mod tests;
 mod ticket;
 mod verdict;
 mod window;

@@ -9,3 +9,4 @@ pub mod journal;
 pub mod lock;
 pub mod observe;
 pub mod session;
+pub mod store;

@@ -218,3 +218,118 @@ fn read_holder(path: &Path) -> Result<Option<Holder>, PathError> {
         Err(e) => Err(e),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead, BufReader, Lines, Write};
+    use std::path::Path;
+    use std::process::{Child, ChildStdout, Command, Stdio};
+
+    use super::{LockError, LockState, WriterLock, probe};
+    use crate::clock::ManualClock;
+    use crate::directory::StateDirectory;
+
+    fn directory(root: &Path) -> StateDirectory {
+        StateDirectory::open_or_create(root, &ManualClock::new(0, "boot"))
+            .unwrap()
+            .0
+    }
+
+    fn take(directory: &StateDirectory, command: &str) -> Result<WriterLock, LockError> {
+        WriterLock::acquire(directory, command, &ManualClock::new(1_769_851_800_000, "boot"))
+    }
+
+    /// A process that takes the lock, says so, and holds it until its stdin is closed.
+    fn holder(root: &Path) -> (Child, Lines<BufReader<ChildStdout>>) {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args([
+                "--exact",
+                "lock::tests::child_that_holds_the_lock",
+                "--ignored",
+                "--nocapture",
+            ])
+            .env("SEGUE_TEST_ROOT", root)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        assert!(lines.any(|line| line.unwrap().contains("the lock is held")));
+        (child, lines)
+    }
+
+    #[test]
+    #[ignore = "the child of the tests below"]
+    fn child_that_holds_the_lock() {
+        let root = std::env::var_os("SEGUE_TEST_ROOT").unwrap();
+        let _lock = take(&directory(root.as_ref()), "segue apply").unwrap();
+        println!("the lock is held");
+        std::io::stdout().flush().unwrap();
+        let mut line = String::new();
+        std::io::stdin().read_line(&mut line).unwrap();
+    }
+
+    #[test]
+    fn a_second_process_is_told_who_holds_the_lock_until_that_ends() {
+        let temporary = tempfile::tempdir().unwrap();
+        let root = temporary.path().join("state");
+        let directory = directory(&root);
+        assert_eq!(probe(&directory).unwrap(), LockState::Free);
+        let (mut child, lines) = holder(&root);
+        let Err(LockError::Locked {
+            holder: Some(holder), ..
+        }) = take(&directory, "segue plan")
+        else {
+            panic!("two processes have the lock");
+        };
+        assert_eq!(
+            (holder.process.pid, holder.command.as_str()),
+            (child.id(), "segue apply")
+        );
+        assert_eq!(probe(&directory).unwrap(), LockState::Held((*holder).clone()));
+        assert!(
+            holder.to_string().ends_with("since 2026-01-31T09:30:00.000Z)"),
+            "{holder}"
+        );
+        drop(child.stdin.take());
+        lines.for_each(drop);
+        assert!(child.wait().unwrap().success());
+        assert_eq!(probe(&directory).unwrap(), LockState::Free);
+        assert!(take(&directory, "segue apply").unwrap().abandoned_by().is_none());
+    }
+
+    #[test]
+    fn a_killed_holder_leaves_its_name_and_not_its_lock() {
+        let temporary = tempfile::tempdir().unwrap();
+        let root = temporary.path().join("state");
+        let directory = directory(&root);
+        let (mut child, _lines) = holder(&root);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let LockState::Abandoned(holder) = probe(&directory).unwrap() else {
+            panic!("{:?}", probe(&directory).unwrap());
+        };
+        assert_eq!(holder.process.pid, child.id());
+        let lock = take(&directory, "segue apply").unwrap();
+        assert_eq!(lock.abandoned_by(), Some(&holder));
+    }
+
+    #[test]
+    fn within_one_process_the_lock_is_taken_once() {
+        let temporary = tempfile::tempdir().unwrap();
+        let directory = directory(&temporary.path().join("state"));
+        let lock = take(&directory, "one").unwrap();
+        assert!(matches!(take(&directory, "other"), Err(LockError::Locked { .. })));
+        drop(lock);
+        take(&directory, "other").unwrap();
+    }
+
+    #[test]
+    fn half_a_record_is_nobody() {
+        let temporary = tempfile::tempdir().unwrap();
+        let directory = directory(&temporary.path().join("state"));
+        segue_contract::paths::replace(&directory.lock(), b"{\"version\":1,\"pi").unwrap();
+        assert_eq!(probe(&directory).unwrap(), LockState::Free);
+        take(&directory, "segue apply").unwrap();
+    }
+}

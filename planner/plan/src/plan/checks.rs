@@ -74,11 +74,11 @@ pub(super) fn notes(ground: &Ground<'_>) -> Vec<Note> {
 /// What the endpoint's own check found, less what this state explains: a target that is not empty
 /// because this migration filled it.
 fn endpoint(ground: &Ground<'_>, notes: &mut Notes, address: &Address, facts: &EndpointFacts) {
-    let ours = ground.state.migrations.values().any(|m| {
-        m.record.target.address == *address
-            && m.record.target_identity == facts.identity
-            && m.marker.is_some()
-    });
+    let ours = ground
+        .state
+        .migrations
+        .values()
+        .any(|m| m.record.target.address == *address && m.record.target_identity == facts.identity);
     let findings: Vec<Finding> = facts
         .findings
         .iter()

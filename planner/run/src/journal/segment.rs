@@ -10,7 +10,7 @@ use segue_contract::paths::{self, PathError};
 
 use super::frame::{SEGMENT_HEADER_BYTES, SegmentHeader};
 
-const ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
+static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
 const SUFFIX: &str = ".seg";
 /// A segment in the making; renamed once its header is on the disk, so that every `.seg` has a good one.
 const NEW_SUFFIX: &str = ".seg.new";

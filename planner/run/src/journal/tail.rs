@@ -82,7 +82,8 @@ fn proof(
     let mut at = offset + 1;
     while at < end {
         let bytes = window.at(at, WINDOW_BYTES + MAX_FRAME_BYTES)?;
-        if let Some(reason) = bytes
+        let written = usize::try_from(end - at).map_or(bytes.len(), |written| written.min(bytes.len()));
+        if let Some(reason) = bytes[..written]
             .windows(FRAME_MAGIC.len())
             .enumerate()
             .skip(FRAME_MAGIC_AT)

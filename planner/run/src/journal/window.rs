@@ -16,7 +16,9 @@ pub(super) struct Window {
     file: File,
     path: PathBuf,
     start: u64,
-    bytes: Vec<u8>,
+    buffer: Vec<u8>,
+    /// How much of the buffer is the file's.
+    filled: usize,
 }
 
 impl Window {
@@ -25,7 +27,8 @@ impl Window {
             file: paths::open(path)?,
             path: path.to_owned(),
             start: 0,
-            bytes: Vec::new(),
+            buffer: Vec::new(),
+            filled: 0,
         })
     }
 
@@ -35,7 +38,7 @@ impl Window {
 
     /// Forgets what was read, so that the next look is at the file as it is now.
     pub(super) fn refresh(&mut self) {
-        self.bytes.clear();
+        self.filled = 0;
     }
 
     /// Up to `length` bytes from `offset` on; fewer only at the end of the file.
@@ -43,7 +46,7 @@ impl Window {
         let have = offset
             .checked_sub(self.start)
             .and_then(|skip| usize::try_from(skip).ok())
-            .filter(|skip| skip + length <= self.bytes.len());
+            .filter(|skip| skip + length <= self.filled);
         let skip = match have {
             Some(skip) => skip,
             None => {
@@ -51,29 +54,25 @@ impl Window {
                 0
             }
         };
-        let end = (skip + length).min(self.bytes.len());
-        Ok(&self.bytes[skip..end])
+        let end = (skip + length).min(self.filled);
+        Ok(&self.buffer[skip..end])
     }
 
     fn fill(&mut self, offset: u64, length: usize) -> Result<(), PathError> {
         self.start = offset;
-        self.bytes.resize(length, 0);
-        let mut filled = 0;
-        while filled < length {
-            match self
-                .file
-                .read_at(&mut self.bytes[filled..], offset + filled as u64)
-            {
+        self.filled = 0;
+        if self.buffer.len() < length {
+            self.buffer = vec![0; length];
+        }
+        while self.filled < length {
+            let at = offset + self.filled as u64;
+            match self.file.read_at(&mut self.buffer[self.filled..length], at) {
                 Ok(0) => break,
-                Ok(read) => filled += read,
+                Ok(read) => self.filled += read,
                 Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(e) => {
-                    self.bytes.clear();
-                    return Err(PathError::new("read", &self.path, e));
-                }
+                Err(e) => return Err(PathError::new("read", &self.path, e)),
             }
         }
-        self.bytes.truncate(filled);
         Ok(())
     }
 

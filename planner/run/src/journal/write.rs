@@ -79,58 +79,12 @@ impl Journal {
         known: &[Mark],
         tap: impl Tap,
     ) -> Result<(Self, Opened), JournalError> {
-        let directory = lock.directory().journal();
-        paths::create_dir_all(&directory)?;
-        std::fs::set_permissions(&directory, std::fs::Permissions::from_mode(0o700))
-            .map_err(|e| PathError::new("set the mode of", &directory, e))?;
-        let reading = read(&directory, Seq::FIRST, known, &mut |_| ControlFlow::Continue(()))?;
-        if let Verdict::Damaged(damage) = reading.verdict {
-            return Err(JournalError::Damaged(damage));
-        }
-        segment::remove_unfinished(&directory)?;
-        let (mut segment, journal_id, chain, cut) = match reading.end {
-            None => first_segment(&directory, options)?,
-            Some(end) => last_segment(end, &reading.verdict)?,
-        };
-        let wanted = segment.position + options.reserve_bytes;
-        let reserve_short = wanted > segment.allocated
-            && match segment.grow(wanted + options.growth_bytes) {
-                Ok(()) => false,
-                Err(e) if is_full(&e) => true,
-                Err(e) => return Err(e.into()),
-            };
-        let head = Head::open(&directory)?;
-        let durable = Mark {
-            seq: reading.last.map_or(Seq(0), |mark| mark.seq),
-            checksum: chain,
-        };
-        head.write(durable)?;
-        head.sync()?;
-        paths::sync_dir(&directory)?;
-        paths::sync_dir(lock.directory().root())?;
-        let opened = Opened {
-            last: reading.last,
-            cut,
-            head: reading.head,
-            reserve_short,
-        };
-        let told = Arc::new(Mutex::new(reading.last));
-        let writer = Writer {
-            directory,
-            options,
-            journal_id,
-            segment,
-            last: durable,
-            head,
-            tap: Box::new(tap),
-            told: Arc::clone(&told),
-            failed: None,
-            lock: Arc::clone(lock),
-        };
-        Ok((Self::start(writer, told)?, opened))
+        let (writer, opened) = prepare(lock, options, known, tap)?;
+        Ok((Self::start(writer)?, opened))
     }
 
-    fn start(writer: Writer, durable: Arc<Mutex<Option<Mark>>>) -> Result<Self, JournalError> {
+    pub(super) fn start(writer: Writer) -> Result<Self, JournalError> {
+        let durable = Arc::clone(&writer.told);
         let directory = writer.directory.clone();
         let (queue, requests) = sync_channel(QUEUE_EVENTS);
         let thread = std::thread::Builder::new()
@@ -202,10 +156,67 @@ impl Drop for Journal {
     }
 }
 
+/// Everything that opening does, short of starting the thread.
+pub(super) fn prepare(
+    lock: &Arc<WriterLock>,
+    options: JournalOptions,
+    known: &[Mark],
+    tap: impl Tap,
+) -> Result<(Writer, Opened), JournalError> {
+    let directory = lock.directory().journal();
+    paths::create_dir_all(&directory)?;
+    std::fs::set_permissions(&directory, std::fs::Permissions::from_mode(0o700))
+        .map_err(|e| PathError::new("set the mode of", &directory, e))?;
+    let reading = read(&directory, Seq::FIRST, known, &mut |_| ControlFlow::Continue(()))?;
+    if let Verdict::Damaged(damage) = reading.verdict {
+        return Err(JournalError::Damaged(damage));
+    }
+    segment::remove_unfinished(&directory)?;
+    let (mut segment, journal_id, chain, cut) = match reading.end {
+        None => first_segment(&directory, options)?,
+        Some(end) => last_segment(end, &reading.verdict)?,
+    };
+    let wanted = segment.position + options.reserve_bytes;
+    let reserve_short = wanted > segment.allocated
+        && match segment.grow(wanted + options.growth_bytes) {
+            Ok(()) => false,
+            Err(e) if is_full(&e) => true,
+            Err(e) => return Err(e.into()),
+        };
+    let head = Head::open(&directory)?;
+    let durable = Mark {
+        seq: reading.last.map_or(Seq(0), |mark| mark.seq),
+        checksum: chain,
+    };
+    head.write(durable)?;
+    head.sync()?;
+    paths::sync_dir(&directory)?;
+    paths::sync_dir(lock.directory().root())?;
+    let opened = Opened {
+        last: reading.last,
+        cut,
+        head: reading.head,
+        reserve_short,
+    };
+    let writer = Writer {
+        directory,
+        options,
+        journal_id,
+        segment,
+        last: durable,
+        head,
+        tap: Box::new(tap),
+        told: Arc::new(Mutex::new(reading.last)),
+        failed: None,
+        lock: Arc::clone(lock),
+    };
+    Ok((writer, opened))
+}
+
 type Found = (WriteSegment, [u8; 16], u64, Option<(PathBuf, u64)>);
 
 fn first_segment(directory: &Path, options: JournalOptions) -> Result<Found, JournalError> {
-    let journal_id = random_bytes();
+    let journal_id = random_bytes()?;
     let header = SegmentHeader {
         index: 1,
         first: Seq::FIRST,

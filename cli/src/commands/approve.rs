@@ -1,0 +1,87 @@
+//! `segue approve`
+
+use clap::Args;
+use segue_plan::event::Event;
+use segue_run::execute::{Ask, Reply, SocketError, ask};
+use segue_run::host;
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::invocation::Invocation;
+use crate::workspace::Workspace;
+use crate::writing::writing;
+
+/// Digits of a whole hash.
+const HASH_DIGITS: usize = 64;
+
+/// Approve a plan, by its hash
+///
+/// An approval is for the spec, the systems' identities and settings, and all steps: when one of them
+/// changes, the hash does. A running apply that waits for it goes on at once.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  segue approve $(segue plan --json | jq -r .hash)")]
+pub(crate) struct Approve {
+    /// The whole hash, 64 digits: `segue plan --json` and `--out` print it
+    hash: String,
+}
+
+impl Approve {
+    /// Approves.
+    pub(crate) fn run(&self, invocation: &Invocation) -> Result<Exit, Failure> {
+        let hash = whole_hash(&self.hash)?;
+        let workspace = Workspace::read(invocation);
+        let by = format!("{}@{}", host::user(), host::hostname());
+        let question = Ask::Approve {
+            plan_hash: hash.clone(),
+            by: by.clone(),
+        };
+        match ask(&workspace.state_dir, &question) {
+            Ok(Reply::Taken { said }) => {
+                invocation.printer.say(&said);
+                return Ok(Exit::Done);
+            }
+            Ok(Reply::Refused { said }) => return Err(Failure::new(said)),
+            Ok(Reply::Status { .. }) => {
+                return Err(Failure::new("the running apply answered something else"));
+            }
+            Err(SocketError::Nobody(_) | SocketError::Path(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+        writing(invocation, &workspace, "approve", false, |desk| {
+            desk.ground.record(Event::Approved {
+                plan_hash: hash.clone(),
+                by: by.clone(),
+            })?;
+            invocation.printer.say(&format!(
+                "plan {} is approved by {by}",
+                hash.get(..12).unwrap_or(&hash)
+            ));
+            Ok(Exit::Done)
+        })
+    }
+}
+
+fn whole_hash(typed: &str) -> Result<String, Failure> {
+    let hash = typed.to_ascii_lowercase();
+    if hash.len() == HASH_DIGITS && hash.chars().all(|c| c.is_ascii_hexdigit()) {
+        return Ok(hash);
+    }
+    Err(Failure::new(format!(
+        "{typed:?} is not a plan's hash: it has {HASH_DIGITS} hexadecimal digits"
+    ))
+    .remedy("`segue plan --json` prints the whole hash, `segue plan --out FILE` says it, too")
+    .exit(Exit::Usage))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::whole_hash;
+
+    #[test]
+    fn only_a_whole_hash_is_approved() {
+        let hash = "AB".repeat(32);
+        assert_eq!(whole_hash(&hash).unwrap(), "ab".repeat(32));
+        assert!(whole_hash("abcdef012345").is_err());
+        assert!(whole_hash(&"zz".repeat(32)).is_err());
+    }
+}

@@ -1,0 +1,260 @@
+//! Where output may go: stdout is data, stderr is talk. Nothing else in this package writes to either.
+//!
+//! A reader that goes away (`segue plan | head`) ends the output quietly and changes nothing else: a run
+//! must not stop between two steps because nobody listens any more.
+
+use std::io::{self, BufRead, IsTerminal, Write};
+use std::sync::Mutex;
+
+use crate::arguments::Global;
+use crate::failure::Failure;
+
+/// The width that text is wrapped to where there is no terminal to ask.
+const WIDTH_DEFAULT: usize = 100;
+
+/// What a piece of text is; the colour follows from that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Paint {
+    /// A heading.
+    Title,
+    /// A word that names what follows.
+    Key,
+    /// Something new, or all is well.
+    Good,
+    /// Somebody should look.
+    Warning,
+    /// Something is wrong.
+    Bad,
+    /// Less important.
+    Dim,
+}
+
+/// How text may look at its destination.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Look {
+    /// ANSI colours.
+    pub(crate) colour: bool,
+    /// Box-drawing and other characters beyond ASCII.
+    pub(crate) unicode: bool,
+    /// Columns.
+    pub(crate) width: usize,
+}
+
+impl Look {
+    /// Without colour, in ASCII: what a test or a file gets.
+    #[cfg(test)]
+    pub(crate) fn plain() -> Self {
+        Self {
+            colour: false,
+            unicode: false,
+            width: WIDTH_DEFAULT,
+        }
+    }
+
+    /// Colours a text, where colours are wanted.
+    pub(crate) fn paint(&self, paint: Paint, text: &str) -> String {
+        if !self.colour || text.is_empty() {
+            return text.to_owned();
+        }
+        let code = match paint {
+            Paint::Title => "1",
+            Paint::Key => "36",
+            Paint::Good => "32",
+            Paint::Warning => "33",
+            Paint::Bad => "1;31",
+            Paint::Dim => "2",
+        };
+        format!("\u{1b}[{code}m{text}\u{1b}[0m")
+    }
+
+    /// A horizontal line with a word in it.
+    pub(crate) fn rule(&self, word: &str) -> String {
+        let stroke = if self.unicode { "\u{2500}" } else { "-" };
+        let rest = self.width.min(78).saturating_sub(word.chars().count() + 6);
+        format!("{} {word} {}", stroke.repeat(4), stroke.repeat(rest))
+    }
+}
+
+/// Terminals say what they can show in their locale and in TERM.
+fn shows_unicode() -> bool {
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"]
+        .iter()
+        .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));
+    let utf8 = locale.is_some_and(|l| {
+        let l = l.to_ascii_lowercase();
+        l.contains("utf-8") || l.contains("utf8")
+    });
+    utf8 && std::env::var("TERM").map_or(true, |term| term != "dumb" && term != "linux")
+}
+
+fn is_set(name: &str) -> bool {
+    std::env::var_os(name).is_some_and(|value| !value.is_empty())
+}
+
+/// no-color.org and bixense.com/clicolors: `--no-color`, then NO_COLOR, then CLICOLOR_FORCE, then the terminal.
+fn wants_colour(no_color: bool, terminal: bool) -> bool {
+    if no_color || is_set("NO_COLOR") {
+        return false;
+    }
+    let forced = std::env::var_os("CLICOLOR_FORCE").is_some_and(|value| !value.is_empty() && value != "0");
+    forced || (terminal && std::env::var("TERM").map_or(true, |term| term != "dumb"))
+}
+
+fn look_of(no_color: bool, terminal: bool, width: Option<usize>) -> Look {
+    Look {
+        colour: wants_colour(no_color, terminal),
+        unicode: shows_unicode(),
+        width: width.unwrap_or(WIDTH_DEFAULT).clamp(40, 200),
+    }
+}
+
+fn width_of(descriptor: impl std::os::fd::AsFd) -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(descriptor).ok()?;
+    (size.ws_col > 0).then_some(usize::from(size.ws_col))
+}
+
+/// How stdout looks.
+pub(crate) fn look_of_stdout(no_color: bool) -> Look {
+    let out = io::stdout();
+    look_of(no_color, out.is_terminal(), width_of(&out))
+}
+
+/// How stderr looks.
+pub(crate) fn look_of_stderr(no_color: bool) -> Look {
+    let err = io::stderr();
+    look_of(no_color, err.is_terminal(), width_of(&err))
+}
+
+/// Writes to stdout; that nobody reads any more is no error.
+pub(crate) fn write_stdout(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other,
+    }
+}
+
+/// Writes to stderr. That it cannot be written to must not hide what the command does.
+pub(crate) fn say_raw(text: &str) {
+    let mut err = io::stderr().lock();
+    let _ = err.write_all(text.as_bytes()).and_then(|()| err.flush());
+}
+
+/// Takes talk while something else, bars for instance, owns the terminal.
+pub(crate) type Diversion = Box<dyn Fn(&str) + Send + Sync>;
+
+/// What may write where.
+pub(crate) struct Printer {
+    out: Look,
+    talk: Look,
+    quiet: bool,
+    json: bool,
+    diversion: Mutex<Option<Diversion>>,
+}
+
+impl Printer {
+    /// As the global options and the environment say.
+    pub(crate) fn new(global: &Global) -> Self {
+        Self {
+            out: look_of_stdout(global.no_color),
+            talk: look_of_stderr(global.no_color),
+            quiet: global.quiet,
+            json: global.json,
+            diversion: Mutex::new(None),
+        }
+    }
+
+    /// How data looks.
+    pub(crate) fn out_look(&self) -> Look {
+        self.out
+    }
+
+    /// How talk looks.
+    pub(crate) fn talk_look(&self) -> Look {
+        self.talk
+    }
+
+    /// Whether facts are to be JSON.
+    pub(crate) fn json(&self) -> bool {
+        self.json
+    }
+
+    /// Whether bars may be drawn.
+    pub(crate) fn draws_bars(&self) -> bool {
+        !self.quiet
+            && !self.json
+            && io::stderr().is_terminal()
+            && std::env::var("TERM").map_or(true, |t| t != "dumb")
+    }
+
+    /// Writes data.
+    pub(crate) fn data(&self, text: &str) -> Result<(), Failure> {
+        write_stdout(text).map_err(|error| Failure::new(format!("cannot write to standard output: {error}")))
+    }
+
+    /// Writes data as one JSON document.
+    pub(crate) fn json_data(&self, value: &impl serde::Serialize) -> Result<(), Failure> {
+        let mut text = serde_json::to_string_pretty(value)?;
+        text.push('\n');
+        self.data(&text)
+    }
+
+    /// Writes one JSON line.
+    pub(crate) fn json_line(&self, value: &impl serde::Serialize) -> Result<(), Failure> {
+        let mut text = serde_json::to_string(value)?;
+        text.push('\n');
+        self.data(&text)
+    }
+
+    /// Talks; not with `--quiet`.
+    pub(crate) fn say(&self, text: &str) {
+        if !self.quiet {
+            self.say_anyway(text);
+        }
+    }
+
+    /// Talks, whatever was asked for: errors and warnings.
+    pub(crate) fn say_anyway(&self, text: &str) {
+        let text = text.strip_suffix('\n').unwrap_or(text);
+        let diversion = self
+            .diversion
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        match &*diversion {
+            Some(divert) => divert(text),
+            None => say_raw(&format!("{text}\n")),
+        }
+    }
+
+    /// A warning.
+    pub(crate) fn warn(&self, text: &str) {
+        self.say_anyway(&format!("{}: {text}", self.talk.paint(Paint::Warning, "warning")));
+    }
+
+    /// Sends talk elsewhere, as long as something owns the terminal.
+    pub(crate) fn divert(&self, diversion: Option<Diversion>) {
+        *self
+            .diversion
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner) = diversion;
+    }
+
+    /// Whether somebody can be asked.
+    pub(crate) fn somebody_there(&self) -> bool {
+        !self.json && io::stdin().is_terminal() && io::stderr().is_terminal()
+    }
+
+    /// Asks a person to type `expected`; `None`: there is nobody to ask.
+    pub(crate) fn ask(&self, question: &str, expected: &str) -> Option<bool> {
+        if !self.somebody_there() {
+            return None;
+        }
+        say_raw(&format!(
+            "{question}\n  Type {} to go on: ",
+            self.talk.paint(Paint::Title, expected)
+        ));
+        let mut answer = String::new();
+        io::stdin().lock().read_line(&mut answer).ok()?;
+        Some(answer.trim() == expected)
+    }
+}

@@ -1,0 +1,144 @@
+//! Bars, one a running step, with rate and time left; everything else is written above them.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use segue_contract::{Address, Progress};
+use segue_run::execute::{Listener, RunEvent};
+
+use super::phrase::{Volume, phrase};
+use crate::printer::Printer;
+
+/// How often bars are drawn, a second.
+const DRAWS_A_SECOND: u8 = 10;
+/// How often a bar without progress turns.
+const TICK: Duration = Duration::from_millis(200);
+
+/// Draws bars on stderr.
+pub(super) struct Bars {
+    printer: Arc<Printer>,
+    multi: MultiProgress,
+    bars: Mutex<BTreeMap<Address, ProgressBar>>,
+}
+
+impl Bars {
+    /// On stderr.
+    pub(super) fn new(printer: Arc<Printer>) -> Self {
+        let target = ProgressDrawTarget::stderr_with_hz(DRAWS_A_SECOND);
+        Self {
+            printer,
+            multi: MultiProgress::with_draw_target(target),
+            bars: Mutex::new(BTreeMap::new()),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Address, ProgressBar>> {
+        self.bars.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes above the bars.
+    pub(super) fn above(&self, text: &str) {
+        // Losing a line of talk must not end a run.
+        let _ = self.multi.println(text);
+    }
+
+    /// Takes all bars away.
+    pub(super) fn clear(&self) {
+        self.lock().clear();
+        let _ = self.multi.clear();
+    }
+
+    fn begin(&self, step: &Address) {
+        let bar = self.multi.add(ProgressBar::no_length());
+        bar.set_style(self.style(false, false));
+        bar.set_message(step.to_string());
+        bar.enable_steady_tick(TICK);
+        self.lock().insert(step.clone(), bar);
+    }
+
+    fn end(&self, step: &Address) {
+        if let Some(bar) = self.lock().remove(step) {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn progress(&self, step: &Address, progress: &Progress) {
+        let Progress {
+            records,
+            records_total,
+            bytes,
+            bytes_total,
+        } = *progress;
+        let bars = self.lock();
+        let Some(bar) = bars.get(step) else { return };
+        let of_bytes = bytes_total.is_some() || (records_total.is_none() && bytes > 0);
+        let (done, total) = if of_bytes {
+            (bytes, bytes_total)
+        } else {
+            (records, records_total)
+        };
+        if let Some(total) = total
+            && bar.length() != Some(total)
+        {
+            bar.set_style(self.style(true, of_bytes));
+            bar.set_length(total);
+        }
+        bar.set_position(done);
+    }
+
+    fn style(&self, length: bool, of_bytes: bool) -> ProgressStyle {
+        let template = match (length, of_bytes) {
+            (false, _) => "{spinner} {wide_msg} {elapsed}",
+            (true, true) => {
+                "{bar:24} {percent:>3}% {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec} {eta} left  {wide_msg}"
+            }
+            (true, false) => {
+                "{bar:24} {percent:>3}% {human_pos}/{human_len} {per_sec} {eta} left  {wide_msg}"
+            }
+        };
+        let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+        if self.printer.talk_look().unicode {
+            style
+        } else {
+            style.progress_chars("=> ").tick_chars("-\\|/ ")
+        }
+    }
+}
+
+impl Listener for Bars {
+    fn tell(&self, event: &RunEvent) {
+        match event {
+            RunEvent::StepStarted { step, .. } => {
+                self.begin(step);
+                return;
+            }
+            RunEvent::StepProgress { step, progress } => {
+                self.progress(step, progress);
+                return;
+            }
+            RunEvent::StepFinished { step, .. } | RunEvent::StepFailed { step, .. } => self.end(step),
+            RunEvent::StepRetried { .. }
+            | RunEvent::Carried { .. }
+            | RunEvent::Compared { .. }
+            | RunEvent::GateWaits { .. }
+            | RunEvent::Forecast { .. }
+            | RunEvent::Phase { .. }
+            | RunEvent::Aborting { .. }
+            | RunEvent::Aborted { .. }
+            | RunEvent::Settling { .. }
+            | RunEvent::Found { .. }
+            | RunEvent::Stopping { .. }
+            | RunEvent::Said { .. } => {}
+        }
+        match phrase(event, &self.printer.talk_look()) {
+            Some((Volume::Talk | Volume::Always, line)) => self.above(&line),
+            None => {}
+        }
+    }
+
+    fn confirm(&self, question: &str, expected: &str) -> Option<bool> {
+        self.multi.suspend(|| self.printer.ask(question, expected))
+    }
+}

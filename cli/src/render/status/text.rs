@@ -1,0 +1,422 @@
+//! The status in words: what is urgent first.
+
+use super::{CutoverView, Fallback, GoingBack, HeldView, MigrationView, Reopens, StatusView, Writes};
+use crate::printer::{Look, Paint};
+use crate::render::quantity::{ago, bytes, count, micros, millis, of};
+
+/// Entries of a list that are shown; the rest is counted.
+const LISTED_MAX: usize = 10;
+/// A fallback that nobody keeps fresh is called old from here on, in milliseconds.
+const FALLBACK_OLD_MS: u64 = 3_600_000;
+
+impl StatusView {
+    /// For people.
+    pub(crate) fn text(&self, look: &Look) -> String {
+        let Self {
+            running,
+            cutovers,
+            migrations,
+            last_run,
+            now_ms,
+        } = self;
+        let mut out = String::new();
+        for cutover in cutovers.iter().filter(|c| c.died) {
+            out.push_str(&died_text(cutover, look));
+        }
+        if cutovers.is_empty() && migrations.is_empty() {
+            out.push_str("Nothing has been applied here yet.\n  next: segue plan\n");
+        }
+        for cutover in cutovers {
+            out.push_str(&cutover_text(cutover, look));
+            out.push('\n');
+        }
+        for migration in migrations {
+            out.push_str(&migration_text(migration, *now_ms, look));
+        }
+        match (running, last_run) {
+            (Some(running), _) => out.push_str(&format!("\nRunning: {running}\n")),
+            (None, Some(last)) => out.push_str(&format!("\nLast command: {last}\n")),
+            (None, None) => {}
+        }
+        out
+    }
+}
+
+/// What nobody may overlook.
+fn died_text(view: &CutoverView, look: &Look) -> String {
+    let title = match &view.writes {
+        Writes::Paused { since_ms, .. } => {
+            let since = since_ms.map_or_else(
+                || "before this boot".to_owned(),
+                |ms| format!("{} ago", millis(ms)),
+            );
+            format!(
+                "{}: A RUN DIED IN THE PAUSE, AT {}: WRITES ARE REFUSED; IT BEGAN {since}",
+                view.cutover, view.phase
+            )
+        }
+        Writes::Open => format!("{}: A RUN DIED, AT {}", view.cutover, view.phase),
+    };
+    let mut out = format!("{}\n", look.paint(Paint::Bad, &format!("!! {title}")));
+    if let Writes::Paused {
+        reopens: Reopens::Nobody { side, by_hand },
+        ..
+    } = &view.writes
+    {
+        out.push_str(&format!(
+            "   Nothing re-opens the {side} by itself. Any segue command that writes does, here and now: segue abort\n   Without segue: {}\n",
+            by_hand.display()
+        ));
+    }
+    out.push('\n');
+    out
+}
+
+fn cutover_text(view: &CutoverView, look: &Look) -> String {
+    let CutoverView {
+        cutover,
+        serves,
+        endpoint,
+        since,
+        pause_us,
+        phase,
+        finished,
+        died: _,
+        writes,
+        going_back,
+        fallback,
+        held,
+        stale,
+        stale_total,
+        stale_kept,
+        set_aside,
+        set_aside_total,
+        mismatches_total,
+        next,
+    } = view;
+    let mut out = Section::new(look);
+    let endpoint = endpoint.as_ref().map(|e| format!(" ({e})")).unwrap_or_default();
+    let since = since.as_ref().map(|s| format!(", since {s}")).unwrap_or_default();
+    let for_good = if *finished { ", for good" } else { "" };
+    let title = format!("{cutover}: the {serves} serves{endpoint}{since}{for_good}");
+    out.text
+        .push_str(&format!("{}\n", look.paint(Paint::Title, &title)));
+    let (line, reopens) = writes_text(writes, *phase);
+    out.line(
+        "writes",
+        &line,
+        if reopens.is_some() {
+            Paint::Bad
+        } else {
+            Paint::Good
+        },
+    );
+    if let Some(reopens) = reopens {
+        out.line("re-opens", &reopens, Paint::Warning);
+    }
+    out.plain("going back", &going_back_text(going_back));
+    if let Some(fallback) = fallback {
+        let (line, paint) = fallback_text(fallback);
+        out.line("fallback", &line, paint);
+    }
+    if let Some(us) = pause_us {
+        out.plain("last pause", &micros(*us));
+    }
+    if let Some(HeldView {
+        reason,
+        wanted,
+        since,
+    }) = held
+    {
+        let line = format!("since {since}: {reason}; the spec's wish for the {wanted} waits");
+        out.line("HELD", &line, Paint::Warning);
+    }
+    if *stale_total > 0 {
+        let line = format!(
+            "{} on the side that does not serve; kept below {}",
+            of(*stale_total, "write", "writes"),
+            stale_kept.display()
+        );
+        out.line("STALE", &line, Paint::Bad);
+        for find in stale.iter().take(LISTED_MAX) {
+            let kept = find
+                .kept
+                .as_ref()
+                .map(|k| format!(", kept as {k}"))
+                .unwrap_or_default();
+            let who = find
+                .process
+                .as_ref()
+                .map(|p| format!(" by {p}"))
+                .unwrap_or_default();
+            out.item(&format!("{} {}{who}{kept}", find.key, find.what));
+        }
+        out.rest(*stale_total, stale.len());
+    }
+    if *set_aside_total > 0 {
+        out.line(
+            "SET ASIDE",
+            &format!(
+                "{} could not be carried",
+                of(*set_aside_total, "record", "records")
+            ),
+            Paint::Bad,
+        );
+        for record in set_aside.iter().take(LISTED_MAX) {
+            out.item(&format!("{}: {}", record.key, record.reason));
+        }
+        out.rest(*set_aside_total, set_aside.len());
+    }
+    if *mismatches_total > 0 {
+        out.line("DIFFERS", &of(*mismatches_total, "record", "records"), Paint::Bad);
+    }
+    for (i, command) in next.iter().enumerate() {
+        out.plain(if i == 0 { "next" } else { "" }, command);
+    }
+    out.text
+}
+
+/// Lines of words and what is to be said of them, in two columns.
+struct Section<'a> {
+    text: String,
+    look: &'a Look,
+}
+
+impl<'a> Section<'a> {
+    fn new(look: &'a Look) -> Self {
+        Self {
+            text: String::new(),
+            look,
+        }
+    }
+
+    fn line(&mut self, key: &str, value: &str, paint: Paint) {
+        let value = self.look.paint(paint, value);
+        self.plain(key, &value);
+    }
+
+    fn plain(&mut self, key: &str, value: &str) {
+        let key = format!("{key:<12}");
+        self.text
+            .push_str(&format!("  {}{value}\n", self.look.paint(Paint::Key, &key)));
+    }
+
+    fn item(&mut self, value: &str) {
+        self.text.push_str(&format!("    - {value}\n"));
+    }
+
+    fn rest(&mut self, total: u64, listed: usize) {
+        let more = total.saturating_sub(listed.min(LISTED_MAX) as u64);
+        if more > 0 {
+            self.item(&format!(
+                "and {} more (--json lists those that are known)",
+                count(more)
+            ));
+        }
+    }
+}
+
+fn writes_text(writes: &Writes, phase: segue_plan::cutover::Phase) -> (String, Option<String>) {
+    let Writes::Paused { since_ms, reopens } = writes else {
+        return ("open".to_owned(), None);
+    };
+    let since = since_ms.map_or_else(
+        || "since before this boot".to_owned(),
+        |ms| format!("for {}", millis(ms)),
+    );
+    let how = match reopens {
+        Reopens::RunningBeforeCommit { side, at_most_ms } => match at_most_ms {
+            Some(ms) => format!(
+                "when the switch is through; not committed within {}: aborted, the {side} opens",
+                millis(*ms)
+            ),
+            None => format!("when the switch is through, or aborted: the {side} opens"),
+        },
+        Reopens::RunningAfterCommit { side } => {
+            format!("the {side}, as soon as the running command is through")
+        }
+        Reopens::Nobody { side, by_hand } => {
+            format!(
+                "NOT by itself: `segue apply` or `segue abort` here opens the {side}; by hand: {}",
+                by_hand.display()
+            )
+        }
+    };
+    (format!("PAUSED {since} ({phase})"), Some(how))
+}
+
+fn going_back_text(going_back: &GoingBack) -> String {
+    match going_back {
+        GoingBack::NothingToGoBackTo => "not needed: the source serves".to_owned(),
+        GoingBack::LosesNothing => "loses nothing: what the target took is carried back first".to_owned(),
+        GoingBack::Loses { since } => {
+            format!("LOSES what the target took since {since}: there is no reverse sync")
+        }
+        GoingBack::NotPossible => "not any more: the fallback was given up".to_owned(),
+    }
+}
+
+fn fallback_text(fallback: &Fallback) -> (String, Paint) {
+    let Fallback {
+        side,
+        age_ms,
+        reverse,
+        follower,
+        retain_ms,
+        served_ms,
+    } = fallback;
+    let mut paint = Paint::Good;
+    let mut line = match (reverse, age_ms) {
+        (false, _) => format!("the {side}, as it was left: no reverse sync"),
+        (true, None) => format!("the {side}; no pass towards it yet"),
+        (true, Some(ms)) => format!("the {side}, {} old", millis(*ms)),
+    };
+    if *reverse {
+        let old = age_ms.is_none_or(|ms| ms > FALLBACK_OLD_MS);
+        if *follower {
+            line.push_str(", kept fresh by the running apply");
+        } else {
+            line.push_str("; nobody keeps it fresh: `segue apply --follow` does");
+            if old {
+                paint = Paint::Warning;
+            }
+        }
+    }
+    if let (Some(retain), Some(served)) = (retain_ms, served_ms) {
+        if served >= retain {
+            line.push_str(&format!(
+                "; retained for {}, which are over: finish it",
+                millis(*retain)
+            ));
+            paint = Paint::Warning;
+        } else {
+            line.push_str(&format!("; retained for another {}", millis(retain - served)));
+        }
+    }
+    (line, paint)
+}
+
+fn migration_text(view: &MigrationView, now_ms: i64, look: &Look) -> String {
+    let MigrationView {
+        migration,
+        unit,
+        loaded,
+        records,
+        bytes: size,
+        passes,
+        lag_ms,
+        verified,
+        verified_ms,
+    } = view;
+    let title = look.paint(Paint::Title, &format!("{migration} {unit}"));
+    if !loaded {
+        return format!("{title}: not loaded yet\n");
+    }
+    let lag = lag_ms.map_or_else(
+        || "lag unknown".to_owned(),
+        |ms| format!("lag at most {}", millis(ms)),
+    );
+    let verified = match (verified, verified_ms) {
+        (Some(level), Some(at)) => format!("verified ({level}) {}", ago(now_ms, *at)),
+        _ => "not verified".to_owned(),
+    };
+    format!(
+        "{title}: {}, {} carried in {}, {lag}, {verified}\n",
+        of(*records, "record", "records"),
+        bytes(*size),
+        of(*passes, "pass", "passes")
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use insta::assert_snapshot;
+
+    use crate::printer::Look;
+    use crate::render::status::StatusView;
+    use crate::sample;
+
+    fn text(state: segue_plan::state::State, running: Option<&str>) -> String {
+        StatusView::of(&sample::snapshot(state, running), None, &sample::now()).text(&Look::plain())
+    }
+
+    #[test]
+    fn an_empty_state_says_what_to_do_first() {
+        assert_snapshot!(text(segue_plan::state::State::default(), None), @r"
+        Nothing has been applied here yet.
+          next: segue plan
+        ");
+    }
+
+    #[test]
+    fn after_a_switch_it_says_who_serves_and_how_to_go_back() {
+        assert_snapshot!(text(sample::switched_state(), None), @r"
+        cutover.site: the target serves (target.directory.new), since 2026-01-31T09:30:00.000Z
+          writes      open
+          going back  loses nothing: what the target took is carried back first
+          fallback    the source, 1h59m old; nobody keeps it fresh: `segue apply --follow` does
+          last pause  112.9ms
+          next        segue switch-back cutover.site   (back to the source)
+                      finished = true in the spec, then segue apply   (give the fallback up)
+
+        migration.site tree: 100,000 records, 5.0 GiB carried in 4 passes, lag at most 1.5s, verified (full) 2h ago
+        ");
+    }
+
+    #[test]
+    fn in_the_pause_it_says_when_writes_open_again() {
+        assert_snapshot!(text(sample::paused_state(), Some("`apply` of root (process 7 on host)")), @r"
+        cutover.site: the source serves (source.directory.old)
+          writes      PAUSED for 12s (FENCED)
+          re-opens    when the switch is through; not committed within 18s: aborted, the source opens
+          going back  not needed: the source serves
+          next        segue abort cutover.site   (re-opens the source now)
+
+        migration.site tree: 100,000 records, 5.0 GiB carried in 4 passes, lag at most 1.5s, verified (full) 2h ago
+
+        Running: `apply` of root (process 7 on host)
+        ");
+    }
+
+    #[test]
+    fn a_run_that_died_in_the_pause_is_told_first() {
+        assert_snapshot!(text(sample::paused_state(), None), @r"
+        !! cutover.site: A RUN DIED IN THE PAUSE, AT FENCED: WRITES ARE REFUSED; IT BEGAN 12s ago
+           Nothing re-opens the source by itself. Any segue command that writes does, here and now: segue abort
+           Without segue: /srv/.segue/BY_HAND.txt
+
+        cutover.site: the source serves (source.directory.old)
+          writes      PAUSED for 12s (FENCED)
+          re-opens    NOT by itself: `segue apply` or `segue abort` here opens the source; by hand: /srv/.segue/BY_HAND.txt
+          going back  not needed: the source serves
+          next        segue apply   (settles it first, then goes on)
+                      segue abort   (settles it, and no more)
+
+        migration.site tree: 100,000 records, 5.0 GiB carried in 4 passes, lag at most 1.5s, verified (full) 2h ago
+        ");
+    }
+
+    #[test]
+    fn holds_and_stale_writes_are_listed_with_what_to_type() {
+        assert_snapshot!(text(sample::troubled_state(), None), @r"
+        cutover.site: the target serves (target.directory.new), since 2026-01-31T09:30:00.000Z
+          writes      open
+          going back  loses nothing: what the target took is carried back first
+          fallback    the source, 1h59m old; nobody keeps it fresh: `segue apply --follow` does
+          last pause  112.9ms
+          HELD        since 2026-01-31T09:30:01.000Z: switched back by ann@host; the spec's wish for the target waits
+          STALE       14 writes on the side that does not serve; kept below /srv/.segue/artifacts
+            - log/1.txt changed, kept as stale/1
+            - log/2.txt changed, kept as stale/2
+            - and 12 more (--json lists those that are known)
+          SET ASIDE   1 record could not be carried
+            - dev/tty: a device
+          next        segue unhold cutover.site   (lets apply go on)
+                      segue unhold cutover.site --stale   (when the stale writes are taken care of)
+                      segue switch-back cutover.site   (back to the source)
+                      finished = true in the spec, then segue apply   (give the fallback up)
+
+        migration.site tree: 100,000 records, 5.0 GiB carried in 4 passes, lag at most 1.5s, verified (full) 2h ago
+        ");
+    }
+}

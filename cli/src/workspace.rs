@@ -1,0 +1,198 @@
+//! From the global options to a loaded spec and its state directory, and from there to a plan.
+
+use std::path::{Path, PathBuf};
+
+use segue_language::{Desired, Loaded, Secrets, Severity, SpecInput, SpecPath, load};
+use segue_plan::plan::{Plan, PlanOptions, plan};
+use segue_run::clock::SystemClock;
+use segue_run::execute::ObserveIo;
+use segue_run::observe::observe;
+use segue_run::session::{Snapshot, snapshot};
+
+use crate::diagnostics::{self, Format};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::invocation::Invocation;
+
+/// The state directory of a spec that does not say otherwise, beside it.
+const STATE_DIR: &str = ".segue";
+
+/// A spec as it was read, whether it is right or not, and where its state lies.
+pub(crate) struct Workspace {
+    /// The spec.
+    pub(crate) loaded: Loaded,
+    /// The state directory, absolute where the current directory is known.
+    pub(crate) state_dir: PathBuf,
+}
+
+/// Which files make the spec.
+pub(crate) fn spec_path(invocation: &Invocation) -> SpecPath {
+    let global = &invocation.global;
+    match (&global.directory, &global.spec) {
+        (Some(dir), Some(file)) => SpecPath::File(dir.join(file)),
+        (None, Some(file)) => SpecPath::File(file.clone()),
+        (Some(dir), None) => SpecPath::Dir(dir.clone()),
+        (None, None) => SpecPath::Dir(PathBuf::from(".")),
+    }
+}
+
+fn base_dir(spec: &SpecPath) -> PathBuf {
+    let dir = match spec {
+        SpecPath::Dir(dir) => dir.as_path(),
+        SpecPath::File(file) => file
+            .parent()
+            .filter(|p| !p.as_os_str().is_empty())
+            .unwrap_or(Path::new(".")),
+    };
+    std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned())
+}
+
+impl Workspace {
+    /// Reads the spec. A spec that is wrong is no error yet: what a dead run left is settled first.
+    pub(crate) fn read(invocation: &Invocation) -> Self {
+        let global = &invocation.global;
+        let spec = spec_path(invocation);
+        let base = base_dir(&spec);
+        let input = SpecInput {
+            dir_or_file: spec,
+            vars: global.vars.clone(),
+            var_files: global.var_files.clone(),
+            env: std::env::vars_os()
+                .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+                .collect(),
+        };
+        let loaded = load(&input, &invocation.registry);
+        let state_dir = match &loaded.desired {
+            Some(desired) => desired.state_dir.clone(),
+            None => loaded
+                .sources
+                .iter()
+                .find_map(|source| backend_path(&source.text))
+                .map_or_else(|| base.join(STATE_DIR), |path| base.join(path)),
+        };
+        Self { loaded, state_dir }
+    }
+
+    /// The spec, once everything that is wrong with it has been told.
+    ///
+    /// # Errors
+    /// It has errors.
+    pub(crate) fn desired(&self, invocation: &Invocation) -> Result<&Desired, Failure> {
+        diagnostics::tell(&invocation.printer, &self.loaded, Format::Human)?;
+        self.loaded
+            .desired
+            .as_ref()
+            .ok_or_else(|| Failure::said(Exit::Error))
+    }
+
+    /// The spec, if it is right; nothing is told.
+    pub(crate) fn desired_if_right(&self) -> Option<&Desired> {
+        self.loaded.desired.as_ref()
+    }
+
+    /// Whether the spec has errors.
+    pub(crate) fn is_wrong(&self) -> bool {
+        self.loaded
+            .diagnostics
+            .iter()
+            .any(|d| d.severity == Severity::Error)
+    }
+
+    /// The values that the spec computed for its secrets.
+    pub(crate) fn secrets(&self) -> Secrets {
+        self.loaded.secrets.clone()
+    }
+
+    /// The state as a reader sees it; what is to be known of it is told.
+    ///
+    /// # Errors
+    /// It cannot be read, or is damaged.
+    pub(crate) fn snapshot(&self, invocation: &Invocation) -> Result<Snapshot, Failure> {
+        let snapshot = snapshot(&self.state_dir)?;
+        for notice in &snapshot.notices {
+            invocation.printer.warn(notice);
+        }
+        Ok(snapshot)
+    }
+
+    /// Observes and plans without the lock.
+    ///
+    /// # Errors
+    /// The spec has errors, or the state cannot be read.
+    pub(crate) fn plan(&self, invocation: &Invocation, early: bool) -> Result<Planned, Failure> {
+        let desired = self.desired(invocation)?;
+        let snapshot = self.snapshot(invocation)?;
+        let io = ObserveIo::new(snapshot.artifacts.clone(), self.secrets());
+        let observed = observe(
+            desired,
+            &snapshot.state,
+            &invocation.registry,
+            &io,
+            &SystemClock::new(),
+        );
+        let options = PlanOptions {
+            base: None,
+            early,
+            state_id: snapshot.state_id.clone(),
+        };
+        let plan = plan(desired, &snapshot.state, &observed, &options);
+        Ok(Planned { plan, snapshot })
+    }
+}
+
+/// A plan, and what it was made from.
+pub(crate) struct Planned {
+    /// The plan.
+    pub(crate) plan: Plan,
+    /// The state.
+    pub(crate) snapshot: Snapshot,
+}
+
+/// The path of `backend "local"` in a text that may be wrong elsewhere. A cutover that died is settled before
+/// anybody mends the spec, and the state directory must be found for that.
+fn backend_path(text: &str) -> Option<String> {
+    let mut inside = false;
+    for line in text.lines().map(str::trim) {
+        let header = line
+            .split_once("backend")
+            .and_then(|(_, rest)| rest.split_once('{'));
+        inside |= header.is_some();
+        let argument = header.map_or(line, |(_, rest)| rest).trim();
+        if inside && let Some(value) = argument.strip_prefix("path") {
+            let value = value
+                .trim_start()
+                .strip_prefix('=')?
+                .trim_start()
+                .strip_prefix('"')?;
+            let path = value.split('"').next()?;
+            return (!path.is_empty() && !path.contains("${")).then(|| path.to_owned());
+        }
+        if line.ends_with('}') {
+            inside = false;
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::backend_path;
+
+    #[test]
+    fn the_state_directory_of_a_broken_spec_is_found() {
+        let text = "segue {\n  backend \"local\" {\n    path = \"/var/lib/state\"\n  }\n}\nsource \"x {\n";
+        assert_eq!(backend_path(text).as_deref(), Some("/var/lib/state"));
+        assert_eq!(
+            backend_path("segue { backend \"local\" { path = \"s\" } }").as_deref(),
+            Some("s")
+        );
+        assert_eq!(
+            backend_path("source \"directory\" \"a\" {\n  path = \"b\"\n}\n"),
+            None
+        );
+        assert_eq!(
+            backend_path("backend \"local\" {\n  path = \"${var.x}\"\n}"),
+            None
+        );
+    }
+}

@@ -1,0 +1,95 @@
+//! Commands that write: they take the lock, settle what a dead run left before anything else is looked at,
+//! do their own work, and record how it ended.
+
+use std::sync::Arc;
+
+use segue_contract::Address;
+use segue_run::execute::{Ground, settle_all};
+use segue_run::session::{Session, Start};
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::invocation::{Invocation, VERSION};
+use crate::printer::Paint;
+use crate::progress;
+use crate::workspace::Workspace;
+
+/// What a writing command stands on.
+pub(crate) struct Desk<'a> {
+    /// For everything that runs.
+    pub(crate) ground: &'a Arc<Ground>,
+    /// The open session.
+    pub(crate) session: &'a Session,
+    /// The cutovers that were settled first.
+    pub(crate) settled: &'a [Address],
+}
+
+/// Runs `work` as the only writer, after settling.
+///
+/// # Errors
+/// The lock is another's, the journal cannot be used, settling or the work failed.
+pub(crate) fn writing(
+    invocation: &Invocation,
+    workspace: &Workspace,
+    command: &str,
+    adopt: bool,
+    work: impl FnOnce(&Desk<'_>) -> Result<Exit, Failure>,
+) -> Result<Exit, Failure> {
+    let printer = &invocation.printer;
+    if !workspace.state_dir.exists() {
+        // Nothing can be in flight: a wrong spec, or none, makes no state directory.
+        workspace.desired(invocation)?;
+    }
+    let listener = progress::listener(printer);
+    let start = Start {
+        state_dir: &workspace.state_dir,
+        command,
+        version: VERSION,
+        tap: invocation.take_tap(),
+        adopt,
+    };
+    let session = Session::open(
+        start,
+        invocation.registry.clone(),
+        listener.listen(),
+        workspace.secrets(),
+    )?;
+    for notice in &session.notices {
+        printer.warn(notice);
+    }
+    let result = settled(invocation, &session).and_then(|settled| {
+        work(&Desk {
+            ground: &session.ground,
+            session: &session,
+            settled: &settled,
+        })
+    });
+    listener.finish();
+    let exit = result.as_ref().map_or_else(|failure| failure.exit, |exit| *exit);
+    match (session.close(i32::from(exit.number())), result) {
+        (Ok(()), result) => result,
+        (Err(error), Ok(_)) => Err(error.into()),
+        (Err(error), Err(failure)) => {
+            printer.warn(&format!("that the run ended could not be recorded: {error}"));
+            Err(failure)
+        }
+    }
+}
+
+fn settled(invocation: &Invocation, session: &Session) -> Result<Vec<Address>, Failure> {
+    let settled = settle_all(&session.ground)?;
+    let state = session.ground.state();
+    for cutover in &settled {
+        let live = state
+            .cutovers
+            .get(cutover)
+            .map(|c| c.live)
+            .unwrap_or(segue_contract::Side::Source);
+        let look = invocation.printer.talk_look();
+        invocation.printer.say_anyway(&format!(
+            "{} {cutover} was in flight when a run died; it is settled: the {live} serves and takes writes",
+            look.paint(Paint::Title, "settled:")
+        ));
+    }
+    Ok(settled)
+}

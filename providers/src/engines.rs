@@ -1,0 +1,3 @@
+//! The engines: the hard part of moving a class of data, written once for every system that holds it.
+
+pub mod files;

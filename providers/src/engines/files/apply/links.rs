@@ -1,0 +1,139 @@
+//! Later names of a file: linked once the first name is there.
+
+use std::os::fd::OwnedFd;
+
+use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::io::Errno;
+use segue_contract::StepError;
+
+use super::{Applier, Change};
+use crate::engines::files::clock;
+use crate::engines::files::put::{There, is_same_data, record_of, refuse, temporary};
+use crate::engines::files::tree::{Look, name_of};
+use crate::engines::files::work::Unknown;
+use crate::ledger::{Kind, Record};
+
+impl Applier<'_, '_> {
+    /// Makes `change` another name of its group's first path.
+    pub(super) fn link(&mut self, change: Change) -> Result<(), StepError> {
+        let work = self.hand.work;
+        let Some(entry) = &change.new else { return Ok(()) };
+        let Some(first) = &entry.first else { return Ok(()) };
+        let path = &change.path;
+        let fail = |e| work.to.failed("link", path, e);
+        let first_dir = self.hand.to.parent(first).map_err(fail)?;
+        let Some(leader) = work.to.look_at(&first_dir, name_of(first)).map_err(fail)? else {
+            // Set aside, or still changing: both names wait for the next pass.
+            self.tally.later += 1;
+            return self.keep_old(change);
+        };
+        let dir = self.hand.to.parent(path).map_err(fail)?;
+        let Some(mut record) = self.link_record(&change) else {
+            self.tally.later += 1;
+            return self.keep_old(change);
+        };
+        let there = self.hand.there(&dir, path, change.old.as_ref())?;
+        let at = work.to.look_at(&dir, name_of(path)).map_err(fail)?;
+        if at.is_some_and(|at| at.ino == leader.ino && at.dev == leader.dev) {
+            record.set_print(work.write(), leader.print_written(clock::now()));
+            return self.push_link(&change, record, false);
+        }
+        if let There::Other(at, what) = &there {
+            match work.unknown {
+                Unknown::Own => {}
+                Unknown::Adopt => {
+                    if let Some(at) = at
+                        && !self.is_equal(&dir, path, at, &first_dir, first, &leader)?
+                    {
+                        return Err(refuse(work, path, "is there and differs from the source"));
+                    }
+                }
+                Unknown::Stale => {
+                    let find = match at {
+                        Some(at) if at.kind == Kind::Dir => self.hand.clear_dir(path, what)?,
+                        at => self.hand.keep(&dir, path, at.as_ref(), what)?,
+                    };
+                    self.tally.stale.push(find);
+                }
+            }
+        }
+        let name = temporary(name_of(path));
+        self.hand.unlink(&dir, &name, path)?;
+        rustix::fs::linkat(
+            &first_dir,
+            name_of(first),
+            &dir,
+            name.as_slice(),
+            AtFlags::empty(),
+        )
+        .map_err(fail)?;
+        work.inflight.note(path, Some(&leader))?;
+        rustix::fs::renameat(&dir, name.as_slice(), &dir, name_of(path)).map_err(fail)?;
+        let after = work
+            .to
+            .look_at(&dir, name_of(path))
+            .map_err(fail)?
+            .ok_or_else(|| fail(Errno::NOENT))?;
+        record.set_print(work.write(), after.print_written(clock::now()));
+        self.push_link(&change, record, true)
+    }
+
+    /// The record of a later name; what belongs to the file comes from the first one's record. `None` when
+    /// that is not known in this pass.
+    fn link_record(&mut self, change: &Change) -> Option<Record> {
+        let work = self.hand.work;
+        let entry = change.new.as_ref()?;
+        let known = change.old.as_ref().filter(|old| {
+            old.first == entry.first
+                && super::super::put::is_untouched(&entry.look, old, old.print(work.read))
+        });
+        let group = self.groups.get(entry.first.as_deref()?).or(known)?;
+        let mut record = record_of(work, entry, &entry.look);
+        record.hash = group.hash;
+        record.xattrs = group.xattrs;
+        record.symlink.clone_from(&group.symlink);
+        // Read between the two: the print is then no longer that of the side, and the next pass looks again.
+        (record.mtime, record.size) = (group.mtime, group.size);
+        (record.mode, record.uid, record.gid) = (group.mode, group.uid, group.gid);
+        record.set_print(work.read, *group.print(work.read));
+        Some(record)
+    }
+
+    fn push_link(&mut self, change: &Change, mut record: Record, written: bool) -> Result<(), StepError> {
+        if let Some(old) = &change.old
+            && is_same_data(old, &record)
+            && !written
+        {
+            record.changed_in = old.changed_in;
+        } else {
+            self.tally.written += 1;
+        }
+        self.tally.touched |= written;
+        self.out.push(&record).map_err(StepError::from)
+    }
+
+    fn is_equal(
+        &mut self,
+        dir: &OwnedFd,
+        path: &[u8],
+        at: &Look,
+        first_dir: &OwnedFd,
+        first: &[u8],
+        leader: &Look,
+    ) -> Result<bool, StepError> {
+        if (at.kind, at.size, at.rdev) != (leader.kind, leader.size, leader.rdev) || at.kind != Kind::File {
+            return Ok((at.kind, at.rdev) == (leader.kind, leader.rdev)
+                && at.kind != Kind::File
+                && at.kind != Kind::Symlink);
+        }
+        let mut hashes = Vec::new();
+        for (dir, path, look) in [(dir, path, at), (first_dir, first, leader)] {
+            let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let fd = rustix::fs::openat(dir, name_of(path), flags, Mode::empty());
+            let fd = fd.map_err(|e| self.hand.work.to.failed("read", path, e))?;
+            let hash = self.hand.copier.hash(&fd, look.size, look.blocks);
+            hashes.push(hash.map_err(|_| self.hand.work.to.failed("read", path, Errno::IO))?);
+        }
+        Ok(hashes.windows(2).all(|pair| pair.first() == pair.last()))
+    }
+}

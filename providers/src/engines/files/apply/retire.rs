@@ -1,0 +1,161 @@
+//! Recording, in path order, what became of each change.
+
+use rustix::io::Errno;
+use segue_contract::{SetAside, StepError};
+
+use super::{Applier, Change, Slot};
+use crate::engines::files::put::{Carried, Outcome, There};
+use crate::engines::files::tree::{name_of, printed};
+use crate::ledger::{Kind, Print, Record, Time, is_below};
+
+impl Applier<'_, '_> {
+    pub(super) fn retire(&mut self, slot: Slot) -> Result<(), StepError> {
+        match slot {
+            Slot::Waiting(_) => Ok(()),
+            Slot::Done(change, outcome) => {
+                self.leave(&change.path)?;
+                self.record(change, outcome)
+            }
+            Slot::Dir(mut dir) => {
+                self.leave(&dir.path)?;
+                if let Some(record) = dir.record.take() {
+                    self.tally.written += u64::from(dir.changed);
+                    self.out.push(&record)?;
+                }
+                self.tally.touched |= dir.changed;
+                self.dirs.push(*dir);
+                Ok(())
+            }
+            Slot::Link(change) => {
+                self.leave(&change.path)?;
+                self.link(change)
+            }
+            Slot::Remove(change) => {
+                self.leave(&change.path)?;
+                self.remove(&change)
+            }
+            Slot::Aside(change, reason) => {
+                self.leave(&change.path)?;
+                self.aside(&change.path, reason);
+                self.keep_old(change)
+            }
+        }
+    }
+
+    fn record(&mut self, change: Change, outcome: Outcome) -> Result<(), StepError> {
+        match outcome {
+            Outcome::Carried(carried) => {
+                let Carried {
+                    record,
+                    written,
+                    stale,
+                    lacks,
+                } = *carried;
+                if let Some(stale) = stale {
+                    self.tally.stale.push(stale);
+                }
+                if let Some(reason) = lacks {
+                    self.aside(&record.path, reason);
+                }
+                self.tally.written += u64::from(written);
+                self.tally.touched |= written;
+                self.out.push(&record)?;
+                if record.linked && record.first.is_none() {
+                    self.groups.insert(record.path.clone(), record);
+                }
+                Ok(())
+            }
+            Outcome::Aside(reason) => {
+                self.aside(&change.path, reason);
+                self.keep_old(change)
+            }
+            Outcome::Later => {
+                self.tally.later += 1;
+                self.keep_old(change)
+            }
+            // Why is with the first failure that came in.
+            Outcome::Failed(_) => {
+                self.failed = true;
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) fn aside(&mut self, path: &[u8], reason: String) {
+        self.tally.set_aside.push(SetAside {
+            key: printed(path),
+            reason,
+        });
+    }
+
+    /// The ledger keeps what it had, and looks again in the next pass.
+    pub(super) fn keep_old(&mut self, change: Change) -> Result<(), StepError> {
+        if let Some(mut old) = change.old {
+            old.set_print(self.hand.work.read, Print::default());
+            self.out.push(&old)?;
+        } else if self.replaced.as_ref() == Some(&change.path) {
+            self.out.push(&gone(&change.path))?;
+        }
+        Ok(())
+    }
+
+    fn remove(&mut self, change: &Change) -> Result<(), StepError> {
+        let path = &change.path;
+        let work = self.hand.work;
+        match self.hand.to.parent(path) {
+            Ok(dir) => match self.hand.there(&dir, path, change.old.as_ref())? {
+                // A deletion of what is gone is no loss, whoever did it.
+                There::Nothing | There::Other(None, _) => {}
+                There::Ours(look) if look.kind == Kind::Dir => self.doom(change),
+                There::Other(Some(look), _) if look.kind == Kind::Dir && change.old.is_some() => {
+                    self.doom(change);
+                }
+                There::Other(Some(look), what) => {
+                    let find = self.hand.keep(&dir, path, Some(&look), what)?;
+                    self.tally.stale.push(find);
+                    if look.kind == Kind::Dir {
+                        self.doom(change);
+                    } else {
+                        work.inflight.note(path, None)?;
+                        self.hand.unlink(&dir, name_of(path), path)?;
+                    }
+                    self.tally.touched = true;
+                }
+                There::Ours(_) => {
+                    work.inflight.note(path, None)?;
+                    self.hand.unlink(&dir, name_of(path), path)?;
+                    self.tally.touched = true;
+                }
+            },
+            Err(Errno::NOENT | Errno::NOTDIR) => {}
+            Err(e) => return Err(work.to.failed("open the directory of", path, e)),
+        }
+        self.tally.deleted += 1;
+        if !self.replaced.as_ref().is_some_and(|dir| is_below(path, dir)) {
+            self.out.push(&gone(path))?;
+        }
+        Ok(())
+    }
+}
+
+/// The note in a partial ledger that a path was removed.
+fn gone(path: &[u8]) -> Record {
+    Record {
+        path: path.to_vec(),
+        kind: Kind::Gone,
+        mode: 0,
+        uid: 0,
+        gid: 0,
+        size: 0,
+        mtime: Time::default(),
+        rdev: 0,
+        linked: false,
+        first: None,
+        symlink: Vec::new(),
+        xattrs: 0,
+        hash: 0,
+        changed_in: 0,
+        source: Print::default(),
+        target: Print::default(),
+    }
+}

@@ -1,0 +1,145 @@
+//! What a pass is about to put under its final name, noted before it does. After a death the next run
+//! finds here that a path which looks foreign is Segue's own doing, and no stale writer's.
+//!
+//! The notes outlive the process, not a power cut: after one, what a dead pass wrote and its ledger does
+//! not know is compared by content, and kept aside when that differs. Nothing is lost either way.
+
+use std::collections::HashMap;
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use segue_contract::StepError;
+use segue_contract::paths::{self, PathError};
+use xxhash_rust::xxh3::xxh3_128;
+
+use super::tree::Look;
+use crate::ledger::Time;
+
+/// Key hash, inode, size, seconds, nanoseconds.
+const NOTE: usize = 16 + 8 + 8 + 8 + 4;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Note {
+    ino: u64,
+    size: u64,
+    mtime: Time,
+}
+
+/// The notes of this run and of the dead ones before it.
+pub(crate) struct Inflight {
+    path: PathBuf,
+    file: Mutex<Option<File>>,
+    known: HashMap<u128, Vec<Note>>,
+}
+
+impl Inflight {
+    /// Opens the notes at `path`.
+    pub(crate) fn open(path: &Path) -> Result<Self, StepError> {
+        let mut known: HashMap<u128, Vec<Note>> = HashMap::new();
+        match paths::read(path) {
+            Ok(bytes) => {
+                // A torn last note is one whose write had not returned: nothing was done under it.
+                let whole = bytes.len() / NOTE * NOTE;
+                if whole < bytes.len() {
+                    let file = paths::open_with(path, OpenOptions::new().write(true))?;
+                    file.set_len(whole as u64)
+                        .map_err(|e| PathError::new("write", path, e))?;
+                }
+                for note in bytes.chunks_exact(NOTE) {
+                    if let Some((key, note)) = parse(note) {
+                        known.entry(key).or_default().push(note);
+                    }
+                }
+            }
+            Err(e) if e.source.kind() == std::io::ErrorKind::NotFound => {}
+            Err(e) => return Err(e.into()),
+        }
+        Ok(Self {
+            path: path.to_owned(),
+            file: Mutex::new(None),
+            known,
+        })
+    }
+
+    /// Whether an earlier run died in the middle.
+    pub(crate) fn is_resumed(&self) -> bool {
+        !self.known.is_empty()
+    }
+
+    /// Notes that `path` is about to be what `look` says; `None`: to be removed.
+    pub(crate) fn note(&self, path: &[u8], look: Option<&Look>) -> Result<(), StepError> {
+        let note = look.map_or(
+            Note {
+                ino: 0,
+                size: 0,
+                mtime: Time::default(),
+            },
+            |look| Note {
+                ino: look.ino,
+                size: look.size,
+                mtime: look.mtime,
+            },
+        );
+        let mut bytes = Vec::with_capacity(NOTE);
+        bytes.extend_from_slice(&xxh3_128(path).to_le_bytes());
+        bytes.extend_from_slice(&note.ino.to_le_bytes());
+        bytes.extend_from_slice(&note.size.to_le_bytes());
+        bytes.extend_from_slice(&note.mtime.s.to_le_bytes());
+        bytes.extend_from_slice(&note.mtime.ns.to_le_bytes());
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        if file.is_none() {
+            let mut options = OpenOptions::new();
+            *file = Some(paths::open_with(
+                &self.path,
+                options.append(true).create(true).mode(0o600),
+            )?);
+        }
+        match file.as_mut().map(|file| file.write_all(&bytes)) {
+            Some(Err(e)) => Err(PathError::new("write", &self.path, e).into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether an earlier run left `path` like this; `None`: without anything.
+    pub(crate) fn knows(&self, path: &[u8], look: Option<&Look>) -> bool {
+        if self.known.is_empty() {
+            return false;
+        }
+        let notes = self.known.get(&xxh3_128(path)).map_or(&[][..], Vec::as_slice);
+        notes.iter().any(|note| match look {
+            Some(look) => (note.ino, note.size, note.mtime) == (look.ino, look.size, look.mtime),
+            None => true,
+        })
+    }
+
+    /// Forgets everything: the ledger knows it now.
+    pub(crate) fn clear(&self) -> Result<(), StepError> {
+        match std::fs::remove_file(&self.path) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                Err(PathError::new("remove", &self.path, e).into())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn parse(bytes: &[u8]) -> Option<(u128, Note)> {
+    let (key, rest) = bytes.split_first_chunk()?;
+    let (ino, rest) = rest.split_first_chunk()?;
+    let (size, rest) = rest.split_first_chunk()?;
+    let (s, rest) = rest.split_first_chunk()?;
+    let (ns, _) = rest.split_first_chunk()?;
+    let mtime = Time {
+        s: i64::from_le_bytes(*s),
+        ns: u32::from_le_bytes(*ns),
+    };
+    let note = Note {
+        ino: u64::from_le_bytes(*ino),
+        size: u64::from_le_bytes(*size),
+        mtime,
+    };
+    Some((u128::from_le_bytes(*key), note))
+}

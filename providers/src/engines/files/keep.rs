@@ -1,0 +1,144 @@
+//! Keeping aside what a stale writer left, before it is overwritten or removed (protocol P21).
+
+use std::ffi::OsStr;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+use rustix::io::Errno;
+use segue_contract::paths;
+use segue_contract::{StaleFind, StepError};
+
+use super::content::{ContentError, Copier};
+use super::tree::{Look, Tree, failed, printed};
+use crate::ledger::Kind;
+
+/// Versions of one path kept in one pass; a further one takes the last place's name with a number more.
+const VERSIONS: u32 = 10_000;
+
+/// Where to keep things: `below` is the directory in `artifacts`.
+pub(crate) struct Aside<'a> {
+    pub(crate) artifacts: &'a Path,
+    pub(crate) below: PathBuf,
+}
+
+impl Aside<'_> {
+    /// Keeps what is at `path` (whose directory is open as `dir`), and says so. The original stays.
+    pub(crate) fn keep(
+        &self,
+        copier: &mut Copier<'_>,
+        tree: &Tree,
+        dir: &OwnedFd,
+        path: &[u8],
+        look: &Look,
+        what: &str,
+    ) -> Result<StaleFind, StepError> {
+        let name = super::tree::name_of(path);
+        let mut kept = self.below.join(OsStr::from_bytes(path));
+        if look.kind == Kind::Dir {
+            paths::create_dir_all(&self.artifacts.join(&kept))?;
+        } else {
+            kept = self.free_name(&kept)?;
+            let place = self.artifacts.join(&kept);
+            match rustix::fs::linkat(dir, name, CWD, &place, AtFlags::empty()) {
+                Ok(()) => {}
+                Err(Errno::XDEV | Errno::PERM | Errno::MLINK | Errno::NOTSUP) => {
+                    copy_aside(copier, tree, dir, path, look, &place)?;
+                }
+                Err(Errno::NOENT) => return Ok(find(path, "deleted", None)),
+                Err(e) => return Err(failed("keep aside", place, e)),
+            }
+            if let Some(parent) = place.parent() {
+                paths::sync_dir(parent)?;
+            }
+        }
+        let mut found = find(path, what, Some(kept));
+        found.process = holder(&tree.full(path));
+        Ok(found)
+    }
+
+    fn free_name(&self, kept: &Path) -> Result<PathBuf, StepError> {
+        if let Some(parent) = self.artifacts.join(kept).parent() {
+            paths::create_dir_all(parent)?;
+        }
+        for version in 0..VERSIONS {
+            let mut name = kept.as_os_str().to_owned();
+            if version > 0 {
+                name.push(format!(".{version}"));
+            }
+            if rustix::fs::lstat(self.artifacts.join(&name)).is_err() {
+                return Ok(name.into());
+            }
+        }
+        Err(
+            StepError::permanent(format!("cannot keep another version of {}", kept.display()))
+                .remedy("look at the kept versions and move them away"),
+        )
+    }
+}
+
+/// A find without the process behind it.
+pub(crate) fn find(path: &[u8], what: &str, kept: Option<PathBuf>) -> StaleFind {
+    StaleFind {
+        key: printed(path),
+        what: what.to_owned(),
+        kept: kept.map(|kept| kept.to_string_lossy().into_owned()),
+        process: None,
+    }
+}
+
+fn copy_aside(
+    copier: &mut Copier<'_>,
+    tree: &Tree,
+    dir: &OwnedFd,
+    path: &[u8],
+    look: &Look,
+    place: &Path,
+) -> Result<(), StepError> {
+    let name = super::tree::name_of(path);
+    match look.kind {
+        Kind::File => {}
+        Kind::Symlink => {
+            let text =
+                rustix::fs::readlinkat(dir, name, Vec::new()).map_err(|e| tree.failed("read", path, e))?;
+            return rustix::fs::symlink(text, place).map_err(|e| failed("keep aside", place, e));
+        }
+        // A pipe or a device node holds nothing.
+        _ => return Ok(()),
+    }
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let from =
+        rustix::fs::openat(dir, name, flags, Mode::empty()).map_err(|e| tree.failed("read", path, e))?;
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+    let to = rustix::fs::open(place, flags, Mode::from_raw_mode(0o600))
+        .map_err(|e| failed("keep aside", place, e))?;
+    copier
+        .copy(&from, &to, look.size, look.blocks)
+        .map_err(|e| match e {
+            ContentError::Read(e) => tree.failed("read", path, e),
+            ContentError::Write(e) => failed("keep aside", place, e),
+            ContentError::Cancelled => StepError::cancelled(),
+        })?;
+    rustix::fs::fsync(&to).map_err(|e| failed("sync", place, e))
+}
+
+/// Who has a path open now, as far as this user may see it: `name (pid)`.
+pub(crate) fn holder(path: &Path) -> Option<String> {
+    for process in std::fs::read_dir("/proc").ok()?.flatten() {
+        let pid = process.file_name();
+        let Some(pid) = pid.to_str().filter(|pid| pid.bytes().all(|b| b.is_ascii_digit())) else {
+            continue;
+        };
+        let Ok(open) = std::fs::read_dir(process.path().join("fd")) else {
+            continue;
+        };
+        for fd in open.flatten() {
+            if std::fs::read_link(fd.path()).is_ok_and(|at| at == path) {
+                let name = paths::read_to_string(&process.path().join("comm")).unwrap_or_default();
+                return Some(format!("{} ({pid})", name.trim_end()));
+            }
+        }
+    }
+    None
+}

@@ -1,0 +1,154 @@
+//! A pass: what changed since the ledger, carried; with a whole look at the written side where others
+//! may write there (protocol P21).
+
+mod compare;
+mod walk;
+
+use segue_contract::{
+    ArtifactName, Direction, Finding, PassReport, PassTimes, Position, Severity, StepError, StepIo, UnitJob,
+};
+
+use super::apply::{Applier, Tally};
+use super::close::{self, Merge};
+use super::pool::Pool;
+use super::scan::{self, Aside};
+use super::work::{Unknown, Work, side_file};
+use super::{clock, space};
+use crate::ledger::{self, PartWriter};
+pub(crate) use compare::{differs_from_ledger, is_unchanged};
+pub(crate) use walk::Forced;
+use walk::{Walk, Walked};
+
+/// What every call but a load needs.
+pub(crate) fn ledger_of(job: &UnitJob) -> Result<&ArtifactName, StepError> {
+    job.ledger.as_ref().ok_or_else(|| {
+        StepError::permanent(format!("{} {} has no ledger yet", job.migration, job.unit))
+            .remedy("load it first: `segue apply`")
+    })
+}
+
+/// One pass.
+pub(crate) fn pass(job: &UnitJob, io: &dyn StepIo) -> Result<PassReport, StepError> {
+    carry(job, &Forced::None, io)
+}
+
+/// One pass that also carries what is forced.
+pub(crate) fn carry(job: &UnitJob, forced: &Forced, io: &dyn StepIo) -> Result<PassReport, StepError> {
+    let name = ledger_of(job)?;
+    let number = ledger::summary(io.artifacts(), name)?.pass + 1;
+    let work = Work::open(job, io, Unknown::Stale, number, false)?;
+    let part_path = side_file(io.artifacts(), "pass", job);
+    let part = PartWriter::create(&part_path)?;
+    let whole = job.direction == Direction::Reverse || work.inflight.is_resumed() || !forced.is_none();
+    let started = clock::steady_us();
+    let result = Pool::run(&work, |pool| {
+        let mut applier = Applier::new(&work, pool, part);
+        let walk = Walk::start(&work, name, forced, whole)?;
+        let walked = walk.run(&mut applier);
+        if walked.is_err() {
+            work.stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        }
+        finish(&work, name, forced, applier, walked?, started)
+    });
+    let done = result.map_err(|e| space::explain(&work, e));
+    // Only a record of this run; what it says is in the ledger or will be found again.
+    let _ = std::fs::remove_file(&part_path);
+    done
+}
+
+fn finish(
+    work: &Work<'_>,
+    name: &ArtifactName,
+    forced: &Forced,
+    mut applier: Applier<'_, '_>,
+    walked: Walked,
+    started: u64,
+) -> Result<PassReport, StepError> {
+    applier.finish()?;
+    walk::remove_unfinished(work, &walked.leftovers)?;
+    let applied = clock::steady_us();
+    applier.out.flush()?;
+    let mut ledger = name.clone();
+    if applier.tally.touched || applier.out.records() > 0 {
+        close::sync(&work.to, &walked.aside.mounts)?;
+        ledger = Merge {
+            io: work.io,
+            to: &work.to,
+            write: work.write(),
+            pass: work.pass,
+            old: Some(name),
+            part: applier.out.path(),
+            relook: !forced.is_none(),
+        }
+        .run()?;
+    }
+    work.inflight.clear()?;
+    tell(work, &walked.aside);
+    let tally = std::mem::take(&mut applier.tally);
+    let open = (tally.later > 0).then_some(work.pass);
+    let times = PassTimes {
+        scan_us: walked.scan_us,
+        apply_us: (applied - started).saturating_sub(walked.scan_us),
+        sync_us: clock::steady_us() - applied,
+    };
+    Ok(report(
+        work,
+        ledger,
+        walked.digest.finish(open),
+        walked.aside.entries,
+        tally,
+        times,
+    ))
+}
+
+/// Tells what a scan came across.
+pub(crate) fn tell(work: &Work<'_>, aside: &Aside) {
+    for path in &aside.mounts {
+        work.io.find(Finding {
+            severity: Severity::Warning,
+            code: "FILES_MOUNT".to_owned(),
+            summary: format!(
+                "another file system is mounted on {}",
+                scan::place(&work.from, path)
+            ),
+            remedy: "Its content is carried into the same tree; exclude the directory if that is not meant."
+                .to_owned(),
+        });
+    }
+    if aside.sockets > 0 {
+        work.io.find(Finding {
+            severity: Severity::Info,
+            code: "FILES_SOCKETS".to_owned(),
+            summary: format!(
+                "{} sockets in {} were left out",
+                aside.sockets,
+                work.from.root().display()
+            ),
+            remedy: "Nothing: whoever listens makes its socket anew.".to_owned(),
+        });
+    }
+}
+
+/// Puts a report together.
+pub(crate) fn report(
+    work: &Work<'_>,
+    ledger: ArtifactName,
+    position: Position,
+    records_seen: u64,
+    tally: Tally,
+    times: PassTimes,
+) -> PassReport {
+    PassReport {
+        ledger,
+        position,
+        records_seen,
+        records_written: tally.written,
+        records_deleted: tally.deleted,
+        bytes_written: work.bytes.load(std::sync::atomic::Ordering::Relaxed),
+        set_aside: tally.set_aside.list,
+        set_aside_total: tally.set_aside.total,
+        stale: tally.stale.list,
+        stale_total: tally.stale.total,
+        times,
+    }
+}

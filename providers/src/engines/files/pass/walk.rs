@@ -1,0 +1,250 @@
+//! Finding what a pass has to carry: ledger and scans side by side, changes out in path order, each with
+//! the directories above it (whose times a change below them moves).
+
+use std::collections::HashSet;
+
+use segue_contract::{ArtifactName, Progress, SetAside, StepError};
+
+use super::compare::{differs_from_ledger, is_unchanged};
+use crate::engines::files::apply::{Applier, Change};
+use crate::engines::files::join::{Join, Seen};
+use crate::engines::files::meta;
+use crate::engines::files::position::Digest;
+use crate::engines::files::scan::{Aside, Entry};
+use crate::engines::files::tree::{OpenDirs, name_of, printed, split};
+use crate::engines::files::work::Work;
+use crate::engines::files::xattr::Place;
+use crate::ledger::{Kind, Record, is_below};
+
+/// Paths that are carried whatever the ledger says.
+pub(crate) enum Forced {
+    None,
+    /// By their printed form.
+    Keys(HashSet<String>),
+    All,
+}
+
+impl Forced {
+    pub(crate) fn is_none(&self) -> bool {
+        matches!(self, Self::None)
+    }
+
+    fn has(&self, path: &[u8]) -> bool {
+        match self {
+            Self::None => false,
+            Self::Keys(keys) => keys.contains(&printed(path)),
+            Self::All => true,
+        }
+    }
+}
+
+/// What walking gave.
+pub(crate) struct Walked {
+    pub(crate) digest: Digest,
+    pub(crate) aside: Aside,
+    /// Unfinished files on the written side: of dead runs, or of this one at the time.
+    pub(crate) leftovers: Vec<Vec<u8>>,
+    pub(crate) scan_us: u64,
+}
+
+/// A walk; see the module.
+pub(crate) struct Walk<'a> {
+    work: &'a Work<'a>,
+    forced: &'a Forced,
+    join: Join,
+    whole: bool,
+    digest: Digest,
+    from: OpenDirs<'a>,
+    to: OpenDirs<'a>,
+    /// Unchanged directories above the current path, and whether they were handed on.
+    above: Vec<(Entry, Option<Record>, bool)>,
+    /// A directory that cannot be read on one side: nothing below it counts as deleted.
+    blocked: Option<Vec<u8>>,
+    seen: u64,
+}
+
+impl<'a> Walk<'a> {
+    pub(crate) fn start(
+        work: &'a Work<'a>,
+        ledger: &ArtifactName,
+        forced: &'a Forced,
+        whole: bool,
+    ) -> Result<Self, StepError> {
+        let written = whole.then(|| work.to.clone());
+        Ok(Self {
+            work,
+            forced,
+            join: Join::start(
+                work.io,
+                ledger,
+                Some(work.from.clone()),
+                written,
+                &work.chosen,
+                work.threads,
+            )?,
+            whole,
+            digest: Digest::new(),
+            from: OpenDirs::new(&work.from),
+            to: OpenDirs::new(&work.to),
+            above: Vec::new(),
+            blocked: None,
+            seen: 0,
+        })
+    }
+
+    pub(crate) fn run(mut self, applier: &mut Applier<'_, '_>) -> Result<Walked, StepError> {
+        while let Some(seen) = self.join.next()? {
+            if self.work.stopping() {
+                // A worker's failure comes out of the applier; without one it was asked for.
+                applier.finish()?;
+                return Err(StepError::cancelled());
+            }
+            self.one(seen, applier)?;
+            self.seen += 1;
+            if self.seen.is_multiple_of(1024) {
+                self.show();
+            }
+        }
+        self.show();
+        let written = self
+            .join
+            .written
+            .as_mut()
+            .map(|scan| std::mem::take(&mut scan.aside));
+        let aside = self
+            .join
+            .read
+            .as_mut()
+            .map(|scan| std::mem::take(&mut scan.aside));
+        Ok(Walked {
+            digest: self.digest,
+            aside: aside.unwrap_or_default(),
+            leftovers: written.unwrap_or_default().leftovers,
+            scan_us: self.join.scan_us,
+        })
+    }
+
+    fn show(&self) {
+        self.work.io.progress(Progress {
+            records: self.seen,
+            records_total: None,
+            bytes: self.work.bytes.load(std::sync::atomic::Ordering::Relaxed),
+            bytes_total: None,
+        });
+    }
+
+    fn one(&mut self, seen: Seen, applier: &mut Applier<'_, '_>) -> Result<(), StepError> {
+        if let Some(entry) = &seen.read {
+            self.digest.add(entry);
+        }
+        if self.blocked.as_ref().is_some_and(|dir| is_below(&seen.path, dir)) {
+            return Ok(());
+        }
+        self.blocked = None;
+        let trouble = [&seen.read, &seen.written]
+            .into_iter()
+            .flatten()
+            .find_map(|entry| entry.trouble.clone());
+        if let Some(reason) = trouble {
+            applier.tally.set_aside.push(SetAside {
+                key: printed(&seen.path),
+                reason,
+            });
+            self.blocked = Some(seen.path);
+            return Ok(());
+        }
+        while self
+            .above
+            .last()
+            .is_some_and(|(dir, ..)| !is_below(&seen.path, &dir.path))
+        {
+            self.above.pop();
+        }
+        let force = self.forced.has(&seen.path) || self.is_stale(&seen);
+        let carry = force || self.is_changed(&seen);
+        let is_dir = seen
+            .read
+            .as_ref()
+            .is_some_and(|entry| entry.look.kind == Kind::Dir);
+        if carry {
+            self.hand_on_above(applier)?;
+        }
+        if is_dir && let Some(entry) = &seen.read {
+            self.above.push((
+                entry.clone(),
+                if carry { None } else { seen.record.clone() },
+                carry,
+            ));
+        }
+        if carry {
+            applier.push(Change {
+                new: seen.read,
+                old: seen.record,
+                path: seen.path,
+                force,
+            })?;
+        }
+        Ok(())
+    }
+
+    fn hand_on_above(&mut self, applier: &mut Applier<'_, '_>) -> Result<(), StepError> {
+        for (entry, record, done) in &mut self.above {
+            if !*done {
+                *done = true;
+                applier.push(Change {
+                    path: entry.path.clone(),
+                    new: Some(entry.clone()),
+                    old: record.take(),
+                    force: false,
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the side that is read, or its print, asks for a look.
+    fn is_changed(&mut self, seen: &Seen) -> bool {
+        match (&seen.read, &seen.record) {
+            (Some(entry), Some(record)) => {
+                !is_unchanged(&mut self.from, entry, record, self.work.read)
+                    || (self.whole && record.print(self.work.write()).hot)
+            }
+            (None, None) => false,
+            _ => true,
+        }
+    }
+
+    /// Whether the written side is not as Segue left it.
+    fn is_stale(&mut self, seen: &Seen) -> bool {
+        if !self.whole {
+            return false;
+        }
+        match (&seen.written, &seen.record) {
+            (Some(entry), Some(record)) => {
+                differs_from_ledger(&mut self.to, &entry.look, record, self.work.write()).is_some()
+            }
+            // Also where neither the ledger nor the other side has it: it is kept aside and removed.
+            (Some(_), None) => true,
+            (None, Some(_)) => seen.read.is_some(),
+            (None, None) => false,
+        }
+    }
+}
+
+/// Removes unfinished files that a run that died left on the written side, and puts back the times of
+/// their directories.
+pub(crate) fn remove_unfinished(work: &Work<'_>, leftovers: &[Vec<u8>]) -> Result<(), StepError> {
+    let mut to = OpenDirs::new(&work.to);
+    for path in leftovers {
+        let Ok(dir) = to.parent(path) else { continue };
+        let above = work.to.look(split(path).0);
+        match rustix::fs::unlinkat(&dir, name_of(path), rustix::fs::AtFlags::empty()) {
+            Ok(()) | Err(rustix::io::Errno::NOENT) => {}
+            Err(e) => return Err(work.to.failed("remove", path, e)),
+        }
+        if let Ok(Some(look)) = above {
+            meta::set_times(Place::Open(&dir), &look).map_err(|e| work.to.failed("change", path, e))?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,187 @@
+//! Symbolic links, named pipes and device nodes: nothing to read, made aside and renamed into place.
+
+use std::os::fd::OwnedFd;
+
+use rustix::fs::{AtFlags, FileType, Mode};
+use rustix::io::Errno;
+use segue_contract::{StaleFind, StepError};
+
+use super::regular::carried;
+use super::{
+    Carried, Hand, Job, Outcome, Stop, There, collision, is_own_load, is_same_data, record_of, refuse,
+    temporary, unreadable,
+};
+use crate::engines::files::clock;
+use crate::engines::files::meta;
+use crate::engines::files::scan::Scan;
+use crate::engines::files::tree::{Look, name_of};
+use crate::engines::files::work::Unknown;
+use crate::engines::files::xattr::Place;
+use crate::ledger::{Kind, Record};
+
+impl Hand<'_> {
+    pub(super) fn put_node(&mut self, job: &Job) -> Result<Outcome, Stop> {
+        let path = &job.entry.path;
+        let (from, to) = self.dirs(path)?;
+        let started = clock::now();
+        let mut record = record_of(self.work, &job.entry, &job.entry.look);
+        if record.kind == Kind::Symlink {
+            let text = rustix::fs::readlinkat(&from, name_of(path), Vec::new());
+            record.symlink = text.map_err(|e| unreadable("read", e))?.into_bytes();
+        }
+        let xattrs =
+            meta::xattrs_at(&from, name_of(path)).map_err(|e| unreadable("read the attributes", e))?;
+        record.xattrs = xattrs.digest();
+        match self.work.from.look_at(&from, name_of(path)) {
+            Ok(Some(now)) if now.ctime == job.entry.look.ctime && now.ino == job.entry.look.ino => {}
+            // Replaced since the scan: that is the next pass's.
+            _ => return Ok(Outcome::Later),
+        }
+        record.set_print(self.work.read, job.entry.look.print_read(started));
+        let there = self.there(&to, path, job.old.as_ref())?;
+        if let (There::Ours(_), Some(old)) = (&there, &job.old)
+            && !job.force
+            && is_same_data(old, &record)
+        {
+            record.changed_in = old.changed_in;
+            record.set_print(self.work.write(), *old.print(self.work.write()));
+            return Ok(Outcome::Carried(Box::new(Carried {
+                record,
+                written: false,
+                stale: None,
+                lacks: None,
+            })));
+        }
+        let mut stale = None;
+        if let There::Other(at, _) = &there {
+            let equal = match at {
+                Some(at) => self.is_equal_node(&to, path, at, &record)?,
+                None => false,
+            };
+            match self.work.unknown {
+                Unknown::Adopt if !equal => {
+                    return Err(refuse(self.work, path, "is there and differs from the source").into());
+                }
+                Unknown::Own if !self.work.resumed => return Err(collision(self.work, path).into()),
+                Unknown::Stale if !equal => stale = self.make_room(job, &to, &there)?,
+                _ => {}
+            }
+        }
+        let name = temporary(name_of(path));
+        make(&to, &name, &record).map_err(|e| self.cannot_make(path, &record, e))?;
+        let (_, refused) = meta::settle(
+            &self.work.to,
+            Place::At(&to, &name),
+            &job.entry.look,
+            &xattrs,
+            false,
+        )
+        .map_err(|e| self.work.to.failed("change", path, e))?;
+        let made = meta::look(&self.work.to, Place::At(&to, &name));
+        let made = made.map_err(|e| self.work.to.failed("look at", path, e))?;
+        if !is_own_load(self.work) {
+            self.work.inflight.note(path, Some(&made))?;
+        }
+        self.land(&to, &name, path)?;
+        let after = meta::look(&self.work.to, Place::At(&to, name_of(path)));
+        let after = after.map_err(|e| self.work.to.failed("look at", path, e))?;
+        record.set_print(self.work.write(), after.print_written(clock::now()));
+        Ok(carried(record, stale, &refused))
+    }
+
+    fn is_equal_node(
+        &self,
+        to: &OwnedFd,
+        path: &[u8],
+        at: &Look,
+        record: &Record,
+    ) -> Result<bool, StepError> {
+        if at.kind != record.kind || at.rdev != record.rdev {
+            return Ok(false);
+        }
+        if at.kind != Kind::Symlink {
+            return Ok(true);
+        }
+        let text = rustix::fs::readlinkat(to, name_of(path), Vec::new());
+        let text = text.map_err(|e| self.work.to.failed("read", path, e))?;
+        Ok(text.into_bytes() == record.symlink)
+    }
+
+    fn cannot_make(&self, path: &[u8], record: &Record, errno: Errno) -> Stop {
+        if errno == Errno::PERM && matches!(record.kind, Kind::Char | Kind::Block) {
+            return Stop::Aside("cannot make a device node at the written side: that needs root".to_owned());
+        }
+        Stop::Failed(self.work.to.failed("create", path, errno))
+    }
+
+    /// Removes what a run that died left under `name`, whatever it is.
+    pub(crate) fn remove_any(&mut self, dir: &OwnedFd, name: &[u8], path: &[u8]) -> Result<(), StepError> {
+        let look = self.work.to.look_at(dir, name);
+        match look.map_err(|e| self.work.to.failed("look at", path, e))? {
+            Some(look) if look.kind == Kind::Dir => self.clear_dir(path, "created").map(drop),
+            _ => self.unlink(dir, name, path),
+        }
+    }
+
+    /// Keeps aside a whole directory that lies where none should, and removes it.
+    pub(crate) fn clear_dir(&mut self, path: &[u8], what: &str) -> Result<StaleFind, StepError> {
+        let tree = std::sync::Arc::clone(&self.work.to);
+        let mut scan = Scan::below(tree, path)?;
+        let mut dirs = Vec::new();
+        while let Some(entry) = scan.next()? {
+            let dir = self.to.parent(&entry.path);
+            let dir = dir.map_err(|e| self.work.to.failed("open the directory of", &entry.path, e))?;
+            self.keep(&dir, &entry.path, Some(&entry.look), what)?;
+            if entry.look.kind == Kind::Dir {
+                dirs.push(entry.path);
+            } else {
+                self.unlink(&dir, name_of(&entry.path), &entry.path)?;
+            }
+        }
+        for path in &scan.aside.leftovers {
+            let dir = self
+                .to
+                .parent(path)
+                .map_err(|e| self.work.to.failed("open the directory of", path, e))?;
+            self.unlink(&dir, name_of(path), path)?;
+        }
+        self.to.forget();
+        while let Some(path) = dirs.pop() {
+            let dir = self
+                .to
+                .parent(&path)
+                .map_err(|e| self.work.to.failed("open the directory of", &path, e))?;
+            match rustix::fs::unlinkat(&dir, name_of(&path), AtFlags::REMOVEDIR) {
+                Ok(()) | Err(Errno::NOENT) => {}
+                Err(e) => return Err(self.work.to.failed("remove", &path, e)),
+            }
+        }
+        self.to.forget();
+        let kept = self.work.stale_dir().join(std::path::Path::new(
+            <std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(path),
+        ));
+        Ok(super::keep::find(path, what, Some(kept)))
+    }
+}
+
+/// Makes a link or node under a temporary name, in place of what a dead run left there.
+fn make(dir: &OwnedFd, name: &[u8], record: &Record) -> Result<(), Errno> {
+    let once = || match record.kind {
+        Kind::Symlink => rustix::fs::symlinkat(record.symlink.as_slice(), dir, name),
+        kind => {
+            let kind = match kind {
+                Kind::Char => FileType::CharacterDevice,
+                Kind::Block => FileType::BlockDevice,
+                _ => FileType::Fifo,
+            };
+            rustix::fs::mknodat(dir, name, kind, Mode::from_raw_mode(0o600), record.rdev)
+        }
+    };
+    match once() {
+        Err(Errno::EXIST) => {
+            rustix::fs::unlinkat(dir, name, AtFlags::empty())?;
+            once()
+        }
+        done => done,
+    }
+}

@@ -1,0 +1,176 @@
+//! Abandoning: what Segue made at the declared target, and nobody has touched since, is removed.
+
+use rustix::fs::AtFlags;
+use rustix::io::Errno;
+use segue_contract::{Finding, Severity, Side, StepError, StepIo, UnitJob};
+
+use super::put::is_untouched;
+use super::report::Bounded;
+use super::scan::Scan;
+use super::select::Chosen;
+use super::tree::{MARKER, OpenDirs, Tree, name_of, printed, split};
+use super::work::{side_file, threads};
+use crate::ledger::{Kind, LedgerReader, PartReader, Record, compare_paths, is_below};
+
+/// Paths that a finding names.
+const NAMED: usize = 10;
+
+/// Where the records come from: the ledger, or what a load that never ended had recorded.
+enum Records {
+    Ledger(Box<LedgerReader>),
+    Part(Box<PartReader>),
+    None,
+}
+
+impl Records {
+    fn next(&mut self) -> Result<Option<Record>, StepError> {
+        match self {
+            Self::Ledger(ledger) => Ok(ledger.next_record()?),
+            // What its end is worth nobody vouches for.
+            Self::Part(part) => Ok(part.next_record().unwrap_or(None)),
+            Self::None => Ok(None),
+        }
+    }
+}
+
+struct Release<'a> {
+    tree: &'a Tree,
+    dirs: OpenDirs<'a>,
+    /// Directories to remove once what is below them is gone.
+    open: Vec<Vec<u8>>,
+    left: Bounded<String>,
+}
+
+/// See [`segue_contract::Engine::release`].
+pub(crate) fn release(job: &UnitJob, made_root: bool, io: &dyn StepIo) -> Result<(), StepError> {
+    let root = job.target.path("path")?;
+    if matches!(rustix::fs::lstat(root), Err(Errno::NOENT)) {
+        return Ok(());
+    }
+    let tree = std::sync::Arc::new(Tree::open(root)?);
+    let chosen = std::sync::Arc::new(Chosen::new(&job.select)?);
+    let part = side_file(io.artifacts(), "part", job);
+    let mut records = match &job.ledger {
+        Some(name) => Records::Ledger(Box::new(LedgerReader::open(io.artifacts(), name)?)),
+        None => PartReader::open(&part, None).map_or(Records::None, |part| Records::Part(Box::new(part))),
+    };
+    let mut scan = Scan::start(std::sync::Arc::clone(&tree), chosen, threads(job))?;
+    let mut release = Release {
+        tree: &tree,
+        dirs: OpenDirs::new(&tree),
+        open: Vec::new(),
+        left: Bounded::default(),
+    };
+    let mut record = records.next()?;
+    while let Some(entry) = scan.next()? {
+        if io.cancelled() {
+            return Err(StepError::cancelled());
+        }
+        while record
+            .as_ref()
+            .is_some_and(|record| compare_paths(&record.path, &entry.path).is_lt())
+        {
+            record = records.next()?;
+        }
+        let known = record.as_ref().filter(|record| record.path == entry.path);
+        release.one(&entry.path, &entry.look, known)?;
+    }
+    for path in &scan.aside.leftovers {
+        release.unlink(path)?;
+    }
+    while let Some(dir) = release.open.pop() {
+        release.remove_dir(&dir)?;
+    }
+    let left = release.left;
+    tell(&tree, &left, io);
+    if made_root && left.total == 0 {
+        remove_root(&tree)?;
+    }
+    let _ = std::fs::remove_file(part);
+    Ok(())
+}
+
+impl Release<'_> {
+    fn one(
+        &mut self,
+        path: &[u8],
+        look: &super::tree::Look,
+        known: Option<&Record>,
+    ) -> Result<(), StepError> {
+        while self.open.last().is_some_and(|dir| !is_below(path, dir)) {
+            if let Some(dir) = self.open.pop() {
+                self.remove_dir(&dir)?;
+            }
+        }
+        if path.is_empty() {
+            return Ok(());
+        }
+        match known {
+            Some(record) if look.kind == Kind::Dir && record.kind == Kind::Dir => {
+                self.open.push(path.to_vec());
+            }
+            Some(record) if is_ours(look, record) => self.unlink(path)?,
+            Some(_) => self.left.push(format!("{} (changed since)", printed(path))),
+            None => self.left.push(format!("{} (not Segue's)", printed(path))),
+        }
+        Ok(())
+    }
+
+    fn unlink(&mut self, path: &[u8]) -> Result<(), StepError> {
+        let dir = self
+            .dirs
+            .parent(path)
+            .map_err(|e| self.tree.failed("open the directory of", path, e))?;
+        match rustix::fs::unlinkat(&dir, name_of(path), AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(e) => Err(self.tree.failed("remove", path, e)),
+        }
+    }
+
+    fn remove_dir(&mut self, path: &[u8]) -> Result<(), StepError> {
+        self.dirs.forget();
+        let dir = self
+            .tree
+            .open_dir(split(path).0)
+            .map_err(|e| self.tree.failed("open the directory of", path, e))?;
+        match rustix::fs::unlinkat(&dir, name_of(path), AtFlags::REMOVEDIR) {
+            // What keeps it is told itself, or was excluded.
+            Ok(()) | Err(Errno::NOENT | Errno::NOTEMPTY | Errno::EXIST) => Ok(()),
+            Err(e) => Err(self.tree.failed("remove directory", path, e)),
+        }
+    }
+}
+
+/// Whether nobody touched a file since Segue wrote it. Removing its other names moved its change time.
+fn is_ours(look: &super::tree::Look, record: &Record) -> bool {
+    is_untouched(look, record, record.print(Side::Target))
+}
+
+fn tell(tree: &Tree, left: &Bounded<String>, io: &dyn StepIo) {
+    if left.total == 0 {
+        return;
+    }
+    let named: Vec<_> = left.list.iter().take(NAMED).map(String::as_str).collect();
+    let more = if left.total > NAMED as u64 { ", ..." } else { "" };
+    io.find(Finding {
+        severity: Severity::Warning,
+        code: "FILES_LEFT".to_owned(),
+        summary: format!(
+            "{} entries were left in {}: {}{more}",
+            left.total,
+            tree.root().display(),
+            named.join(", ")
+        ),
+        remedy: "Look at them, and remove them by hand when nobody needs them.".to_owned(),
+    });
+}
+
+/// Removes the root when it is empty; its marker is the endpoint's to remove, before or after.
+fn remove_root(tree: &Tree) -> Result<(), StepError> {
+    match rustix::fs::rmdir(tree.root()) {
+        Ok(()) | Err(Errno::NOENT | Errno::NOTEMPTY | Errno::EXIST | Errno::BUSY) => Ok(()),
+        Err(e) => Err(tree
+            .failed("remove directory", b"", e)
+            .remedy(format!("remove it by hand, with {MARKER} if it is there"))),
+    }
+}

@@ -1,0 +1,158 @@
+//! A load or pass that dies anywhere, and the one after it.
+
+use std::sync::atomic::Ordering;
+
+use segue_contract::{Direction, Engine, ErrorClass};
+use segue_providers::engines::files::FilesEngine;
+
+use crate::everything::fill;
+use crate::world::{World, assert_same, io, put, snapshot};
+
+/// Times that a step may be stopped before it must have ended.
+const RUNS: usize = 500;
+
+fn grow(world: &World, files: usize) {
+    fill(&world.source);
+    for i in 0..files {
+        put(
+            &world.source.join(format!("many/{}/{i}", i % 7)),
+            format!("content {i}"),
+        );
+    }
+}
+
+#[test]
+fn a_load_stopped_again_and_again_goes_on_where_it_was() {
+    let mut world = World::new();
+    grow(&world, 300);
+    let engine = FilesEngine::new().checkpoint_records(20);
+    let mut written = 0;
+    for run in 0..RUNS {
+        world.io.calls_left.store(40 + run as i64 * 7, Ordering::SeqCst);
+        let from = world.io.checkpoints.lock().unwrap().last().cloned();
+        match engine.load(&world.job, from.as_ref(), &world.io) {
+            Err(error) => assert_eq!(error.class, ErrorClass::Cancelled, "{error}"),
+            Ok(report) => {
+                assert!(run > 2, "it was never stopped");
+                written = world.io.taken.load(Ordering::SeqCst);
+                world.set(report.ledger);
+                break;
+            }
+        }
+    }
+    world.io.calls_left.store(-1, Ordering::SeqCst);
+    world.assert_equal();
+    let all: u64 = 700_000 + 300 * 11;
+    assert!(written < all * 6, "{written} bytes: the load started over");
+    let verified = engine.verify(&world.job, &world.full(), &world.io).unwrap();
+    assert_eq!(verified.mismatches, vec![]);
+    // What a resumed load carried was not all scanned at once: a pass settles the position.
+    let report = engine.pass(&world.job, None, &world.io).unwrap();
+    assert_eq!(report.position, engine.position(&world.job, &world.io).unwrap());
+}
+
+#[test]
+fn a_load_whose_checkpoints_fail_is_repeated_from_the_last_good_one() {
+    for fail_at in 0..12 {
+        let mut world = World::new();
+        grow(&world, 120);
+        let engine = FilesEngine::new().checkpoint_records(15);
+        world.io.checkpoints_left.store(fail_at, Ordering::SeqCst);
+        let first = engine.load(&world.job, None, &world.io);
+        world.io.checkpoints_left.store(-1, Ordering::SeqCst);
+        if first.is_ok() {
+            continue;
+        }
+        // The source goes on changing meanwhile.
+        std::fs::remove_file(world.source.join("many/0/0")).unwrap();
+        put(&world.source.join("zzz"), "new");
+        put(&world.source.join("many/1/1"), "changed");
+        let from = world.io.checkpoints.lock().unwrap().last().cloned();
+        let report = engine.load(&world.job, from.as_ref(), &world.io);
+        if from.is_none() && report.is_err() {
+            // Nothing says that what is there is Segue's: refused, not overwritten.
+            continue;
+        }
+        world.set(report.unwrap().ledger);
+        let report = engine.pass(&world.job, None, &world.io).unwrap();
+        world.set(report.ledger);
+        world.assert_equal();
+        assert_eq!(
+            engine
+                .verify(&world.job, &world.full(), &world.io)
+                .unwrap()
+                .mismatches,
+            vec![]
+        );
+    }
+}
+
+#[test]
+fn a_load_repeated_after_its_end_is_found_done() {
+    let mut world = World::new();
+    grow(&world, 50);
+    let engine = FilesEngine::new().checkpoint_records(10);
+    engine.load(&world.job, None, &world.io).unwrap();
+    let from = world.io.checkpoints.lock().unwrap().last().cloned();
+    let report = engine.load(&world.job, from.as_ref(), &world.io).unwrap();
+    world.set(report.ledger);
+    world.assert_equal();
+    let report = engine.load(&world.job, None, &world.io).unwrap();
+    assert_eq!(report.bytes_written, 0);
+}
+
+#[test]
+fn a_pass_stopped_anywhere_is_repeated_and_takes_its_own_work_for_its_own() {
+    for direction in [Direction::Forward, Direction::Reverse] {
+        for stop_at in (1..400).step_by(37) {
+            let mut world = World::new();
+            grow(&world, 60);
+            let engine = FilesEngine::new();
+            let report = engine.load(&world.job, None, &world.io).unwrap();
+            world.set(report.ledger);
+            world.job.direction = direction;
+            let live = if direction == Direction::Forward {
+                world.source.clone()
+            } else {
+                world.target.clone()
+            };
+            for i in 0..30 {
+                put(
+                    &live.join(format!("many/{}/{i}", i % 7)),
+                    format!("changed {i} and longer"),
+                );
+                put(&live.join(format!("fresh/{i}")), "new");
+            }
+            std::fs::remove_dir_all(live.join("hollow")).unwrap();
+            put(&live.join("hollow"), "file now");
+            std::fs::remove_file(live.join("a")).unwrap();
+            put(&live.join("a/b"), "directory now");
+            let stopping = io(&world.io.artifacts);
+            stopping.calls_left.store(stop_at, Ordering::SeqCst);
+            let first = engine.pass(&world.job, None, &stopping);
+            // What the dead pass wrote is no longer wanted, or wanted otherwise.
+            std::fs::remove_file(live.join("fresh/3")).unwrap();
+            put(&live.join("fresh/4"), "newer still");
+            let report = match first {
+                Ok(report) => {
+                    world.set(report.ledger);
+                    engine.pass(&world.job, None, &world.io).unwrap()
+                }
+                Err(error) => {
+                    assert_eq!(error.class, ErrorClass::Cancelled, "{error}");
+                    engine.pass(&world.job, None, &world.io).unwrap()
+                }
+            };
+            assert_eq!(report.stale, vec![], "stopped at {stop_at}");
+            world.set(report.ledger);
+            assert_same(&snapshot(&world.source), &snapshot(&world.target));
+            assert_eq!(
+                engine
+                    .verify(&world.job, &world.full(), &world.io)
+                    .unwrap()
+                    .mismatches,
+                vec![]
+            );
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! The files engine on real trees: a directory a side, everything compared by a comparer of its own.
+
+#![expect(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "tests make and damage files by hand, and fail by panicking, also outside test functions"
+)]
+
+mod corrupt;
+mod everything;
+mod killed;
+mod mutate;
+mod passes;
+mod space;
+mod stale;
+mod world;
