@@ -8,6 +8,7 @@
     reason = "a test that cannot go on says so; the size of a matrix and its seed are part of its result"
 )]
 
+mod command_line;
 mod crash;
 mod harness;
 mod holds;
