@@ -240,7 +240,7 @@ impl Lab {
     pub(crate) fn events(&self) -> Vec<(u64, Event)> {
         let mut events = Vec::new();
         history(&self.state_dir(), &mut |seq, entry| {
-            events.push((seq, entry.event.clone()))
+            events.push((seq, entry.event.clone()));
         })
         .expect("readable");
         events

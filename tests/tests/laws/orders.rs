@@ -117,7 +117,7 @@ fn on_the_data_the_side_opens_before_the_route_and_on_the_writers_after_it() {
                 "to the {to}: the writers start where the route leads"
             ),
             Kind::Data | Kind::Blind => {
-                assert!(open < route, "{kind:?} to the {to}: clients come to an open side")
+                assert!(open < route, "{kind:?} to the {to}: clients come to an open side");
             }
         }
     });

@@ -29,7 +29,7 @@ fn jobs_towards(state: &State, migrations: &[Address], to: Side) -> Vec<UnitJob>
 }
 
 /// An attempt as the spec declares it.
-pub fn attempt_from_spec(
+pub(super) fn attempt_from_spec(
     ground: &Ground,
     desired: &Desired,
     decl: &CutoverDecl,
@@ -95,7 +95,11 @@ pub fn attempt_from_spec(
 }
 
 /// The attempt that leads back from the last complete switch, from the state alone.
-pub fn attempt_from_state(ground: &Ground, cutover: &Address, held_after: &str) -> Result<Attempt, RunError> {
+pub(super) fn attempt_from_state(
+    ground: &Ground,
+    cutover: &Address,
+    held_after: &str,
+) -> Result<Attempt, RunError> {
     let refuse = |what: String, remedy: &str| Err(RunError::Setup(StepError::permanent(what).remedy(remedy)));
     let known = ground.recorder.look(|s| s.cutovers.get(cutover).cloned());
     let Some(known) = known else {

@@ -30,7 +30,7 @@ const CATCH_UPS_MAX: usize = 3;
 const COMMIT_MARGIN_MS: u64 = 200;
 
 /// A cutover to be run.
-pub struct CutoverTask {
+pub(super) struct CutoverTask {
     /// Which.
     pub cutover: Address,
     /// With everything but its epoch.
@@ -44,7 +44,7 @@ pub struct CutoverTask {
 }
 
 /// Runs a cutover from its gates to SOAKING.
-pub fn run_cutover(ground: &Ground, task: CutoverTask) -> Result<(), RunError> {
+pub(super) fn run_cutover(ground: &Ground, task: CutoverTask) -> Result<(), RunError> {
     gates::wait(ground, &task)?;
     let cutover = task.cutover.clone();
     begin(ground, task)?;
