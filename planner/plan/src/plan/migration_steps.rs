@@ -84,12 +84,14 @@ pub(super) fn steps(ground: &Ground<'_>, decl: &MigrationDecl) -> Vec<PlanStep> 
     steps
 }
 
-/// A step that an earlier run stopped in says so.
+/// A step that an earlier run stopped in says so; although its effect seems to be there, it is not done before its
+/// own end is recorded.
 fn mark(ground: &Ground<'_>, step: &mut PlanStep) {
-    if step.done {
-        step.reason = Reason::Done;
-    } else if ground.state.open_steps.contains_key(&step.address) {
+    if ground.state.open_steps.contains_key(&step.address) {
+        step.done = false;
         step.reason = Reason::Resumed;
+    } else if step.done {
+        step.reason = Reason::Done;
     }
 }
 

@@ -165,11 +165,7 @@ pub fn fold(state: &mut State, entry: &Entry) {
                 cutover.held = None;
             }
         }
-        Event::CutoverFinished { cutover } => {
-            let cutover = state.cutovers.entry(cutover.clone()).or_default();
-            cutover.finished = true;
-            cutover.phase = Phase::Finished;
-        }
+        Event::CutoverFinished { cutover } => finish(state, cutover),
         Event::Approved { plan_hash, by } => {
             let approval = state.approvals.entry(plan_hash.clone()).or_insert(Approval {
                 by: Vec::new(),
@@ -196,6 +192,22 @@ pub fn fold(state: &mut State, entry: &Entry) {
         }
         Event::StatePart { first, last, part } => import(state, part, *first, *last),
     }
+}
+
+/// Nothing of a finished cutover is under way any more: no plan has these steps again.
+fn finish(state: &mut State, address: &Address) {
+    let cutover = state.cutovers.entry(address.clone()).or_default();
+    cutover.finished = true;
+    cutover.phase = Phase::Finished;
+    let migrations = state.migrations.iter();
+    let over: Vec<Address> = migrations
+        .filter(|(_, m)| m.record.cutover.as_ref() == Some(address))
+        .map(|(migration, _)| migration.clone())
+        .chain([address.clone()])
+        .collect();
+    state
+        .open_steps
+        .retain(|step, _| !over.iter().any(|block| below(step, block)));
 }
 
 fn import(state: &mut State, part: &State, first: bool, last: bool) {

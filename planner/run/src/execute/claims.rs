@@ -1,11 +1,12 @@
 //! Markers at both endpoints (protocol P18): claimed before the first effect, in the order of the
 //! endpoints' identities; raised between COMMITTED and opening, the old side first.
 
-use segue_contract::{Address, BlockRef, Claim, Marker, MarkerError, Side};
+use segue_contract::{Address, BlockRef, Claim, Marker, MarkerError, Side, StepIo};
 use segue_plan::event::Event;
 use segue_plan::state::{MigrationState, State};
 
 use super::io::{Io, Until};
+use super::retry::{STEP_DEADLINE, retry};
 use super::{Ground, RunError};
 
 /// The endpoints of a migration, with their sides, in the order of their identities.
@@ -54,8 +55,9 @@ fn write(
     block: &BlockRef,
     marker: &Marker,
     adopt_from: Option<&str>,
+    until: Until,
 ) -> Result<(), RunError> {
-    let io = Io::new(ground, step).until(Until::Never);
+    let io = Io::new(ground, step).until(until);
     let endpoint = ground
         .registry
         .endpoint(block)
@@ -64,9 +66,24 @@ fn write(
         marker: marker.clone(),
         adopt_from: adopt_from.map(str::to_owned),
     };
-    endpoint
-        .write_marker(block, &claim, &io)
+    again(ground, step, &io, || endpoint.write_marker(block, &claim, &io))
         .map_err(|e| RunError::marker(&block.address, e))
+}
+
+/// Tries a marker's operation again while it fails in a way that may pass. A refusal is final.
+fn again(
+    ground: &Ground,
+    step: &Address,
+    io: &Io<'_>,
+    mut work: impl FnMut() -> Result<(), MarkerError>,
+) -> Result<(), MarkerError> {
+    let stop = || io.cancelled();
+    let answered = retry(ground, step, STEP_DEADLINE, stop, || match work() {
+        Ok(()) => Ok(Ok(())),
+        Err(MarkerError::Failed(error)) => Err(error),
+        Err(refused @ MarkerError::Refused(_)) => Ok(Err(refused)),
+    });
+    answered.unwrap_or_else(|error| Err(MarkerError::Failed(error)))
 }
 
 /// Claims both endpoints of a migration with an epoch above every one that was seen, and returns it. A
@@ -102,7 +119,7 @@ pub(super) fn claim(
     let marker = marker_of(ground, &before, epoch, live, false);
     let mut made: Vec<BlockRef> = Vec::new();
     for (_, block) in endpoints(&before) {
-        if let Err(error) = write(ground, step, &block, &marker, adopt_from) {
+        if let Err(error) = write(ground, step, &block, &marker, adopt_from, Until::Stopped) {
             if before.marker.is_none() {
                 for block in made {
                     let endpoint = ground
@@ -138,7 +155,7 @@ pub(super) fn raise(
     let mut sides = endpoints(&before);
     sides.sort_by_key(|(side, _)| *side == live);
     for (_, block) in sides {
-        write(ground, step, &block, &marker, None)?;
+        write(ground, step, &block, &marker, None, Until::Never)?;
     }
     ground.record_settling(Event::ClaimMade {
         migration: migration.clone(),
@@ -166,7 +183,8 @@ pub(super) fn release(ground: &Ground, step: &Address, migration: &Address) -> R
             .registry
             .endpoint(&block)
             .map_err(|e| RunError::step(step, e))?;
-        match endpoint.remove_marker(&block, &ground.who.state_id, &io) {
+        let remove = || endpoint.remove_marker(&block, &ground.who.state_id, &io);
+        match again(ground, step, &io, remove) {
             Ok(()) | Err(MarkerError::Refused(_)) => {}
             Err(error) => return Err(RunError::marker(&block.address, error)),
         }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use segue_contract::{Address, Direction, Side, StepError};
+use segue_contract::{Address, Direction, Side, StepError, StepIo};
 use segue_language::Desired;
 use segue_plan::diff::Change;
 use segue_plan::event::{Event, MigrationRecord};
@@ -72,7 +72,9 @@ struct Job {
     options: ApplyOptions,
 }
 
-/// Executes the pending steps of a plan. Returns every failure; unrelated branches go on after one.
+/// Executes the pending steps of a plan. Returns every failure; unrelated branches go on after one. A plan
+/// without pending steps is applied too: what the spec declares (a block given up, a hold outdated by an
+/// edit of `live`) is recorded.
 pub fn apply(
     ground: &Arc<Ground>,
     desired: &Desired,
@@ -82,6 +84,13 @@ pub fn apply(
 ) -> Result<(), Vec<RunError>> {
     declare(ground, desired, plan, observed).map_err(|e| vec![e])?;
     let (nodes, mut failures) = nodes(ground, desired, plan);
+    if nodes.is_empty() {
+        return if failures.is_empty() {
+            Ok(())
+        } else {
+            Err(failures)
+        };
+    }
     let job = Arc::new(Job {
         ground: Arc::clone(ground),
         desired: desired.clone(),
@@ -114,7 +123,7 @@ pub(super) fn declare(
     observed: &Observed,
 ) -> Result<(), RunError> {
     let state = ground.state();
-    if !state.plans_begun.contains(&plan.hash) {
+    if plan.pending().next().is_some() && !state.plans_begun.contains(&plan.hash) {
         ground.record(Event::PlanBegan {
             plan_hash: plan.hash.clone(),
         })?;
@@ -197,10 +206,10 @@ pub(super) fn declare(
 
 /// The nodes of the pending steps: a cutover that switches is one node, for its order is the protocol's.
 fn nodes(ground: &Ground, desired: &Desired, plan: &Plan) -> (Vec<Node>, Vec<RunError>) {
-    let mut failures = Vec::new();
+    let (failures, resting) = held(ground, desired, plan);
     let mut nodes: Vec<Node> = Vec::new();
     let mut cutovers: BTreeMap<Address, Node> = BTreeMap::new();
-    for step in plan.pending() {
+    for step in plan.pending().filter(|step| !resting.contains(&step.block)) {
         let own = BTreeSet::from([step.address.clone()]);
         let needs: BTreeSet<Address> = step.waits_for.iter().cloned().collect();
         let mut push = |work: Work| {
@@ -234,17 +243,7 @@ fn nodes(ground: &Ground, desired: &Desired, plan: &Plan) -> (Vec<Node>, Vec<Run
             }
         }
     }
-    for (address, mut node) in cutovers {
-        let held = ground
-            .recorder
-            .look(|s| s.cutovers.get(&address).and_then(|c| c.held.clone()));
-        if let Some(held) = held {
-            failures.push(RunError::Held {
-                cutover: address,
-                reason: held.reason,
-            });
-            continue;
-        }
+    for mut node in cutovers.into_values() {
         node.needs.retain(|need| !node.steps.contains(need));
         nodes.push(node);
     }
@@ -254,6 +253,31 @@ fn nodes(ground: &Ground, desired: &Desired, plan: &Plan) -> (Vec<Node>, Vec<Run
         node.needs.retain(|need| pending.contains(need));
     }
     (nodes, failures)
+}
+
+/// The cutovers that would switch and are held, as failures; and the blocks that rest because of it: they, and the
+/// migrations that would be carried and verified only for the switch.
+fn held(ground: &Ground, desired: &Desired, plan: &Plan) -> (Vec<RunError>, BTreeSet<Address>) {
+    let mut failures = Vec::new();
+    let mut resting = BTreeSet::new();
+    for decl in desired.cutovers.values() {
+        let switches = plan
+            .changes
+            .get(&decl.address)
+            .is_some_and(|c| matches!(c, Change::Switch | Change::SwitchBack));
+        let held = ground
+            .recorder
+            .look(|s| s.cutovers.get(&decl.address).and_then(|c| c.held.clone()));
+        if let Some(held) = held.filter(|_| switches) {
+            failures.push(RunError::Held {
+                cutover: decl.address.clone(),
+                reason: held.reason,
+            });
+            resting.insert(decl.address.clone());
+            resting.extend(decl.migrations.iter().cloned());
+        }
+    }
+    (failures, resting)
 }
 
 fn unit_of(step: &PlanStep) -> Option<UnitRef> {
@@ -507,16 +531,20 @@ fn provision(job: &Job, migration: &Address) -> Result<(), RunError> {
             .registry
             .endpoint(block)
             .map_err(|e| RunError::step(&step, e))?;
-        let made = endpoint
-            .provision(block, &Io::new(ground, &step))
-            .map_err(|e| RunError::step(&step, e))?;
-        if !made {
+        let io = Io::new(ground, &step);
+        let again = |work: &dyn Fn() -> Result<bool, StepError>| {
+            retry(ground, &step, STEP_DEADLINE, || io.cancelled(), work).map_err(|e| RunError::step(&step, e))
+        };
+        if again(&|| endpoint.observe(block, &io).map(|facts| facts.exists))? {
             return Ok("was there".to_owned());
         }
+        // Recorded before it is made: were it recorded after, a death between the two would leave an endpoint that
+        // nobody takes away on abandon.
         ground.record(Event::EndpointMade {
             migration: migration.clone(),
             endpoint: decl.target.clone(),
         })?;
+        again(&|| endpoint.provision(block, &io))?;
         Ok("made".to_owned())
     })
 }
@@ -539,9 +567,9 @@ fn mend_route(job: &Job, address: &Address) -> Result<(), RunError> {
             .registry
             .route(&decl.block)
             .map_err(|e| RunError::step(&step, e))?;
-        route
-            .set(&decl.block, live, &Io::new(ground, &step))
-            .map_err(|e| RunError::step(&step, e))?;
+        let io = Io::new(ground, &step);
+        let set = || route.set(&decl.block, live, &io);
+        retry(ground, &step, STEP_DEADLINE, || io.cancelled(), set).map_err(|e| RunError::step(&step, e))?;
         Ok(format!("points to the {live}"))
     })
 }

@@ -4,7 +4,8 @@
 use std::time::{Duration, Instant};
 
 use segue_contract::{
-    Address, BarrierState, Direction, ErrorClass, QuiesceKind, RouteAt, StepError, VerifyCall,
+    Address, Barrier, BarrierState, Direction, ErrorClass, QuiesceCall, QuiesceKind, RouteAt, StepError,
+    StepIo, VerifyCall,
 };
 use segue_language::GateDecl;
 use segue_plan::cutover::{Action, Phase, Settle, action, advance, settle};
@@ -141,6 +142,28 @@ impl<'a> Flight<'a> {
         Io::new(self.ground, step).until(self.until())
     }
 
+    /// Tries again what may pass by itself: before COMMITTED no longer than the pause may last.
+    fn again<T>(
+        &self,
+        step: &Address,
+        mut work: impl FnMut(&Io<'_>) -> Result<T, StepError>,
+    ) -> Result<T, StepError> {
+        let io = self.io(step);
+        let left = match settle(self.known.phase) {
+            Settle::Complete => SETTLING_DEADLINE,
+            Settle::Nothing | Settle::Abort => {
+                Duration::from_millis(self.deadline_ms().saturating_sub(self.ground.clock.boot_ms()))
+            }
+        };
+        retry(self.ground, step, left, || io.cancelled(), || work(&io))
+    }
+
+    fn closed_and_drained(&self, step: &Address) -> Result<String, StepError> {
+        self.again(step, |_| {
+            prove::closed_and_drained(self.ground, step, &self.attempt, &self.until())
+        })
+    }
+
     fn step(&self, kind: StepKind) -> Address {
         self.cutover.step(kind.as_str())
     }
@@ -244,7 +267,8 @@ fn fail(flight: &Flight<'_>, act: Action, error: RunError) -> Result<(), RunErro
     let (ground, cutover) = (flight.ground, flight.cutover);
     let step = flight.cutover.step(step_of(act).as_str());
     if settle(flight.known.phase) == Settle::Complete {
-        if flight.known.phase == Phase::Committed && opened_by_hand(flight, act)? {
+        // When it cannot be told, what failed first is what is said.
+        if flight.known.phase == Phase::Committed && opened_by_hand(flight, act).unwrap_or(false) {
             let reason = "the old side was opened by hand before the new one";
             abort(ground, cutover, reason, Some(reason.to_owned()))?;
             return Err(RunError::Aborted {
@@ -292,13 +316,20 @@ fn opened_by_hand(flight: &Flight<'_>, act: Action) -> Result<bool, RunError> {
     if raised {
         return Ok(false);
     }
-    let state = prove::barrier(
-        flight.ground,
-        flight.cutover,
-        &flight.attempt.close,
-        &Until::Never,
-    );
-    Ok(matches!(state, Ok(BarrierState::Open)))
+    let step = flight.step(step_of(act));
+    let close = &flight.attempt.close;
+    let told = flight.again(&step, |_| {
+        match prove::barrier(flight.ground, &step, close, &Until::Never)? {
+            BarrierState::Open => Ok(true),
+            BarrierState::Closed(_) => Ok(false),
+            // Raising the marker forbids what BY_HAND.txt allowed: not before it is known.
+            BarrierState::Unknown(why) => Err(StepError::unknown(format!(
+                "whether the {} was opened by hand cannot be told: {why}",
+                flight.attempt.from
+            ))),
+        }
+    });
+    told.map_err(|e| RunError::step(&step, e))
 }
 
 /// Re-opens the side that served before anything else is undone, then records the abort. Nothing stops
@@ -367,6 +398,32 @@ pub(super) fn abort(
     Ok(())
 }
 
+/// A read-only file system stops Segue too: where Segue must write to the side that does not serve, and stale writers
+/// are reported (the plan sees to that), it is made writable again. A barrier that tells Segue from clients stays
+/// closed (protocol P1).
+pub(super) fn open_where_segue_is_refused(
+    ground: &Ground,
+    step: &Address,
+    call: &QuiesceCall,
+    kind: QuiesceKind,
+) -> Result<(), RunError> {
+    if kind != QuiesceKind::Data {
+        return Ok(());
+    }
+    let io = Io::new(ground, step).until(Until::Never);
+    let open = || {
+        let facts = ground
+            .registry
+            .endpoint(&call.endpoint)?
+            .observe(&call.endpoint, &io)?;
+        match facts.barrier {
+            Barrier::Identity | Barrier::Name => Ok(()),
+            Barrier::None => ground.registry.quiesce(&call.block)?.open(call, &io),
+        }
+    };
+    retry(ground, step, SETTLING_DEADLINE, || false, open).map_err(|e| RunError::step(step, e))
+}
+
 /// The step that an action appears as in plans.
 fn step_of(act: Action) -> StepKind {
     match act {
@@ -400,8 +457,8 @@ impl Flight<'_> {
         match act {
             Action::CloseAndDrain => self.close(&step).map(said).map_err(bind),
             Action::Fence => {
-                let positions =
-                    prove::frozen(self.ground, &step, &self.attempt, &self.until()).map_err(bind)?;
+                let frozen = |_: &Io<'_>| prove::frozen(self.ground, &step, &self.attempt, &self.until());
+                let positions = self.again(&step, frozen).map_err(bind)?;
                 Ok(Proof {
                     said: names(&positions),
                     positions,
@@ -410,9 +467,7 @@ impl Flight<'_> {
             }
             Action::CatchUp => self.catch_up(&step),
             Action::VerifyResidual => self.verify_residual(&step),
-            Action::Harden => prove::closed_and_drained(self.ground, &step, &self.attempt, &self.until())
-                .map(said)
-                .map_err(bind),
+            Action::Harden => self.closed_and_drained(&step).map(said).map_err(bind),
             Action::ArmReverse => self.arm_reverse(&step),
             Action::Commit => self.last_look(&step).map(said).map_err(bind),
             Action::RaiseAndOpen => {
@@ -432,8 +487,8 @@ impl Flight<'_> {
 
     fn close(&self, step: &Address) -> Result<String, StepError> {
         let quiesce = self.ground.registry.quiesce(&self.attempt.close.block)?;
-        quiesce.close(&self.attempt.close, &self.io(step))?;
-        prove::closed_and_drained(self.ground, step, &self.attempt, &self.until())
+        self.again(step, |io| quiesce.close(&self.attempt.close, io))?;
+        self.closed_and_drained(step)
     }
 
     /// Passes until the fence itself is seen at the new side (protocol P5).
@@ -461,7 +516,7 @@ impl Flight<'_> {
             let report = loop {
                 tries += 1;
                 let report = carried(self.ground, &unit, step, false, job.direction, || {
-                    engine.pass(&job, None, &self.io(step))
+                    self.again(step, |io| engine.pass(&job, None, io))
                 })?;
                 records += report.records_written + report.records_deleted;
                 job.ledger = Some(report.ledger.clone());
@@ -540,8 +595,7 @@ impl Flight<'_> {
                 .engine(&job.source, &job.target)
                 .map_err(|e| RunError::step(step, e))?;
             positions.push(
-                engine
-                    .position(&back, &self.io(step))
+                self.again(step, |io| engine.position(&back, io))
                     .map_err(|e| RunError::step(step, e))?,
             );
         }
@@ -554,8 +608,10 @@ impl Flight<'_> {
 
     /// Protocol P6 and P10: the position still equals the fence, the drain holds, the deadline is far enough.
     fn last_look(&self, step: &Address) -> Result<String, StepError> {
-        let said = prove::closed_and_drained(self.ground, step, &self.attempt, &self.until())?;
-        let now = prove::positions(self.ground, step, &self.attempt, &self.until())?;
+        let said = self.closed_and_drained(step)?;
+        let now = self.again(step, |_| {
+            prove::positions(self.ground, step, &self.attempt, &self.until())
+        })?;
         let fence = self.known.proofs.get(&Phase::Fenced).map(|p| &p.positions);
         if fence != Some(&now) {
             return Err(moved_after_fence(&self.attempt));
@@ -589,7 +645,8 @@ impl Flight<'_> {
             || false,
             || quiesce.open(&self.attempt.open, &io),
         )?;
-        match prove::barrier(self.ground, step, &self.attempt.open, &Until::Never)? {
+        let barrier = |_: &Io<'_>| prove::barrier(self.ground, step, &self.attempt.open, &Until::Never);
+        match self.again(step, barrier)? {
             BarrierState::Open => Ok("a write got through".to_owned()),
             BarrierState::Unknown(why) => Ok(format!(
                 "opened; whether writes get through cannot be told: {why}"
@@ -663,8 +720,8 @@ impl Flight<'_> {
                 .registry
                 .engine(&job.source, &job.target)
                 .map_err(|e| RunError::step(step, e))?;
-            let report = engine
-                .stale(&back, &self.io(step))
+            let report = self
+                .again(step, |io| engine.stale(&back, io))
                 .map_err(|e| RunError::step(step, e))?;
             total += report.total;
             seen += report.records_seen;
@@ -686,20 +743,12 @@ impl Flight<'_> {
         })
     }
 
-    /// A read-only file system stops Segue too: where the reverse sync was asked for and stale writers are
-    /// reported, the old side is made writable again.
     fn reopen_for_reverse(&self, step: &Address) -> Result<(), RunError> {
-        if self.attempt.close_kind != QuiesceKind::Data || !self.attempt.reverse {
+        if !self.attempt.reverse {
             return Ok(());
         }
-        let quiesce = self
-            .ground
-            .registry
-            .quiesce(&self.attempt.close.block)
-            .map_err(RunError::Setup)?;
-        quiesce
-            .open(&self.attempt.close, &self.io(step))
-            .map_err(|e| RunError::step(step, e))
+        let (close, kind) = (&self.attempt.close, self.attempt.close_kind);
+        open_where_segue_is_refused(self.ground, step, close, kind)
     }
 }
 

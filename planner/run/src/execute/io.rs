@@ -11,6 +11,7 @@ use segue_language::Secrets;
 use segue_plan::event::Event;
 
 use super::rate::Rate;
+use super::retry::STEP_DEADLINE;
 use super::{Ground, RunEvent};
 
 /// Sleeps of the rate limit are cut into slices of this length, so that a cancel is seen.
@@ -26,6 +27,18 @@ pub(super) enum Until {
     Deadline(Address, u64),
     /// Nothing ends it: both sides are closed, or one is being re-opened.
     Never,
+}
+
+impl Until {
+    /// How long what fails may be tried again: inside a pause, no longer than the pause may last.
+    pub(super) fn time_left(&self, ground: &Ground) -> Duration {
+        match self {
+            Self::Stopped | Self::Never => STEP_DEADLINE,
+            Self::Deadline(_, at_ms) => {
+                Duration::from_millis(at_ms.saturating_sub(ground.clock.boot_ms())).min(STEP_DEADLINE)
+            }
+        }
+    }
 }
 
 /// The executor's side of a running step.

@@ -1,12 +1,14 @@
 //! The end of a cutover: finishing (the target serves for good) and abandoning (the source does).
 
-use segue_contract::{Address, Direction, QuiesceKind, StepError};
+use segue_contract::{Address, Direction, QuiesceCall, QuiesceKind, Side, StepError, StepIo};
 use segue_language::CutoverDecl;
 use segue_plan::diff::Change;
 use segue_plan::event::Event;
 use segue_plan::plan::StepKind;
 
+use super::drive::open_where_segue_is_refused;
 use super::io::{Io, Until};
+use super::retry::{STEP_DEADLINE, retry};
 use super::unit::{UnitRef, job_of, pass};
 use super::{Ground, RunError, RunEvent, claims};
 
@@ -43,6 +45,10 @@ fn finish(ground: &Ground, decl: &CutoverDecl, step: &Address) -> Result<String,
     for migration in &decl.migrations {
         for unit in units(ground, migration) {
             if decl.fallback.reverse {
+                // A run that died may have closed it already.
+                if let Some((call, kind)) = old_side(ground, decl) {
+                    open_where_segue_is_refused(ground, step, &call, kind)?;
+                }
                 pass(ground, &unit, step, &Until::Stopped)?;
             } else {
                 look(ground, decl, &unit, step)?;
@@ -79,38 +85,48 @@ fn look(ground: &Ground, decl: &CutoverDecl, unit: &UnitRef, step: &Address) -> 
         .registry
         .engine(&job.source, &job.target)
         .map_err(|e| RunError::step(step, e))?;
-    let report = engine
-        .stale(&job, &Io::new(ground, step))
-        .map_err(|e| RunError::step(step, e))?;
+    let io = Io::new(ground, step);
+    let look = || engine.stale(&job, &io);
+    let report =
+        retry(ground, step, STEP_DEADLINE, || io.cancelled(), look).map_err(|e| RunError::step(step, e))?;
     ground.record(Event::StaleLooked {
         cutover: decl.address.clone(),
         report,
     })
 }
 
-/// Finishing leaves the old side's barrier closed, where it has one, and says how to lift it (protocol P2).
-fn close_old_side(ground: &Ground, decl: &CutoverDecl, step: &Address) -> Result<String, RunError> {
+/// What closes the declared source, as the last attempt knew it.
+fn old_side(ground: &Ground, decl: &CutoverDecl) -> Option<(QuiesceCall, QuiesceKind)> {
     let attempt = ground
         .recorder
-        .look(|s| s.cutovers.get(&decl.address).and_then(|c| c.attempt.clone()));
-    let Some(attempt) = attempt else {
+        .look(|s| s.cutovers.get(&decl.address).and_then(|c| c.attempt.clone()))?;
+    Some(match attempt.from {
+        Side::Source => (attempt.close, attempt.close_kind),
+        Side::Target => (attempt.open, attempt.open_kind),
+    })
+}
+
+/// Finishing leaves the old side's barrier closed, where it has one, and says how to lift it (protocol P2).
+fn close_old_side(ground: &Ground, decl: &CutoverDecl, step: &Address) -> Result<String, RunError> {
+    let Some((call, kind)) = old_side(ground, decl) else {
         return Ok(String::new());
-    };
-    let (call, kind) = if attempt.from == segue_contract::Side::Source {
-        (&attempt.close, attempt.close_kind)
-    } else {
-        (&attempt.open, attempt.open_kind)
     };
     if kind != QuiesceKind::Data {
         return Ok("the source is kept as it is".to_owned());
     }
     let quiesce = ground.registry.quiesce(&call.block).map_err(RunError::Setup)?;
-    quiesce
-        .close(call, &Io::new(ground, step))
-        .map_err(|e| RunError::step(step, e))?;
+    let io = Io::new(ground, step);
+    retry(
+        ground,
+        step,
+        STEP_DEADLINE,
+        || io.cancelled(),
+        || quiesce.close(&call, &io),
+    )
+    .map_err(|e| RunError::step(step, e))?;
     let said = format!(
         "the source is kept closed; to open it: {}",
-        quiesce.open_by_hand(call)
+        quiesce.open_by_hand(&call)
     );
     ground.tell(&RunEvent::Said { text: said.clone() });
     Ok(said)
@@ -135,8 +151,9 @@ fn abandon(ground: &Ground, decl: &CutoverDecl, step: &Address) -> Result<String
                 .map_err(|e| RunError::step(step, e))?;
             // The marker lies in the root: it goes first, so that an emptied root can go too.
             claims::release(ground, step, migration)?;
-            engine
-                .release(&job, made_root, &Io::new(ground, step))
+            let io = Io::new(ground, step);
+            let remove = || engine.release(&job, made_root, &io);
+            retry(ground, step, STEP_DEADLINE, || io.cancelled(), remove)
                 .map_err(|e| RunError::step(step, e))?;
         }
         claims::release(ground, step, migration).or_else(|error| match error {

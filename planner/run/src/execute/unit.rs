@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use segue_contract::{
-    Address, Direction, PassReport, StepError, UnitJob, VerifyCall, VerifyLevel, VerifyReport,
+    Address, Direction, PassReport, StepError, StepIo, UnitJob, VerifyCall, VerifyLevel, VerifyReport,
 };
 use segue_plan::cutover::converged;
 use segue_plan::event::Event;
@@ -97,7 +97,10 @@ pub(super) fn carried(
 /// The first load, from its checkpoint where there is one.
 pub(super) fn load(ground: &Ground, unit: &UnitRef) -> Result<String, RunError> {
     let step = unit.step("load");
-    let (job, _) = job_of(ground, unit)?;
+    let (job, known) = job_of(ground, unit)?;
+    if known.loaded {
+        return Ok("was loaded by the run before".to_owned());
+    }
     let engine = ground
         .registry
         .engine(&job.source, &job.target)
@@ -179,9 +182,14 @@ fn mend_drift(ground: &Ground, unit: &UnitRef, step: &Address) -> Result<(), Run
         .engine(&job.source, &job.target)
         .map_err(|e| RunError::step(step, e))?;
     let io = Io::new(ground, step).rate(job.load.rate_limit);
-    let drift = engine
-        .drift(&job, VerifyLevel::Count, &io)
-        .map_err(|e| RunError::step(step, e))?;
+    let drift = retry(
+        ground,
+        step,
+        STEP_DEADLINE,
+        || io.cancelled(),
+        || engine.drift(&job, VerifyLevel::Count, &io),
+    )
+    .map_err(|e| RunError::step(step, e))?;
     if drift.drifted_total == 0 {
         return Ok(());
     }
@@ -190,12 +198,13 @@ fn mend_drift(ground: &Ground, unit: &UnitRef, step: &Address) -> Result<(), Run
         since: None,
         quiet: false,
     };
-    let report = engine
-        .verify(&job, &call, &io)
-        .map_err(|e| RunError::step(step, e))?;
+    let verify = || engine.verify(&job, &call, &io);
+    let report =
+        retry(ground, step, STEP_DEADLINE, || io.cancelled(), verify).map_err(|e| RunError::step(step, e))?;
     if report.mismatches_total > 0 {
         carried(ground, unit, step, false, job.direction, || {
-            engine.repair(&job, &report, &io)
+            let repair = || engine.repair(&job, &report, &io);
+            retry(ground, step, STEP_DEADLINE, || io.cancelled(), repair)
         })?;
     }
     Ok(())
@@ -234,7 +243,8 @@ pub fn verify_unit(
             .map_err(|e| RunError::step(&step, e))?;
         let io = Io::new(ground, &step).rate(job.load.rate_limit);
         carried(ground, unit, &step, false, job.direction, || {
-            engine.repair(&job, &report, &io)
+            let repair = || engine.repair(&job, &report, &io);
+            retry(ground, &step, STEP_DEADLINE, || io.cancelled(), repair)
         })?;
     }
 }
@@ -258,8 +268,8 @@ pub(super) fn compare(
     let report = retry(
         ground,
         step,
-        STEP_DEADLINE,
-        || ground.control.stopping(),
+        until.time_left(ground),
+        || io.cancelled(),
         || engine.verify(job, call, &io),
     )
     .map_err(|e| RunError::step(step, e))?;

@@ -6,6 +6,9 @@ use super::frame::{FRAME_HEADER_BYTES, FRAME_MAGIC, FRAME_MAGIC_AT, MAX_FRAME_BY
 use super::window::{WINDOW_BYTES, Window};
 use super::{DamageReason, KnownBy, MAX_GROUP_BYTES, Seq};
 
+/// What a window of the reserve looks like.
+static ZEROS: [u8; WINDOW_BYTES] = [0; WINDOW_BYTES];
+
 pub(super) enum Tail {
     /// Zeros or nothing: the journal's end.
     End,
@@ -58,7 +61,10 @@ fn written_end(window: &mut Window, offset: u64) -> Result<Option<u64>, PathErro
         if bytes.is_empty() {
             return Ok(end);
         }
-        if let Some(last) = bytes.iter().rposition(|b| *b != 0) {
+        // The reserve is megabytes of zeros: told apart from a written end in one comparison a window.
+        if *bytes != ZEROS[..bytes.len()]
+            && let Some(last) = bytes.iter().rposition(|b| *b != 0)
+        {
             end = Some(at + last as u64 + 1);
         }
         at += bytes.len() as u64;

@@ -1,0 +1,16 @@
+//! The lab: the tool with the `memory` provider and a journal that dies on request.
+
+mod driver;
+mod kill;
+
+pub use driver::{Case, Outcome, Task, run};
+pub use kill::{KILL, KillTap, die};
+
+use segue_contract::Registry;
+
+/// The providers of the lab.
+pub fn registry() -> Registry {
+    let mut registry = Registry::default();
+    crate::memory::register(&mut registry);
+    registry
+}

@@ -1,0 +1,102 @@
+//! The two ways to make a world quiet: stop its writers, or make a store refuse them.
+
+use segue_contract::{BarrierState, Finding, Quiesce, QuiesceCall, QuiesceKind, StepError, StepIo};
+
+use super::endpoint::{name_of, store_of};
+use super::fault::Deed;
+use super::world::Handle;
+
+/// Stops and starts the writers.
+pub(super) struct Writers;
+
+/// Closes and opens a store.
+pub(super) struct Block;
+
+impl Quiesce for Writers {
+    fn kind(&self) -> QuiesceKind {
+        QuiesceKind::Writers
+    }
+
+    fn check(&self, _: &QuiesceCall) -> Vec<Finding> {
+        Vec::new()
+    }
+
+    fn close(&self, call: &QuiesceCall, _: &dyn StepIo) -> Result<(), StepError> {
+        run(call, "quiesce.close", false)
+    }
+
+    fn open(&self, call: &QuiesceCall, _: &dyn StepIo) -> Result<(), StepError> {
+        run(call, "quiesce.open", true)
+    }
+
+    fn observe(&self, call: &QuiesceCall, _: &dyn StepIo) -> Result<BarrierState, StepError> {
+        let handle = Handle::of(&call.block)?;
+        let asked = handle.call("quiesce.observe")?;
+        let running = handle.read()?.running || asked.deed == Some(Deed::Lie);
+        asked.end(if running {
+            BarrierState::Open
+        } else {
+            BarrierState::Closed("the writers are stopped".to_owned())
+        })
+    }
+
+    fn open_by_hand(&self, _: &QuiesceCall) -> String {
+        "set running in the world's file".to_owned()
+    }
+}
+
+fn run(call: &QuiesceCall, name: &str, running: bool) -> Result<(), StepError> {
+    let handle = Handle::of(&call.block)?;
+    let asked = handle.call(name)?;
+    asked.act(|world| {
+        world.running = running;
+        world.log(name, Some(&name_of(&call.endpoint)), None, "writers");
+        Ok(())
+    })?;
+    asked.end(())
+}
+
+impl Quiesce for Block {
+    fn kind(&self) -> QuiesceKind {
+        QuiesceKind::Data
+    }
+
+    fn check(&self, _: &QuiesceCall) -> Vec<Finding> {
+        Vec::new()
+    }
+
+    fn close(&self, call: &QuiesceCall, _: &dyn StepIo) -> Result<(), StepError> {
+        bar(call, "quiesce.close", false)
+    }
+
+    fn open(&self, call: &QuiesceCall, _: &dyn StepIo) -> Result<(), StepError> {
+        bar(call, "quiesce.open", true)
+    }
+
+    fn observe(&self, call: &QuiesceCall, _: &dyn StepIo) -> Result<BarrierState, StepError> {
+        let handle = Handle::of(&call.block)?;
+        let asked = handle.call("quiesce.observe")?;
+        let mut world = handle.read()?;
+        let open = store_of(&mut world, &call.endpoint)?.open || asked.deed == Some(Deed::Lie);
+        asked.end(if open {
+            BarrierState::Open
+        } else {
+            BarrierState::Closed("the store refuses writes".to_owned())
+        })
+    }
+
+    fn open_by_hand(&self, call: &QuiesceCall) -> String {
+        format!("set stores.{}.open in the world's file", name_of(&call.endpoint))
+    }
+}
+
+fn bar(call: &QuiesceCall, name: &str, open: bool) -> Result<(), StepError> {
+    let handle = Handle::of(&call.block)?;
+    let asked = handle.call(name)?;
+    asked.act(|world| {
+        store_of(world, &call.endpoint)?.open = open;
+        world.log(name, Some(&name_of(&call.endpoint)), None, "store");
+        Ok(())
+    })?;
+    asked.end(())
+}

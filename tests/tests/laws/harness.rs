@@ -1,0 +1,421 @@
+//! A lab: a world, a state directory and a spec in a directory of their own, with copies of it to begin again from.
+
+use std::collections::BTreeMap;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use segue_contract::{Address, BlockRef, Config, LoadSettings, Select, Setting, Side, VerifyLevel, paths};
+use segue_language::{
+    CutoverDecl, Desired, FallbackDecl, GateCondition, GateDecl, MigrationDecl, QuiesceDecl, RouteDecl,
+    VerifyDecl,
+};
+use segue_plan::event::Event;
+use segue_plan::state::State;
+use segue_run::directory::StateDirectory;
+use segue_run::session::{history, snapshot};
+use segue_tests::lab::{Case, KILL, Outcome, Task};
+use segue_tests::memory::{Deed, Fault, Handle, MEMORY, MEMORY_BLOCK, Store, World, expected};
+use tempfile::TempDir;
+
+/// Writes before the first command.
+const WRITES_BEFORE: u64 = 40;
+/// Writes in all; more than any test's calls come to.
+const WRITES_MAX: u64 = 400;
+/// The seed of the writers, unless `SEGUE_LAB_SEED` says another.
+const SEED: u64 = 20_240_817;
+
+/// The ways to be quiet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// The writers are stopped.
+    Writers,
+    /// The store refuses clients, not Segue.
+    Data,
+    /// The store refuses everybody.
+    Blind,
+}
+
+impl Kind {
+    pub(crate) const ALL: [Self; 3] = [Self::Writers, Self::Data, Self::Blind];
+
+    fn quiesce(self) -> &'static str {
+        match self {
+            Self::Writers => MEMORY,
+            Self::Data | Self::Blind => MEMORY_BLOCK,
+        }
+    }
+
+    fn barrier(self) -> &'static str {
+        match self {
+            Self::Data => "identity",
+            Self::Writers | Self::Blind => "none",
+        }
+    }
+}
+
+/// What a spec asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Want {
+    pub(crate) live: Side,
+    pub(crate) finished: bool,
+    pub(crate) reverse: bool,
+}
+
+pub(crate) const SOURCE: Want = want(Side::Source, false);
+pub(crate) const TARGET: Want = want(Side::Target, false);
+pub(crate) const FINISHED: Want = want(Side::Target, true);
+pub(crate) const ABANDONED: Want = want(Side::Source, true);
+
+const fn want(live: Side, finished: bool) -> Want {
+    Want {
+        live,
+        finished,
+        reverse: true,
+    }
+}
+
+pub(crate) struct Lab {
+    dir: TempDir,
+    pub(crate) kind: Kind,
+}
+
+pub(crate) fn cutover() -> Address {
+    Address::new("cutover.site")
+}
+
+pub(crate) fn store(side: Side) -> &'static str {
+    match side {
+        Side::Source => "old",
+        Side::Target => "new",
+    }
+}
+
+impl Lab {
+    /// A world in which the writers have written to the source for a while, and nothing else is there.
+    pub(crate) fn new(kind: Kind) -> Self {
+        let seed = std::env::var("SEGUE_LAB_SEED")
+            .ok()
+            .and_then(|s| s.parse().ok())
+            .unwrap_or(SEED);
+        eprintln!("{kind:?}: writers' seed {seed} (SEGUE_LAB_SEED)");
+        // Memory where there is such a directory: every event is synced, and no law is about the disk.
+        let shm = Path::new("/dev/shm");
+        let place = if shm.is_dir() {
+            shm.to_owned()
+        } else {
+            std::env::temp_dir()
+        };
+        let dir = tempfile::Builder::new()
+            .prefix("segue-lab-")
+            .tempdir_in(place)
+            .expect("a directory");
+        let lab = Self { dir, kind };
+        paths::create_dir_all(&lab.here()).expect("made");
+        let mut world = World {
+            seed,
+            writes_max: WRITES_MAX,
+            running: true,
+            follows: "site".to_owned(),
+            routes: BTreeMap::from([("site".to_owned(), Some("old".to_owned()))]),
+            ..World::default()
+        };
+        let old = Store {
+            exists: true,
+            open: true,
+            ..Store::default()
+        };
+        world.stores.insert("old".to_owned(), old);
+        for _ in 0..WRITES_BEFORE {
+            world.tick();
+        }
+        lab.put(&world);
+        lab
+    }
+
+    fn here(&self) -> PathBuf {
+        self.dir.path().join("here")
+    }
+
+    pub(crate) fn state_dir(&self) -> PathBuf {
+        self.here().join("state")
+    }
+
+    fn handle(&self) -> Handle {
+        Handle::new(&self.here().join("world.json"))
+    }
+
+    pub(crate) fn world(&self) -> World {
+        self.handle().read().expect("a world")
+    }
+
+    pub(crate) fn put(&self, world: &World) {
+        self.handle().write(world).expect("written");
+    }
+
+    pub(crate) fn change(&self, change: impl FnOnce(&mut World)) {
+        let mut world = self.world();
+        change(&mut world);
+        self.put(&world);
+    }
+
+    /// Writes the fault script; calls are counted from now on.
+    pub(crate) fn script(&self, faults: &[(&str, Deed)]) {
+        self.change(|world| {
+            world.calls.clear();
+            world.faults = faults
+                .iter()
+                .map(|(at, deed)| Fault {
+                    at: (*at).to_owned(),
+                    deed: deed.clone(),
+                })
+                .collect();
+        });
+    }
+
+    /// Keeps a copy of world and state.
+    pub(crate) fn keep(&self, name: &str) {
+        copy(&self.here(), &self.dir.path().join(name));
+    }
+
+    /// Goes on from a copy as if it had always been here.
+    pub(crate) fn restore(&self, name: &str) {
+        std::fs::remove_dir_all(self.here()).expect("removed");
+        copy(&self.dir.path().join(name), &self.here());
+        if let Some((directory, _)) = StateDirectory::open(&self.state_dir()).expect("readable") {
+            directory.settle_here().expect("settled");
+        }
+    }
+
+    pub(crate) fn case(&self, want: Want) -> Case {
+        Case {
+            desired: self.desired(want),
+            state_dir: self.state_dir(),
+        }
+    }
+
+    /// Runs a command in a process of its own. `None`: it was killed.
+    pub(crate) fn try_run(&self, case: &Case, task: &Task, kill: Option<&str>) -> Option<Outcome> {
+        let file = self.dir.path().join("case.json");
+        paths::replace(&file, &serde_json::to_vec(case).expect("JSON")).expect("written");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lab-driver"));
+        command.arg(&file).arg(serde_json::to_string(task).expect("JSON"));
+        if let Some(kill) = kill {
+            command.env(KILL, kill);
+        }
+        let output = command.output().expect("started");
+        if output.status.signal() == Some(9) {
+            return None;
+        }
+        let said = String::from_utf8_lossy(&output.stderr);
+        eprint!("{said}");
+        let outcome: Outcome = serde_json::from_slice(&output.stdout)
+            .unwrap_or_else(|e| panic!("{e}: {} {said}", output.status));
+        Some(outcome)
+    }
+
+    pub(crate) fn run(&self, want: Want, task: &Task) -> Outcome {
+        self.try_run(&self.case(want), task, None)
+            .expect("nobody kills it")
+    }
+
+    pub(crate) fn apply(&self, want: Want) -> Outcome {
+        self.run(want, &Task::Apply)
+    }
+
+    /// Applies, and nothing may go wrong.
+    pub(crate) fn applied(&self, want: Want) {
+        let outcome = self.apply(want);
+        assert_eq!(
+            outcome.exit, 0,
+            "{:?} {want:?}: {:?}",
+            self.kind, outcome.messages
+        );
+    }
+
+    pub(crate) fn state(&self) -> State {
+        snapshot(&self.state_dir()).expect("readable").state
+    }
+
+    pub(crate) fn events(&self) -> Vec<(u64, Event)> {
+        let mut events = Vec::new();
+        history(&self.state_dir(), &mut |seq, entry| {
+            events.push((seq, entry.event.clone()));
+        })
+        .expect("readable");
+        events
+    }
+
+    pub(crate) fn last_event(&self) -> u64 {
+        self.events().last().map_or(0, |(seq, _)| *seq)
+    }
+
+    /// What must hold whenever a command has ended and nothing is in flight: one side takes the writes, the
+    /// route leads there, and it has every acknowledged write exactly once and nothing else.
+    pub(crate) fn check_serves(&self, live: Side, what: &str) {
+        let mut world = self.world();
+        let shown = (
+            world.running,
+            &world.routes,
+            world.stores.get("old").map(|s| s.open),
+            world.stores.get("new").map(|s| s.open),
+        );
+        assert_eq!(
+            world.serving(),
+            Some(store(live)),
+            "{what}: running, route, old, new open: {shown:?}"
+        );
+        assert_eq!(
+            world.routes["site"].as_deref(),
+            Some(store(live)),
+            "{what}: the route"
+        );
+        if self.kind == Kind::Data {
+            let other = world.stores.get(store(live.other()));
+            assert!(other.is_none_or(|s| !s.open), "{what}: both sides take writes");
+        }
+        // And it goes on doing so until the writers have nothing more to write.
+        for _ in 0..=WRITES_MAX {
+            world.tick();
+        }
+        assert_eq!(world.written(), WRITES_MAX, "{what}: writes are refused");
+        let there = world.stores[store(live)].live();
+        assert_eq!(
+            there,
+            expected(&world),
+            "{what}: the live side against what was acknowledged"
+        );
+    }
+
+    /// Nothing is left to do, and nothing has drifted.
+    pub(crate) fn check_plan_is_empty(&self, want: Want, what: &str) {
+        let outcome = segue_tests::lab::run(&self.case(want), &Task::Plan);
+        let plan = outcome.plan.expect("a plan");
+        let pending: Vec<_> = plan
+            .pending()
+            .map(|s| (s.address.clone(), s.reason.clone()))
+            .collect();
+        assert_eq!(
+            outcome.exit, 0,
+            "{what}: {pending:?} {:?} {:?}",
+            plan.drift, outcome.messages
+        );
+    }
+
+    fn block(&self, address: &str, provider: &str, settings: &[(&str, &str)]) -> BlockRef {
+        let mut config = Config::default();
+        let world = self.here().join("world.json");
+        config.insert("world", Setting::Plain(world.display().to_string().into()));
+        for (name, value) in settings {
+            config.insert(*name, Setting::Plain((*value).into()));
+        }
+        BlockRef {
+            address: Address::new(address),
+            provider: provider.to_owned(),
+            base_dir: self.here(),
+            config,
+        }
+    }
+
+    /// The spec, resolved.
+    pub(crate) fn desired(&self, want: Want) -> Desired {
+        let barrier = self.kind.barrier();
+        let endpoints = [
+            self.block(
+                "source.memory.old",
+                MEMORY,
+                &[("name", "old"), ("barrier", barrier)],
+            ),
+            self.block(
+                "target.memory.new",
+                MEMORY,
+                &[("name", "new"), ("barrier", barrier)],
+            ),
+        ];
+        let route = self.block(
+            "route.memory.site",
+            MEMORY,
+            &[("name", "site"), ("source", "old"), ("target", "new")],
+        );
+        let migration = MigrationDecl {
+            address: Address::new("migration.site"),
+            source: endpoints[0].address.clone(),
+            target: endpoints[1].address.clone(),
+            select: Select::default(),
+            load: LoadSettings {
+                parallelism: 1,
+                rate_limit: None,
+            },
+            sync_interval_ms: 1,
+            verify: VerifyDecl {
+                level: VerifyLevel::Full,
+                valid_for_ms: 86_400_000,
+                repair: true,
+            },
+            depends_on: Vec::new(),
+        };
+        let quiesce = self.block("cutover.site.quiesce", self.kind.quiesce(), &[]);
+        let gate = GateDecl {
+            timeout_ms: 1000,
+            condition: GateCondition::Lag { max_ms: 60_000 },
+        };
+        let cutover = CutoverDecl {
+            address: cutover(),
+            migrations: vec![migration.address.clone()],
+            live: want.live,
+            finished: want.finished,
+            timeout_ms: 60_000,
+            freeze_ms: 1,
+            gates: vec![gate],
+            quiesces: vec![QuiesceDecl {
+                block: quiesce,
+                migrations: Vec::new(),
+                side: None,
+            }],
+            routes: vec![route.address.clone()],
+            fallback: FallbackDecl {
+                reverse: want.reverse,
+                report_stale_writers: barrier == "none",
+                retain_ms: None,
+                accept_loss: !want.reverse,
+            },
+            depends_on: Vec::new(),
+        };
+        Desired {
+            endpoints: endpoints.into_iter().map(|b| (b.address.clone(), b)).collect(),
+            routes: BTreeMap::from([(route.address.clone(), RouteDecl { block: route })]),
+            migrations: BTreeMap::from([(migration.address.clone(), migration)]),
+            cutovers: BTreeMap::from([(cutover.address.clone(), cutover)]),
+            ..Desired::default()
+        }
+    }
+}
+
+pub(crate) fn copy(from: &Path, to: &Path) {
+    paths::create_dir_all(to).expect("made");
+    for entry in std::fs::read_dir(from).expect("listed") {
+        let entry = entry.expect("listed");
+        let (path, copied) = (entry.path(), to.join(entry.file_name()));
+        let kind = entry.file_type().expect("a type");
+        if kind.is_dir() {
+            copy(&path, &copied);
+        } else if kind.is_file() {
+            std::fs::copy(&path, &copied).expect("copied");
+        }
+    }
+}
+
+/// Every file below a directory with its content.
+pub(crate) fn bytes_below(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for entry in std::fs::read_dir(dir).into_iter().flatten() {
+        let path = entry.expect("listed").path();
+        if path.is_dir() {
+            found.extend(bytes_below(&path));
+        } else if path.is_file() {
+            let bytes = paths::read(&path).expect("read");
+            found.insert(path, bytes);
+        }
+    }
+    found
+}

@@ -1,0 +1,71 @@
+//! State and world without what may differ between two runs that come to the same: runs, times, measurements,
+//! epochs, and what depends on which write came when.
+
+use segue_plan::state::State;
+use segue_tests::memory::World;
+use serde_json::{Value, json};
+
+/// Keys of the state that are left out, wherever they stand.
+const LEFT_OUT: &[&str] = &[
+    "last_run",
+    "epoch",
+    "passes",
+    "passes_total",
+    "records_total",
+    "bytes_total",
+    "records_seen",
+    "records",
+    "ledger",
+    "ledgers",
+    "position",
+    "positions",
+    "said",
+    "began",
+    "pauses",
+    "pause_us",
+    "at_ms",
+    "since_ms",
+    "binding",
+    "state_id",
+];
+
+fn strip(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            for key in LEFT_OUT {
+                map.remove(*key);
+            }
+            map.values_mut().for_each(strip);
+        }
+        Value::Array(list) => list.iter_mut().for_each(strip),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+pub(crate) fn state(state: &State) -> String {
+    let mut value = serde_json::to_value(state).expect("JSON");
+    strip(&mut value);
+    serde_json::to_string_pretty(&value).expect("JSON")
+}
+
+/// The world once the writers have written everything. The side that does not serve has what the last pass
+/// carried, which depends on the time: only that it is there, and whether it is open.
+pub(crate) fn world(world: &World) -> String {
+    let mut world = world.clone();
+    for _ in 0..=world.writes_max {
+        world.tick();
+    }
+    let serving = world.serving().map(str::to_owned);
+    let stores: Vec<Value> = world
+        .stores
+        .iter()
+        .map(|(name, store)| {
+            let mut marker = serde_json::to_value(&store.marker).expect("JSON");
+            strip(&mut marker);
+            let records = (Some(name) == serving.as_ref()).then(|| store.live());
+            json!({"name": name, "exists": store.exists, "open": store.open, "marker": marker, "records": records})
+        })
+        .collect();
+    let all = json!({"running": world.running, "routes": world.routes, "stores": stores});
+    serde_json::to_string_pretty(&all).expect("JSON")
+}
