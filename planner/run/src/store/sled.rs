@@ -354,3 +354,57 @@ fn private_files(path: &Path) -> io::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::{CACHE_BYTES, SledStore};
+    use crate::clock::ManualClock;
+    use crate::directory::StateDirectory;
+    use crate::journal::{Mark, Seq};
+    use crate::lock::WriterLock;
+    use crate::store::record::{META_KEY, encode, record_key};
+    use crate::store::{Batch, StateStore};
+
+    /// Changes a whole store behind its back, and returns why it was set aside.
+    fn set_aside_after(change: impl FnOnce(&sled::Db)) -> Option<String> {
+        let temporary = tempfile::tempdir().unwrap();
+        let clock = ManualClock::new(0, "boot");
+        let (directory, _) = StateDirectory::open_or_create(&temporary.path().join("state"), &clock).unwrap();
+        let lock = Arc::new(WriterLock::acquire(&directory, "segue test", &clock).unwrap());
+        let mut store = SledStore::open(&lock).unwrap().store;
+        let mut batch = Batch::default();
+        for unit in ["a", "b", "c"] {
+            batch.put(unit, unit);
+        }
+        let at = Mark {
+            seq: Seq(1),
+            checksum: 1,
+        };
+        store.put(&batch, at).unwrap();
+        drop(store);
+        let db = sled::Config::new()
+            .path(directory.sled())
+            .cache_capacity(CACHE_BYTES)
+            .open()
+            .unwrap();
+        change(&db);
+        drop(db);
+        SledStore::open(&lock).unwrap().set_aside.map(|aside| aside.why)
+    }
+
+    #[test]
+    fn a_record_that_was_lost_or_is_stale_without_a_word_is_noticed() {
+        assert_eq!(set_aside_after(|_| {}), None);
+        let lost = set_aside_after(|db| assert!(db.remove(record_key(b"b")).unwrap().is_some()));
+        assert!(lost.unwrap().contains("2 records"));
+        let stale = set_aside_after(|db| {
+            db.insert(record_key(b"b"), encode(b"b", b"older").record)
+                .unwrap();
+        });
+        assert!(stale.unwrap().contains("they are not the 3"));
+        let no_meta = set_aside_after(|db| assert!(db.remove(META_KEY).unwrap().is_some()));
+        assert!(no_meta.unwrap().contains("first record is missing"));
+    }
+}
