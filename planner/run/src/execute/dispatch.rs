@@ -1,11 +1,13 @@
 //! The dispatcher: starts steps when what they wait for is done, takes results, signals and messages one
 //! after the other, and decides. Steps run on worker threads; a running effect is never dropped.
 
+mod attended;
+mod work;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
-use segue_contract::{Address, Direction, Side, StepError, StepIo};
+use segue_contract::{Address, Direction, Side, StepError};
 use segue_language::Desired;
 use segue_plan::diff::Change;
 use segue_plan::event::{Event, MigrationRecord};
@@ -14,12 +16,10 @@ use segue_plan::plan::{Plan, PlanStep, StepKind};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
-use super::attempt::{attempt_from_spec, attempt_from_state};
-use super::drive::{CutoverTask, run_cutover};
-use super::io::{Io, Until};
-use super::retry::{STEP_DEADLINE, retry};
-use super::unit::{UnitRef, load, pass, sync, verify_unit};
-use super::{Ground, RunError, RunEvent, claims, release, socket};
+use super::unit::UnitRef;
+use super::{Ground, RunError, RunEvent, socket};
+pub use attended::{attended, follow, switch_back};
+use work::run;
 
 /// Steps that run at once. An engine has workers of its own; more units than this only take the disk
 /// from each other.
@@ -415,257 +415,4 @@ fn take_signal(ground: &Ground, name: &str, count: u32) {
     };
     ground.tell(&RunEvent::Stopping { said });
     std::process::exit(INTERRUPTED);
-}
-
-fn run(job: &Job, work: &Work) -> Result<(), RunError> {
-    let ground = &*job.ground;
-    match work {
-        Work::Check(migration) => check(job, migration),
-        Work::Provision(migration) => provision(job, migration),
-        Work::Protect(migration) => {
-            let step = migration.step(StepKind::Protect.as_str());
-            ground.step(&step, StepKind::Protect, || {
-                let epoch = claims::claim(ground, &step, migration, job.options.adopt_from.as_deref())?;
-                Ok(format!("epoch {epoch}"))
-            })
-        }
-        Work::Load(unit) => ground.step(&unit.step("load"), StepKind::Load, || load(ground, unit)),
-        Work::Sync(unit) => ground.step(&unit.step("sync"), StepKind::Sync, || sync(ground, unit)),
-        Work::Verify(unit) => {
-            let decl = job
-                .desired
-                .migrations
-                .get(&unit.migration)
-                .map(|m| m.verify.clone());
-            let decl = decl.ok_or_else(|| lost(&unit.migration))?;
-            ground.step(&unit.step("verify"), StepKind::Verify, || {
-                verify_unit(ground, unit, decl.level, decl.repair)
-            })
-        }
-        Work::Cutover(cutover, to) => {
-            let decl = job.desired.cutovers.get(cutover).ok_or_else(|| lost(cutover))?;
-            let attempt = attempt_from_spec(ground, &job.desired, decl, *to, &job.plan.hash)?;
-            let interval = decl
-                .migrations
-                .iter()
-                .filter_map(|m| job.desired.migrations.get(m))
-                .map(|m| m.sync_interval_ms);
-            let task = CutoverTask {
-                cutover: cutover.clone(),
-                attempt,
-                gates: decl.gates.clone(),
-                sync_interval_ms: interval.min().unwrap_or_default(),
-                wait_for_approval: job.options.wait_for_approval,
-            };
-            run_cutover(ground, task)
-        }
-        Work::Release(cutover, change) => {
-            let decl = job.desired.cutovers.get(cutover).ok_or_else(|| lost(cutover))?;
-            release::release(ground, decl, *change)
-        }
-        Work::Route(route) => mend_route(job, route),
-    }
-}
-
-fn lost(address: &Address) -> RunError {
-    RunError::Setup(StepError::permanent(format!(
-        "{address} is in the plan and not in the spec"
-    )))
-}
-
-/// Both endpoints are looked at once more, now that the plan is being executed.
-fn check(job: &Job, migration: &Address) -> Result<(), RunError> {
-    let ground = &*job.ground;
-    let step = migration.step(StepKind::Check.as_str());
-    let decl = job
-        .desired
-        .migrations
-        .get(migration)
-        .ok_or_else(|| lost(migration))?;
-    ground.step(&step, StepKind::Check, || {
-        for address in [&decl.source, &decl.target] {
-            let Some(block) = job.desired.endpoints.get(address) else {
-                return Err(lost(address));
-            };
-            let endpoint = ground
-                .registry
-                .endpoint(block)
-                .map_err(|e| RunError::step(&step, e))?;
-            let io = Io::new(ground, &step);
-            let facts = retry(
-                ground,
-                &step,
-                STEP_DEADLINE,
-                || ground.control.stopping(),
-                || endpoint.observe(block, &io),
-            )
-            .map_err(|e| RunError::step(&step, e))?;
-            let planned = job.plan.basis.identities.get(address);
-            if planned.is_some_and(|p| *p != facts.identity) {
-                let what = format!("{address} is another system than the one that was planned with");
-                return Err(RunError::step(
-                    &step,
-                    StepError::permanent(what).remedy("plan again"),
-                ));
-            }
-        }
-        Ok("both endpoints answer".to_owned())
-    })
-}
-
-fn provision(job: &Job, migration: &Address) -> Result<(), RunError> {
-    let ground = &*job.ground;
-    let step = migration.step(StepKind::Provision.as_str());
-    let decl = job
-        .desired
-        .migrations
-        .get(migration)
-        .ok_or_else(|| lost(migration))?;
-    let block = job
-        .desired
-        .endpoints
-        .get(&decl.target)
-        .ok_or_else(|| lost(&decl.target))?;
-    ground.step(&step, StepKind::Provision, || {
-        let endpoint = ground
-            .registry
-            .endpoint(block)
-            .map_err(|e| RunError::step(&step, e))?;
-        let io = Io::new(ground, &step);
-        let again = |work: &dyn Fn() -> Result<bool, StepError>| {
-            retry(ground, &step, STEP_DEADLINE, || io.cancelled(), work).map_err(|e| RunError::step(&step, e))
-        };
-        if again(&|| endpoint.observe(block, &io).map(|facts| facts.exists))? {
-            return Ok("was there".to_owned());
-        }
-        // Recorded before it is made: were it recorded after, a death between the two would leave an endpoint that
-        // nobody takes away on abandon.
-        ground.record(Event::EndpointMade {
-            migration: migration.clone(),
-            endpoint: decl.target.clone(),
-        })?;
-        again(&|| endpoint.provision(block, &io))?;
-        Ok("made".to_owned())
-    })
-}
-
-fn mend_route(job: &Job, address: &Address) -> Result<(), RunError> {
-    let ground = &*job.ground;
-    let step = address.step(StepKind::Switch.as_str());
-    let decl = job.desired.routes.get(address).ok_or_else(|| lost(address))?;
-    let cutover = job
-        .desired
-        .cutovers
-        .values()
-        .find(|c| c.routes.contains(address))
-        .ok_or_else(|| lost(address))?;
-    let live = ground
-        .recorder
-        .look(|s| s.cutovers.get(&cutover.address).map_or(Side::Source, |c| c.live));
-    ground.step(&step, StepKind::Switch, || {
-        let route = ground
-            .registry
-            .route(&decl.block)
-            .map_err(|e| RunError::step(&step, e))?;
-        let io = Io::new(ground, &step);
-        let set = || route.set(&decl.block, live, &io);
-        retry(ground, &step, STEP_DEADLINE, || io.cancelled(), set).map_err(|e| RunError::step(&step, e))?;
-        Ok(format!("points to the {live}"))
-    })
-}
-
-/// Runs `work` with signals and the control socket attended to, as in an apply.
-pub fn attended(
-    ground: &Arc<Ground>,
-    work: impl FnOnce(&Ground) -> Result<(), RunError> + Send + 'static,
-) -> Result<(), RunError> {
-    runtime()?.block_on(async {
-        let (send, mut receive) = mpsc::channel::<Message>(MESSAGES_MAX);
-        watch_signals(&send)?;
-        let _socket = socket::listen(Arc::clone(ground));
-        let shared = Arc::clone(ground);
-        let mut working = std::pin::pin!(tokio::task::spawn_blocking(move || work(&shared)));
-        let mut signals = 0;
-        loop {
-            tokio::select! {
-                ended = &mut working => {
-                    return ended.unwrap_or_else(|_| {
-                        let error = StepError::permanent("the run stopped by a defect of segue");
-                        Err(RunError::Setup(error.remedy("run the same command again; it settles first")))
-                    });
-                }
-                Some(Message::Signal(name)) = receive.recv() => {
-                    signals += 1;
-                    take_signal(ground, name, signals);
-                }
-            }
-        }
-    })
-}
-
-/// Keeps passes running, each migration at its interval, until somebody asks to stop.
-pub fn follow(ground: &Arc<Ground>, desired: &Desired) -> Result<(), RunError> {
-    let desired = desired.clone();
-    attended(ground, move |ground| passes(ground, &desired))
-}
-
-/// Switches back by command: reverse passes until they stop shrinking, then the protocol, with no gates; the
-/// cutover is held afterwards (protocol P23).
-pub fn switch_back(ground: &Arc<Ground>, cutover: &Address, reason: &str) -> Result<(), RunError> {
-    let attempt = attempt_from_state(ground, cutover, reason)?;
-    let cutover = cutover.clone();
-    attended(ground, move |ground| {
-        for job in &attempt.jobs {
-            let unit = UnitRef {
-                migration: job.migration.clone(),
-                unit: job.unit.clone(),
-            };
-            ground.step(&unit.step("sync"), StepKind::Sync, || sync(ground, &unit))?;
-        }
-        let task = CutoverTask {
-            cutover,
-            attempt,
-            gates: Vec::new(),
-            sync_interval_ms: 0,
-            wait_for_approval: false,
-        };
-        run_cutover(ground, task)
-    })
-}
-
-fn passes(ground: &Ground, desired: &Desired) -> Result<(), RunError> {
-    let mut due: BTreeMap<Address, u64> = BTreeMap::new();
-    while !ground.control.stopping() {
-        let now = ground.clock.boot_ms();
-        for decl in desired.migrations.values() {
-            if due.get(&decl.address).is_some_and(|at| *at > now) {
-                continue;
-            }
-            due.insert(decl.address.clone(), now + decl.sync_interval_ms);
-            let names = ground.recorder.look(|s| {
-                let finished = s.cutover_of(&decl.address).is_some_and(|c| c.finished);
-                let units = s
-                    .migrations
-                    .get(&decl.address)
-                    .map(|m| m.units.keys().cloned().collect::<Vec<_>>());
-                units.filter(|_| !finished).unwrap_or_default()
-            });
-            for unit in names {
-                let unit = UnitRef {
-                    migration: decl.address.clone(),
-                    unit,
-                };
-                match pass(ground, &unit, &unit.step("sync"), &Until::Stopped) {
-                    Ok(_) => {}
-                    Err(RunError::Interrupted) => return Ok(()),
-                    Err(error) => return Err(error),
-                }
-            }
-        }
-        let next = due.values().min().copied().unwrap_or(now + 1000);
-        ground.control.sleep(Duration::from_millis(
-            next.saturating_sub(ground.clock.boot_ms()).max(1),
-        ));
-    }
-    Ok(())
 }

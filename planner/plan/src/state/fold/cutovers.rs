@@ -1,0 +1,116 @@
+//! The fold of a cutover's attempts: phases, holds, pauses, stale writes.
+
+use segue_contract::StaleFind;
+
+use super::super::{CutoverState, Held, LIST_MAX, MEASUREMENTS_MAX, PauseTerm, State, SwitchRecord};
+use super::keep_last;
+use crate::cutover::Phase;
+use crate::event::{Attempt, Proof};
+use segue_contract::Address;
+
+pub(super) fn begin_attempt(state: &mut State, address: &Address, attempt: &Attempt, at_ms: i64) {
+    let cutover = state.cutovers.entry(address.clone()).or_default();
+    cutover.epoch = attempt.epoch;
+    cutover.phase = Phase::Quiescing;
+    cutover.proofs.clear();
+    cutover.aborting = None;
+    cutover.attempt = Some(Box::new(attempt.clone()));
+    if let Some(reason) = &attempt.held_after {
+        hold(cutover, reason, at_ms);
+    }
+}
+
+/// An abort after COMMITTED (the operator opened the old side by hand before the new one was, protocol
+/// P17) takes the commit back: no client ever wrote to the new side.
+pub(super) fn take_back_commit(cutover: &mut CutoverState) {
+    let committed = crate::cutover::settle(cutover.phase) == crate::cutover::Settle::Complete;
+    if let (true, Some(attempt)) = (committed, &cutover.attempt) {
+        cutover.live = attempt.from;
+        cutover.switches = cutover.switches.saturating_sub(1);
+    }
+}
+
+/// A hold stands against the side that the spec wanted when it was put on: the one that the attempt led away
+/// from for a switch back by command, the one it led to for an abort.
+pub(super) fn hold(cutover: &mut CutoverState, reason: &str, since_ms: i64) {
+    let wanted = match &cutover.attempt {
+        Some(attempt) if attempt.held_after.is_some() => attempt.from,
+        Some(attempt) => attempt.to,
+        None => cutover.live.other(),
+    };
+    cutover.held = Some(Held {
+        reason: reason.to_owned(),
+        wanted,
+        since_ms,
+    });
+}
+
+pub(super) fn reach(cutover: &mut CutoverState, phase: Phase, proof: &Proof, took_us: u64, at_ms: i64) {
+    cutover.phase = phase;
+    cutover.proofs.insert(phase, proof.clone());
+    let opens = match &cutover.attempt {
+        Some(attempt) if attempt.open_kind == segue_contract::QuiesceKind::Writers => Phase::Started,
+        _ => Phase::Routed,
+    };
+    let name = if phase == Phase::Started {
+        "OPEN"
+    } else {
+        phase.as_str()
+    };
+    if phase.is_pause() || phase == opens {
+        cutover.pauses.push(PauseTerm {
+            name: name.to_owned(),
+            us: took_us,
+        });
+        keep_last(&mut cutover.pauses, MEASUREMENTS_MAX * 10);
+    }
+    if phase == Phase::Committed
+        && let Some(attempt) = &cutover.attempt
+    {
+        cutover.live = attempt.to;
+        cutover.switches += 1;
+        cutover.stale_looked = false;
+    }
+    if phase == opens
+        && let Some(attempt) = &cutover.attempt
+    {
+        let pause_us = pause_of_last_attempt(&cutover.pauses, name);
+        cutover.last_switch = Some(SwitchRecord {
+            epoch: attempt.epoch,
+            to: attempt.to,
+            at_ms,
+            pause_us,
+        });
+    }
+}
+
+/// The sum of the terms since the last DRAINED, up to the one named `last`.
+fn pause_of_last_attempt(pauses: &[PauseTerm], last: &str) -> u64 {
+    let start = pauses
+        .iter()
+        .rposition(|t| t.name == Phase::Drained.as_str())
+        .unwrap_or(0);
+    let end = pauses
+        .iter()
+        .rposition(|t| t.name == last)
+        .map_or(pauses.len(), |i| i + 1);
+    pauses
+        .get(start..end)
+        .unwrap_or_default()
+        .iter()
+        .map(|t| t.us)
+        .sum()
+}
+
+pub(super) fn add_stale(cutover: &mut CutoverState, finds: &[StaleFind], total: u64) {
+    let known = cutover.stale.len() as u64;
+    let fresh: Vec<_> = finds
+        .iter()
+        .filter(|f| !cutover.stale.iter().any(|s| s.key == f.key && s.what == f.what))
+        .cloned()
+        .collect();
+    let repeated = (finds.len() - fresh.len()) as u64;
+    cutover.stale.extend(fresh);
+    cutover.stale.truncate(LIST_MAX);
+    cutover.stale_total = cutover.stale_total.max(known) + total.saturating_sub(repeated);
+}

@@ -1,0 +1,114 @@
+//! Runs that are no plan: passes that follow, a switch back by command; with signals and the control socket
+//! attended to as in an apply.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use segue_contract::{Address, StepError};
+use segue_language::Desired;
+use segue_plan::plan::StepKind;
+use tokio::sync::mpsc;
+
+use super::super::attempt::attempt_from_state;
+use super::super::drive::{CutoverTask, run_cutover};
+use super::super::io::Until;
+use super::super::unit::{UnitRef, pass, sync};
+use super::super::{Ground, RunError, socket};
+use super::{MESSAGES_MAX, Message, runtime, take_signal, watch_signals};
+
+/// Runs `work` with signals and the control socket attended to, as in an apply.
+pub fn attended(
+    ground: &Arc<Ground>,
+    work: impl FnOnce(&Ground) -> Result<(), RunError> + Send + 'static,
+) -> Result<(), RunError> {
+    runtime()?.block_on(async {
+        let (send, mut receive) = mpsc::channel::<Message>(MESSAGES_MAX);
+        watch_signals(&send)?;
+        let _socket = socket::listen(Arc::clone(ground));
+        let shared = Arc::clone(ground);
+        let mut working = std::pin::pin!(tokio::task::spawn_blocking(move || work(&shared)));
+        let mut signals = 0;
+        loop {
+            tokio::select! {
+                ended = &mut working => {
+                    return ended.unwrap_or_else(|_| {
+                        let error = StepError::permanent("the run stopped by a defect of segue");
+                        Err(RunError::Setup(error.remedy("run the same command again; it settles first")))
+                    });
+                }
+                Some(Message::Signal(name)) = receive.recv() => {
+                    signals += 1;
+                    take_signal(ground, name, signals);
+                }
+            }
+        }
+    })
+}
+
+/// Keeps passes running, each migration at its interval, until somebody asks to stop.
+pub fn follow(ground: &Arc<Ground>, desired: &Desired) -> Result<(), RunError> {
+    let desired = desired.clone();
+    attended(ground, move |ground| passes(ground, &desired))
+}
+
+/// Switches back by command: reverse passes until they stop shrinking, then the protocol, with no gates; the
+/// cutover is held afterwards (protocol P23).
+pub fn switch_back(ground: &Arc<Ground>, cutover: &Address, reason: &str) -> Result<(), RunError> {
+    let attempt = attempt_from_state(ground, cutover, reason)?;
+    let cutover = cutover.clone();
+    attended(ground, move |ground| {
+        for job in &attempt.jobs {
+            let unit = UnitRef {
+                migration: job.migration.clone(),
+                unit: job.unit.clone(),
+            };
+            ground.step(&unit.step("sync"), StepKind::Sync, || sync(ground, &unit))?;
+        }
+        let task = CutoverTask {
+            cutover,
+            attempt,
+            gates: Vec::new(),
+            sync_interval_ms: 0,
+            wait_for_approval: false,
+        };
+        run_cutover(ground, task)
+    })
+}
+
+fn passes(ground: &Ground, desired: &Desired) -> Result<(), RunError> {
+    let mut due: BTreeMap<Address, u64> = BTreeMap::new();
+    while !ground.control.stopping() {
+        let now = ground.clock.boot_ms();
+        for decl in desired.migrations.values() {
+            if due.get(&decl.address).is_some_and(|at| *at > now) {
+                continue;
+            }
+            due.insert(decl.address.clone(), now + decl.sync_interval_ms);
+            let names = ground.recorder.look(|s| {
+                let finished = s.cutover_of(&decl.address).is_some_and(|c| c.finished);
+                let units = s
+                    .migrations
+                    .get(&decl.address)
+                    .map(|m| m.units.keys().cloned().collect::<Vec<_>>());
+                units.filter(|_| !finished).unwrap_or_default()
+            });
+            for unit in names {
+                let unit = UnitRef {
+                    migration: decl.address.clone(),
+                    unit,
+                };
+                match pass(ground, &unit, &unit.step("sync"), &Until::Stopped) {
+                    Ok(_) => {}
+                    Err(RunError::Interrupted) => return Ok(()),
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        let next = due.values().min().copied().unwrap_or(now + 1000);
+        ground.control.sleep(Duration::from_millis(
+            next.saturating_sub(ground.clock.boot_ms()).max(1),
+        ));
+    }
+    Ok(())
+}
