@@ -7,6 +7,8 @@ use std::fmt;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use segue_contract::paths::{self, PathError};
 use serde::{Deserialize, Serialize};
@@ -15,8 +17,9 @@ use crate::clock::{Clock, rfc3339};
 use crate::directory::StateDirectory;
 use crate::host::{self, Liveness, ProcessId};
 
-/// The holder writes its name after it has the lock: whoever comes in between looks again this often.
-const HOLDER_ATTEMPTS: u32 = 20;
+/// How long a lock is tried for whose holder is not known to live.
+const HOLDER_WAIT: Duration = Duration::from_secs(2);
+const HOLDER_PAUSE: Duration = Duration::from_millis(2);
 
 /// Who holds the lock, as the file says it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -120,7 +123,7 @@ pub struct WriterLock {
 }
 
 impl WriterLock {
-    /// Takes the lock, at once or not at all.
+    /// Takes the lock, or says at once who has it.
     ///
     /// # Errors
     /// [`LockError::Locked`] names who has it.
@@ -134,15 +137,11 @@ impl WriterLock {
             .truncate(false)
             .mode(0o600);
         let file = paths::open_with(&path, &options)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(LockError::Locked {
-                    directory: directory.root().to_owned(),
-                    holder: holder_soon(&path)?.map(Box::new),
-                });
-            }
-            Err(TryLockError::Error(e)) => return Err(PathError::new("lock", path, e).into()),
+        if !taken(&file, &path)? {
+            return Err(LockError::Locked {
+                directory: directory.root().to_owned(),
+                holder: read_holder(&path)?.map(Box::new),
+            });
         }
         let abandoned_by = read_holder(&path)?;
         let lock = Self {
@@ -182,6 +181,8 @@ impl Drop for WriterLock {
     fn drop(&mut self) {
         // What stays is taken for a holder that died; it says less than it could, and nothing wrong.
         let _ = self.file.set_len(0);
+        // Explicitly: closing alone would leave it to a child that is between fork and exec.
+        let _ = self.file.unlock();
     }
 }
 
@@ -200,14 +201,22 @@ pub fn probe(directory: &StateDirectory) -> Result<LockState, PathError> {
     })
 }
 
-fn holder_soon(path: &Path) -> Result<Option<Holder>, PathError> {
-    for _ in 0..HOLDER_ATTEMPTS {
-        if let Some(holder) = read_holder(path)? {
-            return Ok(Some(holder));
+/// Tries until somebody who lives has it. The record can be empty for an instant after the lock was taken,
+/// and a child of a dead holder that is between fork and exec keeps the lock for as long.
+fn taken(file: &File, path: &Path) -> Result<bool, PathError> {
+    let started = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(true),
+            Err(TryLockError::WouldBlock) => {}
+            Err(TryLockError::Error(e)) => return Err(PathError::new("lock", path, e)),
         }
-        std::thread::yield_now();
+        let lives = read_holder(path)?.is_some_and(|holder| holder.liveness() != Liveness::Gone);
+        if lives || started.elapsed() >= HOLDER_WAIT {
+            return Ok(false);
+        }
+        sleep(HOLDER_PAUSE);
     }
-    Ok(None)
 }
 
 fn read_holder(path: &Path) -> Result<Option<Holder>, PathError> {

@@ -12,6 +12,8 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Once};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use segue_contract::paths::{self, PathError};
 
@@ -22,6 +24,11 @@ use crate::lock::WriterLock;
 
 /// Of its cache, in bytes; without a bound it keeps the whole database in memory.
 const CACHE_BYTES: u64 = 16 * 1024 * 1024;
+
+/// Sled lets go of its file a little after it is dropped (its threads end by themselves), and a child between
+/// fork and exec has it, too. The writer's lock is ours, so nobody else can have it for longer.
+const RELEASE_WAIT: Duration = Duration::from_secs(5);
+const RELEASE_PAUSE: Duration = Duration::from_millis(2);
 
 /// The stored state on disk. It knows how to be told from a damaged one, and the writer's lock is its own.
 pub struct SledStore {
@@ -88,7 +95,7 @@ impl SledStore {
             .cache_capacity(CACHE_BYTES)
             // Every batch is synced when it is made; a thread that syncs on its own only logs its errors.
             .flush_every_ms(None);
-        let db = guarded(path, || config.open())?;
+        let db = guarded(path, || open_once_released(&config))?;
         private_files(path).map_err(|e| unavailable(path, &e))?;
         let file = paths::open(&path.join("db"))?;
         let mut store = Self {
@@ -310,6 +317,21 @@ fn guarded<T>(path: &Path, run: impl FnOnce() -> sled::Result<T>) -> Result<T, S
     }
 }
 
+fn open_once_released(config: &sled::Config) -> sled::Result<sled::Db> {
+    let started = Instant::now();
+    loop {
+        match config.open() {
+            Err(e) if is_locked(&e) && started.elapsed() < RELEASE_WAIT => sleep(RELEASE_PAUSE),
+            other => return other,
+        }
+    }
+}
+
+/// Its file is locked by another handle; sled has only words for it.
+fn is_locked(error: &sled::Error) -> bool {
+    matches!(error, sled::Error::Io(e) if e.to_string().contains("could not acquire lock"))
+}
+
 thread_local! {
     /// A panic on this thread is caught and told as an error, not printed.
     static QUIET: Cell<bool> = const { Cell::new(false) };
@@ -359,7 +381,7 @@ fn private_files(path: &Path) -> io::Result<()> {
 mod tests {
     use std::sync::Arc;
 
-    use super::{CACHE_BYTES, SledStore};
+    use super::{CACHE_BYTES, SledStore, open_once_released};
     use crate::clock::ManualClock;
     use crate::directory::StateDirectory;
     use crate::journal::{Mark, Seq};
@@ -384,11 +406,10 @@ mod tests {
         };
         store.put(&batch, at).unwrap();
         drop(store);
-        let db = sled::Config::new()
+        let config = sled::Config::new()
             .path(directory.sled())
-            .cache_capacity(CACHE_BYTES)
-            .open()
-            .unwrap();
+            .cache_capacity(CACHE_BYTES);
+        let db = open_once_released(&config).unwrap();
         change(&db);
         drop(db);
         SledStore::open(&lock).unwrap().set_aside.map(|aside| aside.why)
