@@ -68,7 +68,14 @@ fn contains_path(line: &str, path: &str) -> bool {
 #[test]
 fn packages_are_named_only_where_they_may_be() {
     let rules: [(&str, &[&str]); 7] = [
-        ("sled", &["planner/run/src/store/sled.rs"]),
+        (
+            "sled",
+            &[
+                "planner/run/src/store/sled.rs",
+                "planner/run/src/store.rs",
+                "planner/run/src/store/tests",
+            ],
+        ),
         (
             "tokio",
             &[
@@ -182,7 +189,11 @@ fn nothing_is_silenced_without_a_reason() {
                 !line.contains("#[allow") && !line.contains("#![allow"),
                 "{path}: {line}"
             );
-            assert!(!line.contains("#[ignore"), "{path}: {line}");
+            // The only tests that are left out are the bodies of other tests' child processes.
+            assert!(
+                !line.contains("#[ignore") || line.contains("the child of"),
+                "{path}: {line}"
+            );
         }
     }
 }

@@ -83,8 +83,9 @@ impl Apply {
         }
         if prepared.plan.outlook() != Outlook::Nothing {
             self.ask(invocation)?;
-            self.execute(invocation, desk, desired, &prepared)?;
         }
+        // A plan without steps is applied too: an edit of `live` lifts a hold, a `removed` block is recorded.
+        self.execute(invocation, desk, desired, &prepared)?;
         if self.follow {
             invocation
                 .printer
