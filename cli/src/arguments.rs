@@ -83,23 +83,14 @@ mod tests {
                 continue;
             }
             assert!(command.get_about().is_some(), "{name} has no help");
-            let example = command
-                .get_after_help()
-                .map(ToString::to_string)
-                .unwrap_or_default();
-            assert!(
-                example.contains(&format!("segue {name}")),
-                "{name} has no example"
-            );
+            let example = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(example.contains(&format!("segue {name}")), "{name} has no example");
         }
     }
 
     #[test]
     fn options_of_every_command_may_stand_before_and_after_it() {
-        for words in [
-            ["segue", "--var", "a=b=c", "plan"],
-            ["segue", "plan", "--var", "a=b=c"],
-        ] {
+        for words in [["segue", "--var", "a=b=c", "plan"], ["segue", "plan", "--var", "a=b=c"]] {
             let arguments = Arguments::try_parse_from(words).unwrap();
             assert_eq!(arguments.global.vars, [("a".to_owned(), "b=c".to_owned())]);
         }

@@ -71,10 +71,7 @@ fn count_line(problems: &[Diagnostic]) -> Option<String> {
 
 /// Where a byte of a source is: line and column, both from 1, the column in characters.
 fn place(source: &Source, byte: usize) -> (usize, usize) {
-    let upto = source
-        .text
-        .get(..byte.min(source.text.len()))
-        .unwrap_or(&source.text);
+    let upto = source.text.get(..byte.min(source.text.len())).unwrap_or(&source.text);
     let line = upto.bytes().filter(|b| *b == b'\n').count() + 1;
     let column = upto.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
     (line, column)

@@ -104,11 +104,7 @@ impl Exit {
 
     /// The exit code of a run in which several things went wrong.
     pub(crate) fn of_several(numbers: impl IntoIterator<Item = i32>) -> Self {
-        numbers
-            .into_iter()
-            .map(Self::from_number)
-            .max_by_key(|exit| exit.rank())
-            .unwrap_or(Self::Done)
+        numbers.into_iter().map(Self::from_number).max_by_key(|exit| exit.rank()).unwrap_or(Self::Done)
     }
 }
 

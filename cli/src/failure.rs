@@ -29,21 +29,12 @@ pub(crate) struct Failure {
 impl Failure {
     /// An error with one reason.
     pub(crate) fn new(message: impl Into<String>) -> Self {
-        Self {
-            exit: Exit::Error,
-            reasons: vec![Reason {
-                message: message.into(),
-                remedy: None,
-            }],
-        }
+        Self { exit: Exit::Error, reasons: vec![Reason { message: message.into(), remedy: None }] }
     }
 
     /// A failure that the user has been told of already.
     pub(crate) fn said(exit: Exit) -> Self {
-        Self {
-            exit,
-            reasons: Vec::new(),
-        }
+        Self { exit, reasons: Vec::new() }
     }
 
     /// Adds what to do next to the last reason.
@@ -66,13 +57,7 @@ impl Failure {
     pub(crate) fn of_run(errors: &[RunError]) -> Self {
         Self {
             exit: Exit::of_several(errors.iter().map(RunError::exit_code)),
-            reasons: errors
-                .iter()
-                .map(|e| Reason {
-                    message: e.to_string(),
-                    remedy: e.remedy(),
-                })
-                .collect(),
+            reasons: errors.iter().map(|e| Reason { message: e.to_string(), remedy: e.remedy() }).collect(),
         }
     }
 
@@ -117,36 +102,21 @@ impl From<SessionError> for Failure {
     fn from(error: SessionError) -> Self {
         Self {
             exit: Exit::from_number(error.exit_code()),
-            reasons: vec![Reason {
-                message: error.to_string(),
-                remedy: error.remedy(),
-            }],
+            reasons: vec![Reason { message: error.to_string(), remedy: error.remedy() }],
         }
     }
 }
 
 impl From<StepError> for Failure {
     fn from(error: StepError) -> Self {
-        Self {
-            exit: Exit::Error,
-            reasons: vec![Reason {
-                message: error.to_string(),
-                remedy: error.remedy,
-            }],
-        }
+        Self { exit: Exit::Error, reasons: vec![Reason { message: error.to_string(), remedy: error.remedy }] }
     }
 }
 
 impl From<PathError> for Failure {
     fn from(error: PathError) -> Self {
         let remedy = error.remedy();
-        Self {
-            exit: Exit::Error,
-            reasons: vec![Reason {
-                message: error.to_string(),
-                remedy,
-            }],
-        }
+        Self { exit: Exit::Error, reasons: vec![Reason { message: error.to_string(), remedy }] }
     }
 }
 
@@ -184,53 +154,14 @@ mod tests {
     fn each_error_of_a_run_has_its_exit_code() {
         let step = Address::new("cutover.site.gate.approval");
         let table = [
-            (
-                RunError::BothClosed {
-                    cutover: cutover(),
-                    error: error_of("x"),
-                },
-                Exit::Error,
-            ),
+            (RunError::BothClosed { cutover: cutover(), error: error_of("x") }, Exit::Error),
             (RunError::Setup(StepError::permanent("x")), Exit::Error),
             (RunError::Setup(StepError::cancelled()), Exit::Interrupted),
-            (
-                RunError::Step {
-                    step: step.clone(),
-                    error: error_of("x"),
-                },
-                Exit::Error,
-            ),
-            (
-                RunError::Gate {
-                    step: step.clone(),
-                    what: "x".into(),
-                    remedy: "y".into(),
-                },
-                Exit::Stopped,
-            ),
-            (
-                RunError::Held {
-                    cutover: cutover(),
-                    reason: "x".into(),
-                },
-                Exit::Stopped,
-            ),
-            (
-                RunError::Aborted {
-                    cutover: cutover(),
-                    live: Side::Source,
-                    reason: "x".into(),
-                },
-                Exit::Aborted,
-            ),
-            (
-                RunError::Mismatch {
-                    step,
-                    total: 1,
-                    first: "a".into(),
-                },
-                Exit::Mismatch,
-            ),
+            (RunError::Step { step: step.clone(), error: error_of("x") }, Exit::Error),
+            (RunError::Gate { step: step.clone(), what: "x".into(), remedy: "y".into() }, Exit::Stopped),
+            (RunError::Held { cutover: cutover(), reason: "x".into() }, Exit::Stopped),
+            (RunError::Aborted { cutover: cutover(), live: Side::Source, reason: "x".into() }, Exit::Aborted),
+            (RunError::Mismatch { step, total: 1, first: "a".into() }, Exit::Mismatch),
             (RunError::Interrupted, Exit::Interrupted),
         ];
         for (error, wanted) in table {

@@ -33,13 +33,7 @@ impl Invocation {
         tap: Box<dyn Tap>,
         name: &'static str,
     ) -> Self {
-        Self {
-            global,
-            printer,
-            registry,
-            name,
-            tap: Mutex::new(Some(tap)),
-        }
+        Self { global, printer, registry, name, tap: Mutex::new(Some(tap)) }
     }
 
     /// What watches the journal: for the one session that a command opens.

@@ -50,9 +50,8 @@ pub fn main_with(setup: Setup) -> ExitCode {
 
 fn main_from(setup: Setup, words: impl IntoIterator<Item = OsString>) -> ExitCode {
     let command = Arguments::command().name(setup.name).bin_name(setup.name);
-    let parsed = command
-        .try_get_matches_from(words)
-        .and_then(|matches| Arguments::from_arg_matches(&matches));
+    let parsed =
+        command.try_get_matches_from(words).and_then(|matches| Arguments::from_arg_matches(&matches));
     let arguments = match parsed {
         Ok(arguments) => arguments,
         Err(error) => return refuse(&error).code(),
@@ -75,20 +74,12 @@ fn refuse(error: &clap::Error) -> Exit {
     let text = error.render();
     if error.use_stderr() {
         let look = printer::look_of_stderr(false);
-        let text = if look.colour {
-            text.ansi().to_string()
-        } else {
-            text.to_string()
-        };
+        let text = if look.colour { text.ansi().to_string() } else { text.to_string() };
         printer::say_raw(&text);
         Exit::Usage
     } else {
         let look = printer::look_of_stdout(false);
-        let text = if look.colour {
-            text.ansi().to_string()
-        } else {
-            text.to_string()
-        };
+        let text = if look.colour { text.ansi().to_string() } else { text.to_string() };
         match printer::write_stdout(&text) {
             Ok(()) => Exit::Done,
             Err(_) => Exit::Error,

@@ -49,14 +49,8 @@ mod tests {
         assert_eq!(find("cutover", "site", &known).unwrap(), known[0]);
         assert_eq!(find("cutover", "cutover.shop", &known).unwrap(), known[1]);
         let near = find("cutover", "stie", &known).unwrap_err();
-        assert_eq!(
-            near.reasons[0].remedy.as_deref(),
-            Some("did you mean `cutover.site`?")
-        );
+        assert_eq!(near.reasons[0].remedy.as_deref(), Some("did you mean `cutover.site`?"));
         let none = find("cutover", "catalogue", &known).unwrap_err();
-        assert_eq!(
-            none.reasons[0].remedy.as_deref(),
-            Some("there are: cutover.site, cutover.shop")
-        );
+        assert_eq!(none.reasons[0].remedy.as_deref(), Some("there are: cutover.site, cutover.shop"));
     }
 }

@@ -44,11 +44,7 @@ impl Look {
     /// Without colour, in ASCII: what a test or a file gets.
     #[cfg(test)]
     pub(crate) fn plain() -> Self {
-        Self {
-            colour: false,
-            unicode: false,
-            width: WIDTH_DEFAULT,
-        }
+        Self { colour: false, unicode: false, width: WIDTH_DEFAULT }
     }
 
     /// Colours a text, where colours are wanted.
@@ -216,10 +212,7 @@ impl Printer {
     /// Talks, whatever was asked for: errors and warnings.
     pub(crate) fn say_anyway(&self, text: &str) {
         let text = text.strip_suffix('\n').unwrap_or(text);
-        let diversion = self
-            .diversion
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let diversion = self.diversion.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         match &*diversion {
             Some(divert) => divert(text),
             None => say_raw(&format!("{text}\n")),
@@ -233,10 +226,7 @@ impl Printer {
 
     /// Sends talk elsewhere, as long as something owns the terminal.
     pub(crate) fn divert(&self, diversion: Option<Diversion>) {
-        *self
-            .diversion
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner) = diversion;
+        *self.diversion.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = diversion;
     }
 
     /// Whether somebody can be asked.
@@ -249,10 +239,7 @@ impl Printer {
         if !self.somebody_there() {
             return None;
         }
-        say_raw(&format!(
-            "{question}\n  Type {} to go on: ",
-            self.talk.paint(Paint::Title, expected)
-        ));
+        say_raw(&format!("{question}\n  Type {} to go on: ", self.talk.paint(Paint::Title, expected)));
         let mut answer = String::new();
         io::stdin().lock().read_line(&mut answer).ok()?;
         Some(answer.trim() == expected)

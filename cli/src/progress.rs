@@ -49,17 +49,9 @@ pub(crate) fn listener(printer: &Arc<Printer>) -> Progress {
         let bars = Arc::new(Bars::new(shared));
         let above = Arc::clone(&bars);
         printer.divert(Some(Box::new(move |text| above.above(text))));
-        return Progress {
-            listener: Arc::clone(&bars) as _,
-            bars: Some(bars),
-            printer: Arc::clone(printer),
-        };
+        return Progress { listener: Arc::clone(&bars) as _, bars: Some(bars), printer: Arc::clone(printer) };
     }
-    Progress {
-        listener: Arc::new(Lines::new(shared)),
-        bars: None,
-        printer: Arc::clone(printer),
-    }
+    Progress { listener: Arc::new(Lines::new(shared)), bars: None, printer: Arc::clone(printer) }
 }
 
 /// One JSON object a line, on stdout.

@@ -24,11 +24,7 @@ const SWITCHED_MS: i64 = 1_769_851_800_000;
 
 /// Two hours after the switch of the sample state.
 pub(crate) fn now() -> Now {
-    Now {
-        wall_ms: SWITCHED_MS + 7_200_000,
-        boot_ms: 1_012_000,
-        boot_id: "boot".to_owned(),
-    }
+    Now { wall_ms: SWITCHED_MS + 7_200_000, boot_ms: 1_012_000, boot_id: "boot".to_owned() }
 }
 
 /// A state as a reader sees it.
@@ -74,10 +70,7 @@ fn attempt() -> Attempt {
         held_after: None,
         timeout_ms: 30_000,
         freeze_ms: 50,
-        began: BootTime {
-            ms: 1_000_000,
-            boot_id: "boot".to_owned(),
-        },
+        began: BootTime { ms: 1_000_000, boot_id: "boot".to_owned() },
         jobs: Vec::new(),
         close_kind: QuiesceKind::Writers,
         close: call(Side::Source, "source.directory.old"),
@@ -96,10 +89,7 @@ fn unit() -> UnitState {
         load,
         reverse,
         began_ms,
-        began_boot: BootTime {
-            ms: boot_ms,
-            boot_id: "boot".to_owned(),
-        },
+        began_boot: BootTime { ms: boot_ms, boot_id: "boot".to_owned() },
         took_us: 1_500_000,
         ..PassRecord::default()
     };
@@ -141,10 +131,7 @@ fn state_with(known: CutoverState) -> State {
             target: block("target.directory.new"),
             direction: Direction::Forward,
             select: Select::default(),
-            load: LoadSettings {
-                parallelism: 0,
-                rate_limit: None,
-            },
+            load: LoadSettings { parallelism: 0, rate_limit: None },
             ledger: None,
             epoch: 0,
         }],
@@ -161,10 +148,7 @@ fn state_with(known: CutoverState) -> State {
 }
 
 fn switched() -> CutoverState {
-    let term = |name: &str, us| PauseTerm {
-        name: name.to_owned(),
-        us,
-    };
+    let term = |name: &str, us| PauseTerm { name: name.to_owned(), us };
     CutoverState {
         live: Side::Target,
         phase: Phase::Soaking,
@@ -182,12 +166,7 @@ fn switched() -> CutoverState {
             term("ROUTED", 1_100),
             term("OPEN", 15_000),
         ],
-        last_switch: Some(SwitchRecord {
-            epoch: 2,
-            to: Side::Target,
-            at_ms: SWITCHED_MS,
-            pause_us: 112_900,
-        }),
+        last_switch: Some(SwitchRecord { epoch: 2, to: Side::Target, at_ms: SWITCHED_MS, pause_us: 112_900 }),
         stale_looked: true,
         ..CutoverState::default()
     }
@@ -226,15 +205,9 @@ pub(crate) fn troubled_state() -> State {
         stale_total: 14,
         ..switched()
     });
-    if let Some(unit) = state
-        .migrations
-        .get_mut(&migration())
-        .and_then(|m| m.units.get_mut("tree"))
-    {
-        unit.set_aside = vec![segue_contract::SetAside {
-            key: "dev/tty".to_owned(),
-            reason: "a device".to_owned(),
-        }];
+    if let Some(unit) = state.migrations.get_mut(&migration()).and_then(|m| m.units.get_mut("tree")) {
+        unit.set_aside =
+            vec![segue_contract::SetAside { key: "dev/tty".to_owned(), reason: "a device".to_owned() }];
         unit.set_aside_total = 1;
     }
     state
@@ -288,12 +261,7 @@ pub(crate) fn refused_plan() -> Plan {
 pub(crate) fn first_plan() -> Plan {
     let (site, unit, cut) = (migration(), migration().step("unit[\"tree\"]"), cutover());
     let mut steps = vec![
-        PlanStep::new(
-            &site,
-            site.step("check"),
-            StepKind::Check,
-            "look at both endpoints",
-        ),
+        PlanStep::new(&site, site.step("check"), StepKind::Check, "look at both endpoints"),
         PlanStep::new(
             &site,
             site.step("provision"),
@@ -318,38 +286,21 @@ pub(crate) fn first_plan() -> Plan {
             StepKind::Gate,
             "wait until somebody approves this plan's hash",
         ),
-        PlanStep::new(
-            &cut,
-            cut.step("quiesce"),
-            StepKind::Quiesce,
-            "stop the writers (command)",
-        ),
+        PlanStep::new(&cut, cut.step("quiesce"), StepKind::Quiesce, "stop the writers (command)"),
         PlanStep::new(
             &cut,
             cut.step("commit"),
             StepKind::Commit,
             "from here on the target is the side that serves",
         ),
-        PlanStep::new(
-            &cut,
-            cut.step("open"),
-            StepKind::Open,
-            "start the writers on the target",
-        ),
-        PlanStep::new(
-            &cut,
-            cut.step("retain"),
-            StepKind::Retain,
-            "keep the source as fallback, 14d",
-        ),
+        PlanStep::new(&cut, cut.step("open"), StepKind::Open, "start the writers on the target"),
+        PlanStep::new(&cut, cut.step("retain"), StepKind::Retain, "keep the source as fallback, 14d"),
     ];
     for i in 1..steps.len() {
         let before = steps[i - 1].address.clone();
         steps[i].waits_for = vec![before];
     }
-    steps[4]
-        .waits_for
-        .push(Address::new("migration.other.unit[\"tree\"].verify"));
+    steps[4].waits_for.push(Address::new("migration.other.unit[\"tree\"].verify"));
     steps[2].reason = Reason::Resumed;
     steps[2].estimate = Some(Estimate {
         records: Some(100_000),
@@ -361,20 +312,12 @@ pub(crate) fn first_plan() -> Plan {
     steps[5].remarks = vec!["not committed within 30s: abort, the source is re-opened first".to_owned()];
     let mut plan = plan_of(steps);
     plan.changes.insert(cut.clone(), Change::Switch);
-    plan.drift = vec![Drift {
-        address: unit,
-        key: Some("a/b.txt".to_owned()),
-        what: "content".to_owned(),
-        more: 2,
-    }];
+    plan.drift =
+        vec![Drift { address: unit, key: Some("a/b.txt".to_owned()), what: "content".to_owned(), more: 2 }];
     plan.settings = vec![SettingDiff {
         migration: site,
         name: "file system".to_owned(),
-        lines: vec![
-            ('-', "ext4".to_owned()),
-            ('+', "xfs".to_owned()),
-            (' ', "case-sensitive".to_owned()),
-        ],
+        lines: vec![('-', "ext4".to_owned()), ('+', "xfs".to_owned()), (' ', "case-sensitive".to_owned())],
     }];
     plan.notes = vec![Note {
         address: Address::new("target.directory.new"),
@@ -386,11 +329,8 @@ pub(crate) fn first_plan() -> Plan {
                 .to_owned(),
         },
     }];
-    let term = |name: &str, ms, basis: &str| DowntimeTerm {
-        name: name.to_owned(),
-        ms,
-        basis: basis.to_owned(),
-    };
+    let term =
+        |name: &str, ms, basis: &str| DowntimeTerm { name: name.to_owned(), ms, basis: basis.to_owned() };
     let terms = vec![
         term("quiesce and drain", 100, "assumed"),
         term("fence", 70, "12 passes"),

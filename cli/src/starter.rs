@@ -53,17 +53,11 @@ fn cutover(registry: &Registry, symlink: bool) -> String {
 
 fn block(registry: &Registry, kind: BlockKind, name: &str, label: &str) -> String {
     let mut text = format!("{} {name:?} {label:?} {{\n", kind.as_str());
-    let attributes = registry
-        .find_schema(kind, name)
-        .map(|s| s.attributes.as_slice())
-        .unwrap_or_default();
+    let attributes = registry.find_schema(kind, name).map(|s| s.attributes.as_slice()).unwrap_or_default();
     for attribute in attributes {
         let value = value(kind, attribute, label);
         let mark = if attribute.required { "" } else { "# " };
-        text.push_str(&format!(
-            "  # {}\n  {mark}{} = {value}\n",
-            attribute.doc, attribute.name
-        ));
+        text.push_str(&format!("  # {}\n  {mark}{} = {value}\n", attribute.doc, attribute.name));
     }
     text.push_str("}\n\n");
     text

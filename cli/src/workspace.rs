@@ -39,10 +39,7 @@ pub(crate) fn spec_path(invocation: &Invocation) -> SpecPath {
 fn base_dir(spec: &SpecPath) -> PathBuf {
     let dir = match spec {
         SpecPath::Dir(dir) => dir.as_path(),
-        SpecPath::File(file) => file
-            .parent()
-            .filter(|p| !p.as_os_str().is_empty())
-            .unwrap_or(Path::new(".")),
+        SpecPath::File(file) => file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")),
     };
     std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned())
 }
@@ -79,10 +76,7 @@ impl Workspace {
     /// It has errors.
     pub(crate) fn desired(&self, invocation: &Invocation) -> Result<&Desired, Failure> {
         diagnostics::tell(&invocation.printer, &self.loaded, Format::Human)?;
-        self.loaded
-            .desired
-            .as_ref()
-            .ok_or_else(|| Failure::said(Exit::Error))
+        self.loaded.desired.as_ref().ok_or_else(|| Failure::said(Exit::Error))
     }
 
     /// The spec, if it is right; nothing is told.
@@ -92,10 +86,7 @@ impl Workspace {
 
     /// Whether the spec has errors.
     pub(crate) fn is_wrong(&self) -> bool {
-        self.loaded
-            .diagnostics
-            .iter()
-            .any(|d| d.severity == Severity::Error)
+        self.loaded.diagnostics.iter().any(|d| d.severity == Severity::Error)
     }
 
     /// The values that the spec computed for its secrets.
@@ -123,18 +114,8 @@ impl Workspace {
         let desired = self.desired(invocation)?;
         let snapshot = self.snapshot(invocation)?;
         let io = ObserveIo::new(snapshot.artifacts.clone(), self.secrets());
-        let observed = observe(
-            desired,
-            &snapshot.state,
-            &invocation.registry,
-            &io,
-            &SystemClock::new(),
-        );
-        let options = PlanOptions {
-            base: None,
-            early,
-            state_id: snapshot.state_id.clone(),
-        };
+        let observed = observe(desired, &snapshot.state, &invocation.registry, &io, &SystemClock::new());
+        let options = PlanOptions { base: None, early, state_id: snapshot.state_id.clone() };
         let plan = plan(desired, &snapshot.state, &observed, &options);
         Ok(Planned { plan, snapshot })
     }
@@ -153,17 +134,11 @@ pub(crate) struct Planned {
 fn backend_path(text: &str) -> Option<String> {
     let mut inside = false;
     for line in text.lines().map(str::trim) {
-        let header = line
-            .split_once("backend")
-            .and_then(|(_, rest)| rest.split_once('{'));
+        let header = line.split_once("backend").and_then(|(_, rest)| rest.split_once('{'));
         inside |= header.is_some();
         let argument = header.map_or(line, |(_, rest)| rest).trim();
         if inside && let Some(value) = argument.strip_prefix("path") {
-            let value = value
-                .trim_start()
-                .strip_prefix('=')?
-                .trim_start()
-                .strip_prefix('"')?;
+            let value = value.trim_start().strip_prefix('=')?.trim_start().strip_prefix('"')?;
             let path = value.split('"').next()?;
             return (!path.is_empty() && !path.contains("${")).then(|| path.to_owned());
         }
@@ -182,17 +157,8 @@ mod tests {
     fn the_state_directory_of_a_broken_spec_is_found() {
         let text = "segue {\n  backend \"local\" {\n    path = \"/var/lib/state\"\n  }\n}\nsource \"x {\n";
         assert_eq!(backend_path(text).as_deref(), Some("/var/lib/state"));
-        assert_eq!(
-            backend_path("segue { backend \"local\" { path = \"s\" } }").as_deref(),
-            Some("s")
-        );
-        assert_eq!(
-            backend_path("source \"directory\" \"a\" {\n  path = \"b\"\n}\n"),
-            None
-        );
-        assert_eq!(
-            backend_path("backend \"local\" {\n  path = \"${var.x}\"\n}"),
-            None
-        );
+        assert_eq!(backend_path("segue { backend \"local\" { path = \"s\" } }").as_deref(), Some("s"));
+        assert_eq!(backend_path("source \"directory\" \"a\" {\n  path = \"b\"\n}\n"), None);
+        assert_eq!(backend_path("backend \"local\" {\n  path = \"${var.x}\"\n}"), None);
     }
 }

@@ -48,22 +48,12 @@ pub(crate) fn writing(
         tap: invocation.take_tap(),
         adopt,
     };
-    let session = Session::open(
-        start,
-        invocation.registry.clone(),
-        listener.listen(),
-        workspace.secrets(),
-    )?;
+    let session = Session::open(start, invocation.registry.clone(), listener.listen(), workspace.secrets())?;
     for notice in &session.notices {
         printer.warn(notice);
     }
-    let result = settled(invocation, &session).and_then(|settled| {
-        work(&Desk {
-            ground: &session.ground,
-            session: &session,
-            settled: &settled,
-        })
-    });
+    let result = settled(invocation, &session)
+        .and_then(|settled| work(&Desk { ground: &session.ground, session: &session, settled: &settled }));
     listener.finish();
     let exit = result.as_ref().map_or_else(|failure| failure.exit, |exit| *exit);
     match (session.close(i32::from(exit.number())), result) {
@@ -80,11 +70,7 @@ fn settled(invocation: &Invocation, session: &Session) -> Result<Vec<Address>, F
     let settled = settle_all(&session.ground)?;
     let state = session.ground.state();
     for cutover in &settled {
-        let live = state
-            .cutovers
-            .get(cutover)
-            .map(|c| c.live)
-            .unwrap_or(segue_contract::Side::Source);
+        let live = state.cutovers.get(cutover).map(|c| c.live).unwrap_or(segue_contract::Side::Source);
         let look = invocation.printer.talk_look();
         invocation.printer.say_anyway(&format!(
             "{} {cutover} was in flight when a run died; it is settled: the {live} serves and takes writes",

@@ -45,17 +45,11 @@ impl StepIo for Io {
 }
 
 fn number(name: &str, default: usize) -> usize {
-    std::env::var(name)
-        .ok()
-        .and_then(|n| n.parse().ok())
-        .unwrap_or(default)
+    std::env::var(name).ok().and_then(|n| n.parse().ok()).unwrap_or(default)
 }
 
 fn make_tree(root: &Path) {
-    let (files, large) = (
-        number("SEGUE_BENCH_FILES", 80_000),
-        number("SEGUE_BENCH_LARGE", 20),
-    );
+    let (files, large) = (number("SEGUE_BENCH_FILES", 80_000), number("SEGUE_BENCH_LARGE", 20));
     let size = number("SEGUE_BENCH_SIZE", 12_000);
     for i in 0..files {
         let dir = root.join(format!("d{}/e{}", i / 1000, i / 50 % 20));
@@ -63,11 +57,7 @@ fn make_tree(root: &Path) {
             fs::create_dir_all(&dir).unwrap();
         }
         // Sizes spread like those of a source tree.
-        fs::write(
-            dir.join(format!("f{i}.c")),
-            vec![b'x'; (i * 7919) % (size * 2 + 1)],
-        )
-        .unwrap();
+        fs::write(dir.join(format!("f{i}.c")), vec![b'x'; (i * 7919) % (size * 2 + 1)]).unwrap();
     }
     for i in 0..large {
         fs::write(root.join(format!("large{i}")), vec![i as u8; 10 << 20]).unwrap();
@@ -76,10 +66,7 @@ fn make_tree(root: &Path) {
 
 fn block(path: &Path) -> BlockRef {
     let mut config = Config::default();
-    config.insert(
-        "path",
-        Setting::Plain(path.to_str().expect("a path that is text").into()),
-    );
+    config.insert("path", Setting::Plain(path.to_str().expect("a path that is text").into()));
     BlockRef {
         address: Address::new("source.directory.x"),
         provider: "directory".into(),
@@ -96,10 +83,7 @@ fn job(source: &Path, target: &Path) -> UnitJob {
         target: block(target),
         direction: Direction::Forward,
         select: Select::default(),
-        load: LoadSettings {
-            parallelism: 0,
-            rate_limit: None,
-        },
+        load: LoadSettings { parallelism: 0, rate_limit: None },
         ledger: None,
         epoch: 1,
     }
@@ -128,10 +112,7 @@ fn timed(at: &Path, body: impl FnOnce()) -> (f64, f64) {
 }
 
 fn run(program: &str, args: &[&str]) {
-    let status = Command::new(program)
-        .args(args)
-        .status()
-        .expect("the program runs");
+    let status = Command::new(program).args(args).status().expect("the program runs");
     assert!(status.success(), "{program} failed");
 }
 
@@ -147,14 +128,8 @@ impl Best {
 
 fn peak_kib() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap();
-    let line = status
-        .lines()
-        .find(|line| line.starts_with("VmHWM"))
-        .unwrap_or_default();
-    line.split_whitespace()
-        .nth(1)
-        .and_then(|n| n.parse().ok())
-        .unwrap_or(0)
+    let line = status.lines().find(|line| line.starts_with("VmHWM")).unwrap_or_default();
+    line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).unwrap_or(0)
 }
 
 fn main() {
@@ -198,11 +173,7 @@ fn main() {
                 drop(engine.pass(&job, None, &io).expect("a pass"));
             }));
         }
-        let call = VerifyCall {
-            level: VerifyLevel::Full,
-            since: None,
-            quiet: true,
-        };
+        let call = VerifyCall { level: VerifyLevel::Full, since: None, quiet: true };
         full.add(timed(&target, || {
             let found = engine.verify(&job, &call, &io).expect("a verification");
             assert_eq!(found.mismatches_total, 0, "{:?}", found.mismatches);
@@ -241,21 +212,9 @@ fn main() {
     }
     row("segue verify, full", full);
     if others {
-        println!(
-            "rsync / segue load: {:.2} ({:.2} with syncfs)",
-            rsync.0 / load.0,
-            rsync.1 / load.1
-        );
-        println!(
-            "cp / segue load: {:.2} ({:.2} with syncfs)",
-            cp.0 / load.0,
-            cp.1 / load.1
-        );
-        println!(
-            "rsync / segue no-change pass: {:.2} ({:.2} with syncfs)",
-            idle.0 / pass.0,
-            idle.1 / pass.1
-        );
+        println!("rsync / segue load: {:.2} ({:.2} with syncfs)", rsync.0 / load.0, rsync.1 / load.1);
+        println!("cp / segue load: {:.2} ({:.2} with syncfs)", cp.0 / load.0, cp.1 / load.1);
+        println!("rsync / segue no-change pass: {:.2} ({:.2} with syncfs)", idle.0 / pass.0, idle.1 / pass.1);
     }
     println!("peak memory of segue: {} MiB", peak_kib() / 1024);
     fs::remove_dir_all(&base).unwrap();

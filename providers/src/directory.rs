@@ -76,9 +76,7 @@ impl Endpoint for Directory {
                     "cannot tell whether {} and {} are apart: {error}",
                     source.address, target.address
                 ),
-                remedy: error
-                    .remedy
-                    .unwrap_or_else(|| "Make both paths readable and plan again.".to_owned()),
+                remedy: error.remedy.unwrap_or_else(|| "Make both paths readable and plan again.".to_owned()),
             }],
         }
     }

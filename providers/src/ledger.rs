@@ -190,10 +190,7 @@ pub enum LedgerError {
 
 impl LedgerError {
     fn damaged(path: &Path, why: impl Into<String>) -> Self {
-        Self::Damaged {
-            path: path.to_owned(),
-            why: why.into(),
-        }
+        Self::Damaged { path: path.to_owned(), why: why.into() }
     }
 }
 

@@ -21,11 +21,7 @@ pub fn registry() -> Registry {
         registry.schema(schema);
     }
     registry.add_endpoint("directory", Arc::new(directory::Directory));
-    registry.add_engine(
-        "directory",
-        "directory",
-        Arc::new(engines::files::FilesEngine::new()),
-    );
+    registry.add_engine("directory", "directory", Arc::new(engines::files::FilesEngine::new()));
     quiesce::register(&mut registry);
     routes::register(&mut registry);
     registry

@@ -16,10 +16,7 @@ pub(crate) struct Io {
 
 impl Default for Io {
     fn default() -> Self {
-        Self {
-            artifacts: std::env::temp_dir(),
-            found: Mutex::default(),
-        }
+        Self { artifacts: std::env::temp_dir(), found: Mutex::default() }
     }
 }
 

@@ -9,10 +9,7 @@ use tempfile::TempDir;
 ///
 /// # Panics
 /// Without it: a test that drives another binary proves nothing about the released one.
-#[expect(
-    clippy::panic,
-    reason = "a test cannot go on without the binary that it is about"
-)]
+#[expect(clippy::panic, reason = "a test cannot go on without the binary that it is about")]
 pub fn segue_binary() -> PathBuf {
     match std::env::var_os("SEGUE_BIN") {
         Some(path) => PathBuf::from(path),
@@ -50,10 +47,7 @@ impl Ran {
 
     /// Both streams, for messages.
     pub fn all(&self) -> String {
-        format!(
-            "exit {:?}\n--- stdout\n{}\n--- stderr\n{}",
-            self.code, self.stdout, self.stderr
-        )
+        format!("exit {:?}\n--- stdout\n{}\n--- stderr\n{}", self.code, self.stdout, self.stderr)
     }
 
     /// Fails unless it ended with this code.
@@ -74,35 +68,20 @@ pub struct Scratch {
 
 impl Scratch {
     /// Copies the example and lets its application make the source.
-    #[expect(
-        clippy::expect_used,
-        reason = "a test cannot go on without its scratch directory"
-    )]
+    #[expect(clippy::expect_used, reason = "a test cannot go on without its scratch directory")]
     pub fn new() -> Self {
-        let dir = tempfile::Builder::new()
-            .prefix("segue-")
-            .tempdir()
-            .expect("a scratch directory");
+        let dir = tempfile::Builder::new().prefix("segue-").tempdir().expect("a scratch directory");
         Self::in_place(dir)
     }
 
     /// The same below a given directory (a file system of its own).
-    #[expect(
-        clippy::expect_used,
-        reason = "a test cannot go on without its scratch directory"
-    )]
+    #[expect(clippy::expect_used, reason = "a test cannot go on without its scratch directory")]
     pub fn below(parent: &Path) -> Self {
-        let dir = tempfile::Builder::new()
-            .prefix("segue-")
-            .tempdir_in(parent)
-            .expect("a scratch directory");
+        let dir = tempfile::Builder::new().prefix("segue-").tempdir_in(parent).expect("a scratch directory");
         Self::in_place(dir)
     }
 
-    #[expect(
-        clippy::expect_used,
-        reason = "a test cannot go on without its scratch directory"
-    )]
+    #[expect(clippy::expect_used, reason = "a test cannot go on without its scratch directory")]
     fn in_place(dir: TempDir) -> Self {
         let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/quickstart");
         for name in ["app", "site.segue.hcl"] {
@@ -178,12 +157,8 @@ impl Scratch {
         if let Some(parent) = path.parent() {
             segue_contract::paths::create_dir_all(parent).expect("the directory");
         }
-        let mut file = std::fs::OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .open(path)
-            .expect("the file");
+        let mut file =
+            std::fs::OpenOptions::new().write(true).create(true).truncate(true).open(path).expect("the file");
         std::io::Write::write_all(&mut file, content.as_bytes()).expect("written");
     }
 
@@ -196,9 +171,7 @@ impl Scratch {
 
     /// Where the link points.
     pub fn live(&self) -> String {
-        std::fs::read_link(self.at("live"))
-            .map(|p| p.display().to_string())
-            .unwrap_or_default()
+        std::fs::read_link(self.at("live")).map(|p| p.display().to_string()).unwrap_or_default()
     }
 }
 

@@ -42,16 +42,9 @@ pub fn compare_trees(a: &Path, b: &Path, skip: impl Fn(&Path) -> bool) -> std::i
                     (entry.content != other.content, "content"),
                     (entry.linked_to != other.linked_to, "hard links"),
                 ];
-                let what: Vec<&str> = what
-                    .iter()
-                    .filter(|(differs, _)| *differs)
-                    .map(|(_, what)| *what)
-                    .collect();
-                found.push(Difference(format!(
-                    "{} differs in {}",
-                    name(path),
-                    what.join(", ")
-                )));
+                let what: Vec<&str> =
+                    what.iter().filter(|(differs, _)| *differs).map(|(_, what)| *what).collect();
+                found.push(Difference(format!("{} differs in {}", name(path), what.join(", "))));
             }
             Some(_) => {}
         }
@@ -89,10 +82,7 @@ fn read(root: &Path, skip: &impl Fn(&Path) -> bool) -> std::io::Result<BTreeMap<
             };
             let key = below.as_os_str().as_bytes().to_vec();
             let linked_to = (metadata.nlink() > 1 && !kind.is_dir()).then(|| {
-                first_of
-                    .entry((metadata.dev(), metadata.ino()))
-                    .or_insert_with(|| key.clone())
-                    .clone()
+                first_of.entry((metadata.dev(), metadata.ino())).or_insert_with(|| key.clone()).clone()
             });
             let size_and_time =
                 (!kind.is_dir()).then(|| (metadata.size(), metadata.mtime(), metadata.mtime_nsec()));

@@ -13,11 +13,7 @@ fn moved() -> Scratch {
 fn every_write_is_there(scratch: &Scratch) {
     scratch.app(&["stop"]).expect_code(0);
     let checked = scratch.app(&["check"]).expect_code(0);
-    assert!(
-        checked.stdout.contains(" 0 lost, 0 doubled, 0 deleted ones back"),
-        "{}",
-        checked.all()
-    );
+    assert!(checked.stdout.contains(" 0 lost, 0 doubled, 0 deleted ones back"), "{}", checked.all());
     scratch.app(&["start"]).expect_code(0);
 }
 
@@ -26,10 +22,7 @@ fn the_quickstart_moves_a_live_tree_and_loses_nothing() {
     let scratch = moved();
     assert_eq!(scratch.live(), "new");
     every_write_is_there(&scratch);
-    assert!(
-        !scratch.at("new/cache").exists() && !scratch.at("new/draft.tmp").exists(),
-        "excluded"
-    );
+    assert!(!scratch.at("new/cache").exists() && !scratch.at("new/draft.tmp").exists(), "excluded");
     let status = scratch.segue(&["status"]).expect_code(0);
     assert!(status.stdout.contains("target"), "{}", status.all());
 }
@@ -52,10 +45,7 @@ fn live_source_switches_back_and_live_target_forward_again() {
     let scratch = moved();
     for (live, link) in [("source", "old"), ("target", "new"), ("source", "old")] {
         let before = if live == "source" { "target" } else { "source" };
-        scratch.edit_spec(
-            &format!("live       = \"{before}\""),
-            &format!("live       = \"{live}\""),
-        );
+        scratch.edit_spec(&format!("live       = \"{before}\""), &format!("live       = \"{live}\""));
         let plan = scratch.segue(&["plan"]).expect_code(0);
         if live == "source" {
             assert!(plan.stdout.contains("loses 0 writes"), "{}", plan.all());
@@ -88,11 +78,7 @@ fn a_plan_file_is_applied_exactly_and_refused_when_the_spec_changed() {
     scratch.segue(&["plan", "--out", "site.plan"]).expect_code(0);
     scratch.edit_spec("timeout    = \"30s\"", "timeout    = \"31s\"");
     let refused = scratch.segue(&["apply", "site.plan"]).expect_code(1);
-    assert!(
-        refused.all().contains("cutover.site has changed"),
-        "{}",
-        refused.all()
-    );
+    assert!(refused.all().contains("cutover.site has changed"), "{}", refused.all());
     scratch.edit_spec("timeout    = \"31s\"", "timeout    = \"30s\"");
     let whole = segue_contract::paths::read_to_string(&scratch.at("site.plan")).expect("the plan file");
     scratch.write("short.plan", &whole[..whole.len() / 2]);
@@ -105,10 +91,7 @@ fn a_plan_file_is_applied_exactly_and_refused_when_the_spec_changed() {
 #[test]
 fn finished_gives_up_the_fallback_and_nothing_changes_it_afterwards() {
     let scratch = moved();
-    scratch.edit_spec(
-        "live       = \"target\"",
-        "live       = \"target\"\n  finished   = true",
-    );
+    scratch.edit_spec("live       = \"target\"", "live       = \"target\"\n  finished   = true");
     scratch.segue(&["apply", "--auto-approve"]).expect_code(0);
     every_write_is_there(&scratch);
     assert!(!scratch.at("new/.segue-marker").exists() && !scratch.at("old/.segue-marker").exists());
@@ -125,10 +108,7 @@ fn abandoning_removes_what_segue_made_and_leaves_the_source_alone() {
     scratch.segue(&["apply", "--auto-approve"]).expect_code(0);
     assert!(scratch.at("new/pages/1.html").exists());
     assert_eq!(scratch.live(), "old");
-    scratch.edit_spec(
-        "live       = \"source\"",
-        "live       = \"source\"\n  finished   = true",
-    );
+    scratch.edit_spec("live       = \"source\"", "live       = \"source\"\n  finished   = true");
     scratch.segue(&["apply", "--auto-approve"]).expect_code(0);
     assert!(!scratch.at("new").exists(), "the target that Segue made is gone");
     assert!(scratch.at("old/pages/1.html").exists());

@@ -46,9 +46,7 @@ impl Abort {
         }
         writing(invocation, &workspace, "abort", false, |desk| {
             if desk.settled.is_empty() {
-                invocation
-                    .printer
-                    .say("Nothing to abort: no cutover is in flight, and no apply is running.");
+                invocation.printer.say("Nothing to abort: no cutover is in flight, and no apply is running.");
             }
             Ok(Exit::Done)
         })

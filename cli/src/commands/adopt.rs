@@ -30,21 +30,11 @@ impl Adopt {
             let state = ground.state();
             let io = ObserveIo::new(ground.artifacts.clone(), ground.secrets.clone());
             let observed = observe(desired, &state, &ground.registry, &io, &*ground.clock);
-            let options = PlanOptions {
-                base: None,
-                early: false,
-                state_id: Some(ground.who.state_id.clone()),
-            };
+            let options =
+                PlanOptions { base: None, early: false, state_id: Some(ground.who.state_id.clone()) };
             let plan = plan(desired, &state, &observed, &options);
             let session = desk.session;
-            let said = adopt(
-                ground,
-                &session.directory,
-                session.copied,
-                desired,
-                &plan,
-                &observed,
-            )?;
+            let said = adopt(ground, &session.directory, session.copied, desired, &plan, &observed)?;
             if said.is_empty() {
                 invocation
                     .printer

@@ -70,16 +70,11 @@ impl Apply {
         let prepared = self.prepare(desk, desired)?;
         self.show(invocation, &prepared)?;
         if prepared.plan.refused() {
-            return Err(Failure::new(
-                "the plan is refused; its critical notes say why and what to do",
-            ));
+            return Err(Failure::new("the plan is refused; its critical notes say why and what to do"));
         }
         let held = held_only(&prepared);
         if !held.is_empty() {
-            return Err(Failure {
-                exit: Exit::Stopped,
-                reasons: held,
-            });
+            return Err(Failure { exit: Exit::Stopped, reasons: held });
         }
         if prepared.plan.outlook() != Outlook::Nothing {
             self.ask(invocation)?;
@@ -87,9 +82,7 @@ impl Apply {
         // A plan without steps is applied too: an edit of `live` lifts a hold, a `removed` block is recorded.
         self.execute(invocation, desk, desired, &prepared)?;
         if self.follow {
-            invocation
-                .printer
-                .say("Keeping passes running, each migration at its interval; Ctrl-C stops.");
+            invocation.printer.say("Keeping passes running, each migration at its interval; Ctrl-C stops.");
             follow(desk.ground, desired)?;
         }
         Ok(Exit::Done)
@@ -116,29 +109,17 @@ impl Apply {
                     message: format!("the plan in {name} does not fit any more: {}", s.0),
                     remedy: None,
                 });
-                let failure = Failure {
-                    exit: Exit::Error,
-                    reasons: reasons.collect(),
-                };
-                return Err(failure.remedy(format!(
-                    "plan again: `segue plan --out {name}`, and have it approved again"
-                )));
+                let failure = Failure { exit: Exit::Error, reasons: reasons.collect() };
+                return Err(failure
+                    .remedy(format!("plan again: `segue plan --out {name}`, and have it approved again")));
             }
         }
-        Ok(Prepared {
-            plan,
-            observed,
-            before,
-        })
+        Ok(Prepared { plan, observed, before })
     }
 
     fn show(&self, invocation: &Invocation, prepared: &Prepared) -> Result<(), Failure> {
         let printer = &invocation.printer;
-        let view = PlanView {
-            plan: &prepared.plan,
-            all: false,
-            what: What::Applying,
-        };
+        let view = PlanView { plan: &prepared.plan, all: false, what: What::Applying };
         if printer.json() {
             printer.json_line(&serde_json::json!({ "event": "planned", "plan": view.json() }))
         } else {
@@ -167,10 +148,7 @@ impl Apply {
         desired: &Desired,
         prepared: &Prepared,
     ) -> Result<(), Failure> {
-        let options = ApplyOptions {
-            wait_for_approval: self.follow,
-            adopt_from: None,
-        };
+        let options = ApplyOptions { wait_for_approval: self.follow, adopt_from: None };
         let result = apply(desk.ground, desired, &prepared.plan, &prepared.observed, &options);
         let after = desk.ground.state();
         summary::tell(&invocation.printer, &prepared.before, &after)?;
@@ -199,8 +177,7 @@ fn held_only(prepared: &Prepared) -> Vec<Reason> {
         })
         .collect();
     let covered = |block: &segue_contract::Address| {
-        held.iter()
-            .any(|(decl, _)| decl.address == *block || decl.migrations.contains(block))
+        held.iter().any(|(decl, _)| decl.address == *block || decl.migrations.contains(block))
     };
     if held.is_empty() || !prepared.plan.pending().all(|step| covered(&step.block)) {
         return Vec::new();
@@ -208,10 +185,7 @@ fn held_only(prepared: &Prepared) -> Vec<Reason> {
     held.iter()
         .map(|(decl, hold)| Reason {
             message: format!("{} is held: {}", decl.address, hold.reason),
-            remedy: Some(format!(
-                "`segue unhold {}` lets it go on, or edit live in the spec",
-                decl.address
-            )),
+            remedy: Some(format!("`segue unhold {}` lets it go on, or edit live in the spec", decl.address)),
         })
         .collect()
 }

@@ -31,10 +31,7 @@ impl Approve {
         let hash = whole_hash(&self.hash)?;
         let workspace = Workspace::read(invocation);
         let by = format!("{}@{}", host::user(), host::hostname());
-        let question = Ask::Approve {
-            plan_hash: hash.clone(),
-            by: by.clone(),
-        };
+        let question = Ask::Approve { plan_hash: hash.clone(), by: by.clone() };
         match ask(&workspace.state_dir, &question) {
             Ok(Reply::Taken { said }) => {
                 invocation.printer.say(&said);
@@ -48,14 +45,8 @@ impl Approve {
             Err(error) => return Err(error.into()),
         }
         writing(invocation, &workspace, "approve", false, |desk| {
-            desk.ground.record(Event::Approved {
-                plan_hash: hash.clone(),
-                by: by.clone(),
-            })?;
-            invocation.printer.say(&format!(
-                "plan {} is approved by {by}",
-                hash.get(..12).unwrap_or(&hash)
-            ));
+            desk.ground.record(Event::Approved { plan_hash: hash.clone(), by: by.clone() })?;
+            invocation.printer.say(&format!("plan {} is approved by {by}", hash.get(..12).unwrap_or(&hash)));
             Ok(Exit::Done)
         })
     }
@@ -66,11 +57,9 @@ fn whole_hash(typed: &str) -> Result<String, Failure> {
     if hash.len() == HASH_DIGITS && hash.chars().all(|c| c.is_ascii_hexdigit()) {
         return Ok(hash);
     }
-    Err(Failure::new(format!(
-        "{typed:?} is not a plan's hash: it has {HASH_DIGITS} hexadecimal digits"
-    ))
-    .remedy("`segue plan --json` prints the whole hash, `segue plan --out FILE` says it, too")
-    .exit(Exit::Usage))
+    Err(Failure::new(format!("{typed:?} is not a plan's hash: it has {HASH_DIGITS} hexadecimal digits"))
+        .remedy("`segue plan --json` prints the whole hash, `segue plan --out FILE` says it, too")
+        .exit(Exit::Usage))
 }
 
 #[cfg(test)]

@@ -20,12 +20,7 @@ impl Completions {
     /// Prints it. The generator panics when its writer fails, so it writes to memory.
     pub(crate) fn run(&self, invocation: &Invocation) -> Result<Exit, Failure> {
         let mut script = Vec::new();
-        clap_complete::generate(
-            self.shell,
-            &mut Arguments::command(),
-            invocation.name,
-            &mut script,
-        );
+        clap_complete::generate(self.shell, &mut Arguments::command(), invocation.name, &mut script);
         invocation.printer.data(&String::from_utf8_lossy(&script))?;
         Ok(Exit::Done)
     }

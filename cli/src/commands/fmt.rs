@@ -48,11 +48,7 @@ impl Fmt {
                 Ok(formatted) => formatted,
                 Err(problems) => {
                     failed = true;
-                    let source = Source {
-                        name: path.display().to_string(),
-                        path,
-                        text,
-                    };
+                    let source = Source { name: path.display().to_string(), path, text };
                     let loaded = Loaded {
                         sources: vec![source],
                         desired: None,
@@ -77,11 +73,7 @@ impl Fmt {
                 replace(&path, &formatted)?;
             }
         }
-        Ok(if failed || (*check && changed) {
-            Exit::Error
-        } else {
-            Exit::Done
-        })
+        Ok(if failed || (*check && changed) { Exit::Error } else { Exit::Done })
     }
 }
 
@@ -104,11 +96,7 @@ fn files(spec: &SpecPath) -> Result<Vec<PathBuf>, Failure> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(dir).map_err(unlisted)? {
         let path = entry.map_err(unlisted)?.path();
-        let name = path
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if name.ends_with(ENDING) && !name.starts_with('.') {
             files.push(path);
         }
@@ -158,9 +146,6 @@ mod tests {
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
         replace(&path, "y").unwrap();
         assert_eq!(segue_contract::paths::read_to_string(&path).unwrap(), "y");
-        assert_eq!(
-            std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
-            0o644
-        );
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o644);
     }
 }

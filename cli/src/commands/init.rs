@@ -35,26 +35,18 @@ impl Init {
         known(registry, BlockKind::Source, source)?;
         known(registry, BlockKind::Target, target)?;
         let text = starter::text(registry, source, target);
-        let dir = invocation
-            .global
-            .directory
-            .clone()
-            .unwrap_or_else(|| PathBuf::from("."));
+        let dir = invocation.global.directory.clone().unwrap_or_else(|| PathBuf::from("."));
         let path = invocation.global.spec.clone().unwrap_or_else(|| dir.join(FILE));
         let mut file =
             paths::open_with(&path, OpenOptions::new().write(true).create_new(true)).map_err(|error| {
                 if error.source.kind() == std::io::ErrorKind::AlreadyExists {
-                    Failure::new(format!(
-                        "{} is there already, and is not overwritten",
-                        path.display()
-                    ))
-                    .remedy("remove it first, or write another file with --spec")
+                    Failure::new(format!("{} is there already, and is not overwritten", path.display()))
+                        .remedy("remove it first, or write another file with --spec")
                 } else {
                     error.into()
                 }
             })?;
-        file.write_all(text.as_bytes())
-            .map_err(|e| PathError::new("write", &path, e))?;
+        file.write_all(text.as_bytes()).map_err(|e| PathError::new("write", &path, e))?;
         let printer = &invocation.printer;
         printer.data(&format!("{}\n", path.display()))?;
         printer.say(&format!(
@@ -69,12 +61,8 @@ fn known(registry: &segue_contract::Registry, kind: BlockKind, name: &str) -> Re
     if registry.find_schema(kind, name).is_some() {
         return Ok(());
     }
-    let names: Vec<&str> = registry
-        .schemas()
-        .iter()
-        .filter(|s| s.kind == kind)
-        .map(|s| s.name.as_str())
-        .collect();
+    let names: Vec<&str> =
+        registry.schemas().iter().filter(|s| s.kind == kind).map(|s| s.name.as_str()).collect();
     let failure = Failure::new(format!("there is no {} of type {name:?}", kind.as_str())).exit(Exit::Usage);
     Err(match nearest(name, &names) {
         Some(near) => failure.remedy(format!("did you mean `{near}`?")),

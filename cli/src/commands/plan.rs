@@ -37,23 +37,14 @@ pub(crate) struct PlanCommand {
 impl PlanCommand {
     /// Plans and shows.
     pub(crate) fn run(&self, invocation: &Invocation) -> Result<Exit, Failure> {
-        let Self {
-            out,
-            detailed_exitcode,
-            early,
-            all,
-        } = self;
+        let Self { out, detailed_exitcode, early, all } = self;
         let printer = &invocation.printer;
         let planned = Workspace::read(invocation).plan(invocation, *early)?;
         let next = match out {
             Some(path) => What::Planned(format!("segue apply {}", path.display())),
             None => What::Planned("segue apply".to_owned()),
         };
-        let view = PlanView {
-            plan: &planned.plan,
-            all: *all,
-            what: next,
-        };
+        let view = PlanView { plan: &planned.plan, all: *all, what: next };
         if printer.json() {
             printer.json_data(&view.json())?;
         } else {
@@ -66,11 +57,7 @@ impl PlanCommand {
         if let Some(path) = out {
             let file = PlanFile::new(planned.plan, VERSION)?;
             paths::replace(path, file.encode()?.as_bytes())?;
-            printer.say(&format!(
-                "The plan is in {}, hash {}.",
-                path.display(),
-                file.plan.hash
-            ));
+            printer.say(&format!("The plan is in {}, hash {}.", path.display(), file.plan.hash));
         }
         Ok(exit(outlook, *detailed_exitcode))
     }

@@ -41,11 +41,7 @@ impl Show {
         let text = paths::read_to_string(path)?;
         let file = PlanFile::decode(&text).map_err(|e| Failure::new(format!("{} {e}", path.display())))?;
         let what = What::Planned(format!("segue apply {}", path.display()));
-        let view = PlanView {
-            plan: &file.plan,
-            all: self.all,
-            what,
-        };
+        let view = PlanView { plan: &file.plan, all: self.all, what };
         if printer.json() {
             printer.json_data(&view.json())?;
         } else {

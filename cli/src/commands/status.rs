@@ -24,11 +24,8 @@ impl Status {
         let workspace = Workspace::read(invocation);
         let snapshot = workspace.snapshot(invocation)?;
         let clock = SystemClock::new();
-        let now = Now {
-            wall_ms: clock.wall_ms(),
-            boot_ms: clock.boot_ms(),
-            boot_id: clock.boot_id().to_owned(),
-        };
+        let now =
+            Now { wall_ms: clock.wall_ms(), boot_ms: clock.boot_ms(), boot_id: clock.boot_id().to_owned() };
         let view = StatusView::of(&snapshot, workspace.desired_if_right(), &now);
         if printer.json() {
             printer.json_data(&view)?;

@@ -38,34 +38,21 @@ impl Unhold {
             let by = format!("{}@{}", host::user(), host::hostname());
             let settles = *stale && known.stale_total > 0;
             if known.held.is_none() && !settles {
-                let what = if *stale {
-                    "is not held and has no stale writes"
-                } else {
-                    "is not held"
-                };
-                invocation
-                    .printer
-                    .say(&format!("{address} {what}: nothing to do."));
+                let what = if *stale { "is not held and has no stale writes" } else { "is not held" };
+                invocation.printer.say(&format!("{address} {what}: nothing to do."));
                 return Ok(Exit::Done);
             }
             if settles {
-                desk.ground.record(Event::StaleSettled {
-                    cutover: address.clone(),
-                    by: by.clone(),
-                })?;
-                invocation.printer.say(&format!(
-                    "{} stale writes of {address} are settled.",
-                    known.stale_total
-                ));
+                desk.ground.record(Event::StaleSettled { cutover: address.clone(), by: by.clone() })?;
+                invocation
+                    .printer
+                    .say(&format!("{} stale writes of {address} are settled.", known.stale_total));
             }
             if known.held.is_some() {
-                desk.ground.record(Event::Unheld {
-                    cutover: address.clone(),
-                    by,
-                })?;
-                invocation.printer.say(&format!(
-                    "{address} is not held any more: the next apply does what the spec says."
-                ));
+                desk.ground.record(Event::Unheld { cutover: address.clone(), by })?;
+                invocation
+                    .printer
+                    .say(&format!("{address} is not held any more: the next apply does what the spec says."));
             }
             Ok(Exit::Done)
         })

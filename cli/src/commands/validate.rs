@@ -24,11 +24,7 @@ impl Validate {
     pub(crate) fn run(&self, invocation: &Invocation) -> Result<Exit, Failure> {
         let Self { format } = self;
         let printer = &invocation.printer;
-        let default = if printer.json() {
-            Format::Json
-        } else {
-            Format::Human
-        };
+        let default = if printer.json() { Format::Json } else { Format::Human };
         let workspace = Workspace::read(invocation);
         diagnostics::tell(printer, &workspace.loaded, format.unwrap_or(default))?;
         if workspace.is_wrong() {

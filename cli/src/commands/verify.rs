@@ -51,11 +51,7 @@ pub(crate) struct Verify {
 impl Verify {
     /// Compares.
     pub(crate) fn run(&self, invocation: &Invocation) -> Result<Exit, Failure> {
-        let Self {
-            migration,
-            level,
-            repair,
-        } = self;
+        let Self { migration, level, repair } = self;
         let workspace = Workspace::read(invocation);
         let repair = *repair;
         writing(invocation, &workspace, "verify", false, |desk| {
@@ -70,18 +66,13 @@ impl Verify {
                 if wanted.as_ref().is_some_and(|w| w != address) {
                     continue;
                 }
-                let declared = workspace
-                    .desired_if_right()
-                    .and_then(|d| d.migrations.get(address));
+                let declared = workspace.desired_if_right().and_then(|d| d.migrations.get(address));
                 let level = level.map(VerifyLevel::from).or(declared.map(|d| d.verify.level));
                 let level = level.unwrap_or(VerifyLevel::Full);
                 for (name, unit) in known.units.iter().filter(|(_, u)| u.loaded) {
                     units += 1;
                     let _ = unit;
-                    let unit = UnitRef {
-                        migration: address.clone(),
-                        unit: name.clone(),
-                    };
+                    let unit = UnitRef { migration: address.clone(), unit: name.clone() };
                     let printer = std::sync::Arc::clone(&invocation.printer);
                     let result = attended(desk.ground, move |ground| {
                         let said = verify_unit(ground, &unit, level, repair)?;
@@ -92,15 +83,9 @@ impl Verify {
                 }
             }
             if units == 0 {
-                invocation
-                    .printer
-                    .say("Nothing to verify: nothing has been loaded yet.");
+                invocation.printer.say("Nothing to verify: nothing has been loaded yet.");
             }
-            if errors.is_empty() {
-                Ok(Exit::Done)
-            } else {
-                Err(errors.into())
-            }
+            if errors.is_empty() { Ok(Exit::Done) } else { Err(errors.into()) }
         })
     }
 }

@@ -36,9 +36,7 @@ impl Version {
         if invocation.printer.json() {
             invocation.printer.json_data(&versions)?;
         } else {
-            invocation
-                .printer
-                .data(&format!("{} {VERSION}\n", invocation.name))?;
+            invocation.printer.data(&format!("{} {VERSION}\n", invocation.name))?;
         }
         Ok(Exit::Done)
     }

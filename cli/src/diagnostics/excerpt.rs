@@ -64,20 +64,8 @@ impl Excerpt {
             moved.end = moved.end.max(moved.start).min(out.len());
             moved.start = moved.start.min(out.len());
         }
-        let lines_before = text
-            .get(..from)
-            .unwrap_or_default()
-            .bytes()
-            .filter(|b| *b == b'\n')
-            .count();
-        (
-            Self {
-                name: source.name.clone(),
-                text: out,
-                lines_before,
-            },
-            moved,
-        )
+        let lines_before = text.get(..from).unwrap_or_default().bytes().filter(|b| *b == b'\n').count();
+        (Self { name: source.name.clone(), text: out, lines_before }, moved)
     }
 }
 
@@ -149,24 +137,14 @@ mod tests {
     use super::{Excerpt, Range};
 
     fn source(text: &str) -> Source {
-        Source {
-            name: "a.segue.hcl".to_owned(),
-            path: PathBuf::from("a.segue.hcl"),
-            text: text.to_owned(),
-        }
+        Source { name: "a.segue.hcl".to_owned(), path: PathBuf::from("a.segue.hcl"), text: text.to_owned() }
     }
 
     #[test]
     fn spans_move_with_the_lines_that_are_kept() {
         let text: String = (1..=20).map(|n| format!("line {n:02} here\n")).collect();
         let at = text.find("10 here").unwrap();
-        let (excerpt, moved) = Excerpt::of(
-            &source(&text),
-            &[Range {
-                start: at,
-                end: at + 2,
-            }],
-        );
+        let (excerpt, moved) = Excerpt::of(&source(&text), &[Range { start: at, end: at + 2 }]);
         assert_eq!(&excerpt.text[moved[0].clone()], "10");
         assert_eq!(excerpt.lines_before, 7);
         assert_eq!(excerpt.text.lines().count(), 5);
@@ -174,19 +152,9 @@ mod tests {
 
     #[test]
     fn a_long_line_is_cut_around_its_label() {
-        let text = format!(
-            "a = \"{}\" + wrong + \"{}\"\n",
-            "ä".repeat(50_000),
-            "x".repeat(50_000)
-        );
+        let text = format!("a = \"{}\" + wrong + \"{}\"\n", "ä".repeat(50_000), "x".repeat(50_000));
         let at = text.find("wrong").unwrap();
-        let (excerpt, moved) = Excerpt::of(
-            &source(&text),
-            &[Range {
-                start: at,
-                end: at + 5,
-            }],
-        );
+        let (excerpt, moved) = Excerpt::of(&source(&text), &[Range { start: at, end: at + 5 }]);
         assert_eq!(&excerpt.text[moved[0].clone()], "wrong");
         assert!(excerpt.text.len() < 300, "{}", excerpt.text.len());
     }

@@ -55,13 +55,7 @@ impl miette::Diagnostic for Drawing {
 
 impl Drawing {
     fn of(problem: &Diagnostic, sources: &[Source]) -> Self {
-        let Diagnostic {
-            severity,
-            code,
-            summary,
-            help,
-            labels,
-        } = problem;
+        let Diagnostic { severity, code, summary, help, labels } = problem;
         let mut by_file: BTreeMap<usize, Vec<&Label>> = BTreeMap::new();
         for label in labels {
             by_file.entry(label.span.file).or_default().push(label);
@@ -128,18 +122,10 @@ pub(super) fn text(problem: &Diagnostic, sources: &[Source], look: &Look) -> Str
     let theme = match (look.unicode, look.colour) {
         (true, true) => GraphicalTheme::unicode(),
         (true, false) => GraphicalTheme::unicode_nocolor(),
-        (false, true) => GraphicalTheme {
-            styles: miette::ThemeStyles::ansi(),
-            ..GraphicalTheme::ascii()
-        },
-        (false, false) => GraphicalTheme {
-            styles: miette::ThemeStyles::none(),
-            ..GraphicalTheme::ascii()
-        },
+        (false, true) => GraphicalTheme { styles: miette::ThemeStyles::ansi(), ..GraphicalTheme::ascii() },
+        (false, false) => GraphicalTheme { styles: miette::ThemeStyles::none(), ..GraphicalTheme::ascii() },
     };
-    let drawer = GraphicalReportHandler::new_themed(theme)
-        .with_links(false)
-        .with_width(look.width);
+    let drawer = GraphicalReportHandler::new_themed(theme).with_links(false).with_width(look.width);
     let mut out = String::new();
     match drawer.render_report(&mut out, &Drawing::of(problem, sources)) {
         Ok(()) => out,
@@ -164,10 +150,7 @@ mod tests {
             text: text.to_owned(),
         };
         vec![
-            source(
-                "main.segue.hcl",
-                "source \"directory\" \"old\" {\n  pth = \"old\"\n}\n",
-            ),
+            source("main.segue.hcl", "source \"directory\" \"old\" {\n  pth = \"old\"\n}\n"),
             source("other.segue.hcl", "# more\n\nsource \"directory\" \"old\" {\n}\n"),
         ]
     }
@@ -175,13 +158,7 @@ mod tests {
     #[test]
     fn a_problem_is_drawn_with_its_text_its_code_and_what_to_do() {
         let problem = Diagnostic::error("SPEC_UNKNOWN_ARGUMENT", "there is no argument `pth` here")
-            .at(
-                Span {
-                    file: 0,
-                    range: 29..32,
-                },
-                "not an argument of source \"directory\"",
-            )
+            .at(Span { file: 0, range: 29..32 }, "not an argument of source \"directory\"")
             .help("did you mean `path`?");
         assert_snapshot!(text(&problem, &sources(), &Look::plain()), @r#"
         error[SPEC_UNKNOWN_ARGUMENT]
@@ -201,20 +178,8 @@ mod tests {
     #[test]
     fn a_problem_in_two_files_shows_both() {
         let problem = Diagnostic::error("SPEC_DUPLICATE", "source.directory.old is declared twice")
-            .at(
-                Span {
-                    file: 1,
-                    range: 8..32,
-                },
-                "here again",
-            )
-            .at(
-                Span {
-                    file: 0,
-                    range: 0..24,
-                },
-                "first here",
-            );
+            .at(Span { file: 1, range: 8..32 }, "here again")
+            .at(Span { file: 0, range: 0..24 }, "first here");
         assert_snapshot!(text(&problem, &sources(), &Look::plain()), @r#"
         error[SPEC_DUPLICATE]
 

@@ -33,11 +33,7 @@ pub(super) fn word(severity: Severity) -> &'static str {
 
 /// What is wrong and what to do, in one line.
 fn sentence(problem: &Diagnostic) -> String {
-    let label = problem
-        .labels
-        .first()
-        .map(|l| l.text.as_str())
-        .filter(|t| !t.is_empty());
+    let label = problem.labels.first().map(|l| l.text.as_str()).filter(|t| !t.is_empty());
     let mut text = problem.summary.clone();
     if let Some(label) = label {
         text.push_str(&format!(": {label}"));
@@ -52,12 +48,7 @@ fn sentence(problem: &Diagnostic) -> String {
 pub(super) fn text(problems: &[Diagnostic], sources: &[Source]) -> String {
     let mut out = String::new();
     for problem in problems {
-        if let Some(Place {
-            file,
-            start: (line, column),
-            ..
-        }) = place_of(problem, sources)
-        {
+        if let Some(Place { file, start: (line, column), .. }) = place_of(problem, sources) {
             out.push_str(&format!("{file}:{line}:{column}: "));
         }
         out.push_str(&format!(
@@ -73,21 +64,13 @@ pub(super) fn text(problems: &[Diagnostic], sources: &[Source]) -> String {
 /// All of them, with every label.
 pub(super) fn json(problems: &[Diagnostic], sources: &[Source]) -> Value {
     let one = |problem: &Diagnostic| {
-        let Diagnostic {
-            severity,
-            code,
-            summary,
-            help,
-            labels,
-        } = problem;
+        let Diagnostic { severity, code, summary, help, labels } = problem;
         let labels: Vec<Value> = labels
             .iter()
             .filter_map(|label| {
                 let source = sources.get(label.span.file)?;
-                let (start, end) = (
-                    place(source, label.span.range.start),
-                    place(source, label.span.range.end),
-                );
+                let (start, end) =
+                    (place(source, label.span.range.start), place(source, label.span.range.end));
                 Some(json!({
                     "file": source.name,
                     "start": { "line": start.0, "column": start.1, "byte": label.span.range.start },
@@ -149,16 +132,9 @@ pub(super) fn github(problems: &[Diagnostic], sources: &[Source]) -> String {
         out.push_str(&format!("::{} ", word(problem.severity)));
         if let Some(Place { file, start, end }) = place_of(problem, sources) {
             let file = property(file.trim_start_matches("./"));
-            out.push_str(&format!(
-                "file={file},line={},endLine={},col={},",
-                start.0, end.0, start.1
-            ));
+            out.push_str(&format!("file={file},line={},endLine={},col={},", start.0, end.0, start.1));
         }
-        out.push_str(&format!(
-            "title={}::{}\n",
-            property(problem.code),
-            escape(&sentence(problem))
-        ));
+        out.push_str(&format!("title={}::{}\n", property(problem.code), escape(&sentence(problem))));
     }
     out
 }
@@ -180,13 +156,7 @@ mod tests {
         };
         let problems = vec![
             Diagnostic::error("SPEC_UNKNOWN_ARGUMENT", "there is no argument `pth` here")
-                .at(
-                    Span {
-                        file: 0,
-                        range: 30..33,
-                    },
-                    "",
-                )
+                .at(Span { file: 0, range: 30..33 }, "")
                 .help("did you mean `path`?"),
             Diagnostic::warning("SPEC_UNUSED", "100 % of var.x\nis unused"),
         ];
@@ -220,16 +190,8 @@ mod tests {
         assert_eq!(json["diagnostics"][0]["labels"][0]["start"]["column"], 3);
         let sarif = sarif(&problems, &sources);
         let region = &sarif["runs"][0]["results"][0]["locations"][0]["physicalLocation"]["region"];
-        assert_eq!(
-            (&region["startLine"], &region["endColumn"]),
-            (&2.into(), &6.into())
-        );
+        assert_eq!((&region["startLine"], &region["endColumn"]), (&2.into(), &6.into()));
         assert_eq!(sarif["runs"][0]["results"][1]["level"], "warning");
-        assert_eq!(
-            sarif["runs"][0]["tool"]["driver"]["rules"]
-                .as_array()
-                .map(Vec::len),
-            Some(2)
-        );
+        assert_eq!(sarif["runs"][0]["tool"]["driver"]["rules"].as_array().map(Vec::len), Some(2));
     }
 }

@@ -27,11 +27,7 @@ impl Bars {
     /// On stderr.
     pub(super) fn new(printer: Arc<Printer>) -> Self {
         let target = ProgressDrawTarget::stderr_with_hz(DRAWS_A_SECOND);
-        Self {
-            printer,
-            multi: MultiProgress::with_draw_target(target),
-            bars: Mutex::new(BTreeMap::new()),
-        }
+        Self { printer, multi: MultiProgress::with_draw_target(target), bars: Mutex::new(BTreeMap::new()) }
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Address, ProgressBar>> {
@@ -65,20 +61,11 @@ impl Bars {
     }
 
     fn progress(&self, step: &Address, progress: &Progress) {
-        let Progress {
-            records,
-            records_total,
-            bytes,
-            bytes_total,
-        } = *progress;
+        let Progress { records, records_total, bytes, bytes_total } = *progress;
         let bars = self.lock();
         let Some(bar) = bars.get(step) else { return };
         let of_bytes = bytes_total.is_some() || (records_total.is_none() && bytes > 0);
-        let (done, total) = if of_bytes {
-            (bytes, bytes_total)
-        } else {
-            (records, records_total)
-        };
+        let (done, total) = if of_bytes { (bytes, bytes_total) } else { (records, records_total) };
         if let Some(total) = total
             && bar.length() != Some(total)
         {

@@ -22,10 +22,7 @@ pub(super) struct Lines {
 impl Lines {
     /// To stderr.
     pub(super) fn new(printer: Arc<Printer>) -> Self {
-        Self {
-            printer,
-            told: Mutex::new(BTreeMap::new()),
-        }
+        Self { printer, told: Mutex::new(BTreeMap::new()) }
     }
 
     fn progress(&self, step: &Address, progress: &Progress) {
@@ -46,16 +43,9 @@ impl Lines {
 
 /// How far a step is: by bytes where they are known, else by records.
 pub(super) fn percent(progress: &Progress) -> Option<u64> {
-    let Progress {
-        records,
-        records_total,
-        bytes,
-        bytes_total,
-    } = *progress;
+    let Progress { records, records_total, bytes, bytes_total } = *progress;
     let of = |done: u64, total: Option<u64>| {
-        total
-            .filter(|t| *t > 0)
-            .map(|t| (u128::from(done.min(t)) * 100 / u128::from(t)) as u64)
+        total.filter(|t| *t > 0).map(|t| (u128::from(done.min(t)) * 100 / u128::from(t)) as u64)
     };
     of(bytes, bytes_total).or_else(|| of(records, records_total))
 }
@@ -85,12 +75,8 @@ mod tests {
 
     #[test]
     fn how_far_a_step_is_goes_by_bytes_then_by_records() {
-        let progress = |bytes, bytes_total| Progress {
-            records: 1,
-            records_total: Some(2),
-            bytes,
-            bytes_total,
-        };
+        let progress =
+            |bytes, bytes_total| Progress { records: 1, records_total: Some(2), bytes, bytes_total };
         assert_eq!(percent(&progress(25, Some(100))), Some(25));
         assert_eq!(percent(&progress(250, Some(100))), Some(100));
         assert_eq!(percent(&progress(0, None)), Some(50));

@@ -19,82 +19,34 @@ pub(super) enum Volume {
 pub(super) fn phrase(event: &RunEvent, look: &Look) -> Option<(Volume, String)> {
     let talk = |text: String| Some((Volume::Talk, text));
     match event {
-        RunEvent::StepStarted {
-            step,
-            kind: _,
-            resumed,
-        } => talk(format!(
-            "{step}: {}",
-            if *resumed { "resumed" } else { "started" }
-        )),
-        RunEvent::StepProgress { .. } => None,
-        RunEvent::StepFinished {
-            step,
-            kind: _,
-            said,
-            took_us,
-        } => {
-            let said = if said.is_empty() {
-                String::new()
-            } else {
-                format!(": {said}")
-            };
-            talk(format!(
-                "{step}: {} in {}{said}",
-                look.paint(Paint::Good, "done"),
-                micros(*took_us)
-            ))
+        RunEvent::StepStarted { step, kind: _, resumed } => {
+            talk(format!("{step}: {}", if *resumed { "resumed" } else { "started" }))
         }
-        RunEvent::StepFailed {
-            step,
-            message,
-            remedy: _,
-        } => talk(format!("{step}: {}: {message}", look.paint(Paint::Bad, "failed"))),
-        RunEvent::StepRetried {
-            step,
-            message,
-            after_ms,
-        } => talk(format!("{step}: {message}; tried again in {}", millis(*after_ms))),
-        RunEvent::Carried {
-            step,
-            load,
-            report,
-            took_us,
-        } => talk(format!("{step}: {}", carried(*load, report, *took_us))),
+        RunEvent::StepProgress { .. } => None,
+        RunEvent::StepFinished { step, kind: _, said, took_us } => {
+            let said = if said.is_empty() { String::new() } else { format!(": {said}") };
+            talk(format!("{step}: {} in {}{said}", look.paint(Paint::Good, "done"), micros(*took_us)))
+        }
+        RunEvent::StepFailed { step, message, remedy: _ } => {
+            talk(format!("{step}: {}: {message}", look.paint(Paint::Bad, "failed")))
+        }
+        RunEvent::StepRetried { step, message, after_ms } => {
+            talk(format!("{step}: {message}; tried again in {}", millis(*after_ms)))
+        }
+        RunEvent::Carried { step, load, report, took_us } => {
+            talk(format!("{step}: {}", carried(*load, report, *took_us)))
+        }
         RunEvent::Compared { step, report } => talk(format!("{step}: {}", compared(report))),
         RunEvent::GateWaits { step, what } => talk(format!("{step}: waiting: {what}")),
         RunEvent::Forecast { cutover, forecast } => {
-            let terms: Vec<String> = forecast
-                .terms
-                .iter()
-                .map(|t| format!("{} {}", t.name, millis(t.ms)))
-                .collect();
-            talk(format!(
-                "{cutover}: predicted pause {} ({})",
-                millis(forecast.total_ms()),
-                terms.join(", ")
-            ))
+            let terms: Vec<String> =
+                forecast.terms.iter().map(|t| format!("{} {}", t.name, millis(t.ms))).collect();
+            talk(format!("{cutover}: predicted pause {} ({})", millis(forecast.total_ms()), terms.join(", ")))
         }
-        RunEvent::Phase {
-            cutover,
-            phase,
-            took_us,
-            said,
-        } => {
-            let said = if said.is_empty() {
-                String::new()
-            } else {
-                format!(": {said}")
-            };
-            let after = if *took_us == 0 {
-                String::new()
-            } else {
-                format!(" after {}", micros(*took_us))
-            };
-            talk(format!(
-                "{cutover}: {}{after}{said}",
-                look.paint(Paint::Title, phase.as_str())
-            ))
+        RunEvent::Phase { cutover, phase, took_us, said } => {
+            let said = if said.is_empty() { String::new() } else { format!(": {said}") };
+            let after = if *took_us == 0 { String::new() } else { format!(" after {}", micros(*took_us)) };
+            talk(format!("{cutover}: {}{after}{said}", look.paint(Paint::Title, phase.as_str())))
         }
         RunEvent::Aborting { cutover, reason } => Some((
             Volume::Always,
@@ -103,20 +55,12 @@ pub(super) fn phrase(event: &RunEvent, look: &Look) -> Option<(Volume, String)> 
                 look.paint(Paint::Bad, "aborting")
             ),
         )),
-        RunEvent::Aborted { cutover, live } => Some((
-            Volume::Always,
-            format!("{cutover}: aborted; the {live} serves and takes writes"),
-        )),
-        RunEvent::Settling {
-            cutover,
-            phase,
-            complete,
-        } => {
-            let how = if *complete {
-                "completing it"
-            } else {
-                "aborting it, the side that served opens first"
-            };
+        RunEvent::Aborted { cutover, live } => {
+            Some((Volume::Always, format!("{cutover}: aborted; the {live} serves and takes writes")))
+        }
+        RunEvent::Settling { cutover, phase, complete } => {
+            let how =
+                if *complete { "completing it" } else { "aborting it, the side that served opens first" };
             Some((
                 Volume::Always,
                 format!(
@@ -164,19 +108,11 @@ fn compared(report: &VerifyReport) -> String {
 }
 
 fn found(step: &str, finding: &Finding, look: &Look) -> (Volume, String) {
-    let Finding {
-        severity,
-        code,
-        summary,
-        remedy,
-    } = finding;
+    let Finding { severity, code, summary, remedy } = finding;
     let (volume, word) = match severity {
         Severity::Info => (Volume::Talk, look.paint(Paint::Dim, "note")),
         Severity::Warning => (Volume::Always, look.paint(Paint::Warning, "warning")),
         Severity::Critical => (Volume::Always, look.paint(Paint::Bad, "critical")),
     };
-    (
-        volume,
-        format!("{word}[{code}]: {step}: {summary}\n  next: {remedy}"),
-    )
+    (volume, format!("{word}[{code}]: {step}: {summary}\n  next: {remedy}"))
 }

@@ -8,17 +8,8 @@ use crate::printer::{Look, Paint};
 
 /// One event: its number, when, which run, what.
 pub(crate) fn line(sequence: u64, entry: &Entry, look: &Look) -> String {
-    let Entry {
-        v: _,
-        at_ms,
-        run,
-        event,
-    } = entry;
-    format!(
-        "{sequence:>6}  {}  run {run:<3} {}\n",
-        look.paint(Paint::Dim, &rfc3339(*at_ms)),
-        phrase(event)
-    )
+    let Entry { v: _, at_ms, run, event } = entry;
+    format!("{sequence:>6}  {}  run {run:<3} {}\n", look.paint(Paint::Dim, &rfc3339(*at_ms)), phrase(event))
 }
 
 fn phrase(event: &Event) -> String {
@@ -29,29 +20,20 @@ fn phrase(event: &Event) -> String {
             run.command, run.user, run.host, run.pid, run.version
         ),
         Event::RunEnded { exit } => format!("ended, exit {exit}"),
-        Event::MigrationBegan(record) => format!(
-            "{} declared: {} to {}",
-            record.migration, record.source.address, record.target.address
-        ),
+        Event::MigrationBegan(record) => {
+            format!("{} declared: {} to {}", record.migration, record.source.address, record.target.address)
+        }
         Event::EndpointMade { migration, endpoint } => format!("{endpoint} was made for {migration}"),
         Event::ClaimBegan { migration, epoch } => format!("{migration}: claiming epoch {epoch}"),
         Event::ClaimMade { migration, marker } => {
             let raised = if marker.raised { ", raised" } else { "" };
-            format!(
-                "{migration}: markers written, epoch {}, live {}{raised}",
-                marker.epoch, marker.live
-            )
+            format!("{migration}: markers written, epoch {}, live {}{raised}", marker.epoch, marker.live)
         }
         Event::ClaimReleased { migration } => format!("{migration}: markers removed"),
         Event::StepStarted { step, kind: _ } => format!("{step} started"),
         Event::StepCheckpointed { step, checkpoint: _ } => format!("{step} checkpointed"),
         Event::StepFinished { step, took_us } => format!("{step} finished in {}", micros(*took_us)),
-        Event::StepFailed {
-            step,
-            class: _,
-            message,
-            remedy: _,
-        } => format!("{step} FAILED: {message}"),
+        Event::StepFailed { step, class: _, message, remedy: _ } => format!("{step} FAILED: {message}"),
         Event::UnitCarried {
             migration,
             unit,
@@ -68,21 +50,15 @@ fn phrase(event: &Event) -> String {
             bytes(report.bytes_written),
             micros(*took_us)
         ),
-        Event::UnitVerified {
-            migration,
-            unit,
-            report,
-            whole,
-        } => format!(
+        Event::UnitVerified { migration, unit, report, whole } => format!(
             "{migration} {unit}: verified {}, {} records, {} differ",
             if *whole { "as a whole" } else { "the residual" },
             count(report.records_checked),
             count(report.mismatches_total)
         ),
-        Event::StaleLooked { cutover, report } => format!(
-            "{cutover}: looked for stale writers, found {}",
-            count(report.total)
-        ),
+        Event::StaleLooked { cutover, report } => {
+            format!("{cutover}: looked for stale writers, found {}", count(report.total))
+        }
         Event::StaleSettled { cutover, by } => format!("{cutover}: stale writes settled by {by}"),
         Event::AttemptBegan { cutover, attempt } => {
             format!(
@@ -90,29 +66,11 @@ fn phrase(event: &Event) -> String {
                 attempt.epoch, attempt.from, attempt.to
             )
         }
-        Event::PhaseReached {
-            cutover,
-            epoch,
-            phase,
-            proof,
-            took_us,
-        } => {
-            let said = if proof.said.is_empty() {
-                String::new()
-            } else {
-                format!(": {}", proof.said)
-            };
-            format!(
-                "{cutover}: attempt {epoch} reached {phase} after {}{said}",
-                micros(*took_us)
-            )
+        Event::PhaseReached { cutover, epoch, phase, proof, took_us } => {
+            let said = if proof.said.is_empty() { String::new() } else { format!(": {}", proof.said) };
+            format!("{cutover}: attempt {epoch} reached {phase} after {}{said}", micros(*took_us))
         }
-        Event::AbortBegan {
-            cutover,
-            epoch,
-            reason,
-            held,
-        } => {
+        Event::AbortBegan { cutover, epoch, reason, held } => {
             let held = if held.is_some() { ", held" } else { "" };
             format!("{cutover}: attempt {epoch} is aborted{held}: {reason}")
         }
@@ -156,18 +114,10 @@ mod tests {
             cutover: Address::new("cutover.site"),
             epoch: 3,
             phase: Phase::Drained,
-            proof: Proof {
-                said: "probe refused: exit 1".to_owned(),
-                ..Proof::default()
-            },
+            proof: Proof { said: "probe refused: exit 1".to_owned(), ..Proof::default() },
             took_us: 12_300,
         };
-        let entry = Entry {
-            v: WIRE_VERSION,
-            at_ms: 1_769_851_800_125,
-            run: 2,
-            event,
-        };
+        let entry = Entry { v: WIRE_VERSION, at_ms: 1_769_851_800_125, run: 2, event };
         assert_snapshot!(line(41, &entry, &Look::plain()), @"    41  2026-01-31T09:30:00.125Z  run 2   cutover.site: attempt 3 reached DRAINED after 12.3ms: probe refused: exit 1");
     }
 }

@@ -55,16 +55,7 @@ impl PlanView<'_> {
 
     /// For people.
     pub(crate) fn text(&self, look: &Look) -> String {
-        let Plan {
-            hash,
-            basis: _,
-            changes,
-            steps,
-            drift: drifted,
-            settings,
-            notes,
-            forecasts,
-        } = self.plan;
+        let Plan { hash, basis: _, changes, steps, drift: drifted, settings, notes, forecasts } = self.plan;
         let mut out = String::new();
         for (cutover, change) in changes {
             out.push_str(&format!(
@@ -99,11 +90,7 @@ impl PlanView<'_> {
 
     fn last_lines(&self, hash: &str, look: &Look) -> String {
         let plan = self.plan;
-        let critical = plan
-            .notes
-            .iter()
-            .filter(|n| n.finding.severity == Severity::Critical)
-            .count();
+        let critical = plan.notes.iter().filter(|n| n.finding.severity == Severity::Critical).count();
         let short = hash.get(..HASH_SHOWN).unwrap_or(hash);
         if critical > 0 {
             let refused = look.paint(Paint::Bad, "Refused");
@@ -130,15 +117,9 @@ impl PlanView<'_> {
         .map(|(n, word)| format!("{n} {word}"))
         .collect();
         let pending = plan.pending().count() as u64;
-        let mut out = format!(
-            "{} steps to do ({}). Plan {short}.\n",
-            count(pending),
-            counts.join(", ")
-        );
+        let mut out = format!("{} steps to do ({}). Plan {short}.\n", count(pending), counts.join(", "));
         if let What::Planned(command) = &self.what {
-            let asks = plan
-                .pending()
-                .any(|s| s.address.as_str().ends_with(".gate.approval"));
+            let asks = plan.pending().any(|s| s.address.as_str().ends_with(".gate.approval"));
             if asks {
                 out.push_str(&format!("To approve it: segue approve {hash}\n"));
             }
@@ -178,11 +159,7 @@ fn forecast_text(cutover: &str, forecast: &Forecast, look: &Look) -> String {
 }
 
 fn setting_text(setting: &SettingDiff, look: &Look) -> String {
-    let SettingDiff {
-        migration,
-        name,
-        lines,
-    } = setting;
+    let SettingDiff { migration, name, lines } = setting;
     let title = format!("Setting {name} of {migration} differs (- source, + target)");
     let mut out = format!("{}\n", look.paint(Paint::Title, &title));
     for (tag, line) in lines.iter().take(SETTING_LINES_MAX) {
@@ -191,32 +168,17 @@ fn setting_text(setting: &SettingDiff, look: &Look) -> String {
             '+' => Paint::Good,
             _ => Paint::Dim,
         };
-        out.push_str(&format!(
-            "  {}\n",
-            look.paint(paint, format!("{tag} {line}").trim_end())
-        ));
+        out.push_str(&format!("  {}\n", look.paint(paint, format!("{tag} {line}").trim_end())));
     }
     if lines.len() > SETTING_LINES_MAX {
-        out.push_str(&format!(
-            "  ... {} more lines (--json has them)\n",
-            lines.len() - SETTING_LINES_MAX
-        ));
+        out.push_str(&format!("  ... {} more lines (--json has them)\n", lines.len() - SETTING_LINES_MAX));
     }
     out.push('\n');
     out
 }
 
 fn note_text(note: &Note, look: &Look) -> String {
-    let Note {
-        address,
-        finding:
-            Finding {
-                severity,
-                code,
-                summary,
-                remedy,
-            },
-    } = note;
+    let Note { address, finding: Finding { severity, code, summary, remedy } } = note;
     let word = match severity {
         Severity::Info => look.paint(Paint::Dim, "note"),
         Severity::Warning => look.paint(Paint::Warning, "warning"),
@@ -224,11 +186,7 @@ fn note_text(note: &Note, look: &Look) -> String {
     };
     // A provider may name the block itself.
     let named = summary.starts_with(address.as_str());
-    let said = if named {
-        summary.clone()
-    } else {
-        format!("{address} {summary}")
-    };
+    let said = if named { summary.clone() } else { format!("{address} {summary}") };
     let mut out = format!("{word}[{code}]: {said}\n");
     if !remedy.is_empty() {
         out.push_str(&format!("  {} {remedy}\n", look.paint(Paint::Key, "next:")));
@@ -246,12 +204,7 @@ mod tests {
 
     fn view(plan: &segue_plan::plan::Plan) -> String {
         let what = What::Planned("segue apply".to_owned());
-        PlanView {
-            plan,
-            all: false,
-            what,
-        }
-        .text(&Look::plain())
+        PlanView { plan, all: false, what }.text(&Look::plain())
     }
 
     #[test]
@@ -344,18 +297,8 @@ mod tests {
             step.done = true;
         }
         let what = || What::Planned("segue apply".to_owned());
-        let few = PlanView {
-            plan: &plan,
-            all: false,
-            what: what(),
-        }
-        .text(&Look::plain());
-        let all = PlanView {
-            plan: &plan,
-            all: true,
-            what: what(),
-        }
-        .text(&Look::plain());
+        let few = PlanView { plan: &plan, all: false, what: what() }.text(&Look::plain());
+        let all = PlanView { plan: &plan, all: true, what: what() }.text(&Look::plain());
         assert!(!few.contains("= migration.site.check"), "{few}");
         assert!(all.contains("= migration.site.check"), "{all}");
         assert!(few.contains("2 done"), "{few}");
@@ -364,12 +307,7 @@ mod tests {
     #[test]
     fn the_json_of_a_plan_has_the_whole_hash_and_the_outlook() {
         let plan = sample::first_plan();
-        let json = PlanView {
-            plan: &plan,
-            all: false,
-            what: What::Applying,
-        }
-        .json();
+        let json = PlanView { plan: &plan, all: false, what: What::Applying }.json();
         assert_eq!(json["hash"], plan.hash);
         assert_eq!(json["outlook"], "changes");
         assert_eq!(json["refused"], false);

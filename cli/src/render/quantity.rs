@@ -84,14 +84,8 @@ mod tests {
 
     #[test]
     fn numbers_read_well() {
-        assert_eq!(
-            (bytes(0), bytes(1023), bytes(1536)),
-            ("0 B".into(), "1023 B".into(), "1.5 KiB".into())
-        );
-        assert_eq!(
-            (bytes((1 << 20) - 1), bytes(5 << 40)),
-            ("1.0 MiB".into(), "5.0 TiB".into())
-        );
+        assert_eq!((bytes(0), bytes(1023), bytes(1536)), ("0 B".into(), "1023 B".into(), "1.5 KiB".into()));
+        assert_eq!((bytes((1 << 20) - 1), bytes(5 << 40)), ("1.0 MiB".into(), "5.0 TiB".into()));
         assert_eq!(
             (count(7), count(1234), count(1_234_567)),
             ("7".into(), "1,234".into(), "1,234,567".into())
@@ -118,9 +112,6 @@ mod tests {
             (micros(850), micros(12_345), micros(2_000_000)),
             ("850us".into(), "12.3ms".into(), "2s".into())
         );
-        assert_eq!(
-            (ago(5000, 5000), ago(65_500, 0)),
-            ("just now".into(), "1m5s ago".into())
-        );
+        assert_eq!((ago(5000, 5000), ago(65_500, 0)), ("just now".into(), "1m5s ago".into()));
     }
 }

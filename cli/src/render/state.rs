@@ -27,30 +27,14 @@ pub(crate) fn text(state: &State, look: &Look) -> String {
 
 /// One migration.
 pub(crate) fn migration_text(address: &Address, migration: &MigrationState, look: &Look) -> String {
-    let MigrationState {
-        record,
-        epoch,
-        marker,
-        made,
-        units,
-    } = migration;
+    let MigrationState { record, epoch, marker, made, units } = migration;
     let mut out = format!("{}\n", look.paint(Paint::Title, address.as_str()));
-    out.push_str(&format!(
-        "  source      {} ({})\n",
-        record.source.address, record.source_identity
-    ));
-    out.push_str(&format!(
-        "  target      {} ({})\n",
-        record.target.address, record.target_identity
-    ));
+    out.push_str(&format!("  source      {} ({})\n", record.source.address, record.source_identity));
+    out.push_str(&format!("  target      {} ({})\n", record.target.address, record.target_identity));
     if let Some(cutover) = &record.cutover {
         out.push_str(&format!("  cutover     {cutover}\n"));
     }
-    let claimed = if marker.is_some() {
-        "markers at both endpoints"
-    } else {
-        "no markers"
-    };
+    let claimed = if marker.is_some() { "markers at both endpoints" } else { "no markers" };
     out.push_str(&format!("  epoch       {epoch}, {claimed}\n"));
     for endpoint in made {
         out.push_str(&format!("  made        {endpoint}\n"));
@@ -78,10 +62,7 @@ pub(crate) fn migration_text(address: &Address, migration: &MigrationState, look
         }
         if let Some(verified) = verified {
             let at = rfc3339(verified.at_ms);
-            out.push_str(&format!(
-                "                verified at {at}, level {}\n",
-                verified.level.as_str()
-            ));
+            out.push_str(&format!("                verified at {at}, level {}\n", verified.level.as_str()));
         }
         if *set_aside_total > 0 {
             out.push_str(&format!(
@@ -95,44 +76,18 @@ pub(crate) fn migration_text(address: &Address, migration: &MigrationState, look
 
 /// One cutover.
 pub(crate) fn cutover_text(address: &Address, cutover: &CutoverState, look: &Look) -> String {
-    let CutoverState {
-        live,
-        finished,
-        phase,
-        epoch,
-        switches,
-        held,
-        last_switch,
-        stale_total,
-        ..
-    } = cutover;
+    let CutoverState { live, finished, phase, epoch, switches, held, last_switch, stale_total, .. } = cutover;
     let mut out = format!("{}\n", look.paint(Paint::Title, address.as_str()));
-    out.push_str(&format!(
-        "  live        {live}\n  finished    {finished}\n  phase       {phase}\n"
-    ));
-    out.push_str(&format!(
-        "  epoch       {epoch}, {}\n",
-        of(*switches, "switch", "switches")
-    ));
+    out.push_str(&format!("  live        {live}\n  finished    {finished}\n  phase       {phase}\n"));
+    out.push_str(&format!("  epoch       {epoch}, {}\n", of(*switches, "switch", "switches")));
     if let Some(switch) = last_switch {
-        out.push_str(&format!(
-            "  switched    to the {} at {}\n",
-            switch.to,
-            rfc3339(switch.at_ms)
-        ));
+        out.push_str(&format!("  switched    to the {} at {}\n", switch.to, rfc3339(switch.at_ms)));
     }
     if let Some(held) = held {
-        out.push_str(&format!(
-            "  held        since {}: {}\n",
-            rfc3339(held.since_ms),
-            held.reason
-        ));
+        out.push_str(&format!("  held        since {}: {}\n", rfc3339(held.since_ms), held.reason));
     }
     if *stale_total > 0 {
-        out.push_str(&format!(
-            "  stale       {}\n",
-            of(*stale_total, "write", "writes")
-        ));
+        out.push_str(&format!("  stale       {}\n", of(*stale_total, "write", "writes")));
     }
     out
 }

@@ -27,10 +27,7 @@ pub(crate) struct Now {
 
 impl Now {
     fn boot(&self) -> BootTime {
-        BootTime {
-            ms: self.boot_ms,
-            boot_id: self.boot_id.clone(),
-        }
+        BootTime { ms: self.boot_ms, boot_id: self.boot_id.clone() }
     }
 }
 
@@ -139,29 +136,12 @@ struct MigrationView {
 impl StatusView {
     /// Gathers it. The spec adds what it wants, where it can be read.
     pub(crate) fn of(snapshot: &Snapshot, desired: Option<&Desired>, now: &Now) -> Self {
-        let Snapshot {
-            state,
-            sequence: _,
-            running,
-            notices: _,
-            state_id: _,
-            artifacts,
-        } = snapshot;
-        let views = Views {
-            state,
-            running: running.as_deref(),
-            desired,
-            now,
-            artifacts,
-        };
+        let Snapshot { state, sequence: _, running, notices: _, state_id: _, artifacts } = snapshot;
+        let views = Views { state, running: running.as_deref(), desired, now, artifacts };
         Self {
             running: running.clone(),
             cutovers: state.cutovers.iter().map(|(a, c)| views.cutover(a, c)).collect(),
-            migrations: state
-                .migrations
-                .iter()
-                .flat_map(|(a, m)| views.migration(a, m))
-                .collect(),
+            migrations: state.migrations.iter().flat_map(|(a, m)| views.migration(a, m)).collect(),
             last_run: state.last_run.as_ref().map(|run| {
                 let how = match run.exit {
                     Some(code) => format!("exit {code}"),
@@ -191,10 +171,7 @@ struct Views<'a> {
 
 impl Views<'_> {
     fn migrations_of(&self, cutover: &Address) -> impl Iterator<Item = &MigrationState> {
-        self.state
-            .migrations
-            .values()
-            .filter(move |m| m.record.cutover.as_ref() == Some(cutover))
+        self.state.migrations.values().filter(move |m| m.record.cutover.as_ref() == Some(cutover))
     }
 
     fn units_of(&self, cutover: &Address) -> impl Iterator<Item = &UnitState> {
@@ -221,24 +198,15 @@ impl Views<'_> {
             writes: self.writes(known, died),
             going_back: going_back(known),
             fallback: self.fallback(address, known),
-            held: known.held.as_ref().map(
-                |Held {
-                     reason,
-                     wanted,
-                     since_ms,
-                 }| HeldView {
-                    reason: reason.clone(),
-                    wanted: *wanted,
-                    since: rfc3339(*since_ms),
-                },
-            ),
+            held: known.held.as_ref().map(|Held { reason, wanted, since_ms }| HeldView {
+                reason: reason.clone(),
+                wanted: *wanted,
+                since: rfc3339(*since_ms),
+            }),
             stale: known.stale.clone(),
             stale_total: known.stale_total,
             stale_kept: self.artifacts.to_owned(),
-            set_aside: self
-                .units_of(address)
-                .flat_map(|u| u.set_aside.iter().cloned())
-                .collect(),
+            set_aside: self.units_of(address).flat_map(|u| u.set_aside.iter().cloned()).collect(),
             set_aside_total: self.units_of(address).map(|u| u.set_aside_total).sum(),
             mismatches_total: self.units_of(address).map(|u| u.mismatches_total).sum(),
             next: Vec::new(),
@@ -272,30 +240,18 @@ impl Views<'_> {
             return None;
         }
         let reverse = attempt.reverse || known.live == Side::Source;
-        let served = known
-            .last_switch
-            .as_ref()
-            .and_then(|s| u64::try_from(self.now.wall_ms - s.at_ms).ok());
+        let served = known.last_switch.as_ref().and_then(|s| u64::try_from(self.now.wall_ms - s.at_ms).ok());
         // What was carried before the switch is on both sides: the fallback is as old as the switch, or the last pass.
         let ages = self.units_of(address).map(|u| {
-            let towards = u
-                .passes
-                .iter()
-                .rev()
-                .find(|p| p.reverse == (known.live == Side::Target));
+            let towards = u.passes.iter().rev().find(|p| p.reverse == (known.live == Side::Target));
             let began = towards.map(|p| p.began_ms).into_iter();
             let since = began.chain(known.last_switch.as_ref().map(|s| s.at_ms)).max();
             since.and_then(|since| u64::try_from(self.now.wall_ms - since).ok())
         });
-        let retain = self
-            .desired
-            .and_then(|d| d.cutovers.get(address))
-            .and_then(|c| c.fallback.retain_ms);
+        let retain = self.desired.and_then(|d| d.cutovers.get(address)).and_then(|c| c.fallback.retain_ms);
         Some(Fallback {
             side: known.live.other(),
-            age_ms: ages
-                .collect::<Option<Vec<_>>>()
-                .and_then(|ages| ages.into_iter().max()),
+            age_ms: ages.collect::<Option<Vec<_>>>().and_then(|ages| ages.into_iter().max()),
             reverse,
             follower: self.running.is_some_and(|r| r.contains("--follow")),
             retain_ms: retain,
@@ -310,26 +266,15 @@ impl Views<'_> {
             next.push("segue abort   (settles it, and no more)".to_owned());
             return next;
         }
-        if matches!(
-            view.writes,
-            Writes::Paused {
-                reopens: Reopens::RunningBeforeCommit { .. },
-                ..
-            }
-        ) {
-            next.push(format!(
-                "segue abort {address}   (re-opens the {} now)",
-                known.live
-            ));
+        if matches!(view.writes, Writes::Paused { reopens: Reopens::RunningBeforeCommit { .. }, .. }) {
+            next.push(format!("segue abort {address}   (re-opens the {} now)", known.live));
             return next;
         }
         if known.held.is_some() {
             next.push(format!("segue unhold {address}   (lets apply go on)"));
         }
         if known.stale_total > 0 {
-            next.push(format!(
-                "segue unhold {address} --stale   (when the stale writes are taken care of)"
-            ));
+            next.push(format!("segue unhold {address} --stale   (when the stale writes are taken care of)"));
         }
         let declared = self.desired.and_then(|d| d.cutovers.get(address));
         if declared.is_some_and(|d| (d.live, d.finished) != (known.live, known.finished))
@@ -382,9 +327,7 @@ fn going_back(known: &CutoverState) -> GoingBack {
             if attempt.reverse {
                 GoingBack::LosesNothing
             } else {
-                GoingBack::Loses {
-                    since: rfc3339(switch.at_ms),
-                }
+                GoingBack::Loses { since: rfc3339(switch.at_ms) }
             }
         }
         _ => GoingBack::NothingToGoBackTo,

@@ -54,19 +54,13 @@ fn summaries(before: &State, after: &State) -> Vec<Summary> {
 
 fn summary(state: &State, address: &Address, known: &CutoverState, switch: &SwitchRecord) -> Summary {
     let units = || {
-        let migrations = state
-            .migrations
-            .iter()
-            .filter(|(_, m)| m.record.cutover.as_ref() == Some(address));
+        let migrations = state.migrations.iter().filter(|(_, m)| m.record.cutover.as_ref() == Some(address));
         migrations.flat_map(|(a, m)| m.units.iter().map(move |(name, unit)| (a, name, unit)))
     };
     let verified = units().filter_map(|(migration, name, unit)| {
         let verified = unit.verified.as_ref()?;
         let records = of(verified.records, "record", "records");
-        Some(format!(
-            "{migration} {name}: {records} equal, level {}",
-            verified.level.as_str()
-        ))
+        Some(format!("{migration} {name}: {records} equal, level {}", verified.level.as_str()))
     });
     Summary {
         event: "switched",
@@ -86,10 +80,7 @@ fn summary(state: &State, address: &Address, known: &CutoverState, switch: &Swit
 
 /// The terms of the last pause.
 fn last_pause(pauses: &[PauseTerm]) -> Vec<PauseTerm> {
-    let start = pauses
-        .iter()
-        .rposition(|t| t.name == Phase::Drained.as_str())
-        .unwrap_or(0);
+    let start = pauses.iter().rposition(|t| t.name == Phase::Drained.as_str()).unwrap_or(0);
     pauses.get(start..).unwrap_or_default().to_vec()
 }
 
@@ -137,11 +128,7 @@ impl Summary {
         }
         out.push_str(&format!("  pause       {} without writes\n", micros(*pause_us)));
         for PauseTerm { name, us } in pause {
-            out.push_str(&format!(
-                "                {:<20} {:>8}\n",
-                term_name(name),
-                micros(*us)
-            ));
+            out.push_str(&format!("                {:<20} {:>8}\n", term_name(name), micros(*us)));
         }
         out.push_str(&match (stale_total, stale_looked) {
             (0, true) => "  stale       no stale writer found on the old side\n".to_owned(),
@@ -198,9 +185,6 @@ mod tests {
 
     #[test]
     fn nothing_is_summed_up_where_nothing_switched() {
-        assert_eq!(
-            summaries(&sample::switched_state(), &sample::switched_state()),
-            []
-        );
+        assert_eq!(summaries(&sample::switched_state(), &sample::switched_state()), []);
     }
 }

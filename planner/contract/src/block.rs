@@ -108,9 +108,7 @@ impl Config {
 
     /// All settings in name order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Setting)> {
-        self.settings
-            .iter()
-            .map(|(name, setting)| (name.as_str(), setting))
+        self.settings.iter().map(|(name, setting)| (name.as_str(), setting))
     }
 
     /// One setting.
@@ -129,19 +127,12 @@ impl Config {
 
 impl BlockRef {
     fn wrong(&self, name: &str, wanted: &'static str) -> ConfigError {
-        ConfigError {
-            address: self.address.clone(),
-            name: name.to_owned(),
-            wanted,
-        }
+        ConfigError { address: self.address.clone(), name: name.to_owned(), wanted }
     }
 
     /// A string that must be there.
     pub fn text(&self, name: &str) -> Result<&str, ConfigError> {
-        self.config
-            .plain(name)
-            .and_then(|v| v.as_str())
-            .ok_or_else(|| self.wrong(name, "a string"))
+        self.config.plain(name).and_then(|v| v.as_str()).ok_or_else(|| self.wrong(name, "a string"))
     }
 
     /// An absolute path that must be there.
@@ -154,15 +145,9 @@ impl BlockRef {
         let Some(value) = self.config.plain(name) else {
             return Ok(None);
         };
-        let list = value
-            .as_array()
-            .ok_or_else(|| self.wrong(name, "a list of strings"))?;
+        let list = value.as_array().ok_or_else(|| self.wrong(name, "a list of strings"))?;
         list.iter()
-            .map(|v| {
-                v.as_str()
-                    .map(str::to_owned)
-                    .ok_or_else(|| self.wrong(name, "a list of strings"))
-            })
+            .map(|v| v.as_str().map(str::to_owned).ok_or_else(|| self.wrong(name, "a list of strings")))
             .collect::<Result<Vec<_>, _>>()
             .map(Some)
     }
@@ -172,10 +157,7 @@ impl BlockRef {
         let Some(value) = self.config.plain(name) else {
             return Ok(None);
         };
-        value
-            .as_u64()
-            .map(Some)
-            .ok_or_else(|| self.wrong(name, "a whole number"))
+        value.as_u64().map(Some).ok_or_else(|| self.wrong(name, "a whole number"))
     }
 
     /// A boolean; absent is `None`.
@@ -183,9 +165,6 @@ impl BlockRef {
         let Some(value) = self.config.plain(name) else {
             return Ok(None);
         };
-        value
-            .as_bool()
-            .map(Some)
-            .ok_or_else(|| self.wrong(name, "true or false"))
+        value.as_bool().map(Some).ok_or_else(|| self.wrong(name, "true or false"))
     }
 }

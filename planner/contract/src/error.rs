@@ -35,36 +35,22 @@ pub struct StepError {
 impl StepError {
     /// An error that stays until somebody changes something.
     pub fn permanent(what: impl Into<String>) -> Self {
-        Self {
-            class: ErrorClass::Permanent,
-            what: what.into(),
-            remedy: None,
-            source: None,
-        }
+        Self { class: ErrorClass::Permanent, what: what.into(), remedy: None, source: None }
     }
 
     /// An error that may pass by itself.
     pub fn transient(what: impl Into<String>) -> Self {
-        Self {
-            class: ErrorClass::Transient,
-            ..Self::permanent(what)
-        }
+        Self { class: ErrorClass::Transient, ..Self::permanent(what) }
     }
 
     /// An effect whose outcome is not known.
     pub fn unknown(what: impl Into<String>) -> Self {
-        Self {
-            class: ErrorClass::Unknown,
-            ..Self::permanent(what)
-        }
+        Self { class: ErrorClass::Unknown, ..Self::permanent(what) }
     }
 
     /// The step was asked to stop.
     pub fn cancelled() -> Self {
-        Self {
-            class: ErrorClass::Cancelled,
-            ..Self::permanent("stopped as asked")
-        }
+        Self { class: ErrorClass::Cancelled, ..Self::permanent("stopped as asked") }
     }
 
     /// Adds what to do next.
@@ -106,11 +92,6 @@ impl From<crate::paths::PathError> for StepError {
     fn from(error: crate::paths::PathError) -> Self {
         let class = error.class();
         let remedy = error.remedy();
-        Self {
-            class,
-            what: error.to_string(),
-            remedy,
-            source: None,
-        }
+        Self { class, what: error.to_string(), remedy, source: None }
     }
 }

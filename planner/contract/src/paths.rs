@@ -24,11 +24,7 @@ pub struct PathError {
 impl PathError {
     /// Binds an I/O error to what was attempted and where.
     pub fn new(doing: &'static str, path: impl Into<PathBuf>, source: impl Into<io::Error>) -> Self {
-        Self {
-            doing,
-            path: path.into(),
-            source: source.into(),
-        }
+        Self { doing, path: path.into(), source: source.into() }
     }
 
     /// A full disk or an interrupted call may pass by itself; the rest stays.
@@ -53,10 +49,9 @@ impl PathError {
                 self.doing,
                 self.path.display()
             )),
-            io::ErrorKind::ReadOnlyFilesystem => Some(format!(
-                "the file system of {} is mounted read-only",
-                self.path.display()
-            )),
+            io::ErrorKind::ReadOnlyFilesystem => {
+                Some(format!("the file system of {} is mounted read-only", self.path.display()))
+            }
             _ => None,
         }
     }
@@ -105,9 +100,7 @@ pub fn rename(from: &Path, to: &Path) -> Result<(), PathError> {
 
 /// Syncs a directory, so that names made or renamed in it survive a power cut.
 pub fn sync_dir(path: &Path) -> Result<(), PathError> {
-    File::open(path)
-        .and_then(|dir| dir.sync_all())
-        .map_err(|e| PathError::new("sync directory", path, e))
+    File::open(path).and_then(|dir| dir.sync_all()).map_err(|e| PathError::new("sync directory", path, e))
 }
 
 /// Replaces a file so that a reader, or whoever comes after a power cut, sees the old or the new whole

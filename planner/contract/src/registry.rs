@@ -62,8 +62,7 @@ impl Registry {
 
     /// Adds the engine that moves data from one endpoint type to another (and back).
     pub fn add_engine(&mut self, source: &str, target: &str, engine: Arc<dyn Engine>) -> &mut Self {
-        self.engines
-            .insert((source.to_owned(), target.to_owned()), engine);
+        self.engines.insert((source.to_owned(), target.to_owned()), engine);
         self
     }
 
@@ -91,42 +90,31 @@ impl Registry {
 
     /// The endpoint of a block.
     pub fn endpoint(&self, block: &BlockRef) -> Result<&Arc<dyn Endpoint>, StepError> {
-        self.endpoints
-            .get(&block.provider)
-            .ok_or_else(|| unknown(block, "endpoint"))
+        self.endpoints.get(&block.provider).ok_or_else(|| unknown(block, "endpoint"))
     }
 
     /// The quiesce method of a block.
     pub fn quiesce(&self, block: &BlockRef) -> Result<&Arc<dyn Quiesce>, StepError> {
-        self.quiesces
-            .get(&block.provider)
-            .ok_or_else(|| unknown(block, "quiesce method"))
+        self.quiesces.get(&block.provider).ok_or_else(|| unknown(block, "quiesce method"))
     }
 
     /// The route of a block.
     pub fn route(&self, block: &BlockRef) -> Result<&Arc<dyn Route>, StepError> {
-        self.routes
-            .get(&block.provider)
-            .ok_or_else(|| unknown(block, "route"))
+        self.routes.get(&block.provider).ok_or_else(|| unknown(block, "route"))
     }
 
     /// The engine between two endpoints of a spec, as declared (not as turned round by a switch back).
     pub fn engine(&self, source: &BlockRef, target: &BlockRef) -> Result<&Arc<dyn Engine>, StepError> {
-        self.engines
-            .get(&(source.provider.clone(), target.provider.clone()))
-            .ok_or_else(|| {
-                StepError::permanent(format!(
-                    "nothing moves data from a {} to a {} ({} to {})",
-                    source.provider, target.provider, source.address, target.address
-                ))
-            })
+        self.engines.get(&(source.provider.clone(), target.provider.clone())).ok_or_else(|| {
+            StepError::permanent(format!(
+                "nothing moves data from a {} to a {} ({} to {})",
+                source.provider, target.provider, source.address, target.address
+            ))
+        })
     }
 }
 
 fn unknown(block: &BlockRef, what: &str) -> StepError {
-    StepError::permanent(format!(
-        "this version has no {what} named {:?} ({})",
-        block.provider, block.address
-    ))
-    .remedy("run the version of segue that wrote this state, or one after it")
+    StepError::permanent(format!("this version has no {what} named {:?} ({})", block.provider, block.address))
+        .remedy("run the version of segue that wrote this state, or one after it")
 }

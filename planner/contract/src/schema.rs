@@ -103,10 +103,7 @@ impl AttributeSchema {
 
     /// An attribute that must be there.
     pub fn required(name: &str, ty: AttributeType, doc: &str) -> Self {
-        Self {
-            required: true,
-            ..Self::optional(name, ty, doc)
-        }
+        Self { required: true, ..Self::optional(name, ty, doc) }
     }
 
     /// With a value when absent.

@@ -63,9 +63,7 @@ pub trait StepIo: Send + Sync {
     /// # Errors
     /// Something else was typed, or there is nobody to ask.
     fn confirm(&self, question: &str, expected: &str) -> Result<(), StepError> {
-        Err(
-            StepError::permanent(format!("there is nobody to ask: {question} ({expected})"))
-                .remedy("run the command in a terminal"),
-        )
+        Err(StepError::permanent(format!("there is nobody to ask: {question} ({expected})"))
+            .remedy("run the command in a terminal"))
     }
 }

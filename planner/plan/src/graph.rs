@@ -22,11 +22,8 @@ pub struct Cycle {
 fn graph_of(steps: &[PlanStep]) -> DiGraph<usize, ()> {
     let mut graph = DiGraph::with_capacity(steps.len(), steps.len() * 2);
     let nodes: Vec<NodeIndex> = (0..steps.len()).map(|i| graph.add_node(i)).collect();
-    let by_address: BTreeMap<&Address, NodeIndex> = steps
-        .iter()
-        .zip(&nodes)
-        .map(|(step, node)| (&step.address, *node))
-        .collect();
+    let by_address: BTreeMap<&Address, NodeIndex> =
+        steps.iter().zip(&nodes).map(|(step, node)| (&step.address, *node)).collect();
     for (step, node) in steps.iter().zip(&nodes) {
         for needed in &step.waits_for {
             if let Some(before) = by_address.get(needed) {
@@ -41,16 +38,10 @@ fn graph_of(steps: &[PlanStep]) -> DiGraph<usize, ()> {
 /// A name in `waits_for` that is no step of this plan is done already and counts for nothing.
 pub fn order(steps: Vec<PlanStep>) -> Result<Vec<PlanStep>, Cycle> {
     let graph = graph_of(&steps);
-    let mut waiting: Vec<usize> = graph
-        .node_indices()
-        .map(|n| graph.neighbors_directed(n, Direction::Incoming).count())
-        .collect();
-    let mut ready: BinaryHeap<Reverse<usize>> = waiting
-        .iter()
-        .enumerate()
-        .filter(|(_, n)| **n == 0)
-        .map(|(i, _)| Reverse(i))
-        .collect();
+    let mut waiting: Vec<usize> =
+        graph.node_indices().map(|n| graph.neighbors_directed(n, Direction::Incoming).count()).collect();
+    let mut ready: BinaryHeap<Reverse<usize>> =
+        waiting.iter().enumerate().filter(|(_, n)| **n == 0).map(|(i, _)| Reverse(i)).collect();
     let mut sorted = Vec::with_capacity(steps.len());
     while let Some(Reverse(i)) = ready.pop() {
         sorted.push(i);
@@ -67,10 +58,7 @@ pub fn order(steps: Vec<PlanStep>) -> Result<Vec<PlanStep>, Cycle> {
         return Err(cycle(&graph, &steps, &waiting));
     }
     let mut slots: Vec<Option<PlanStep>> = steps.into_iter().map(Some).collect();
-    Ok(sorted
-        .into_iter()
-        .filter_map(|i| slots.get_mut(i).and_then(Option::take))
-        .collect())
+    Ok(sorted.into_iter().filter_map(|i| slots.get_mut(i).and_then(Option::take)).collect())
 }
 
 /// Walks backwards from a step that never became ready until one comes twice.
@@ -85,15 +73,10 @@ fn cycle(graph: &DiGraph<usize, ()>, steps: &[PlanStep], waiting: &[usize]) -> C
             break;
         }
         path.push(node);
-        at = graph
-            .neighbors_directed(node, Direction::Incoming)
-            .filter(|n| stuck(n))
-            .min();
+        at = graph.neighbors_directed(node, Direction::Incoming).filter(|n| stuck(n)).min();
     }
     let name = |n: &NodeIndex| steps.get(n.index()).map(|s| s.address.clone());
-    Cycle {
-        path: path.iter().rev().filter_map(name).collect(),
-    }
+    Cycle { path: path.iter().rev().filter_map(name).collect() }
 }
 
 /// The graph in Graphviz' dot language.
@@ -121,12 +104,7 @@ pub fn mermaid(steps: &[PlanStep]) -> String {
         let _ = writeln!(text, "  s{i}[\"{label}\"]");
     }
     for edge in graph.edge_references() {
-        let _ = writeln!(
-            text,
-            "  s{} --> s{}",
-            edge.source().index(),
-            edge.target().index()
-        );
+        let _ = writeln!(text, "  s{} --> s{}", edge.source().index(), edge.target().index());
     }
     text
 }
@@ -160,13 +138,8 @@ mod tests {
 
     #[test]
     fn names_the_whole_cycle() {
-        let cycle = order(vec![
-            step("x", &[]),
-            step("a", &["b"]),
-            step("b", &["c"]),
-            step("c", &["a"]),
-        ])
-        .unwrap_err();
+        let cycle =
+            order(vec![step("x", &[]), step("a", &["b"]), step("b", &["c"]), step("c", &["a"])]).unwrap_err();
         assert_eq!(cycle.path.first(), cycle.path.last());
         assert_eq!(cycle.path.len(), 4);
     }

@@ -77,9 +77,7 @@ pub enum Outlook {
 impl Plan {
     /// Whether a critical note refuses it.
     pub fn refused(&self) -> bool {
-        self.notes
-            .iter()
-            .any(|n| n.finding.severity == segue_contract::Severity::Critical)
+        self.notes.iter().any(|n| n.finding.severity == segue_contract::Severity::Critical)
     }
 
     /// The steps that are not done.

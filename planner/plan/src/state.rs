@@ -317,10 +317,7 @@ impl State {
         let units = self.migrations.values().flat_map(|m| m.units.values());
         let of_units = units.flat_map(|u| u.ledger.iter().chain(u.verified.iter().map(|v| &v.ledger)));
         let of_cutovers = self.cutovers.values().flat_map(|c| {
-            let jobs = c
-                .attempt
-                .iter()
-                .flat_map(|a| a.jobs.iter().filter_map(|j| j.ledger.as_ref()));
+            let jobs = c.attempt.iter().flat_map(|a| a.jobs.iter().filter_map(|j| j.ledger.as_ref()));
             c.proofs.values().flat_map(|p| p.ledgers.iter()).chain(jobs)
         });
         of_units.chain(of_cutovers).cloned().collect()

@@ -41,11 +41,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (mut appended, mut ahead) = (Vec::new(), Vec::new());
     let mut grouped = APPENDERS.map(|_| Vec::new());
     for _ in 0..ROUNDS {
-        appended.push(one_sync_an_event(
-            &directory.path().join("appended"),
-            &event,
-            false,
-        )?);
+        appended.push(one_sync_an_event(&directory.path().join("appended"), &event, false)?);
         ahead.push(one_sync_an_event(&directory.path().join("ahead"), &event, true)?);
         for (appenders, rates) in APPENDERS.into_iter().zip(&mut grouped) {
             rates.push(group_commit(&lock, &event, appenders)?);

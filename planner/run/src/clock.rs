@@ -29,9 +29,7 @@ pub struct SystemClock {
 impl SystemClock {
     /// Reads the boot id once. Without one (no /proc) it is empty.
     pub fn new() -> Self {
-        Self {
-            boot_id: host::boot_id().unwrap_or_default(),
-        }
+        Self { boot_id: host::boot_id().unwrap_or_default() }
     }
 }
 
@@ -74,11 +72,7 @@ pub struct ManualClock {
 impl ManualClock {
     /// A clock at this wall time (milliseconds since 1970) in this boot, at boot time 0.
     pub fn new(wall_ms: i64, boot_id: impl Into<String>) -> Self {
-        Self {
-            wall_ms: AtomicI64::new(wall_ms),
-            boot_ms: AtomicU64::new(0),
-            boot_id: boot_id.into(),
-        }
+        Self { wall_ms: AtomicI64::new(wall_ms), boot_ms: AtomicU64::new(0), boot_id: boot_id.into() }
     }
 
     /// Both times go on by so many milliseconds.

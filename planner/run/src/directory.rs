@@ -94,9 +94,7 @@ impl StateDirectory {
     /// # Errors
     /// It cannot be made or read, or its identity is damaged or lost.
     pub fn open_or_create(root: &Path, clock: &dyn Clock) -> Result<(Self, Found), DirectoryError> {
-        let directory = Self {
-            root: root.to_owned(),
-        };
+        let directory = Self { root: root.to_owned() };
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
@@ -110,9 +108,7 @@ impl StateDirectory {
         let (identity, made) = match directory.read_identity()? {
             Some(identity) => (identity, false),
             None if directory.journal().exists() => {
-                return Err(DirectoryError::NoIdentity {
-                    path: directory.identity(),
-                });
+                return Err(DirectoryError::NoIdentity { path: directory.identity() });
             }
             None => {
                 let identity = Identity {
@@ -134,17 +130,15 @@ impl StateDirectory {
     /// # Errors
     /// It cannot be read, or its identity is damaged or lost.
     pub fn open(root: &Path) -> Result<Option<(Self, Found)>, DirectoryError> {
-        let directory = Self {
-            root: root.to_owned(),
-        };
+        let directory = Self { root: root.to_owned() };
         match directory.read_identity()? {
             Some(identity) => {
                 let found = directory.found(identity, false)?;
                 Ok(Some((directory, found)))
             }
-            None if directory.journal().exists() => Err(DirectoryError::NoIdentity {
-                path: directory.identity(),
-            }),
+            None if directory.journal().exists() => {
+                Err(DirectoryError::NoIdentity { path: directory.identity() })
+            }
             None => Ok(None),
         }
     }
@@ -154,13 +148,9 @@ impl StateDirectory {
     /// # Errors
     /// The identity cannot be read or written.
     pub fn settle_here(&self) -> Result<Identity, DirectoryError> {
-        let identity = self.read_identity()?.ok_or_else(|| DirectoryError::NoIdentity {
-            path: self.identity(),
-        })?;
-        let identity = Identity {
-            place: self.place()?,
-            ..identity
-        };
+        let identity =
+            self.read_identity()?.ok_or_else(|| DirectoryError::NoIdentity { path: self.identity() })?;
+        let identity = Identity { place: self.place()?, ..identity };
         self.write_identity(&identity)?;
         Ok(identity)
     }
@@ -222,19 +212,12 @@ impl StateDirectory {
 
     fn found(&self, identity: Identity, made: bool) -> Result<Found, DirectoryError> {
         let here = self.place()?;
-        Ok(Found {
-            copied_to: (here != identity.place).then_some(here),
-            identity,
-            made,
-        })
+        Ok(Found { copied_to: (here != identity.place).then_some(here), identity, made })
     }
 
     fn place(&self) -> Result<Place, PathError> {
         let metadata = std::fs::metadata(&self.root).map_err(|e| PathError::new("examine", &self.root, e))?;
-        Ok(Place {
-            machine_id: host::machine_id(),
-            inode: metadata.ino(),
-        })
+        Ok(Place { machine_id: host::machine_id(), inode: metadata.ino() })
     }
 
     fn read_identity(&self) -> Result<Option<Identity>, DirectoryError> {
@@ -246,11 +229,9 @@ impl StateDirectory {
         };
         let why = match serde_json::from_slice::<Identity>(&text) {
             Ok(identity) if identity.version == Identity::VERSION => return Ok(Some(identity)),
-            Ok(identity) => format!(
-                "it has format {}, and this segue reads {}",
-                identity.version,
-                Identity::VERSION
-            ),
+            Ok(identity) => {
+                format!("it has format {}, and this segue reads {}", identity.version, Identity::VERSION)
+            }
             Err(e) => e.to_string(),
         };
         Err(DirectoryError::Identity { path, why })
@@ -293,10 +274,7 @@ mod tests {
         assert!(made.made && made.copied_to.is_none());
         assert_eq!((made.identity.state_id.len(), made.identity.made_ms), (32, 5));
         assert_eq!(std::fs::metadata(&root).unwrap().mode() & 0o777, 0o700);
-        assert_eq!(
-            std::fs::metadata(directory.identity()).unwrap().mode() & 0o777,
-            0o600
-        );
+        assert_eq!(std::fs::metadata(directory.identity()).unwrap().mode() & 0o777, 0o600);
         let (_, again) = StateDirectory::open_or_create(&root, &clock).unwrap();
         assert_eq!((again.identity, again.made), (made.identity, false));
     }
@@ -314,11 +292,8 @@ mod tests {
     #[test]
     fn a_copy_is_told_until_it_is_settled_and_a_renamed_directory_is_no_copy() {
         let temporary = tempfile::tempdir().unwrap();
-        let (root, copy, moved) = (
-            temporary.path().join("a"),
-            temporary.path().join("b"),
-            temporary.path().join("c"),
-        );
+        let (root, copy, moved) =
+            (temporary.path().join("a"), temporary.path().join("b"), temporary.path().join("c"));
         let clock = ManualClock::new(0, "boot");
         let (directory, made) = StateDirectory::open_or_create(&root, &clock).unwrap();
         std::fs::create_dir(&copy).unwrap();
@@ -344,9 +319,7 @@ mod tests {
         std::fs::remove_file(directory.identity()).unwrap();
         std::fs::create_dir(directory.journal()).unwrap();
         for lost in [
-            StateDirectory::open_or_create(&root, &clock)
-                .map(|_| ())
-                .unwrap_err(),
+            StateDirectory::open_or_create(&root, &clock).map(|_| ()).unwrap_err(),
             StateDirectory::open(&root).map(|_| ()).unwrap_err(),
         ] {
             assert!(matches!(lost, DirectoryError::NoIdentity { .. }));

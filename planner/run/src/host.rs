@@ -50,11 +50,7 @@ impl ProcessId {
         if self.namespace != pid_namespace() {
             return Liveness::Unknown;
         }
-        if process_alive(self.pid, self.start_ticks) {
-            Liveness::Alive
-        } else {
-            Liveness::Gone
-        }
+        if process_alive(self.pid, self.start_ticks) { Liveness::Alive } else { Liveness::Gone }
     }
 }
 
@@ -140,19 +136,13 @@ mod tests {
         let me = ProcessId::current();
         assert_eq!(me.liveness(), Liveness::Alive);
         assert!(!process_alive(me.pid, me.start_ticks + 1));
-        let other_boot = ProcessId {
-            boot_id: "other".to_owned(),
-            ..me
-        };
+        let other_boot = ProcessId { boot_id: "other".to_owned(), ..me };
         assert_eq!(other_boot.liveness(), Liveness::Gone);
     }
 
     #[test]
     fn a_process_of_another_namespace_cannot_be_judged() {
-        let other = ProcessId {
-            namespace: Some("pid:[1]".to_owned()),
-            ..ProcessId::current()
-        };
+        let other = ProcessId { namespace: Some("pid:[1]".to_owned()), ..ProcessId::current() };
         assert_eq!(other.liveness(), Liveness::Unknown);
     }
 

@@ -63,11 +63,7 @@ impl Holder {
 
     /// Whether it still runs, as far as that can be known from this machine.
     pub fn liveness(&self) -> Liveness {
-        if self.is_here() {
-            self.process.liveness()
-        } else {
-            Liveness::Unknown
-        }
+        if self.is_here() { self.process.liveness() } else { Liveness::Unknown }
     }
 }
 
@@ -130,12 +126,7 @@ impl WriterLock {
     pub fn acquire(directory: &StateDirectory, command: &str, clock: &dyn Clock) -> Result<Self, LockError> {
         let path = directory.lock();
         let mut options = OpenOptions::new();
-        options
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600);
+        options.read(true).write(true).create(true).truncate(false).mode(0o600);
         let file = paths::open_with(&path, &options)?;
         if !taken(&file, &path)? {
             return Err(LockError::Locked {
@@ -144,11 +135,7 @@ impl WriterLock {
             });
         }
         let abandoned_by = read_holder(&path)?;
-        let lock = Self {
-            file,
-            directory: directory.clone(),
-            abandoned_by,
-        };
+        let lock = Self { file, directory: directory.clone(), abandoned_by };
         lock.write(&Holder::current(command, clock))?;
         Ok(lock)
     }
@@ -239,9 +226,7 @@ mod tests {
     use crate::directory::StateDirectory;
 
     fn directory(root: &Path) -> StateDirectory {
-        StateDirectory::open_or_create(root, &ManualClock::new(0, "boot"))
-            .unwrap()
-            .0
+        StateDirectory::open_or_create(root, &ManualClock::new(0, "boot")).unwrap().0
     }
 
     fn take(directory: &StateDirectory, command: &str) -> Result<WriterLock, LockError> {
@@ -251,12 +236,7 @@ mod tests {
     /// A process that takes the lock, says so, and holds it until its stdin is closed.
     fn holder(root: &Path) -> (Child, Lines<BufReader<ChildStdout>>) {
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args([
-                "--exact",
-                "lock::tests::child_that_holds_the_lock",
-                "--ignored",
-                "--nocapture",
-            ])
+            .args(["--exact", "lock::tests::child_that_holds_the_lock", "--ignored", "--nocapture"])
             .env("SEGUE_TEST_ROOT", root)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -285,21 +265,12 @@ mod tests {
         let directory = directory(&root);
         assert_eq!(probe(&directory).unwrap(), LockState::Free);
         let (mut child, lines) = holder(&root);
-        let Err(LockError::Locked {
-            holder: Some(holder), ..
-        }) = take(&directory, "segue plan")
-        else {
+        let Err(LockError::Locked { holder: Some(holder), .. }) = take(&directory, "segue plan") else {
             panic!("two processes have the lock");
         };
-        assert_eq!(
-            (holder.process.pid, holder.command.as_str()),
-            (child.id(), "segue apply")
-        );
+        assert_eq!((holder.process.pid, holder.command.as_str()), (child.id(), "segue apply"));
         assert_eq!(probe(&directory).unwrap(), LockState::Held((*holder).clone()));
-        assert!(
-            holder.to_string().ends_with("since 2026-01-31T09:30:00.000Z)"),
-            "{holder}"
-        );
+        assert!(holder.to_string().ends_with("since 2026-01-31T09:30:00.000Z)"), "{holder}");
         drop(child.stdin.take());
         lines.for_each(drop);
         assert!(child.wait().unwrap().success());

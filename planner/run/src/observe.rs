@@ -32,15 +32,11 @@ pub fn observe(
             })
             .collect();
         for (address, task) in endpoints {
-            observed
-                .endpoints
-                .insert(address.clone(), task.join().unwrap_or_else(|_| crashed(address)));
+            observed.endpoints.insert(address.clone(), task.join().unwrap_or_else(|_| crashed(address)));
         }
     });
     for (address, decl) in &desired.routes {
-        observed
-            .routes
-            .insert(address.clone(), route(&decl.block, registry, io));
+        observed.routes.insert(address.clone(), route(&decl.block, registry, io));
     }
     std::thread::scope(|scope| {
         let migrations: Vec<_> = desired
@@ -48,10 +44,7 @@ pub fn observe(
             .values()
             .map(|decl| {
                 let endpoints = &observed.endpoints;
-                (
-                    &decl.address,
-                    scope.spawn(move || migration(decl, desired, state, registry, endpoints, io)),
-                )
+                (&decl.address, scope.spawn(move || migration(decl, desired, state, registry, endpoints, io)))
             })
             .collect();
         let mut found = BTreeMap::new();
@@ -65,33 +58,22 @@ pub fn observe(
         observed.migrations.insert(address, seen);
     });
     for decl in desired.cutovers.values() {
-        observed
-            .quiesces
-            .insert(decl.address.clone(), quiesces(decl, desired, registry));
+        observed.quiesces.insert(decl.address.clone(), quiesces(decl, desired, registry));
     }
     observed.at_ms = clock.wall_ms();
-    observed.at_boot = BootTime {
-        ms: clock.boot_ms(),
-        boot_id: clock.boot_id().to_owned(),
-    };
+    observed.at_boot = BootTime { ms: clock.boot_ms(), boot_id: clock.boot_id().to_owned() };
     observed
 }
 
 fn seen<T>(result: Result<T, StepError>) -> Seen<T> {
     match result {
         Ok(fact) => Seen::Fact(fact),
-        Err(error) => Seen::Failed {
-            message: error.to_string(),
-            remedy: error.remedy,
-        },
+        Err(error) => Seen::Failed { message: error.to_string(), remedy: error.remedy },
     }
 }
 
 fn crashed<T>(address: &Address) -> Seen<T> {
-    Seen::Failed {
-        message: format!("observing {address} stopped by a defect of segue"),
-        remedy: None,
-    }
+    Seen::Failed { message: format!("observing {address} stopped by a defect of segue"), remedy: None }
 }
 
 fn route(block: &segue_contract::BlockRef, registry: &Registry, io: &dyn StepIo) -> RouteSeen {
@@ -102,12 +84,7 @@ fn route(block: &segue_contract::BlockRef, registry: &Registry, io: &dyn StepIo)
             ttl_ms: route.ttl_ms(block),
             findings: route.check(block),
         },
-        Err(error) => RouteSeen {
-            at: seen(Err(error)),
-            atomic: false,
-            ttl_ms: 0,
-            findings: Vec::new(),
-        },
+        Err(error) => RouteSeen { at: seen(Err(error)), atomic: false, ttl_ms: 0, findings: Vec::new() },
     }
 }
 
@@ -120,10 +97,9 @@ fn migration(
     io: &dyn StepIo,
 ) -> MigrationSeen {
     let mut result = MigrationSeen::default();
-    let (Some(source), Some(target)) = (
-        desired.endpoints.get(&decl.source),
-        desired.endpoints.get(&decl.target),
-    ) else {
+    let (Some(source), Some(target)) =
+        (desired.endpoints.get(&decl.source), desired.endpoints.get(&decl.target))
+    else {
         return result;
     };
     if let Ok(endpoint) = registry.endpoint(source) {
@@ -152,21 +128,14 @@ fn migration(
             unit: name.clone(),
             source: source.clone(),
             target: target.clone(),
-            direction: if known.is_some() {
-                state.direction_of(&decl.address)
-            } else {
-                Direction::Forward
-            },
+            direction: if known.is_some() { state.direction_of(&decl.address) } else { Direction::Forward },
             select: decl.select.clone(),
             load: decl.load,
-            ledger: known
-                .and_then(|m| m.units.get(&name))
-                .and_then(|u| u.ledger.clone()),
+            ledger: known.and_then(|m| m.units.get(&name)).and_then(|u| u.ledger.clone()),
             epoch: 0,
         };
-        let report = registry
-            .engine(source, target)
-            .and_then(|engine| engine.drift(&job, VerifyLevel::Count, io));
+        let report =
+            registry.engine(source, target).and_then(|engine| engine.drift(&job, VerifyLevel::Count, io));
         result.units.insert(name, seen(report));
     }
     result
@@ -185,11 +154,7 @@ fn quiesces(decl: &CutoverDecl, desired: &Desired, registry: &Registry) -> Vec<Q
             continue;
         };
         for quiesce in decl.quiesces.iter().filter(|q| q.side.is_none_or(|s| s == side)) {
-            let call = QuiesceCall {
-                block: quiesce.block.clone(),
-                endpoint: endpoint.clone(),
-                side,
-            };
+            let call = QuiesceCall { block: quiesce.block.clone(), endpoint: endpoint.clone(), side };
             let Ok(method) = registry.quiesce(&quiesce.block) else {
                 continue;
             };

@@ -135,11 +135,7 @@ impl Session {
             notices.push(format!("the run before this one died: {dead}"));
         }
         let mut store = open_store(&lock, &mut notices)?;
-        let known: Vec<Mark> = store
-            .as_ref()
-            .and_then(StateStore::stands_at)
-            .into_iter()
-            .collect();
+        let known: Vec<Mark> = store.as_ref().and_then(StateStore::stands_at).into_iter().collect();
         let (journal, opened) = Journal::open(&lock, JournalOptions::default(), &known, BoxedTap(start.tap))?;
         if let Some((segment, bytes)) = &opened.cut {
             notices.push(format!(
@@ -178,13 +174,7 @@ impl Session {
         };
         begin(&ground, &found, start.command, start.version, &mut notices)?;
         let copied = found.copied_to.is_some();
-        Ok(Self {
-            ground: Arc::new(ground),
-            notices,
-            directory,
-            copied,
-            store: store.map(Mutex::new),
-        })
+        Ok(Self { ground: Arc::new(ground), notices, directory, copied, store: store.map(Mutex::new) })
     }
 
     /// Records that the run ended, and stores the state. A store that fails costs the next start some time.
@@ -216,12 +206,7 @@ impl Session {
     fn store_state(&self, notices: &mut Vec<String>) {
         if let (Some(store), Some(mark)) = (&self.store, self.ground.recorder.durable()) {
             let state = self.ground.recorder.state();
-            keep(
-                &mut store.lock().unwrap_or_else(PoisonError::into_inner),
-                &state,
-                mark,
-                notices,
-            );
+            keep(&mut store.lock().unwrap_or_else(PoisonError::into_inner), &state, mark, notices);
         }
     }
 }
@@ -249,9 +234,7 @@ fn open_store(lock: &Arc<WriterLock>, notices: &mut Vec<String>) -> Result<Optio
 
 fn keep(store: &mut SledStore, state: &State, mark: Mark, notices: &mut Vec<String>) {
     if let Err(error) = stored::save(store, state, mark) {
-        notices.push(format!(
-            "the stored state is not up to date: {error}; the journal has it all"
-        ));
+        notices.push(format!("the stored state is not up to date: {error}; the journal has it all"));
     }
 }
 
@@ -353,21 +336,17 @@ fn each_entry(
     if !directory.journal().exists() {
         return Ok(Verdict::Clean);
     }
-    let reading = journal::read(&directory.journal(), from, &[], &mut |frame| match Entry::decode(
-        frame.payload,
-    ) {
-        Ok(entry) => {
-            each(frame.mark.seq.0, &entry);
-            ControlFlow::Continue(())
-        }
-        Err(error) => {
-            failed = Some(SessionError::Entry {
-                sequence: frame.mark.seq.0,
-                error,
-            });
-            ControlFlow::Break(())
-        }
-    })?;
+    let reading =
+        journal::read(&directory.journal(), from, &[], &mut |frame| match Entry::decode(frame.payload) {
+            Ok(entry) => {
+                each(frame.mark.seq.0, &entry);
+                ControlFlow::Continue(())
+            }
+            Err(error) => {
+                failed = Some(SessionError::Entry { sequence: frame.mark.seq.0, error });
+                ControlFlow::Break(())
+            }
+        })?;
     match failed {
         Some(error) => Err(error),
         None => Ok(reading.verdict),
@@ -425,24 +404,10 @@ pub fn snapshot(state_dir: &Path) -> Result<Snapshot, SessionError> {
     if running.is_some()
         && let Ok(Reply::Status { state }) = ask(state_dir, &Ask::Status)
     {
-        return Ok(Snapshot {
-            state: *state,
-            sequence: 0,
-            running,
-            notices,
-            state_id,
-            artifacts,
-        });
+        return Ok(Snapshot { state: *state, sequence: 0, running, notices, state_id, artifacts });
     }
     let (state, sequence) = replay(&directory, None)?;
-    Ok(Snapshot {
-        state,
-        sequence,
-        running,
-        notices,
-        state_id,
-        artifacts,
-    })
+    Ok(Snapshot { state, sequence, running, notices, state_id, artifacts })
 }
 
 /// Shows every event of the journal, oldest first. Returns what to know of its end: a damaged journal is

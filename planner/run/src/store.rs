@@ -57,9 +57,7 @@ impl Batch {
 
     /// The changes, in the order in which they were made.
     pub fn changes(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
-        self.changes
-            .iter()
-            .map(|(key, value)| (key.as_slice(), value.as_deref()))
+        self.changes.iter().map(|(key, value)| (key.as_slice(), value.as_deref()))
     }
 
     /// The last change of each key, by key.
@@ -71,10 +69,7 @@ impl Batch {
         for (key, value) in self.changes() {
             let bytes = value.map_or(0, <[u8]>::len);
             if key.is_empty() || key.len() > MAX_KEY_BYTES || bytes > MAX_VALUE_BYTES {
-                return Err(StoreError::Size {
-                    key: String::from_utf8_lossy(key).into_owned(),
-                    bytes,
-                });
+                return Err(StoreError::Size { key: String::from_utf8_lossy(key).into_owned(), bytes });
             }
         }
         Ok(())

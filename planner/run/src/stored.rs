@@ -36,11 +36,7 @@ fn pieces(state: &State) -> Result<Pieces, serde_json::Error> {
     for (address, cutover) in &state.cutovers {
         pieces.insert(key(CUTOVER, address), serde_json::to_vec(cutover)?);
     }
-    let rest = State {
-        migrations: BTreeMap::new(),
-        cutovers: BTreeMap::new(),
-        ..state.clone()
-    };
+    let rest = State { migrations: BTreeMap::new(), cutovers: BTreeMap::new(), ..state.clone() };
     pieces.insert(REST.to_vec(), serde_json::to_vec(&rest)?);
     Ok(pieces)
 }
@@ -69,13 +65,9 @@ pub(crate) fn load(store: &dyn StateStore) -> Result<Option<(State, Mark)>, Stor
             continue;
         };
         if let Some(address) = key.strip_prefix(MIGRATION) {
-            state
-                .migrations
-                .insert(Address::new(address), serde_json::from_slice(value)?);
+            state.migrations.insert(Address::new(address), serde_json::from_slice(value)?);
         } else if let Some(address) = key.strip_prefix(CUTOVER) {
-            state
-                .cutovers
-                .insert(Address::new(address), serde_json::from_slice(value)?);
+            state.cutovers.insert(Address::new(address), serde_json::from_slice(value)?);
         }
     }
     Ok(Some((state, mark)))
@@ -114,49 +106,14 @@ mod tests {
         assert!(load(&store).expect("loads").is_none());
         let mut state = State::default();
         let cutover = Address::new("cutover.a[\"x\"]");
-        let looked = Event::StaleSettled {
-            cutover: cutover.clone(),
-            by: "u".into(),
-        };
-        fold(
-            &mut state,
-            &Entry {
-                v: WIRE_VERSION,
-                at_ms: 1,
-                run: 1,
-                event: looked,
-            },
-        );
-        save(
-            &mut store,
-            &state,
-            Mark {
-                seq: Seq(3),
-                checksum: 7,
-            },
-        )
-        .expect("saves");
+        let looked = Event::StaleSettled { cutover: cutover.clone(), by: "u".into() };
+        fold(&mut state, &Entry { v: WIRE_VERSION, at_ms: 1, run: 1, event: looked });
+        save(&mut store, &state, Mark { seq: Seq(3), checksum: 7 }).expect("saves");
         let (back, mark) = load(&store).expect("loads").expect("there");
         assert_eq!((back, mark.seq), (state.clone(), Seq(3)));
         let forgot = Event::AddressForgotten { address: cutover };
-        fold(
-            &mut state,
-            &Entry {
-                v: WIRE_VERSION,
-                at_ms: 2,
-                run: 1,
-                event: forgot,
-            },
-        );
-        save(
-            &mut store,
-            &state,
-            Mark {
-                seq: Seq(4),
-                checksum: 8,
-            },
-        )
-        .expect("saves");
+        fold(&mut state, &Entry { v: WIRE_VERSION, at_ms: 2, run: 1, event: forgot });
+        save(&mut store, &state, Mark { seq: Seq(4), checksum: 8 }).expect("saves");
         assert_eq!(load(&store).expect("loads").expect("there").0, state);
     }
 }

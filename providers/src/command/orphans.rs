@@ -55,23 +55,16 @@ pub(crate) fn end_orphans(endpoint: &str) -> Result<(), StepError> {
     let listed = std::fs::read_dir("/proc").map_err(|e| paths::PathError::new("list", "/proc", e))?;
     let wanted = format!("SEGUE_ENDPOINT={endpoint}");
     for entry in listed.flatten() {
-        let Some(pid) = entry
-            .file_name()
-            .to_str()
-            .and_then(|name| name.parse::<i32>().ok())
-        else {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else {
             continue;
         };
         let Ok(environment) = paths::read(&entry.path().join("environ")) else {
             continue;
         };
         let find = |prefix: &str| {
-            environment.split(|b| *b == 0).find_map(|v| {
-                std::str::from_utf8(v)
-                    .ok()?
-                    .strip_prefix(prefix)
-                    .map(str::to_owned)
-            })
+            environment
+                .split(|b| *b == 0)
+                .find_map(|v| std::str::from_utf8(v).ok()?.strip_prefix(prefix).map(str::to_owned))
         };
         let Some(sender) = find(&format!("{CHILD_OF}=")) else {
             continue;
@@ -110,9 +103,7 @@ fn end(pid: i32, before: &Stat) -> Result<(), StepError> {
     Err(StepError::unknown(format!(
         "process {pid}, a command of a run that died, does not end although it was killed"
     ))
-    .remedy(format!(
-        "see what it waits for (cat /proc/{pid}/stack), end it, and run the same command again"
-    )))
+    .remedy(format!("see what it waits for (cat /proc/{pid}/stack), end it, and run the same command again")))
 }
 
 #[cfg(test)]

@@ -98,10 +98,7 @@ pub(crate) fn run(call: &Call<'_>, io: &dyn StepIo) -> Result<Ended, StepError> 
         Late::Cancelled => StepError::cancelled(),
         Late::Failed(e) => StepError::unknown(format!("cannot wait for {shown}")).because(e),
     })?;
-    Ok(Ended {
-        status,
-        printed: tail(&output),
-    })
+    Ok(Ended { status, printed: tail(&output) })
 }
 
 enum Late {
@@ -130,10 +127,7 @@ fn wait(mut child: Child, timeout: Duration, io: &dyn StepIo) -> Result<ExitStat
             return Err(late);
         }
         let slice = left.min(SLICE);
-        let slice = Timespec {
-            tv_sec: 0,
-            tv_nsec: i64::from(slice.subsec_nanos()),
-        };
+        let slice = Timespec { tv_sec: 0, tv_nsec: i64::from(slice.subsec_nanos()) };
         let mut waits = [PollFd::new(&descriptor, PollFlags::IN)];
         match poll(&mut waits, Some(&slice)) {
             Ok(0) | Err(rustix::io::Errno::INTR) => {}
@@ -172,11 +166,7 @@ mod tests {
 
     fn call(argv: &[&str], timeout_ms: u64) -> Result<Ended, StepError> {
         let argv: Vec<String> = argv.iter().map(|&s| s.to_owned()).collect();
-        let block = block(
-            "quiesce.command.x",
-            "command",
-            &[("timeout", serde_json::json!(timeout_ms))],
-        );
+        let block = block("quiesce.command.x", "command", &[("timeout", serde_json::json!(timeout_ms))]);
         run(
             &Call {
                 block: &block,
@@ -190,15 +180,8 @@ mod tests {
 
     #[test]
     fn tells_how_a_command_ended_and_what_it_printed() {
-        let ended = call(
-            &[
-                "sh",
-                "-c",
-                "echo out; echo \"$SEGUE_SIDE $SEGUE_ACTION\" >&2; exit 3",
-            ],
-            5000,
-        )
-        .expect("runs");
+        let ended = call(&["sh", "-c", "echo out; echo \"$SEGUE_SIDE $SEGUE_ACTION\" >&2; exit 3"], 5000)
+            .expect("runs");
         assert_eq!(ended.how(), "exit 3");
         assert_eq!(ended.printed, "out\nsource stop");
     }
@@ -219,21 +202,13 @@ mod tests {
     #[test]
     fn a_command_that_is_not_there_says_where_it_was_looked_for() {
         let error = call(&["./no-such-command"], 5000).unwrap_err();
-        assert!(
-            error.to_string().contains("cannot start ./no-such-command"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("cannot start ./no-such-command"), "{error}");
         assert!(error.remedy.is_some());
     }
 
     #[test]
     fn commands_are_quoted_as_a_shell_reads_them() {
-        let argv = [
-            "./app".to_owned(),
-            "it's".to_owned(),
-            String::new(),
-            "a b".to_owned(),
-        ];
+        let argv = ["./app".to_owned(), "it's".to_owned(), String::new(), "a b".to_owned()];
         assert_eq!(quoted(&argv), r"./app 'it'\''s' '' 'a b'");
     }
 }

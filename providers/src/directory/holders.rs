@@ -75,10 +75,7 @@ pub(super) fn in_use(place: &Place, io: &dyn StepIo) -> Result<InUse, StepError>
         }
     }
     let hidden = mounts::mount_of(&own, Path::new("/proc")).is_some_and(|m| hides(&m.options));
-    Ok(InUse {
-        holders: scan.found,
-        incomplete: incomplete(&scan.refused, hidden),
-    })
+    Ok(InUse { holders: scan.found, incomplete: incomplete(&scan.refused, hidden) })
 }
 
 /// Whether the options of /proc keep other users' processes out of sight (hidepid).
@@ -93,11 +90,7 @@ fn incomplete(refused: &[String], hidden: bool) -> Option<String> {
     if !refused.is_empty() {
         let shown = refused.get(..REFUSED_SHOWN).unwrap_or(refused).join(", ");
         let more = refused.len().saturating_sub(REFUSED_SHOWN);
-        let more = if more > 0 {
-            format!(" and {more} more")
-        } else {
-            String::new()
-        };
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         // Root is refused where the process has a capability that it lacks itself.
         let remedy = if is_root { "" } else { "; run as root to see them" };
         why.push(format!("not allowed to look at process {shown}{more}{remedy}"));
@@ -172,11 +165,7 @@ impl Scan {
     fn process(&mut self, pid: u32, stat: &Stat) {
         let dir = PathBuf::from(format!("/proc/{pid}"));
         let names = self.names(&dir);
-        let mut look = Look {
-            names: &names,
-            what: Vec::new(),
-            refused: false,
-        };
+        let mut look = Look { names: &names, what: Vec::new(), refused: false };
         let tasks = look.list(&dir.join("task"));
         for task in &tasks {
             look.link(&task.join("cwd"), "working directory");
@@ -190,9 +179,7 @@ impl Scan {
         } else {
             look.descriptors(&dir);
         }
-        let maps = tasks
-            .iter()
-            .find(|t| !stat.zombie || t.file_name() != dir.file_name());
+        let maps = tasks.iter().find(|t| !stat.zombie || t.file_name() != dir.file_name());
         if let Some(task) = maps {
             look.mappings(task);
         }
@@ -206,11 +193,7 @@ impl Scan {
         let command = command(&dir, stat);
         for what in what {
             if self.found.len() < HOLDERS_MAX {
-                self.found.push(Holder {
-                    pid,
-                    command: command.clone(),
-                    what,
-                });
+                self.found.push(Holder { pid, command: command.clone(), what });
             }
         }
     }
@@ -258,12 +241,8 @@ struct Look<'s> {
 impl Look<'_> {
     fn holds(&self, path: &Path) -> bool {
         let bytes = path.as_os_str().as_bytes();
-        let there = Path::new(OsStr::from_bytes(
-            bytes.strip_suffix(b" (deleted)").unwrap_or(bytes),
-        ));
-        self.names
-            .iter()
-            .any(|name| path.starts_with(name) || there.starts_with(name))
+        let there = Path::new(OsStr::from_bytes(bytes.strip_suffix(b" (deleted)").unwrap_or(bytes)));
+        self.names.iter().any(|name| path.starts_with(name) || there.starts_with(name))
     }
 
     /// A process that ended meanwhile holds nothing; one that may not be looked at is counted.
@@ -308,11 +287,7 @@ impl Look<'_> {
             }
             let number = fd.file_name().unwrap_or_default();
             let how = access(&dir.join("fdinfo").join(number));
-            self.tell(format!(
-                "descriptor {} ({how}) {}",
-                number.display(),
-                to.display()
-            ));
+            self.tell(format!("descriptor {} ({how}) {}", number.display(), to.display()));
         }
     }
 

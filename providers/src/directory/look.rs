@@ -25,11 +25,7 @@ pub(super) fn facts(block: &BlockRef, place: &Place) -> Result<EndpointFacts, St
     let is_source = block.address.kind() == "source";
     let mounts = mounts::read(Path::new("/proc/self/mountinfo"))?;
     let mut findings = Vec::new();
-    let fit = if is_source {
-        source(block, place)
-    } else {
-        target(block, place)
-    };
+    let fit = if is_source { source(block, place) } else { target(block, place) };
     let blocked = fit.is_some();
     findings.extend(fit);
     let marker = if place.is_dir() && blocked {
@@ -57,11 +53,7 @@ pub(super) fn facts(block: &BlockRef, place: &Place) -> Result<EndpointFacts, St
         identity: place.identity(),
         exists: place.is_dir(),
         barrier: Barrier::None,
-        units: vec![UnitFacts {
-            name: TREE.to_owned(),
-            records: None,
-            bytes: None,
-        }],
+        units: vec![UnitFacts { name: TREE.to_owned(), records: None, bytes: None }],
         settings: settings(place, &mounts),
         findings,
         marker,
@@ -76,12 +68,7 @@ fn into_step(error: segue_contract::MarkerError) -> StepError {
 }
 
 fn critical(code: &str, summary: String, remedy: String) -> Finding {
-    Finding {
-        severity: Severity::Critical,
-        code: code.to_owned(),
-        summary,
-        remedy,
-    }
+    Finding { severity: Severity::Critical, code: code.to_owned(), summary, remedy }
 }
 
 fn source(block: &BlockRef, place: &Place) -> Option<Finding> {
@@ -120,11 +107,7 @@ fn target(block: &BlockRef, place: &Place) -> Option<Finding> {
     } else {
         format!("Run segue as a user who may write to {at} (root keeps owners too), or name another target.")
     };
-    Some(critical(
-        "DIR_NO_PERMISSION",
-        format!("{}: {at} cannot be written: {error}", block.address),
-        remedy,
-    ))
+    Some(critical("DIR_NO_PERMISSION", format!("{}: {at} cannot be written: {error}", block.address), remedy))
 }
 
 fn may(path: &Path, access: Access) -> Result<(), Errno> {
@@ -201,10 +184,7 @@ fn offers(at: &Path, name: &str) -> Option<&'static str> {
 }
 
 fn case(at: &Path, kind: Option<&str>) -> &'static str {
-    if matches!(
-        kind,
-        Some("vfat" | "msdos" | "exfat" | "ntfs" | "ntfs3" | "cifs" | "smb3")
-    ) {
+    if matches!(kind, Some("vfat" | "msdos" | "exfat" | "ntfs" | "ntfs3" | "cifs" | "smb3")) {
         return "insensitive";
     }
     let flags = paths::open(at).ok().and_then(|dir| ioctl_getflags(&dir).ok());

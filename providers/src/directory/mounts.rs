@@ -52,13 +52,7 @@ fn parse(line: &[u8]) -> Option<Mount> {
     let kind = text(words.next()?);
     words.next()?;
     let options = text(words.next().unwrap_or_default());
-    Some(Mount {
-        device,
-        inner,
-        point,
-        kind,
-        options,
-    })
+    Some(Mount { device, inner, point, kind, options })
 }
 
 /// Space, tab, newline and backslash are written as three octal digits after a backslash.
@@ -77,33 +71,22 @@ fn unescape(word: &[u8]) -> PathBuf {
 /// The mount that a resolved path lies on.
 pub(super) fn mount_of<'m>(mounts: &'m [Mount], path: &Path) -> Option<&'m Mount> {
     // `max_by_key` returns the last of equals: the mount that covers the others at that point.
-    mounts
-        .iter()
-        .filter(|m| path.starts_with(&m.point))
-        .max_by_key(|m| m.point.as_os_str().len())
+    mounts.iter().filter(|m| path.starts_with(&m.point)).max_by_key(|m| m.point.as_os_str().len())
 }
 
 /// Where a resolved path lies.
 pub(super) fn location(mounts: &[Mount], path: &Path) -> Option<Location> {
     let mount = mount_of(mounts, path)?;
     let below = path.strip_prefix(&mount.point).ok()?;
-    Some(Location {
-        device: mount.device.clone(),
-        inner: joined(&mount.inner, below),
-    })
+    Some(Location { device: mount.device.clone(), inner: joined(&mount.inner, below) })
 }
 
 /// Where the mounts below a path come from.
 pub(super) fn mounted_below(mounts: &[Mount], path: &Path) -> Vec<(PathBuf, Location)> {
-    let below = mounts
-        .iter()
-        .filter(|m| m.point != path && m.point.starts_with(path));
+    let below = mounts.iter().filter(|m| m.point != path && m.point.starts_with(path));
     below
         .map(|m| {
-            let location = Location {
-                device: m.device.clone(),
-                inner: m.inner.clone(),
-            };
+            let location = Location { device: m.device.clone(), inner: m.inner.clone() };
             (m.point.clone(), location)
         })
         .collect()
@@ -125,11 +108,7 @@ pub(super) fn names_of(mounts: &[Mount], location: &Location) -> Vec<PathBuf> {
 
 /// `join` without the slash that it leaves for an empty rest.
 fn joined(path: &Path, below: &Path) -> PathBuf {
-    if below.as_os_str().as_bytes().is_empty() {
-        path.to_path_buf()
-    } else {
-        path.join(below)
-    }
+    if below.as_os_str().as_bytes().is_empty() { path.to_path_buf() } else { path.join(below) }
 }
 
 #[cfg(test)]
@@ -147,16 +126,10 @@ mod tests {
         assert_eq!(mounts.len(), 3);
         let plain = location(&mounts, Path::new("/srv/a b/c")).unwrap();
         assert_eq!(location(&mounts, Path::new("/mnt/x/c")).unwrap(), plain);
-        assert_eq!(
-            names_of(&mounts, &plain),
-            [PathBuf::from("/mnt/x/c"), PathBuf::from("/srv/a b/c")]
-        );
+        assert_eq!(names_of(&mounts, &plain), [PathBuf::from("/mnt/x/c"), PathBuf::from("/srv/a b/c")]);
         let srv = location(&mounts, Path::new("/srv")).unwrap();
         assert!(srv.overlaps(&plain));
-        assert_eq!(
-            names_of(&mounts, &srv),
-            [PathBuf::from("/mnt/x"), PathBuf::from("/srv")]
-        );
+        assert_eq!(names_of(&mounts, &srv), [PathBuf::from("/mnt/x"), PathBuf::from("/srv")]);
         assert!(!location(&mounts, Path::new("/srv/tmp")).unwrap().overlaps(&srv));
     }
 }

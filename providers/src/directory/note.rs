@@ -52,11 +52,7 @@ pub(super) fn is_own_name(name: &[u8]) -> bool {
 
 /// Where the marker is written.
 pub(super) fn at(place: &Place) -> PathBuf {
-    if place.is_mount_point() {
-        beside(place)
-    } else {
-        place.root.join(MARKER)
-    }
+    if place.is_mount_point() { beside(place) } else { place.root.join(MARKER) }
 }
 
 /// Where the marker of a mount point lies.
@@ -84,9 +80,7 @@ pub(super) fn read(place: &Place) -> Result<Option<Marker>, MarkerError> {
 fn read_file(path: &Path) -> Result<Option<Marker>, MarkerError> {
     let mut options = OpenOptions::new();
     // Those who write to the directory could put a pipe or a symlink here.
-    options
-        .read(true)
-        .custom_flags(flags(OFlags::NOFOLLOW | OFlags::NONBLOCK));
+    options.read(true).custom_flags(flags(OFlags::NOFOLLOW | OFlags::NONBLOCK));
     let file = match paths::open_with(path, &options) {
         Ok(file) => file,
         Err(e) if absent(&e.source) => return Ok(None),
@@ -120,10 +114,7 @@ fn read_file(path: &Path) -> Result<Option<Marker>, MarkerError> {
 }
 
 fn absent(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-    )
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
 fn flags(flags: OFlags) -> i32 {
@@ -134,21 +125,16 @@ fn flags(flags: OFlags) -> i32 {
 /// Writes a marker where the one that is there allows it.
 pub(super) fn write(place: &Place, claim: &Claim) -> Result<(), MarkerError> {
     if !place.is_dir() {
-        return Err(
-            StepError::permanent(format!("cannot mark {}: it is not there", place.root.display()))
-                .remedy("Make or mount it and run again.")
-                .into(),
-        );
+        return Err(StepError::permanent(format!("cannot mark {}: it is not there", place.root.display()))
+            .remedy("Make or mount it and run again.")
+            .into());
     }
     if is_left_beside(place) {
         return Err(StepError::permanent(format!(
             "cannot mark {}: it was a file system of its own and is not mounted",
             place.root.display()
         ))
-        .remedy(format!(
-            "Mount it again. If it was moved for good, remove {}.",
-            beside(place).display()
-        ))
+        .remedy(format!("Mount it again. If it was moved for good, remove {}.", beside(place).display()))
         .into());
     }
     let path = at(place);
@@ -156,10 +142,7 @@ pub(super) fn write(place: &Place, claim: &Claim) -> Result<(), MarkerError> {
     allowed(place, &path, claim)?;
     let _lock = lock(&path)?;
     allowed(place, &path, claim)?;
-    let wire = Wire {
-        version: VERSION,
-        marker: claim.marker.clone(),
-    };
+    let wire = Wire { version: VERSION, marker: claim.marker.clone() };
     let bytes = serde_json::to_vec_pretty(&wire)
         .map_err(|e| StepError::permanent(format!("cannot encode marker {}", path.display())).because(e))?;
     put(&path, &bytes).map_err(|e| StepError::from(e).into())
@@ -269,12 +252,8 @@ fn lock(marker: &Path) -> Result<File, StepError> {
             Err(e) => return Err(PathError::new("lock", &path, e).into()),
         }
     }
-    Err(
-        StepError::transient(format!("{} stays locked by another process", path.display())).remedy(format!(
-            "See who holds it (fuser {}) and run again.",
-            path.display()
-        )),
-    )
+    Err(StepError::transient(format!("{} stays locked by another process", path.display()))
+        .remedy(format!("See who holds it (fuser {}) and run again.", path.display())))
 }
 
 fn names(path: &Path, file: &File) -> Result<bool, PathError> {

@@ -66,12 +66,7 @@ impl Place {
             Err(e) if missing(&e) => None,
             Err(e) => return Err(PathError::new("look at", root, e).into()),
         };
-        Ok(Self {
-            root,
-            nearest,
-            found,
-            dangling,
-        })
+        Ok(Self { root, nearest, found, dangling })
     }
 
     /// What the endpoint is: this machine and the resolved path.
@@ -114,10 +109,8 @@ impl Place {
             missing.push(at);
         }
         if missing.is_empty() || self.dangling.is_some() {
-            return Err(
-                StepError::permanent(format!("{} is not a directory", self.root.display()))
-                    .remedy("Move it out of the way, or name another target."),
-            );
+            return Err(StepError::permanent(format!("{} is not a directory", self.root.display()))
+                .remedy("Move it out of the way, or name another target."));
         }
         let mut made = false;
         for at in missing.into_iter().rev() {
@@ -135,10 +128,7 @@ impl Place {
 }
 
 fn missing(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-    )
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
 /// machine-id(5); a container may have none, then its host name.

@@ -98,14 +98,7 @@ struct Mounted(PathBuf);
 
 impl Mounted {
     fn new(words: &[&str], at: &Path) -> Self {
-        assert!(
-            Command::new("mount")
-                .args(words)
-                .arg(at)
-                .status()
-                .unwrap()
-                .success()
-        );
+        assert!(Command::new("mount").args(words).arg(at).status().unwrap().success());
         Self(at.to_owned())
     }
 

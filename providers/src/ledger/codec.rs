@@ -63,11 +63,7 @@ fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
 
 /// Appends the bytes of `record` to `out`; `before` is the path of the record before it, and becomes this one's.
 pub(super) fn encode(record: &Record, before: &mut Vec<u8>, out: &mut Vec<u8>) {
-    let shared = before
-        .iter()
-        .zip(&record.path)
-        .take_while(|(a, b)| a == b)
-        .count();
+    let shared = before.iter().zip(&record.path).take_while(|(a, b)| a == b).count();
     put(out, shared as u64);
     put_bytes(out, record.path.get(shared..).unwrap_or_default());
     before.clone_from(&record.path);
@@ -155,13 +151,7 @@ impl<'a> Cursor<'a> {
         if ino == 0 {
             return Some(Print::default());
         }
-        Some(Print {
-            ino,
-            size: self.number()?,
-            mtime: self.time()?,
-            ctime: self.time()?,
-            hot,
-        })
+        Some(Print { ino, size: self.number()?, mtime: self.time()?, ctime: self.time()?, hot })
     }
 }
 
@@ -187,16 +177,8 @@ pub(super) fn decode(bytes: &[u8], before: &mut Vec<u8>) -> Option<Record> {
         mtime: from.time()?,
         rdev: from.number()?,
         linked: has(LINKED),
-        first: if has(HAS_FIRST) {
-            Some(from.bytes()?.to_vec())
-        } else {
-            None
-        },
-        symlink: if kind == Kind::Symlink {
-            from.bytes()?.to_vec()
-        } else {
-            Vec::new()
-        },
+        first: if has(HAS_FIRST) { Some(from.bytes()?.to_vec()) } else { None },
+        symlink: if kind == Kind::Symlink { from.bytes()?.to_vec() } else { Vec::new() },
         xattrs: if has(HAS_XATTRS) { from.wide()? } else { 0 },
         hash: if kind == Kind::File { from.wide()? } else { 0 },
         changed_in: from.number()?,

@@ -94,23 +94,16 @@ impl PartWriter {
     pub(crate) fn push(&mut self, record: &Record) -> Result<(), LedgerError> {
         self.scratch.clear();
         codec::encode(record, &mut self.before, &mut self.scratch);
-        self.buffer
-            .extend_from_slice(&(self.scratch.len() as u32).to_le_bytes());
+        self.buffer.extend_from_slice(&(self.scratch.len() as u32).to_le_bytes());
         self.buffer.extend_from_slice(&self.scratch);
         self.mark.records += 1;
-        if self.buffer.len() >= BUFFER {
-            self.flush()
-        } else {
-            Ok(())
-        }
+        if self.buffer.len() >= BUFFER { self.flush() } else { Ok(()) }
     }
 
     /// Hands everything to the operating system.
     pub(crate) fn flush(&mut self) -> Result<(), LedgerError> {
         self.digest.update(&self.buffer);
-        self.file
-            .write_all(&self.buffer)
-            .map_err(|e| PathError::new("write", &self.path, e))?;
+        self.file.write_all(&self.buffer).map_err(|e| PathError::new("write", &self.path, e))?;
         self.mark.len += self.buffer.len() as u64;
         self.buffer.clear();
         Ok(())
@@ -119,9 +112,7 @@ impl PartWriter {
     /// Makes everything durable and says how far that is.
     pub(crate) fn sync(&mut self) -> Result<PartMark, LedgerError> {
         self.flush()?;
-        self.file
-            .sync_data()
-            .map_err(|e| PathError::new("sync", &self.path, e))?;
+        self.file.sync_data().map_err(|e| PathError::new("sync", &self.path, e))?;
         self.mark.checksum = self.digest.digest128();
         if self.mark.records > 0 {
             self.mark.last = Some(self.before.clone());
@@ -170,9 +161,7 @@ impl PartReader {
             .map(u32::from_le_bytes)
             .map_err(|_| LedgerError::damaged(&self.path, "it ends early"))?;
         let mut bytes = vec![0; len as usize];
-        self.from
-            .read_exact(&mut bytes)
-            .map_err(|e| PathError::new("read", &self.path, e))?;
+        self.from.read_exact(&mut bytes).map_err(|e| PathError::new("read", &self.path, e))?;
         codec::decode(&bytes, &mut self.before)
             .map(Some)
             .ok_or_else(|| LedgerError::damaged(&self.path, "a record makes no sense"))

@@ -56,15 +56,9 @@ impl LedgerReader {
     pub fn open(artifacts: &Path, name: &ArtifactName) -> Result<Self, LedgerError> {
         let path = artifacts.join(&name.0);
         let mut file = paths::open(&path)?;
-        let len = file
-            .metadata()
-            .map_err(|e| PathError::new("read", &path, e))?
-            .len();
+        let len = file.metadata().map_err(|e| PathError::new("read", &path, e))?.len();
         if len < (HEADER + 4 + TRAILER) as u64 {
-            return Err(LedgerError::damaged(
-                &path,
-                format!("it is only {len} bytes long"),
-            ));
+            return Err(LedgerError::damaged(&path, format!("it is only {len} bytes long")));
         }
         let checksum = checksum(&mut file, &path, len - 16)?;
         let mut trailer = vec![0; TRAILER];
@@ -73,10 +67,7 @@ impl LedgerReader {
         read_at(&mut file, &path, 0, &mut header)?;
         let stored = trailer.get(TRAILER - 16..).and_then(|b| b.try_into().ok());
         if stored.map(u128::from_le_bytes) != Some(checksum) {
-            return Err(LedgerError::damaged(
-                &path,
-                "its checksum does not match its content",
-            ));
+            return Err(LedgerError::damaged(&path, "its checksum does not match its content"));
         }
         if name.0 != format!("{PREFIX}{checksum:032x}") {
             return Err(LedgerError::damaged(&path, "its content belongs to another name"));
@@ -125,10 +116,7 @@ impl LedgerReader {
     }
 
     fn fill(&mut self, bytes: &mut [u8]) -> Result<(), LedgerError> {
-        Ok(self
-            .from
-            .read_exact(bytes)
-            .map_err(|e| PathError::new("read", &self.path, e))?)
+        Ok(self.from.read_exact(bytes).map_err(|e| PathError::new("read", &self.path, e))?)
     }
 }
 
@@ -145,9 +133,7 @@ fn checksum(file: &mut File, path: &Path, len: u64) -> Result<u128, LedgerError>
     let mut buffer = vec![0; BUFFER];
     let mut from = file.take(len);
     loop {
-        let got = from
-            .read(&mut buffer)
-            .map_err(|e| PathError::new("read", path, e))?;
+        let got = from.read(&mut buffer).map_err(|e| PathError::new("read", path, e))?;
         if got == 0 {
             return Ok(digest.digest128());
         }
@@ -158,30 +144,21 @@ fn checksum(file: &mut File, path: &Path, len: u64) -> Result<u128, LedgerError>
 fn parse_summary(path: &Path, header: &[u8], trailer: &[u8]) -> Result<LedgerSummary, LedgerError> {
     let number = |bytes: &[u8], at: usize| {
         let field = bytes.get(at..at + 8).and_then(|b| b.try_into().ok());
-        field
-            .map(u64::from_le_bytes)
-            .ok_or_else(|| LedgerError::damaged(path, "it ends early"))
+        field.map(u64::from_le_bytes).ok_or_else(|| LedgerError::damaged(path, "it ends early"))
     };
     if header.get(..8) != Some(MAGIC.as_slice()) {
         return Err(LedgerError::damaged(path, "it is not a ledger"));
     }
     let found = number(header, 8)? as u32;
     if found != VERSION {
-        return Err(LedgerError::Version {
-            path: path.to_owned(),
-            found,
-            known: VERSION,
-        });
+        return Err(LedgerError::Version { path: path.to_owned(), found, known: VERSION });
     }
     let mut list = Vec::with_capacity(super::BUCKETS);
     for index in 0..super::BUCKETS {
         let at = 24 + index * 24;
         let low = number(trailer, at + 8)?;
         let high = number(trailer, at + 16)?;
-        list.push(Bucket {
-            count: number(trailer, at)?,
-            sum: u128::from(high) << 64 | u128::from(low),
-        });
+        list.push(Bucket { count: number(trailer, at)?, sum: u128::from(high) << 64 | u128::from(low) });
     }
     Ok(LedgerSummary {
         pass: number(header, 12)?,

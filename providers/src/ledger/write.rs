@@ -81,25 +81,19 @@ impl LedgerWriter {
         );
         self.scratch.clear();
         codec::encode(record, &mut self.before, &mut self.scratch);
-        self.buffer
-            .extend_from_slice(&(self.scratch.len() as u32).to_le_bytes());
+        self.buffer.extend_from_slice(&(self.scratch.len() as u32).to_le_bytes());
         self.buffer.extend_from_slice(&self.scratch);
         self.records += 1;
         self.files += u64::from(record.kind == super::Kind::File);
         self.bytes += record.size;
         self.buckets.add(record);
-        if self.buffer.len() >= BUFFER {
-            self.flush()
-        } else {
-            Ok(())
-        }
+        if self.buffer.len() >= BUFFER { self.flush() } else { Ok(()) }
     }
 
     fn flush(&mut self) -> Result<(), LedgerError> {
         self.digest.update(&self.buffer);
         if let Some(file) = &mut self.file {
-            file.write_all(&self.buffer)
-                .map_err(|e| PathError::new("write", &self.path, e))?;
+            file.write_all(&self.buffer).map_err(|e| PathError::new("write", &self.path, e))?;
         }
         self.buffer.clear();
         Ok(())

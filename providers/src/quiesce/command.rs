@@ -41,15 +41,7 @@ impl CommandQuiesce {
             ("SEGUE_SIDE", call.side.to_string()),
             ("SEGUE_ENDPOINT", call.endpoint.address.to_string()),
         ];
-        run(
-            &Call {
-                block: &call.block,
-                argv: &argv,
-                action,
-                environment,
-            },
-            io,
-        )
+        run(&Call { block: &call.block, argv: &argv, action, environment }, io)
     }
 
     fn must(call: &QuiesceCall, action: &str, io: &dyn StepIo) -> Result<(), StepError> {
@@ -70,10 +62,7 @@ impl CommandQuiesce {
             quoted(&argv),
             ended.how()
         ))
-        .remedy(format!(
-            "run it by hand in {} and see",
-            call.block.base_dir.display()
-        )))
+        .remedy(format!("run it by hand in {} and see", call.block.base_dir.display())))
     }
 }
 
@@ -120,14 +109,12 @@ impl Quiesce for CommandQuiesce {
     fn observe(&self, call: &QuiesceCall, io: &dyn StepIo) -> Result<BarrierState, StepError> {
         match Self::run(call, "probe", io) {
             Ok(ended) if ended.status.success() => Ok(BarrierState::Open),
-            Ok(ended) if ended.status.code().is_some_and(|c| c != 126 && c != 127) => Ok(
-                BarrierState::Closed(format!("the probe was refused ({})", ended.how())),
-            ),
-            Ok(ended) => Ok(BarrierState::Unknown(format!(
-                "the probe ended with {}: {}",
-                ended.how(),
-                ended.printed
-            ))),
+            Ok(ended) if ended.status.code().is_some_and(|c| c != 126 && c != 127) => {
+                Ok(BarrierState::Closed(format!("the probe was refused ({})", ended.how())))
+            }
+            Ok(ended) => {
+                Ok(BarrierState::Unknown(format!("the probe ended with {}: {}", ended.how(), ended.printed)))
+            }
             Err(error) if error.class == segue_contract::ErrorClass::Cancelled => Err(error),
             Err(error) => Ok(BarrierState::Unknown(error.to_string())),
         }
@@ -135,11 +122,7 @@ impl Quiesce for CommandQuiesce {
 
     fn open_by_hand(&self, call: &QuiesceCall) -> String {
         let argv = call.block.words("start").ok().flatten().unwrap_or_default();
-        format!(
-            "cd {} && {}",
-            quoted(&[call.block.base_dir.display().to_string()]),
-            quoted(&argv)
-        )
+        format!("cd {} && {}", quoted(&[call.block.base_dir.display().to_string()]), quoted(&argv))
     }
 }
 
@@ -184,32 +167,20 @@ mod tests {
         let dir = tempfile::tempdir().expect("tempdir");
         let call = call(dir.path(), "test ! -e stopped");
         let io = Io::default();
-        assert_eq!(
-            CommandQuiesce.observe(&call, &io).expect("observes"),
-            BarrierState::Open
-        );
+        assert_eq!(CommandQuiesce.observe(&call, &io).expect("observes"), BarrierState::Open);
         CommandQuiesce.close(&call, &io).expect("closes");
         CommandQuiesce.close(&call, &io).expect("closes again");
-        assert!(matches!(
-            CommandQuiesce.observe(&call, &io),
-            Ok(BarrierState::Closed(_))
-        ));
+        assert!(matches!(CommandQuiesce.observe(&call, &io), Ok(BarrierState::Closed(_))));
         CommandQuiesce.open(&call, &io).expect("opens");
         CommandQuiesce.open(&call, &io).expect("opens again");
-        assert_eq!(
-            CommandQuiesce.observe(&call, &io).expect("observes"),
-            BarrierState::Open
-        );
+        assert_eq!(CommandQuiesce.observe(&call, &io).expect("observes"), BarrierState::Open);
     }
 
     #[test]
     fn a_probe_that_cannot_run_proves_nothing() {
         let dir = tempfile::tempdir().expect("tempdir");
         let call = call(dir.path(), "./no-such-probe");
-        assert!(matches!(
-            CommandQuiesce.observe(&call, &Io::default()),
-            Ok(BarrierState::Unknown(_))
-        ));
+        assert!(matches!(CommandQuiesce.observe(&call, &Io::default()), Ok(BarrierState::Unknown(_))));
     }
 
     #[test]
@@ -221,24 +192,10 @@ mod tests {
             dir.path(),
             "q",
             "command",
-            &[
-                ("stop", json!(["./gone"])),
-                ("start", json!(["sh"])),
-                ("probe", json!([])),
-            ],
+            &[("stop", json!(["./gone"])), ("start", json!(["sh"])), ("probe", json!([]))],
         );
-        let codes: Vec<String> = CommandQuiesce
-            .check(&call)
-            .into_iter()
-            .map(|f| f.summary)
-            .collect();
-        assert_eq!(
-            codes,
-            [
-                "stop: \"./gone\" is not an executable file",
-                "probe names no program"
-            ]
-        );
+        let codes: Vec<String> = CommandQuiesce.check(&call).into_iter().map(|f| f.summary).collect();
+        assert_eq!(codes, ["stop: \"./gone\" is not an executable file", "probe names no program"]);
     }
 
     #[test]

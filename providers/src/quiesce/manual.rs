@@ -34,10 +34,7 @@ impl Quiesce for Manual {
     fn close(&self, call: &QuiesceCall, io: &dyn StepIo) -> Result<(), StepError> {
         let message = call.block.text("message")?;
         io.confirm(
-            &format!(
-                "STOP the writers of the {} ({}): {message}",
-                call.side, call.endpoint.address
-            ),
+            &format!("STOP the writers of the {} ({}): {message}", call.side, call.endpoint.address),
             "stopped",
         )
     }
@@ -45,20 +42,14 @@ impl Quiesce for Manual {
     fn open(&self, call: &QuiesceCall, io: &dyn StepIo) -> Result<(), StepError> {
         let message = call.block.text("message")?;
         io.confirm(
-            &format!(
-                "START the writers on the {} ({}): {message}",
-                call.side, call.endpoint.address
-            ),
+            &format!("START the writers on the {} ({}): {message}", call.side, call.endpoint.address),
             "started",
         )
     }
 
     /// A person's word is all there is.
     fn observe(&self, call: &QuiesceCall, io: &dyn StepIo) -> Result<BarrierState, StepError> {
-        let question = format!(
-            "do writes to the {} ({}) fail now?",
-            call.side, call.endpoint.address
-        );
+        let question = format!("do writes to the {} ({}) fail now?", call.side, call.endpoint.address);
         match io.confirm(&question, "yes") {
             Ok(()) => Ok(BarrierState::Closed("a person said so".to_owned())),
             Err(error) => Ok(BarrierState::Unknown(error.to_string())),
@@ -66,9 +57,6 @@ impl Quiesce for Manual {
     }
 
     fn open_by_hand(&self, call: &QuiesceCall) -> String {
-        format!(
-            "start the writers again: {}",
-            call.block.text("message").unwrap_or("as you always do")
-        )
+        format!("start the writers again: {}", call.block.text("message").unwrap_or("as you always do"))
     }
 }

@@ -59,10 +59,7 @@ impl Mount {
             ("dirsync", MountFlags::DIRSYNC),
         ];
         let has = |name: &str| self.options.iter().chain(&self.super_options).any(|o| o == name);
-        table
-            .iter()
-            .filter(|(name, _)| has(name))
-            .fold(MountFlags::empty(), |flags, (_, flag)| flags | *flag)
+        table.iter().filter(|(name, _)| has(name)).fold(MountFlags::empty(), |flags, (_, flag)| flags | *flag)
     }
 
     fn is_read_only(&self) -> bool {
@@ -100,11 +97,8 @@ fn mount_of(call: &QuiesceCall) -> Result<Mount, StepError> {
     // The last mount on a point covers those before it.
     let found = table.lines().filter_map(Mount::parse).rfind(|m| m.point == real);
     let mount = found.ok_or_else(|| {
-        StepError::permanent(format!(
-            "{} is not the root of a file system of its own",
-            real.display()
-        ))
-        .remedy("use another quiesce, or put the tree on a file system of its own")
+        StepError::permanent(format!("{} is not the root of a file system of its own", real.display()))
+            .remedy("use another quiesce, or put the tree on a file system of its own")
     })?;
     if mount.root != "/" {
         return Err(StepError::permanent(format!(
@@ -174,10 +168,7 @@ impl Quiesce for Remount {
     fn observe(&self, call: &QuiesceCall, _: &dyn StepIo) -> Result<BarrierState, StepError> {
         let mount = mount_of(call)?;
         Ok(if mount.is_read_only() {
-            BarrierState::Closed(format!(
-                "{} is mounted read-only as a whole",
-                mount.point.display()
-            ))
+            BarrierState::Closed(format!("{} is mounted read-only as a whole", mount.point.display()))
         } else {
             BarrierState::Open
         })
@@ -220,10 +211,7 @@ mod tests {
                 .args(["-t", "tmpfs", "-o", "size=1m,nosuid", "none"])
                 .arg(dir.path())
                 .status();
-            assert!(
-                status.expect("mount runs").success(),
-                "this test needs root to mount a tmpfs"
-            );
+            assert!(status.expect("mount runs").success(), "this test needs root to mount a tmpfs");
             Self(dir)
         }
     }
@@ -254,10 +242,7 @@ mod tests {
         assert_eq!(refused.kind(), std::io::ErrorKind::ReadOnlyFilesystem);
         assert!(matches!(Remount.observe(&call, &io), Ok(BarrierState::Closed(_))));
         Remount.open(&call, &io).expect("opens");
-        assert_eq!(
-            mount_of(&call).expect("mount").flags() & MountFlags::NOSUID,
-            MountFlags::NOSUID
-        );
+        assert_eq!(mount_of(&call).expect("mount").flags() & MountFlags::NOSUID, MountFlags::NOSUID);
         std::fs::File::create_new(disk.0.path().join("x")).expect("writable again");
     }
 
@@ -268,9 +253,7 @@ mod tests {
         let error = Remount.close(&call(disk.0.path()), &Io::default()).unwrap_err();
         assert!(error.to_string().contains("open for writing"), "{error}");
         drop(open);
-        Remount
-            .close(&call(disk.0.path()), &Io::default())
-            .expect("closes once it is closed");
+        Remount.close(&call(disk.0.path()), &Io::default()).expect("closes once it is closed");
     }
 
     #[test]
@@ -278,9 +261,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("tempdir");
         let findings = Remount.check(&call(dir.path()));
         assert!(
-            findings
-                .iter()
-                .any(|f| f.summary.contains("is not the root of a file system")),
+            findings.iter().any(|f| f.summary.contains("is not the root of a file system")),
             "{findings:?}"
         );
     }

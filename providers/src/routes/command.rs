@@ -62,10 +62,7 @@ impl Route for CommandRoute {
         let mut findings = Vec::new();
         for name in ["set_source", "set_target", "observe"] {
             let argv = words(route, name);
-            if !argv
-                .first()
-                .is_some_and(|program| crate::command::is_found(&route.base_dir, program))
-            {
+            if !argv.first().is_some_and(|program| crate::command::is_found(&route.base_dir, program)) {
                 findings.push(Finding {
                     severity: Severity::Critical,
                     code: "ROUTE_COMMAND".to_owned(),
@@ -82,15 +79,8 @@ impl Route for CommandRoute {
 
     fn observe(&self, route: &BlockRef, io: &dyn StepIo) -> Result<RouteAt, StepError> {
         let argv = words(route, "observe");
-        let ended = run(
-            &Call {
-                block: route,
-                argv: &argv,
-                action: "observe",
-                environment: environment(route),
-            },
-            io,
-        )?;
+        let ended =
+            run(&Call { block: route, argv: &argv, action: "observe", environment: environment(route) }, io)?;
         if !ended.status.success() {
             return Err(StepError::transient(format!(
                 "{}: {} ended with {}: {}",
@@ -111,15 +101,8 @@ impl Route for CommandRoute {
     fn set(&self, route: &BlockRef, side: Side, io: &dyn StepIo) -> Result<(), StepError> {
         end_orphans(route.address.as_str())?;
         let argv = words(route, setter(side));
-        let ended = run(
-            &Call {
-                block: route,
-                argv: &argv,
-                action: "set",
-                environment: environment(route),
-            },
-            io,
-        )?;
+        let ended =
+            run(&Call { block: route, argv: &argv, action: "set", environment: environment(route) }, io)?;
         if ended.status.success() {
             return Ok(());
         }
@@ -161,16 +144,10 @@ mod tests {
         );
         let io = Io::default();
         assert_eq!(CommandRoute.check(&route), []);
-        assert_eq!(
-            CommandRoute.observe(&route, &io).expect("observes"),
-            RouteAt::Missing
-        );
+        assert_eq!(CommandRoute.observe(&route, &io).expect("observes"), RouteAt::Missing);
         for side in [Side::Target, Side::Source] {
             CommandRoute.set(&route, side, &io).expect("sets");
-            assert_eq!(
-                CommandRoute.observe(&route, &io).expect("observes"),
-                RouteAt::Side(side)
-            );
+            assert_eq!(CommandRoute.observe(&route, &io).expect("observes"), RouteAt::Side(side));
         }
         std::fs::remove_file(dir.path().join("at")).expect("remove");
         let mut at = std::fs::File::create_new(dir.path().join("at")).expect("create");

@@ -166,11 +166,8 @@ mod tests {
     use crate::testing::{Io, block};
 
     fn route(dir: &Path) -> BlockRef {
-        let settings = [
-            ("path", json!(dir.join("live"))),
-            ("source", json!("old")),
-            ("target", json!("new")),
-        ];
+        let settings =
+            [("path", json!(dir.join("live"))), ("source", json!("old")), ("target", json!("new"))];
         block("route.symlink.site", "symlink", &settings)
     }
 
@@ -181,16 +178,10 @@ mod tests {
         assert_eq!(Symlink.observe(&route, &io).expect("observes"), RouteAt::Missing);
         for side in [Side::Source, Side::Target, Side::Target] {
             Symlink.set(&route, side, &io).expect("sets");
-            assert_eq!(
-                Symlink.observe(&route, &io).expect("observes"),
-                RouteAt::Side(side)
-            );
+            assert_eq!(Symlink.observe(&route, &io).expect("observes"), RouteAt::Side(side));
         }
-        let left: Vec<_> = std::fs::read_dir(dir.path())
-            .expect("list")
-            .flatten()
-            .map(|e| e.file_name())
-            .collect();
+        let left: Vec<_> =
+            std::fs::read_dir(dir.path()).expect("list").flatten().map(|e| e.file_name()).collect();
         assert_eq!(left, ["live"]);
     }
 
@@ -200,16 +191,10 @@ mod tests {
         let (route, io) = (route(dir.path()), Io::default());
         std::fs::create_dir(dir.path().join("new")).expect("mkdir");
         symlink("./new/", dir.path().join("live")).expect("link");
-        assert_eq!(
-            Symlink.observe(&route, &io).expect("observes"),
-            RouteAt::Side(Side::Target)
-        );
+        assert_eq!(Symlink.observe(&route, &io).expect("observes"), RouteAt::Side(Side::Target));
         std::fs::remove_file(dir.path().join("live")).expect("rm");
         symlink("elsewhere", dir.path().join("live")).expect("link");
-        assert_eq!(
-            Symlink.observe(&route, &io).expect("observes"),
-            RouteAt::Other("elsewhere".into())
-        );
+        assert_eq!(Symlink.observe(&route, &io).expect("observes"), RouteAt::Other("elsewhere".into()));
     }
 
     #[test]
@@ -218,18 +203,8 @@ mod tests {
         let (route, io) = (route(dir.path()), Io::default());
         Symlink.set(&route, Side::Source, &io).expect("sets");
         let typed = Symlink.set_by_hand(&route, Side::Target);
-        assert!(
-            Command::new("sh")
-                .args(["-c", &typed])
-                .status()
-                .expect("sh")
-                .success(),
-            "{typed}"
-        );
-        assert_eq!(
-            Symlink.observe(&route, &io).expect("observes"),
-            RouteAt::Side(Side::Target)
-        );
+        assert!(Command::new("sh").args(["-c", &typed]).status().expect("sh").success(), "{typed}");
+        assert_eq!(Symlink.observe(&route, &io).expect("observes"), RouteAt::Side(Side::Target));
     }
 
     #[test]
@@ -237,11 +212,6 @@ mod tests {
         let dir = tempfile::tempdir().expect("tempdir");
         std::fs::create_dir(dir.path().join("live")).expect("mkdir");
         let findings = Symlink.check(&route(dir.path()));
-        assert!(
-            findings
-                .iter()
-                .any(|f| f.summary.contains("is not a symbolic link")),
-            "{findings:?}"
-        );
+        assert!(findings.iter().any(|f| f.summary.contains("is not a symbolic link")), "{findings:?}");
     }
 }

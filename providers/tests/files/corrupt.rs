@@ -12,10 +12,7 @@ use crate::world::{World, put};
 
 fn times(path: &Path) -> rustix::fs::Timestamps {
     let meta = fs::metadata(path).unwrap();
-    let spec = |s, ns| rustix::fs::Timespec {
-        tv_sec: s,
-        tv_nsec: ns,
-    };
+    let spec = |s, ns| rustix::fs::Timespec { tv_sec: s, tv_nsec: ns };
     rustix::fs::Timestamps {
         last_access: spec(meta.atime(), meta.atime_nsec()),
         last_modification: spec(meta.mtime(), meta.mtime_nsec()),
@@ -33,30 +30,10 @@ type Case = (&'static str, VerifyLevel, fn(&Path), &'static str);
 
 const CASES: [Case; 10] = [
     ("flipped byte, time kept", VerifyLevel::Sampled, flip, "content"),
-    (
-        "missing file",
-        VerifyLevel::Count,
-        |t| fs::remove_file(t.join("a.txt")).unwrap(),
-        "missing at target",
-    ),
-    (
-        "extra file",
-        VerifyLevel::Count,
-        |t| put(&t.join("dir/extra"), "x"),
-        "extra at target",
-    ),
-    (
-        "older version",
-        VerifyLevel::Count,
-        |t| put(&t.join("a.txt"), "tw"),
-        "size",
-    ),
-    (
-        "older version of the same size",
-        VerifyLevel::Count,
-        |t| put(&t.join("a.txt"), "TWO"),
-        "mtime",
-    ),
+    ("missing file", VerifyLevel::Count, |t| fs::remove_file(t.join("a.txt")).unwrap(), "missing at target"),
+    ("extra file", VerifyLevel::Count, |t| put(&t.join("dir/extra"), "x"), "extra at target"),
+    ("older version", VerifyLevel::Count, |t| put(&t.join("a.txt"), "tw"), "size"),
+    ("older version of the same size", VerifyLevel::Count, |t| put(&t.join("a.txt"), "TWO"), "mtime"),
     ("wrong mode", VerifyLevel::Count, mode, "mode"),
     (
         "wrong owner",
@@ -83,13 +60,7 @@ fn mode(target: &Path) {
 }
 
 fn attribute(target: &Path) {
-    rustix::fs::setxattr(
-        target.join("a.txt"),
-        "user.x",
-        b"y",
-        rustix::fs::XattrFlags::empty(),
-    )
-    .unwrap();
+    rustix::fs::setxattr(target.join("a.txt"), "user.x", b"y", rustix::fs::XattrFlags::empty()).unwrap();
 }
 
 fn relink(target: &Path) {
@@ -98,21 +69,9 @@ fn relink(target: &Path) {
     fs::remove_file(&path).unwrap();
     std::os::unix::fs::symlink("dir/y", &path).unwrap();
     rustix::fs::lsetxattr(&path, "trusted.link", b"l", rustix::fs::XattrFlags::empty()).unwrap();
-    let time = rustix::fs::Timespec {
-        tv_sec: meta.mtime(),
-        tv_nsec: meta.mtime_nsec(),
-    };
-    let both = rustix::fs::Timestamps {
-        last_access: time,
-        last_modification: time,
-    };
-    rustix::fs::utimensat(
-        rustix::fs::CWD,
-        &path,
-        &both,
-        rustix::fs::AtFlags::SYMLINK_NOFOLLOW,
-    )
-    .unwrap();
+    let time = rustix::fs::Timespec { tv_sec: meta.mtime(), tv_nsec: meta.mtime_nsec() };
+    let both = rustix::fs::Timestamps { last_access: time, last_modification: time };
+    rustix::fs::utimensat(rustix::fs::CWD, &path, &both, rustix::fs::AtFlags::SYMLINK_NOFOLLOW).unwrap();
 }
 
 fn unlink(target: &Path) {
@@ -135,11 +94,7 @@ fn every_damage_is_found_at_its_level_and_repaired() {
         damage(&world.target);
         let mut last = Vec::new();
         for level in [VerifyLevel::Count, VerifyLevel::Sampled, VerifyLevel::Full] {
-            let call = VerifyCall {
-                level,
-                since: None,
-                quiet: false,
-            };
+            let call = VerifyCall { level, since: None, quiet: false };
             let found = engine.verify(&world.job, &call, &world.io).unwrap();
             if level >= least {
                 assert!(
@@ -173,11 +128,7 @@ fn changes_on_the_live_side_are_residual_until_it_is_quiet() {
     put(&world.source.join("a.txt"), "newer");
     put(&world.source.join("created"), "created");
     fs::remove_file(world.source.join("dir/empty")).unwrap();
-    let call = VerifyCall {
-        level: VerifyLevel::Full,
-        since: None,
-        quiet: false,
-    };
+    let call = VerifyCall { level: VerifyLevel::Full, since: None, quiet: false };
     let found = engine.verify(&world.job, &call, &world.io).unwrap();
     assert_eq!(found.mismatches, vec![]);
     // The three and their directory.
@@ -189,25 +140,14 @@ fn changes_on_the_live_side_are_residual_until_it_is_quiet() {
 
     let report = engine.pass(&world.job, None, &world.io).unwrap();
     world.set(report.ledger);
-    let since = VerifyCall {
-        level: VerifyLevel::Full,
-        since: Some(first),
-        quiet: true,
-    };
+    let since = VerifyCall { level: VerifyLevel::Full, since: Some(first), quiet: true };
     let residual = engine.verify(&world.job, &since, &world.io).unwrap();
     assert_eq!(residual.mismatches, vec![]);
-    assert!(
-        residual.records_checked >= 3 && residual.records_checked < 8,
-        "{residual:?}"
-    );
+    assert!(residual.records_checked >= 3 && residual.records_checked < 8, "{residual:?}");
     put(&world.target.join("dir/empty"), "back again");
     put(&world.target.join("created"), "CREATED");
     let residual = engine.verify(&world.job, &since, &world.io).unwrap();
-    let mut keys: Vec<_> = residual
-        .mismatches
-        .iter()
-        .map(|found| found.key.as_str())
-        .collect();
+    let mut keys: Vec<_> = residual.mismatches.iter().map(|found| found.key.as_str()).collect();
     keys.sort_unstable();
     assert_eq!(keys, ["created", "dir", "dir/empty"]);
 }

@@ -16,13 +16,9 @@ use crate::world::{World, put, set_mtime};
 /// `user::rw-,user:1000:r--,group::r--,mask::rw-,other::---` as the kernel keeps it.
 fn acl() -> Vec<u8> {
     let mut bytes = 2u32.to_le_bytes().to_vec();
-    for (tag, perm, id) in [
-        (1u16, 6u16, u32::MAX),
-        (2, 4, 1000),
-        (4, 4, u32::MAX),
-        (0x10, 6, u32::MAX),
-        (0x20, 0, u32::MAX),
-    ] {
+    for (tag, perm, id) in
+        [(1u16, 6u16, u32::MAX), (2, 4, 1000), (4, 4, u32::MAX), (0x10, 6, u32::MAX), (0x20, 0, u32::MAX)]
+    {
         bytes.extend_from_slice(&tag.to_le_bytes());
         bytes.extend_from_slice(&perm.to_le_bytes());
         bytes.extend_from_slice(&id.to_le_bytes());
@@ -45,54 +41,24 @@ pub(crate) fn fill(root: &Path) {
     let acl_file = root.join("acl");
     put(&acl_file, "acl");
     rustix::fs::setxattr(&acl_file, "system.posix_acl_access", &acl(), XattrFlags::empty()).unwrap();
-    rustix::fs::setxattr(
-        root.join("hollow"),
-        "system.posix_acl_default",
-        &acl(),
-        XattrFlags::empty(),
-    )
-    .unwrap();
+    rustix::fs::setxattr(root.join("hollow"), "system.posix_acl_default", &acl(), XattrFlags::empty())
+        .unwrap();
     rustix::fs::setxattr(&acl_file, "user.note", &[b'n'; 3000], XattrFlags::empty()).unwrap();
     rustix::fs::setxattr(root.join("dir"), "user.colour", b"red", XattrFlags::empty()).unwrap();
     rustix::fs::setxattr(root, "user.root", b"r", XattrFlags::empty()).unwrap();
     rustix::fs::lsetxattr(root.join("link"), "trusted.link", b"l", XattrFlags::empty()).unwrap();
-    mknodat(
-        CWD,
-        root.join("fifo"),
-        FileType::Fifo,
-        Mode::from_raw_mode(0o640),
-        0,
-    )
-    .unwrap();
-    mknodat(
-        CWD,
-        root.join("null"),
-        FileType::CharacterDevice,
-        Mode::from_raw_mode(0o666),
-        0x103,
-    )
-    .unwrap();
-    mknodat(
-        CWD,
-        root.join("loop"),
-        FileType::BlockDevice,
-        Mode::from_raw_mode(0o660),
-        0x700,
-    )
-    .unwrap();
+    mknodat(CWD, root.join("fifo"), FileType::Fifo, Mode::from_raw_mode(0o640), 0).unwrap();
+    mknodat(CWD, root.join("null"), FileType::CharacterDevice, Mode::from_raw_mode(0o666), 0x103).unwrap();
+    mknodat(CWD, root.join("loop"), FileType::BlockDevice, Mode::from_raw_mode(0o660), 0x700).unwrap();
     chown(root.join("a"), Some(1234), Some(4321)).unwrap();
     fs::set_permissions(root.join("a"), fs::Permissions::from_mode(0o6755)).unwrap();
     fs::set_permissions(root.join("hollow/deeper"), fs::Permissions::from_mode(0o500)).unwrap();
     let sparse = fs::File::create(root.join("sparse")).unwrap();
     sparse.set_len(64 << 20).unwrap();
     std::os::unix::fs::FileExt::write_all_at(&sparse, b"island", 33 << 20).unwrap();
-    for (path, s) in [
-        ("a", 1),
-        ("link", 1_000_000),
-        ("fifo", 2_000_000),
-        ("hollow", 3_000_000),
-        ("dir", 4_000_000),
-    ] {
+    for (path, s) in
+        [("a", 1), ("link", 1_000_000), ("fifo", 2_000_000), ("hollow", 3_000_000), ("dir", 4_000_000)]
+    {
         set_mtime(&root.join(path), s);
     }
 }
@@ -113,29 +79,14 @@ fn carries_every_type_of_entry_and_verifies_it() {
     assert!(!world.target.join(".segue-marker").exists());
     assert!(!world.target.join("dir/.segue-tmp-abc").exists());
     assert!(fs::metadata(world.target.join("sparse")).unwrap().blocks() < 1000);
-    assert!(
-        world
-            .io
-            .findings
-            .lock()
-            .unwrap()
-            .iter()
-            .any(|f| f.code == "FILES_SOCKETS")
-    );
+    assert!(world.io.findings.lock().unwrap().iter().any(|f| f.code == "FILES_SOCKETS"));
     fs::remove_file(world.source.join("socket")).unwrap();
     fs::remove_file(world.source.join("dir/.segue-tmp-abc")).unwrap();
     set_mtime(&world.source.join("dir"), 4_000_000);
     world.assert_equal();
     world.set(report.ledger);
     let verified = engine
-        .verify(
-            &world.job,
-            &segue_contract::VerifyCall {
-                quiet: false,
-                ..world.full()
-            },
-            &world.io,
-        )
+        .verify(&world.job, &segue_contract::VerifyCall { quiet: false, ..world.full() }, &world.io)
         .unwrap();
     assert_eq!(verified.mismatches, vec![]);
     // What was too fresh to be sure of is looked at again, and then no more.
@@ -157,13 +108,7 @@ fn an_empty_tree_is_carried() {
     let report = FilesEngine::new().load(&world.job, None, &world.io).unwrap();
     assert_eq!(report.records_seen, 1);
     world.set(report.ledger);
-    assert_eq!(
-        FilesEngine::new()
-            .verify(&world.job, &world.full(), &world.io)
-            .unwrap()
-            .mismatches,
-        vec![]
-    );
+    assert_eq!(FilesEngine::new().verify(&world.job, &world.full(), &world.io).unwrap().mismatches, vec![]);
 }
 
 #[test]
@@ -184,13 +129,7 @@ fn selections_leave_out_what_they_name_and_never_delete_it_at_the_target() {
     let report = engine.pass(&world.job, None, &world.io).unwrap();
     world.set(report.ledger);
     assert!(world.target.join("cache/own").exists());
-    assert_eq!(
-        engine
-            .verify(&world.job, &world.full(), &world.io)
-            .unwrap()
-            .mismatches,
-        vec![]
-    );
+    assert_eq!(engine.verify(&world.job, &world.full(), &world.io).unwrap().mismatches, vec![]);
 }
 
 #[test]
@@ -230,13 +169,7 @@ fn a_target_that_holds_equal_content_is_adopted_and_anything_else_is_refused_by_
     let report = engine.load(&world.job, None, &world.io).unwrap();
     world.assert_equal();
     world.set(report.ledger);
-    assert_eq!(
-        engine
-            .verify(&world.job, &world.full(), &world.io)
-            .unwrap()
-            .mismatches,
-        vec![]
-    );
+    assert_eq!(engine.verify(&world.job, &world.full(), &world.io).unwrap().mismatches, vec![]);
 
     for (path, content) in [("foreign", "theirs"), ("a", "six"), ("dir", "no directory")] {
         let world = World::new();
@@ -244,12 +177,7 @@ fn a_target_that_holds_equal_content_is_adopted_and_anything_else_is_refused_by_
         put(&world.target.join(path), content);
         let error = engine.load(&world.job, None, &world.io).unwrap_err();
         assert_eq!(error.class, segue_contract::ErrorClass::Permanent);
-        assert!(
-            error
-                .to_string()
-                .contains(world.target.join(path).to_str().unwrap()),
-            "{error}"
-        );
+        assert!(error.to_string().contains(world.target.join(path).to_str().unwrap()), "{error}");
         assert!(error.remedy.is_some());
         assert_eq!(fs::read_to_string(world.target.join(path)).unwrap(), content);
     }
@@ -260,10 +188,7 @@ fn a_missing_source_is_an_error_that_names_it() {
     let world = World::new();
     fs::remove_dir(&world.source).unwrap();
     let error = FilesEngine::new().load(&world.job, None, &world.io).unwrap_err();
-    assert!(
-        error.to_string().contains(world.source.to_str().unwrap()),
-        "{error}"
-    );
+    assert!(error.to_string().contains(world.source.to_str().unwrap()), "{error}");
     assert!(error.remedy.is_some());
 }
 
@@ -281,10 +206,7 @@ fn a_damaged_ledger_is_refused_and_an_unused_one_collected() {
         bad[at] ^= 1;
         fs::write(&path, bad).unwrap();
         let error = engine.pass(&world.job, None, &world.io).unwrap_err();
-        assert!(
-            error.to_string().contains("damaged") || error.to_string().contains("layout"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("damaged") || error.to_string().contains("layout"), "{error}");
     }
     fs::write(&path, &good[..good.len() / 2]).unwrap();
     assert!(engine.pass(&world.job, None, &world.io).is_err());

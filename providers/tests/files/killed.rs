@@ -14,10 +14,7 @@ const RUNS: usize = 500;
 fn grow(world: &World, files: usize) {
     fill(&world.source);
     for i in 0..files {
-        put(
-            &world.source.join(format!("many/{}/{i}", i % 7)),
-            format!("content {i}"),
-        );
+        put(&world.source.join(format!("many/{}/{i}", i % 7)), format!("content {i}"));
     }
 }
 
@@ -77,13 +74,7 @@ fn a_load_whose_checkpoints_fail_is_repeated_from_the_last_good_one() {
         let report = engine.pass(&world.job, None, &world.io).unwrap();
         world.set(report.ledger);
         world.assert_equal();
-        assert_eq!(
-            engine
-                .verify(&world.job, &world.full(), &world.io)
-                .unwrap()
-                .mismatches,
-            vec![]
-        );
+        assert_eq!(engine.verify(&world.job, &world.full(), &world.io).unwrap().mismatches, vec![]);
     }
 }
 
@@ -111,16 +102,10 @@ fn a_pass_stopped_anywhere_is_repeated_and_takes_its_own_work_for_its_own() {
             let report = engine.load(&world.job, None, &world.io).unwrap();
             world.set(report.ledger);
             world.job.direction = direction;
-            let live = if direction == Direction::Forward {
-                world.source.clone()
-            } else {
-                world.target.clone()
-            };
+            let live =
+                if direction == Direction::Forward { world.source.clone() } else { world.target.clone() };
             for i in 0..30 {
-                put(
-                    &live.join(format!("many/{}/{i}", i % 7)),
-                    format!("changed {i} and longer"),
-                );
+                put(&live.join(format!("many/{}/{i}", i % 7)), format!("changed {i} and longer"));
                 put(&live.join(format!("fresh/{i}")), "new");
             }
             std::fs::remove_dir_all(live.join("hollow")).unwrap();
@@ -146,13 +131,7 @@ fn a_pass_stopped_anywhere_is_repeated_and_takes_its_own_work_for_its_own() {
             assert_eq!(report.stale, vec![], "stopped at {stop_at}");
             world.set(report.ledger);
             assert_same(&snapshot(&world.source), &snapshot(&world.target));
-            assert_eq!(
-                engine
-                    .verify(&world.job, &world.full(), &world.io)
-                    .unwrap()
-                    .mismatches,
-                vec![]
-            );
+            assert_eq!(engine.verify(&world.job, &world.full(), &world.io).unwrap().mismatches, vec![]);
         }
     }
 }

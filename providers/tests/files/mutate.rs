@@ -51,11 +51,7 @@ fn act() -> impl Strategy<Value = Act> {
 
 fn path(root: &Path, a: u8, b: u8) -> PathBuf {
     let top = root.join(NAMES[usize::from(a) % 8]);
-    if b.is_multiple_of(3) {
-        top
-    } else {
-        top.join(NAMES[usize::from(b) % 8])
-    }
+    if b.is_multiple_of(3) { top } else { top.join(NAMES[usize::from(b) % 8]) }
 }
 
 fn clear(path: &Path) {
@@ -163,15 +159,8 @@ fn do_it(root: &Path, act: &Act) {
 #[test]
 fn random_changes_are_carried_both_ways() {
     let rounds = proptest::collection::vec(proptest::collection::vec(act(), 0..24), 1..6);
-    let cases = std::env::var("SEGUE_TEST_CASES")
-        .ok()
-        .and_then(|n| n.parse().ok())
-        .unwrap_or(48);
-    let mut runner = TestRunner::new(Config {
-        cases,
-        failure_persistence: None,
-        ..Config::default()
-    });
+    let cases = std::env::var("SEGUE_TEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(48);
+    let mut runner = TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
     runner
         .run(&rounds, |rounds| {
             let mut world = World::new();
@@ -182,11 +171,7 @@ fn random_changes_are_carried_both_ways() {
             world.set(report.ledger);
             world.assert_equal();
             for (round, acts) in later.iter().enumerate() {
-                world.job.direction = if round % 3 == 2 {
-                    Direction::Reverse
-                } else {
-                    Direction::Forward
-                };
+                world.job.direction = if round % 3 == 2 { Direction::Reverse } else { Direction::Forward };
                 let live = match world.job.direction {
                     Direction::Forward => world.source.clone(),
                     Direction::Reverse => world.target.clone(),
@@ -201,9 +186,7 @@ fn random_changes_are_carried_both_ways() {
                 assert_eq!(verified.mismatches, vec![]);
                 assert_eq!(engine.position(&world.job, &world.io).unwrap(), report.position);
                 assert_eq!(engine.stale(&world.job, &world.io).unwrap().finds, vec![]);
-                let drift = engine
-                    .drift(&world.job, segue_contract::VerifyLevel::Count, &world.io)
-                    .unwrap();
+                let drift = engine.drift(&world.job, segue_contract::VerifyLevel::Count, &world.io).unwrap();
                 assert_eq!((drift.waiting_records, drift.drifted), (0, vec![]));
             }
             Ok(())

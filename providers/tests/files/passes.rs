@@ -21,14 +21,7 @@ fn a_pass_without_changes_writes_no_ledger_and_nothing_else() {
     for _ in 0..1000 {
         let taken = world.io.taken.load(std::sync::atomic::Ordering::SeqCst);
         let report = engine.pass(&world.job, None, &world.io).unwrap();
-        assert_eq!(
-            (
-                report.records_written,
-                report.bytes_written,
-                report.records_deleted
-            ),
-            (0, 0, 0)
-        );
+        assert_eq!((report.records_written, report.bytes_written, report.records_deleted), (0, 0, 0));
         assert_eq!(world.io.taken.load(std::sync::atomic::Ordering::SeqCst), taken);
         if world.job.ledger.as_ref() == Some(&report.ledger) {
             return;
@@ -46,12 +39,7 @@ fn a_file_that_changes_while_it_is_read_is_taken_again() {
     let mut once = Some(path);
     *world.io.on_take.lock().unwrap() = Some(Box::new(move |_| {
         if let Some(path) = once.take() {
-            fs::OpenOptions::new()
-                .append(true)
-                .open(path)
-                .unwrap()
-                .write_all(b"more")
-                .unwrap();
+            fs::OpenOptions::new().append(true).open(path).unwrap().write_all(b"more").unwrap();
         }
     }));
     let engine = FilesEngine::new();
@@ -72,12 +60,7 @@ fn a_file_that_never_rests_is_left_for_the_next_pass_and_the_position_says_so() 
     let growing = path;
     *world.io.on_take.lock().unwrap() = Some(Box::new(move |bytes| {
         if bytes > 1000 {
-            fs::OpenOptions::new()
-                .append(true)
-                .open(&growing)
-                .unwrap()
-                .write_all(b"more")
-                .unwrap();
+            fs::OpenOptions::new().append(true).open(&growing).unwrap().write_all(b"more").unwrap();
         }
     }));
     let engine = FilesEngine::new();
@@ -117,13 +100,8 @@ fn a_change_of_metadata_alone_writes_no_content() {
     let report = engine.load(&world.job, None, &world.io).unwrap();
     world.set(report.ledger);
     std::os::unix::fs::chown(world.source.join("dir/x"), Some(5), Some(6)).unwrap();
-    rustix::fs::setxattr(
-        world.source.join("dir/x"),
-        "user.k",
-        b"v",
-        rustix::fs::XattrFlags::empty(),
-    )
-    .unwrap();
+    rustix::fs::setxattr(world.source.join("dir/x"), "user.k", b"v", rustix::fs::XattrFlags::empty())
+        .unwrap();
     let report = engine.pass(&world.job, None, &world.io).unwrap();
     world.assert_equal();
     assert_eq!(report.bytes_written, 0);
@@ -146,13 +124,7 @@ fn names_that_move_are_carried_with_everything_below_them() {
     let report = engine.pass(&world.job, None, &world.io).unwrap();
     world.set(report.ledger);
     world.assert_equal();
-    assert_eq!(
-        engine
-            .verify(&world.job, &world.full(), &world.io)
-            .unwrap()
-            .mismatches,
-        vec![]
-    );
+    assert_eq!(engine.verify(&world.job, &world.full(), &world.io).unwrap().mismatches, vec![]);
 }
 
 #[test]
@@ -160,21 +132,13 @@ fn a_tree_as_deep_as_paths_go_is_carried() {
     let mut world = World::new();
     // Deeper than one system call can name.
     let name = "d".repeat(200);
-    let mut dir = rustix::fs::open(
-        &world.source,
-        rustix::fs::OFlags::DIRECTORY,
-        rustix::fs::Mode::empty(),
-    )
-    .unwrap();
+    let mut dir =
+        rustix::fs::open(&world.source, rustix::fs::OFlags::DIRECTORY, rustix::fs::Mode::empty()).unwrap();
     for _ in 0..30 {
         rustix::fs::mkdirat(&dir, name.as_str(), rustix::fs::Mode::from_raw_mode(0o755)).unwrap();
-        dir = rustix::fs::openat(
-            &dir,
-            name.as_str(),
-            rustix::fs::OFlags::DIRECTORY,
-            rustix::fs::Mode::empty(),
-        )
-        .unwrap();
+        dir =
+            rustix::fs::openat(&dir, name.as_str(), rustix::fs::OFlags::DIRECTORY, rustix::fs::Mode::empty())
+                .unwrap();
     }
     let flags = rustix::fs::OFlags::CREATE | rustix::fs::OFlags::WRONLY;
     let file = rustix::fs::openat(&dir, "leaf", flags, rustix::fs::Mode::from_raw_mode(0o600)).unwrap();
@@ -193,15 +157,7 @@ fn a_wide_directory_is_listed_in_pieces_and_in_order() {
     for i in 0..5000 {
         put(&world.source.join(format!("wide/{i}")), "");
     }
-    put(
-        &world
-            .source
-            .join("wide/3/x")
-            .parent()
-            .unwrap()
-            .with_file_name("zz/inner"),
-        "y",
-    );
+    put(&world.source.join("wide/3/x").parent().unwrap().with_file_name("zz/inner"), "y");
     let engine = FilesEngine::new();
     let report = engine.load(&world.job, None, &world.io).unwrap();
     assert_eq!(report.records_seen, 5004);

@@ -34,20 +34,11 @@ fn a_full_disk_is_told_with_what_to_free_and_gone_on_from() {
     let engine = FilesEngine::new();
     let error = engine.load(&world.job, None, &world.io).unwrap_err();
     assert_eq!(error.class, ErrorClass::Permanent);
-    assert!(
-        error.to_string().contains(target.join("f").to_str().unwrap()),
-        "{error}"
-    );
+    assert!(error.to_string().contains(target.join("f").to_str().unwrap()), "{error}");
     let remedy = error.remedy.unwrap();
-    assert!(
-        remedy.contains("free at least") && remedy.contains(target.to_str().unwrap()),
-        "{remedy}"
-    );
+    assert!(remedy.contains("free at least") && remedy.contains(target.to_str().unwrap()), "{remedy}");
     for i in 0..20 {
-        assert_eq!(
-            fs::read(world.source.join(format!("f{i:02}"))).unwrap(),
-            vec![i; 400_000]
-        );
+        assert_eq!(fs::read(world.source.join(format!("f{i:02}"))).unwrap(), vec![i; 400_000]);
     }
     rustix::mount::mount_remount(&target, MountFlags::empty(), c"size=40m").unwrap();
     let before = world.io.taken.load(std::sync::atomic::Ordering::SeqCst);

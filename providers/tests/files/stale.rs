@@ -73,10 +73,7 @@ fn a_stale_file_where_a_directory_is_to_be_and_the_other_way_round() {
     world.assert_equal();
     let stale = world.io.artifacts.join("stale/migration.site/2");
     assert_eq!(fs::read_to_string(stale.join("new-dir")).unwrap(), "a stale file");
-    assert_eq!(
-        fs::read_to_string(stale.join("new-file/inner")).unwrap(),
-        "a stale directory"
-    );
+    assert_eq!(fs::read_to_string(stale.join("new-file/inner")).unwrap(), "a stale directory");
 }
 
 #[test]
@@ -102,12 +99,7 @@ fn the_process_that_holds_a_stale_file_is_named() {
     let _held = fs::File::create(&path).unwrap();
     let seen = FilesEngine::new().stale(&world.job, &world.io).unwrap();
     let find = seen.finds.iter().find(|find| find.key == "held").unwrap();
-    assert!(
-        find.process
-            .as_ref()
-            .is_some_and(|p| p.contains(&std::process::id().to_string())),
-        "{find:?}"
-    );
+    assert!(find.process.as_ref().is_some_and(|p| p.contains(&std::process::id().to_string())), "{find:?}");
 }
 
 #[test]
@@ -120,21 +112,11 @@ fn releasing_removes_what_segue_made_and_leaves_the_rest() {
     put(&world.target.join("dir/mine"), "not Segue's");
     put(&world.target.join("a"), "changed");
     engine.release(&world.job, true, &world.io).unwrap();
-    let mut left: Vec<_> = crate::world::snapshot(&world.target)
-        .into_keys()
-        .map(|k| String::from_utf8(k).unwrap())
-        .collect();
+    let mut left: Vec<_> =
+        crate::world::snapshot(&world.target).into_keys().map(|k| String::from_utf8(k).unwrap()).collect();
     left.sort();
     assert_eq!(left, ["", "a", "dir", "dir/mine"]);
-    assert!(
-        world
-            .io
-            .findings
-            .lock()
-            .unwrap()
-            .iter()
-            .any(|f| f.code == "FILES_LEFT")
-    );
+    assert!(world.io.findings.lock().unwrap().iter().any(|f| f.code == "FILES_LEFT"));
     fs::remove_dir_all(&world.target).unwrap();
     engine.release(&world.job, true, &world.io).unwrap();
 

@@ -76,12 +76,7 @@ pub(crate) struct World {
 pub(crate) fn block(address: &str, path: &Path) -> BlockRef {
     let mut config = Config::default();
     config.insert("path", Setting::Plain(path.to_str().unwrap().into()));
-    BlockRef {
-        address: Address::new(address),
-        provider: "directory".into(),
-        base_dir: "/".into(),
-        config,
-    }
+    BlockRef { address: Address::new(address), provider: "directory".into(), base_dir: "/".into(), config }
 }
 
 impl World {
@@ -103,21 +98,12 @@ impl World {
             target: block("target.directory.new", &target),
             direction: Direction::Forward,
             select: Select::default(),
-            load: LoadSettings {
-                parallelism: 2,
-                rate_limit: None,
-            },
+            load: LoadSettings { parallelism: 2, rate_limit: None },
             ledger: None,
             epoch: 1,
         };
         let io = io(&artifacts);
-        Self {
-            _dir: dir,
-            source,
-            target,
-            job,
-            io,
-        }
+        Self { _dir: dir, source, target, job, io }
     }
 
     pub(crate) fn set(&mut self, ledger: ArtifactName) {
@@ -125,11 +111,7 @@ impl World {
     }
 
     pub(crate) fn full(&self) -> VerifyCall {
-        VerifyCall {
-            level: VerifyLevel::Full,
-            since: None,
-            quiet: true,
-        }
+        VerifyCall { level: VerifyLevel::Full, since: None, quiet: true }
     }
 
     pub(crate) fn assert_equal(&self) {
@@ -185,11 +167,7 @@ pub(crate) fn snapshot(root: &Path) -> BTreeMap<Vec<u8>, Node> {
         let node = Node {
             mode: meta.mode(),
             owner: (meta.uid(), meta.gid()),
-            mtime: if key.is_empty() {
-                (0, 0)
-            } else {
-                (meta.mtime(), meta.mtime_nsec())
-            },
+            mtime: if key.is_empty() { (0, 0) } else { (meta.mtime(), meta.mtime_nsec()) },
             rdev: meta.rdev(),
             content,
             xattrs: xattrs(&path),
@@ -234,10 +212,7 @@ pub(crate) fn assert_same(a: &BTreeMap<Vec<u8>, Node>, b: &BTreeMap<Vec<u8>, Nod
             );
             panic!("{name}: content differs");
         }
-        let strip = |n: &Node| Node {
-            content: Vec::new(),
-            ..n.clone()
-        };
+        let strip = |n: &Node| Node { content: Vec::new(), ..n.clone() };
         assert_eq!(left.map(strip), right.map(strip), "{name}");
     }
 }
@@ -248,19 +223,7 @@ pub(crate) fn put(path: &Path, content: impl AsRef<[u8]>) {
 }
 
 pub(crate) fn set_mtime(path: &Path, s: i64) {
-    let time = rustix::fs::Timespec {
-        tv_sec: s,
-        tv_nsec: 123_456_789,
-    };
-    let times = rustix::fs::Timestamps {
-        last_access: time,
-        last_modification: time,
-    };
-    rustix::fs::utimensat(
-        rustix::fs::CWD,
-        path,
-        &times,
-        rustix::fs::AtFlags::SYMLINK_NOFOLLOW,
-    )
-    .unwrap();
+    let time = rustix::fs::Timespec { tv_sec: s, tv_nsec: 123_456_789 };
+    let times = rustix::fs::Timestamps { last_access: time, last_modification: time };
+    rustix::fs::utimensat(rustix::fs::CWD, path, &times, rustix::fs::AtFlags::SYMLINK_NOFOLLOW).unwrap();
 }

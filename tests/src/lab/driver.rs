@@ -63,11 +63,7 @@ pub struct Outcome {
 
 impl Outcome {
     fn failed(exit: i32, messages: Vec<String>) -> Self {
-        Self {
-            exit,
-            messages,
-            plan: None,
-        }
+        Self { exit, messages, plan: None }
     }
 }
 
@@ -112,9 +108,7 @@ pub fn run(case: &Case, task: &Task) -> Outcome {
         tap: Box::new(KillTap::from_environment()),
         adopt: false,
     };
-    let talk = Arc::new(Talk {
-        aloud: std::env::var_os(TALK).is_some(),
-    });
+    let talk = Arc::new(Talk { aloud: std::env::var_os(TALK).is_some() });
     let session = match Session::open(start, registry(), talk, Secrets::default()) {
         Ok(session) => session,
         Err(error) => return error.into(),
@@ -135,14 +129,8 @@ fn work(ground: &Arc<Ground>, case: &Case, task: &Task) -> Outcome {
         Task::Apply => return applied(ground, case),
         Task::Plan | Task::Settle => Ok(()),
         Task::SwitchBack(cutover) => switch_back(ground, cutover, "switched back by hand"),
-        Task::Unhold(cutover) => ground.record(Event::Unheld {
-            cutover: cutover.clone(),
-            by,
-        }),
-        Task::SettleStale(cutover) => ground.record(Event::StaleSettled {
-            cutover: cutover.clone(),
-            by,
-        }),
+        Task::Unhold(cutover) => ground.record(Event::Unheld { cutover: cutover.clone(), by }),
+        Task::SettleStale(cutover) => ground.record(Event::StaleSettled { cutover: cutover.clone(), by }),
     };
     match done {
         Ok(()) => Outcome::default(),
@@ -153,10 +141,7 @@ fn work(ground: &Arc<Ground>, case: &Case, task: &Task) -> Outcome {
 fn plan_of(case: &Case, state: &State, artifacts: &Path, state_id: Option<String>) -> (Plan, Observed) {
     let io = ObserveIo::new(artifacts.to_owned(), Secrets::default());
     let observed = observe(&case.desired, state, &registry(), &io, &SystemClock::new());
-    let options = PlanOptions {
-        state_id,
-        ..PlanOptions::default()
-    };
+    let options = PlanOptions { state_id, ..PlanOptions::default() };
     (plan(&case.desired, state, &observed, &options), observed)
 }
 
@@ -180,20 +165,13 @@ fn planned(case: &Case) -> Outcome {
         Outlook::Changes => 2,
         Outlook::DriftOnly => 4,
     };
-    Outcome {
-        exit,
-        messages: critical(&plan),
-        plan: Some(plan),
-    }
+    Outcome { exit, messages: critical(&plan), plan: Some(plan) }
 }
 
 fn applied(ground: &Arc<Ground>, case: &Case) -> Outcome {
     let state = ground.state();
     let (plan, observed) = plan_of(case, &state, &ground.artifacts, Some(ground.who.state_id.clone()));
-    let mut outcome = Outcome {
-        messages: critical(&plan),
-        ..Outcome::default()
-    };
+    let mut outcome = Outcome { messages: critical(&plan), ..Outcome::default() };
     if plan.refused() {
         outcome.exit = 1;
     } else if let Err(failures) = apply(ground, &case.desired, &plan, &observed, &ApplyOptions::default()) {

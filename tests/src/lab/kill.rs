@@ -24,21 +24,13 @@ pub struct KillTap {
 impl KillTap {
     /// From [`KILL`]; without it, nobody dies.
     pub fn from_environment() -> Self {
-        std::env::var(KILL)
-            .map(|text| Self::parse(&text))
-            .unwrap_or_default()
+        std::env::var(KILL).map(|text| Self::parse(&text)).unwrap_or_default()
     }
 
     fn parse(text: &str) -> Self {
         match text.split_once(':') {
-            Some(("before", n)) => Self {
-                before: n.parse().ok(),
-                after: None,
-            },
-            Some(("after", n)) => Self {
-                before: None,
-                after: n.parse().ok(),
-            },
+            Some(("before", n)) => Self { before: n.parse().ok(), after: None },
+            Some(("after", n)) => Self { before: None, after: n.parse().ok() },
             _ => Self::default(),
         }
     }
@@ -64,20 +56,8 @@ mod tests {
 
     #[test]
     fn says_before_or_after_which_event_and_otherwise_never() {
-        assert_eq!(
-            KillTap::parse("before:17"),
-            KillTap {
-                before: Some(17),
-                after: None
-            }
-        );
-        assert_eq!(
-            KillTap::parse("after:3"),
-            KillTap {
-                before: None,
-                after: Some(3)
-            }
-        );
+        assert_eq!(KillTap::parse("before:17"), KillTap { before: Some(17), after: None });
+        assert_eq!(KillTap::parse("after:3"), KillTap { before: None, after: Some(3) });
         assert_eq!(KillTap::parse("later"), KillTap::default());
     }
 }

@@ -17,13 +17,7 @@ pub(super) struct MemoryEndpoint;
 pub(super) fn name_of(block: &BlockRef) -> String {
     match block.text("name") {
         Ok(name) => name.to_owned(),
-        Err(_) => block
-            .address
-            .as_str()
-            .rsplit('.')
-            .next()
-            .unwrap_or_default()
-            .to_owned(),
+        Err(_) => block.address.as_str().rsplit('.').next().unwrap_or_default().to_owned(),
     }
 }
 
@@ -40,10 +34,8 @@ pub(super) fn store_of<'w>(world: &'w mut World, block: &BlockRef) -> Result<&'w
     let name = name_of(block);
     match world.stores.get_mut(&name) {
         Some(store) if store.exists => Ok(store),
-        _ => Err(
-            StepError::permanent(format!("{}: there is no store {name:?}", block.address))
-                .remedy("make it, or name another one"),
-        ),
+        _ => Err(StepError::permanent(format!("{}: there is no store {name:?}", block.address))
+            .remedy("make it, or name another one")),
     }
 }
 
@@ -54,11 +46,7 @@ impl Endpoint for MemoryEndpoint {
         let name = name_of(block);
         let store = world.stores.get(&name).cloned().unwrap_or_default();
         let records = store.live().len() as u64;
-        let unit = UnitFacts {
-            name: UNIT.to_owned(),
-            records: Some(records),
-            bytes: None,
-        };
+        let unit = UnitFacts { name: UNIT.to_owned(), records: Some(records), bytes: None };
         Ok(EndpointFacts {
             identity: Identity(format!("memory:{}:{name}", block.path("world")?.display())),
             exists: store.exists,
@@ -92,11 +80,7 @@ impl Endpoint for MemoryEndpoint {
             }
             world.log("endpoint.provision", Some(&name), None, "");
             // A store that can tell Segue from clients is made closed: nobody needs it yet.
-            let store = Store {
-                exists: true,
-                open: barrier_of(block) == Barrier::None,
-                ..Store::default()
-            };
+            let store = Store { exists: true, open: barrier_of(block) == Barrier::None, ..Store::default() };
             world.stores.insert(name, store);
             Ok(true)
         })?;

@@ -77,17 +77,10 @@ fn carry(world: &mut World, job: &UnitJob, key: &str, from: Option<&(String, u64
         )));
     }
     if blind && !store.open {
-        return Err(StepError::permanent(format!(
-            "{} is closed, for segue too",
-            block.address
-        )));
+        return Err(StepError::permanent(format!("{} is closed, for segue too", block.address)));
     }
     let record = match from {
-        Some((value, version)) => Record {
-            value: Some(value.clone()),
-            version: *version,
-            by: Author::Segue,
-        },
+        Some((value, version)) => Record { value: Some(value.clone()), version: *version, by: Author::Segue },
         None => Record {
             value: None,
             version: store.records.get(key).map_or(0, |r| r.version),
@@ -198,12 +191,7 @@ fn carry_one(
             Some(record) if record.value.is_some() => Some(keep("stale", &encode(record)?, io)?.0),
             _ => None,
         };
-        tally.stale.push(StaleFind {
-            key: key.to_owned(),
-            what: what.to_owned(),
-            kept,
-            process: None,
-        });
+        tally.stale.push(StaleFind { key: key.to_owned(), what: what.to_owned(), kept, process: None });
     }
     if there.as_ref() == wanted.get(key) {
         return Ok(());
@@ -233,10 +221,7 @@ impl Engine for MemoryEngine {
         if let Some(checkpoint) = from.filter(|c| c.version == CHECKPOINT_VERSION) {
             let mark: LoadedUpTo = serde_json::from_slice(&checkpoint.bytes)
                 .map_err(|e| StepError::permanent("the checkpoint cannot be read").because(e))?;
-            let at = UnitJob {
-                ledger: Some(mark.ledger),
-                ..job.clone()
-            };
+            let at = UnitJob { ledger: Some(mark.ledger), ..job.clone() };
             done = ledger_of(&at, io)?.unwrap_or_default();
             after = Some(mark.key);
         }
@@ -265,14 +250,8 @@ impl Engine for MemoryEngine {
             };
             done.extend(chunk);
             after = Some(last.clone());
-            let mark = LoadedUpTo {
-                key: last,
-                ledger: keep("ledger", &encode(&done)?, io)?,
-            };
-            io.checkpoint(Checkpoint {
-                version: CHECKPOINT_VERSION,
-                bytes: encode(&mark)?,
-            })?;
+            let mark = LoadedUpTo { key: last, ledger: keep("ledger", &encode(&done)?, io)? };
+            io.checkpoint(Checkpoint { version: CHECKPOINT_VERSION, bytes: encode(&mark)? })?;
         }
         call.act(|world| {
             world.log("engine.load", Some(&name_of(job.writes())), Some(job.epoch), "");
@@ -326,10 +305,7 @@ impl Engine for MemoryEngine {
                 changed || there.get(key) != ledger.get(key)
             };
             if differs {
-                mismatches.push(VerifyMismatch {
-                    key: key.clone(),
-                    what: "content".to_owned(),
-                });
+                mismatches.push(VerifyMismatch { key: key.clone(), what: "content".to_owned() });
             }
         }
         call.end(VerifyReport {
@@ -367,24 +343,15 @@ impl Engine for MemoryEngine {
         let (read, written) = both(&world, job);
         let read = read.live();
         let Some(ledger) = ledger_of(job, io)? else {
-            return Ok(DriftReport {
-                waiting_records: read.len() as u64,
-                ..DriftReport::default()
-            });
+            return Ok(DriftReport { waiting_records: read.len() as u64, ..DriftReport::default() });
         };
         let waits = |key: &&String| read.get(*key) != ledger.get(*key);
         let drifted: Vec<VerifyMismatch> = stale_finds(&written, &ledger)
             .into_iter()
-            .map(|find| VerifyMismatch {
-                key: find.key,
-                what: find.what,
-            })
+            .map(|find| VerifyMismatch { key: find.key, what: find.what })
             .collect();
         Ok(DriftReport {
-            waiting_records: keys([&read, &ledger], &Store::default())
-                .iter()
-                .filter(waits)
-                .count() as u64,
+            waiting_records: keys([&read, &ledger], &Store::default()).iter().filter(waits).count() as u64,
             waiting_bytes: 0,
             drifted_total: drifted.len() as u64,
             drifted,
@@ -397,11 +364,7 @@ impl Engine for MemoryEngine {
         let ledger = ledger_of(job, io)?.unwrap_or_default();
         let written = records_of(&handle.read()?, job.writes());
         let finds = stale_finds(&written, &ledger);
-        call.end(StaleReport {
-            records_seen: written.records.len() as u64,
-            total: finds.len() as u64,
-            finds,
-        })
+        call.end(StaleReport { records_seen: written.records.len() as u64, total: finds.len() as u64, finds })
     }
 
     fn release(&self, job: &UnitJob, made_root: bool, io: &dyn StepIo) -> Result<(), StepError> {

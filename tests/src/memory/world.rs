@@ -116,9 +116,7 @@ pub struct Handle {
 impl Handle {
     /// The world of this file.
     pub fn new(path: &Path) -> Self {
-        Self {
-            path: path.to_owned(),
-        }
+        Self { path: path.to_owned() }
     }
 
     /// The world that a block names.
@@ -181,11 +179,7 @@ impl Handle {
         }
         match deed.as_ref().and_then(|d| d.before(name)) {
             Some(error) => Err(error),
-            None => Ok(Call {
-                world: self,
-                name,
-                deed,
-            }),
+            None => Ok(Call { world: self, name, deed }),
         }
     }
 }

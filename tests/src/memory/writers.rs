@@ -36,10 +36,7 @@ pub struct Acknowledged {
 pub fn write_of(seed: u64, n: u64) -> Write {
     let hash = xxh3_64_with_seed(&n.to_le_bytes(), seed);
     let deletes = (hash >> 32).is_multiple_of(DELETE_ONE_IN);
-    Write {
-        key: format!("k{:02}", hash % KEYS),
-        value: (!deletes).then(|| format!("v{n}")),
-    }
+    Write { key: format!("k{:02}", hash % KEYS), value: (!deletes).then(|| format!("v{n}")) }
 }
 
 /// What the acknowledged writes come to: by key the value and its version. Deleted keys are absent.
@@ -82,10 +79,7 @@ impl World {
         self.put(&name, write.key, write.value, n);
         match self.acknowledged.last_mut().filter(|last| last.store == name) {
             Some(last) => last.writes += 1,
-            None => self.acknowledged.push(Acknowledged {
-                store: name,
-                writes: 1,
-            }),
+            None => self.acknowledged.push(Acknowledged { store: name, writes: 1 }),
         }
     }
 
@@ -104,11 +98,7 @@ impl World {
 
     fn put(&mut self, store: &str, key: String, value: Option<String>, version: u64) {
         if let Some(store) = self.stores.get_mut(store) {
-            let record = Record {
-                value,
-                version,
-                by: Author::Client,
-            };
+            let record = Record { value, version, by: Author::Client };
             store.records.insert(key, record);
         }
     }

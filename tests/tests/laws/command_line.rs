@@ -65,12 +65,7 @@ fn segue(lab: &Lab, words: &[&str], kill: Option<&str>) -> Output {
 
 fn said(output: &Output) -> String {
     let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
-    format!(
-        "{:?}\n{}{}",
-        output.status,
-        text(&output.stdout),
-        text(&output.stderr)
-    )
+    format!("{:?}\n{}{}", output.status, text(&output.stdout), text(&output.stderr))
 }
 
 #[test]

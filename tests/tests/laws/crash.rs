@@ -27,14 +27,7 @@ struct Scenario {
 
 impl Scenario {
     fn new(name: &'static str, before: &'static [Want], want: Want) -> Self {
-        Self {
-            name,
-            before,
-            want,
-            faults: Vec::new(),
-            exits: &[0],
-            live: want.live,
-        }
+        Self { name, before, want, faults: Vec::new(), exits: &[0], live: want.live }
     }
 
     fn prepare(&self, kind: Kind) -> Lab {
@@ -65,27 +58,13 @@ impl Scenario {
         if self.exits == [0] {
             lab.check_plan_is_empty(self.want, what);
         }
-        similar(
-            &normal::state(&lab.state()),
-            &clean.0,
-            &format!("{what}: the state"),
-        );
-        similar(
-            &normal::world(&lab.world()),
-            &clean.1,
-            &format!("{what}: the world"),
-        );
+        similar(&normal::state(&lab.state()), &clean.0, &format!("{what}: the state"));
+        similar(&normal::world(&lab.world()), &clean.1, &format!("{what}: the world"));
     }
 
     fn clean(&self, lab: &Lab) -> (String, String) {
         let outcome = lab.apply(self.want);
-        assert!(
-            self.exits.contains(&outcome.exit),
-            "{}: {:?} {:?}",
-            self.name,
-            lab.kind,
-            outcome.messages
-        );
+        assert!(self.exits.contains(&outcome.exit), "{}: {:?} {:?}", self.name, lab.kind, outcome.messages);
         (normal::state(&lab.state()), normal::world(&lab.world()))
     }
 
@@ -103,11 +82,7 @@ impl Scenario {
                     let what = format!("{} {kind:?} {kill} of {first}..={last}", self.name);
                     lab.restore("base");
                     let ended = lab.try_run(&lab.case(self.want), &Task::Apply, Some(&kill));
-                    assert!(
-                        ended.is_none(),
-                        "{what}: was not killed: {:?}",
-                        ended.map(|o| o.messages)
-                    );
+                    assert!(ended.is_none(), "{what}: was not killed: {:?}", ended.map(|o| o.messages));
                     check_killed(&lab, &what);
                     self.resume(&lab, &what);
                     self.check(&lab, &clean, &what);
@@ -152,33 +127,16 @@ fn check_killed(lab: &Lab, what: &str) {
     let Some(known) = state.cutovers.get(&cutover()) else {
         return;
     };
-    let Some(attempt) = known
-        .attempt
-        .as_ref()
-        .filter(|_| settle(known.phase) == Settle::Abort)
-    else {
+    let Some(attempt) = known.attempt.as_ref().filter(|_| settle(known.phase) == Settle::Abort) else {
         return;
     };
-    assert_eq!(
-        world.routes["site"].as_deref(),
-        Some(store(attempt.from)),
-        "{what}: routed before COMMITTED"
-    );
+    assert_eq!(world.routes["site"].as_deref(), Some(store(attempt.from)), "{what}: routed before COMMITTED");
     for (name, store) in &world.stores {
-        let raised = store
-            .marker
-            .as_ref()
-            .is_some_and(|m| m.raised && m.epoch >= attempt.epoch);
-        assert!(
-            !raised,
-            "{what}: the marker of {name} was raised before COMMITTED"
-        );
+        let raised = store.marker.as_ref().is_some_and(|m| m.raised && m.epoch >= attempt.epoch);
+        assert!(!raised, "{what}: the marker of {name} was raised before COMMITTED");
     }
     let serving = world.serving();
-    assert!(
-        serving.is_none() || serving == Some(store(attempt.from)),
-        "{what}: {serving:?} serves"
-    );
+    assert!(serving.is_none() || serving == Some(store(attempt.from)), "{what}: {serving:?} serves");
 }
 
 fn similar(found: &str, wanted: &str, what: &str) {

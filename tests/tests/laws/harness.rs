@@ -68,11 +68,7 @@ pub(crate) const FINISHED: Want = want(Side::Target, true);
 pub(crate) const ABANDONED: Want = want(Side::Source, true);
 
 const fn want(live: Side, finished: bool) -> Want {
-    Want {
-        live,
-        finished,
-        reverse: true,
-    }
+    Want { live, finished, reverse: true }
 }
 
 pub(crate) struct Lab {
@@ -94,22 +90,12 @@ pub(crate) fn store(side: Side) -> &'static str {
 impl Lab {
     /// A world in which the writers have written to the source for a while, and nothing else is there.
     pub(crate) fn new(kind: Kind) -> Self {
-        let seed = std::env::var("SEGUE_LAB_SEED")
-            .ok()
-            .and_then(|s| s.parse().ok())
-            .unwrap_or(SEED);
+        let seed = std::env::var("SEGUE_LAB_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(SEED);
         eprintln!("{kind:?}: writers' seed {seed} (SEGUE_LAB_SEED)");
         // Memory where there is such a directory: every event is synced, and no law is about the disk.
         let shm = Path::new("/dev/shm");
-        let place = if shm.is_dir() {
-            shm.to_owned()
-        } else {
-            std::env::temp_dir()
-        };
-        let dir = tempfile::Builder::new()
-            .prefix("segue-lab-")
-            .tempdir_in(place)
-            .expect("a directory");
+        let place = if shm.is_dir() { shm.to_owned() } else { std::env::temp_dir() };
+        let dir = tempfile::Builder::new().prefix("segue-lab-").tempdir_in(place).expect("a directory");
         let lab = Self { dir, kind };
         paths::create_dir_all(&lab.here()).expect("made");
         let mut world = World {
@@ -120,11 +106,7 @@ impl Lab {
             routes: BTreeMap::from([("site".to_owned(), Some("old".to_owned()))]),
             ..World::default()
         };
-        let old = Store {
-            exists: true,
-            open: true,
-            ..Store::default()
-        };
+        let old = Store { exists: true, open: true, ..Store::default() };
         world.stores.insert("old".to_owned(), old);
         for _ in 0..WRITES_BEFORE {
             world.tick();
@@ -163,13 +145,8 @@ impl Lab {
     pub(crate) fn script(&self, faults: &[(&str, Deed)]) {
         self.change(|world| {
             world.calls.clear();
-            world.faults = faults
-                .iter()
-                .map(|(at, deed)| Fault {
-                    at: (*at).to_owned(),
-                    deed: deed.clone(),
-                })
-                .collect();
+            world.faults =
+                faults.iter().map(|(at, deed)| Fault { at: (*at).to_owned(), deed: deed.clone() }).collect();
         });
     }
 
@@ -188,10 +165,7 @@ impl Lab {
     }
 
     pub(crate) fn case(&self, want: Want) -> Case {
-        Case {
-            desired: self.desired(want),
-            state_dir: self.state_dir(),
-        }
+        Case { desired: self.desired(want), state_dir: self.state_dir() }
     }
 
     /// Runs a command in a process of its own. `None`: it was killed.
@@ -215,8 +189,7 @@ impl Lab {
     }
 
     pub(crate) fn run(&self, want: Want, task: &Task) -> Outcome {
-        self.try_run(&self.case(want), task, None)
-            .expect("nobody kills it")
+        self.try_run(&self.case(want), task, None).expect("nobody kills it")
     }
 
     pub(crate) fn apply(&self, want: Want) -> Outcome {
@@ -226,11 +199,7 @@ impl Lab {
     /// Applies, and nothing may go wrong.
     pub(crate) fn applied(&self, want: Want) {
         let outcome = self.apply(want);
-        assert_eq!(
-            outcome.exit, 0,
-            "{:?} {want:?}: {:?}",
-            self.kind, outcome.messages
-        );
+        assert_eq!(outcome.exit, 0, "{:?} {want:?}: {:?}", self.kind, outcome.messages);
     }
 
     pub(crate) fn state(&self) -> State {
@@ -260,16 +229,8 @@ impl Lab {
             world.stores.get("old").map(|s| s.open),
             world.stores.get("new").map(|s| s.open),
         );
-        assert_eq!(
-            world.serving(),
-            Some(store(live)),
-            "{what}: running, route, old, new open: {shown:?}"
-        );
-        assert_eq!(
-            world.routes["site"].as_deref(),
-            Some(store(live)),
-            "{what}: the route"
-        );
+        assert_eq!(world.serving(), Some(store(live)), "{what}: running, route, old, new open: {shown:?}");
+        assert_eq!(world.routes["site"].as_deref(), Some(store(live)), "{what}: the route");
         if self.kind == Kind::Data {
             let other = world.stores.get(store(live.other()));
             assert!(other.is_none_or(|s| !s.open), "{what}: both sides take writes");
@@ -280,26 +241,15 @@ impl Lab {
         }
         assert_eq!(world.written(), WRITES_MAX, "{what}: writes are refused");
         let there = world.stores[store(live)].live();
-        assert_eq!(
-            there,
-            expected(&world),
-            "{what}: the live side against what was acknowledged"
-        );
+        assert_eq!(there, expected(&world), "{what}: the live side against what was acknowledged");
     }
 
     /// Nothing is left to do, and nothing has drifted.
     pub(crate) fn check_plan_is_empty(&self, want: Want, what: &str) {
         let outcome = segue_tests::lab::run(&self.case(want), &Task::Plan);
         let plan = outcome.plan.expect("a plan");
-        let pending: Vec<_> = plan
-            .pending()
-            .map(|s| (s.address.clone(), s.reason.clone()))
-            .collect();
-        assert_eq!(
-            outcome.exit, 0,
-            "{what}: {pending:?} {:?} {:?}",
-            plan.drift, outcome.messages
-        );
+        let pending: Vec<_> = plan.pending().map(|s| (s.address.clone(), s.reason.clone())).collect();
+        assert_eq!(outcome.exit, 0, "{what}: {pending:?} {:?} {:?}", plan.drift, outcome.messages);
     }
 
     fn block(&self, address: &str, provider: &str, settings: &[(&str, &str)]) -> BlockRef {
@@ -321,16 +271,8 @@ impl Lab {
     pub(crate) fn desired(&self, want: Want) -> Desired {
         let barrier = self.kind.barrier();
         let endpoints = [
-            self.block(
-                "source.memory.old",
-                MEMORY,
-                &[("name", "old"), ("barrier", barrier)],
-            ),
-            self.block(
-                "target.memory.new",
-                MEMORY,
-                &[("name", "new"), ("barrier", barrier)],
-            ),
+            self.block("source.memory.old", MEMORY, &[("name", "old"), ("barrier", barrier)]),
+            self.block("target.memory.new", MEMORY, &[("name", "new"), ("barrier", barrier)]),
         ];
         let route = self.block(
             "route.memory.site",
@@ -342,23 +284,13 @@ impl Lab {
             source: endpoints[0].address.clone(),
             target: endpoints[1].address.clone(),
             select: Select::default(),
-            load: LoadSettings {
-                parallelism: 1,
-                rate_limit: None,
-            },
+            load: LoadSettings { parallelism: 1, rate_limit: None },
             sync_interval_ms: 1,
-            verify: VerifyDecl {
-                level: VerifyLevel::Full,
-                valid_for_ms: 86_400_000,
-                repair: true,
-            },
+            verify: VerifyDecl { level: VerifyLevel::Full, valid_for_ms: 86_400_000, repair: true },
             depends_on: Vec::new(),
         };
         let quiesce = self.block("cutover.site.quiesce", self.kind.quiesce(), &[]);
-        let gate = GateDecl {
-            timeout_ms: 1000,
-            condition: GateCondition::Lag { max_ms: 60_000 },
-        };
+        let gate = GateDecl { timeout_ms: 1000, condition: GateCondition::Lag { max_ms: 60_000 } };
         let cutover = CutoverDecl {
             address: cutover(),
             migrations: vec![migration.address.clone()],
@@ -367,11 +299,7 @@ impl Lab {
             timeout_ms: 60_000,
             freeze_ms: 1,
             gates: vec![gate],
-            quiesces: vec![QuiesceDecl {
-                block: quiesce,
-                migrations: Vec::new(),
-                side: None,
-            }],
+            quiesces: vec![QuiesceDecl { block: quiesce, migrations: Vec::new(), side: None }],
             routes: vec![route.address.clone()],
             fallback: FallbackDecl {
                 reverse: want.reverse,

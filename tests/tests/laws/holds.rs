@@ -26,11 +26,7 @@ fn after_an_abort_for_a_failure_the_next_apply_exits_3_and_touches_nothing() {
         let before = lab.world();
         let outcome = lab.apply(TARGET);
         assert_eq!(outcome.exit, 3, "{kind:?}: {:?}", outcome.messages);
-        assert!(
-            outcome.messages.iter().any(|m| m.contains("is held")),
-            "{:?}",
-            outcome.messages
-        );
+        assert!(outcome.messages.iter().any(|m| m.contains("is held")), "{:?}", outcome.messages);
         assert_eq!(lab.world(), before, "{kind:?}");
     }
 }
@@ -61,11 +57,7 @@ fn an_abort_that_only_settles_a_death_does_not_hold() {
     for kind in Kind::ALL {
         let lab = Lab::new(kind);
         lab.script(&[("quiesce.close#1", Deed::KillAfter)]);
-        assert_eq!(
-            lab.try_run(&lab.case(TARGET), &Task::Apply, None),
-            None,
-            "{kind:?}: killed"
-        );
+        assert_eq!(lab.try_run(&lab.case(TARGET), &Task::Apply, None), None, "{kind:?}: killed");
         assert_eq!(lab.world().serving(), None, "{kind:?}: closed");
         assert_eq!(lab.run(TARGET, &Task::Settle).exit, 0);
         assert_eq!(lab.state().cutovers[&cutover()].held, None, "{kind:?}");
@@ -94,20 +86,8 @@ fn a_switch_back_by_command_is_not_switched_again_by_the_next_apply() {
 
 /// The number of the event by which an attempt was committed.
 fn commit_of(lab: &Lab) -> u64 {
-    let commit = |event: &Event| {
-        matches!(
-            event,
-            Event::PhaseReached {
-                phase: Phase::Committed,
-                ..
-            }
-        )
-    };
-    lab.events()
-        .into_iter()
-        .find(|(_, event)| commit(event))
-        .expect("committed")
-        .0
+    let commit = |event: &Event| matches!(event, Event::PhaseReached { phase: Phase::Committed, .. });
+    lab.events().into_iter().find(|(_, event)| commit(event)).expect("committed").0
 }
 
 /// Protocol P17: nobody had raised the marker, so the operator was allowed to open the old side.
@@ -120,16 +100,8 @@ fn an_old_side_that_was_opened_by_hand_after_the_commit_is_not_left() {
         let commit = commit_of(&lab);
         lab.restore("base");
         let kill = format!("after:{commit}");
-        assert_eq!(
-            lab.try_run(&lab.case(TARGET), &Task::Apply, Some(&kill)),
-            None,
-            "{kind:?}"
-        );
-        assert_eq!(
-            settle(lab.state().cutovers[&cutover()].phase),
-            Settle::Complete,
-            "{kind:?}"
-        );
+        assert_eq!(lab.try_run(&lab.case(TARGET), &Task::Apply, Some(&kill)), None, "{kind:?}");
+        assert_eq!(settle(lab.state().cutovers[&cutover()].phase), Settle::Complete, "{kind:?}");
         lab.change(|world| {
             world.running = true;
             world.stores.get_mut("old").expect("old").open = true;
@@ -155,17 +127,9 @@ fn a_stale_write_after_the_switch_is_found_kept_aside_and_finishing_waits_for_a_
         let refused = lab.apply(crate::harness::FINISHED);
         assert_eq!(refused.exit, 3, "{kind:?}: {:?}", refused.messages);
         let known = lab.state().cutovers[&cutover()].clone();
-        let kept = known
-            .stale
-            .first()
-            .and_then(|find| find.kept.clone())
-            .expect("kept aside");
+        let kept = known.stale.first().and_then(|find| find.kept.clone()).expect("kept aside");
         assert!(lab.state_dir().join("artifacts").join(kept).exists(), "{kind:?}");
-        assert_eq!(
-            lab.apply(crate::harness::FINISHED).exit,
-            1,
-            "{kind:?}: refused by the plan"
-        );
+        assert_eq!(lab.apply(crate::harness::FINISHED).exit, 1, "{kind:?}: refused by the plan");
         assert_eq!(lab.run(TARGET, &Task::SettleStale(cutover())).exit, 0);
         lab.applied(crate::harness::FINISHED);
         lab.check_serves(Side::Target, "finished");

@@ -15,17 +15,11 @@ fn effects_of(lab: &Lab, run: impl FnOnce()) -> Vec<Effect> {
 }
 
 fn place(effects: &[Effect], what: &str, is: impl Fn(&Effect) -> bool) -> usize {
-    effects
-        .iter()
-        .position(is)
-        .unwrap_or_else(|| panic!("no {what} in {effects:#?}"))
+    effects.iter().position(is).unwrap_or_else(|| panic!("no {what} in {effects:#?}"))
 }
 
 fn last(effects: &[Effect], what: &str, is: impl Fn(&Effect) -> bool) -> usize {
-    effects
-        .iter()
-        .rposition(is)
-        .unwrap_or_else(|| panic!("no {what} in {effects:#?}"))
+    effects.iter().rposition(is).unwrap_or_else(|| panic!("no {what} in {effects:#?}"))
 }
 
 fn at(effect: &Effect, call: &str, side: Side) -> bool {
@@ -49,9 +43,7 @@ fn both_sides_are_claimed_before_the_first_effect() {
     each_switch(|kind, to, effects| {
         let close = place(effects, "close", |e| at(e, "quiesce.close", to.other()));
         for side in [Side::Source, Side::Target] {
-            let claim = place(effects, "claim", |e| {
-                at(e, "marker", side) && e.detail == "claimed"
-            });
+            let claim = place(effects, "claim", |e| at(e, "marker", side) && e.detail == "claimed");
             assert!(claim < close, "{kind:?} to the {to}: {side}");
         }
     });
@@ -64,12 +56,8 @@ fn the_old_side_is_closed_before_the_fence_and_the_way_back_is_armed_before_anyt
         let close = place(effects, "close", |e| at(e, "quiesce.close", to.other()));
         let fence = place(effects, "fence", |e| at(e, "engine.position", to.other()));
         let armed = place(effects, "way back", |e| at(e, "engine.position", to));
-        let raised = place(effects, "raised marker", |e| {
-            e.call == "marker" && e.detail == "raised"
-        });
-        let last_look = effects[..raised]
-            .iter()
-            .rposition(|e| at(e, "engine.position", to.other()));
+        let raised = place(effects, "raised marker", |e| e.call == "marker" && e.detail == "raised");
+        let last_look = effects[..raised].iter().rposition(|e| at(e, "engine.position", to.other()));
         let open = place(effects, "open", |e| at(e, "quiesce.open", to));
         assert!(close < fence && fence < armed, "{what}: {effects:#?}");
         assert!(
@@ -93,14 +81,8 @@ fn the_target_is_carried_to_the_fence_after_the_fence() {
 fn markers_are_raised_old_side_first_and_before_the_new_side_opens() {
     each_switch(|kind, to, effects| {
         let what = format!("{kind:?} to the {to}");
-        let raised = |side| {
-            place(effects, "raise", |e| {
-                at(e, "marker", side) && e.detail == "raised"
-            })
-        };
-        let first = place(effects, "opening", |e| {
-            e.call == "route.set" || at(e, "quiesce.open", to)
-        });
+        let raised = |side| place(effects, "raise", |e| at(e, "marker", side) && e.detail == "raised");
+        let first = place(effects, "opening", |e| e.call == "route.set" || at(e, "quiesce.open", to));
         assert!(raised(to.other()) < raised(to), "{what}: the old side first");
         assert!(raised(to) < first, "{what}: raised before anything leads there");
     });
@@ -112,10 +94,7 @@ fn on_the_data_the_side_opens_before_the_route_and_on_the_writers_after_it() {
         let route = place(effects, "route", |e| at(e, "route.set", to));
         let open = place(effects, "open", |e| at(e, "quiesce.open", to));
         match kind {
-            Kind::Writers => assert!(
-                route < open,
-                "to the {to}: the writers start where the route leads"
-            ),
+            Kind::Writers => assert!(route < open, "to the {to}: the writers start where the route leads"),
             Kind::Data | Kind::Blind => {
                 assert!(open < route, "{kind:?} to the {to}: clients come to an open side");
             }
@@ -137,14 +116,8 @@ fn the_way_back_is_recorded_before_the_commit() {
             })
             .collect();
         let place = |phase| phases.iter().position(|p| *p == phase).expect("reached");
-        assert!(
-            place(Phase::ReverseArmed) < place(Phase::Committed),
-            "{kind:?}: {phases:?}"
-        );
-        assert!(
-            place(Phase::Hardened) < place(Phase::ReverseArmed),
-            "{kind:?}: {phases:?}"
-        );
+        assert!(place(Phase::ReverseArmed) < place(Phase::Committed), "{kind:?}: {phases:?}");
+        assert!(place(Phase::Hardened) < place(Phase::ReverseArmed), "{kind:?}: {phases:?}");
     }
 }
 
@@ -158,10 +131,6 @@ fn an_abort_opens_the_side_that_served_before_anything_else() {
         let close = place(&effects, "close", |e| at(e, "quiesce.close", Side::Source));
         let next = effects.get(close + 1).expect("something after the close");
         assert!(at(next, "quiesce.open", Side::Source), "{kind:?}: {effects:#?}");
-        assert_eq!(
-            effects.len(),
-            close + 2,
-            "{kind:?}: nothing else was to undo: {effects:#?}"
-        );
+        assert_eq!(effects.len(), close + 2, "{kind:?}: nothing else was to undo: {effects:#?}");
     }
 }

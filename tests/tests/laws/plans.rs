@@ -37,11 +37,7 @@ fn after_an_apply_the_plan_is_empty() {
             lab.check_serves(want.live, &what);
             let events = lab.last_event();
             lab.applied(want);
-            assert_eq!(
-                lab.last_event(),
-                events + 2,
-                "{what}: a second apply records but its run"
-            );
+            assert_eq!(lab.last_event(), events + 2, "{what}: a second apply records but its run");
         }
     }
 }
@@ -55,10 +51,6 @@ fn switching_there_and_back_and_there_again_loses_nothing() {
             lab.check_serves(want.live, &format!("{kind:?}, switch {i}"));
         }
         let known = &lab.state().cutovers[&crate::harness::cutover()];
-        assert_eq!(
-            (known.switches, known.live, known.stale_total),
-            (5, Side::Target, 0),
-            "{kind:?}"
-        );
+        assert_eq!((known.switches, known.live, known.stale_total), (5, Side::Target, 0), "{kind:?}");
     }
 }

@@ -70,20 +70,12 @@ fn a_call_that_fails_for_good_at_any_time_leaves_one_side_serving_and_the_next_r
         lab.applied(TARGET);
         let calls = lab.world().calls;
         let clean = normal::world(&lab.world());
-        for at in calls
-            .iter()
-            .flat_map(|(name, count)| (1..=*count).map(move |n| format!("{name}#{n}")))
-        {
+        for at in calls.iter().flat_map(|(name, count)| (1..=*count).map(move |n| format!("{name}#{n}"))) {
             lab.restore("base");
             lab.script(&[(&at, Deed::Fail)]);
             let what = format!("{kind:?}, {at} fails");
             let outcome = lab.apply(TARGET);
-            assert!(
-                [1, 5].contains(&outcome.exit),
-                "{what}: {} {:?}",
-                outcome.exit,
-                outcome.messages
-            );
+            assert!([1, 5].contains(&outcome.exit), "{what}: {} {:?}", outcome.exit, outcome.messages);
             let state = lab.state();
             if let Some(known) = state.cutovers.get(&crate::harness::cutover())
                 && state.in_flight().next().is_none()

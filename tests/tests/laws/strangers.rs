@@ -14,18 +14,12 @@ fn a_second_state_directory_is_refused_by_the_marker_which_names_host_and_user()
         lab.applied(SOURCE);
         let marker = lab.world().stores["old"].marker.clone().expect("claimed");
         let before = lab.world();
-        let second = Case {
-            state_dir: lab.state_dir().with_file_name("second"),
-            ..lab.case(TARGET)
-        };
+        let second = Case { state_dir: lab.state_dir().with_file_name("second"), ..lab.case(TARGET) };
         let outcome = lab.try_run(&second, &Task::Apply, None).expect("ends");
         assert_eq!(outcome.exit, 1, "{kind:?}");
         let said = outcome.messages.join("\n");
         let who = format!("{}@{}", marker.user, marker.host);
-        assert!(
-            said.contains("MARKER_FOREIGN") && said.contains(&who),
-            "{kind:?}: {said}"
-        );
+        assert!(said.contains("MARKER_FOREIGN") && said.contains(&who), "{kind:?}: {said}");
         assert!(said.contains(&marker.state_dir), "{kind:?}: {said}");
         assert_eq!(lab.world(), before, "{kind:?}");
     }
@@ -42,10 +36,7 @@ fn a_claimant_who_came_second_takes_back_what_it_claimed_first() {
                 store.marker.take_if(|_| name == free);
             }
         });
-        let second = Case {
-            state_dir: lab.state_dir().with_file_name("second"),
-            ..lab.case(TARGET)
-        };
+        let second = Case { state_dir: lab.state_dir().with_file_name("second"), ..lab.case(TARGET) };
         let outcome = lab.try_run(&second, &Task::Apply, None).expect("ends");
         assert_eq!(outcome.exit, 1, "{held}");
         let world = lab.world();
@@ -61,22 +52,10 @@ fn a_copied_state_directory_is_refused() {
     let before = lab.world();
     let copied = lab.state_dir().with_file_name("copied");
     copy(&lab.state_dir(), &copied);
-    let outcome = lab
-        .try_run(
-            &Case {
-                state_dir: copied,
-                ..lab.case(SOURCE)
-            },
-            &Task::Apply,
-            None,
-        )
-        .expect("ends");
+    let outcome =
+        lab.try_run(&Case { state_dir: copied, ..lab.case(SOURCE) }, &Task::Apply, None).expect("ends");
     assert_eq!(outcome.exit, 1);
-    assert!(
-        outcome.messages.concat().contains("is a copy"),
-        "{:?}",
-        outcome.messages
-    );
+    assert!(outcome.messages.concat().contains("is a copy"), "{:?}", outcome.messages);
     assert_eq!(lab.world(), before);
 }
 
@@ -84,9 +63,7 @@ fn a_copied_state_directory_is_refused() {
 fn go_back_in_time(lab: &Lab, old: &std::path::Path) {
     std::fs::remove_dir_all(lab.state_dir()).expect("removed");
     copy(old, &lab.state_dir());
-    let (directory, _) = StateDirectory::open(&lab.state_dir())
-        .expect("readable")
-        .expect("there");
+    let (directory, _) = StateDirectory::open(&lab.state_dir()).expect("readable").expect("there");
     directory.settle_here().expect("settled");
 }
 
@@ -103,11 +80,7 @@ fn an_old_copy_of_the_state_is_refused_after_a_switch() {
         for want in [SOURCE, TARGET] {
             let outcome = lab.apply(want);
             assert_eq!(outcome.exit, 1, "{kind:?}: {:?}", outcome.messages);
-            assert!(
-                outcome.messages.concat().contains("MARKER_AHEAD"),
-                "{kind:?}: {:?}",
-                outcome.messages
-            );
+            assert!(outcome.messages.concat().contains("MARKER_AHEAD"), "{kind:?}: {:?}", outcome.messages);
         }
         assert_eq!(lab.world(), before, "{kind:?}");
     }
@@ -118,11 +91,7 @@ fn an_old_copy_with_a_cutover_in_flight_settles_nothing() {
     for kind in Kind::ALL {
         let lab = Lab::new(kind);
         lab.script(&[("quiesce.close#1", Deed::KillAfter)]);
-        assert_eq!(
-            lab.try_run(&lab.case(TARGET), &Task::Apply, None),
-            None,
-            "{kind:?}: killed"
-        );
+        assert_eq!(lab.try_run(&lab.case(TARGET), &Task::Apply, None), None, "{kind:?}: killed");
         let old = lab.state_dir().with_file_name("old-state");
         copy(&lab.state_dir(), &old);
         lab.applied(TARGET);
@@ -130,11 +99,7 @@ fn an_old_copy_with_a_cutover_in_flight_settles_nothing() {
         let before = lab.world();
         let outcome = lab.apply(TARGET);
         assert_eq!(outcome.exit, 1, "{kind:?}: {:?}", outcome.messages);
-        assert_eq!(
-            lab.world(),
-            before,
-            "{kind:?}: an old journal's abort would have opened the old side"
-        );
+        assert_eq!(lab.world(), before, "{kind:?}: an old journal's abort would have opened the old side");
         lab.check_serves(Side::Target, "untouched");
     }
 }

@@ -42,10 +42,7 @@ impl Mv {
                 ))
                 .exit(Exit::Usage));
             }
-            desk.ground.record(Event::AddressMoved {
-                from: from.clone(),
-                to: to.clone(),
-            })?;
+            desk.ground.record(Event::AddressMoved { from: from.clone(), to: to.clone() })?;
             invocation.printer.say(&format!("{from} is {to} now."));
             Ok(Exit::Done)
         })
@@ -70,12 +67,8 @@ impl Rm {
             let state = desk.ground.state();
             let address = names::find("migration", &self.address, &addresses(&state))?;
             let marked = state.migrations.get(&address).is_some_and(|m| m.marker.is_some());
-            desk.ground.record(Event::AddressForgotten {
-                address: address.clone(),
-            })?;
-            invocation
-                .printer
-                .say(&format!("{address} is forgotten; the systems are as they were."));
+            desk.ground.record(Event::AddressForgotten { address: address.clone() })?;
+            invocation.printer.say(&format!("{address} is forgotten; the systems are as they were."));
             if marked {
                 invocation.printer.warn("its markers are still at both endpoints");
             }

@@ -69,10 +69,5 @@ impl ShowOne {
 
 /// Everything that has an address of its own in a state.
 pub(super) fn addresses(state: &State) -> Vec<Address> {
-    state
-        .migrations
-        .keys()
-        .chain(state.cutovers.keys())
-        .cloned()
-        .collect()
+    state.migrations.keys().chain(state.cutovers.keys()).cloned().collect()
 }

@@ -97,15 +97,12 @@ impl Push {
             for event in parts(&file.state) {
                 desk.ground.record(event)?;
             }
-            let missing = file
-                .artifacts
-                .iter()
-                .filter(|name| !desk.ground.artifacts.join(name).exists())
-                .count();
+            let missing =
+                file.artifacts.iter().filter(|name| !desk.ground.artifacts.join(name).exists()).count();
             if missing > 0 {
-                invocation.printer.warn(&format!(
-                    "{missing} artifacts are not here: what they knew is scanned again"
-                ));
+                invocation
+                    .printer
+                    .warn(&format!("{missing} artifacts are not here: what they knew is scanned again"));
             }
             invocation.printer.say(&format!(
                 "The state has {} migrations and {} cutovers now; `segue plan` shows what they need.",
@@ -119,40 +116,24 @@ impl Push {
 
 /// A state as events: one has a size limit, so each migration and each cutover has its own.
 fn parts(state: &State) -> Vec<Event> {
-    let mut parts = vec![State {
-        open_steps: state.open_steps.clone(),
-        ..State::default()
-    }];
+    let mut parts = vec![State { open_steps: state.open_steps.clone(), ..State::default() }];
     for (hash, approval) in &state.approvals {
         let approvals = [(hash.clone(), approval.clone())].into();
-        parts.push(State {
-            approvals,
-            ..State::default()
-        });
+        parts.push(State { approvals, ..State::default() });
     }
     for (address, migration) in &state.migrations {
         let migrations = [(address.clone(), migration.clone())].into();
-        parts.push(State {
-            migrations,
-            ..State::default()
-        });
+        parts.push(State { migrations, ..State::default() });
     }
     for (address, cutover) in &state.cutovers {
         let cutovers = [(address.clone(), cutover.clone())].into();
-        parts.push(State {
-            cutovers,
-            ..State::default()
-        });
+        parts.push(State { cutovers, ..State::default() });
     }
     let last = parts.len() - 1;
     parts
         .into_iter()
         .enumerate()
-        .map(|(i, part)| Event::StatePart {
-            first: i == 0,
-            last: i == last,
-            part: Box::new(part),
-        })
+        .map(|(i, part)| Event::StatePart { first: i == 0, last: i == last, part: Box::new(part) })
         .collect()
 }
 
@@ -169,10 +150,7 @@ fn decode(text: &str) -> Result<StateFile, String> {
         return Err(format!("is not a state (its format says {:?})", head.format));
     }
     if head.version > STATE_VERSION {
-        return Err(format!(
-            "has state version {}; this segue reads up to {STATE_VERSION}",
-            head.version
-        ));
+        return Err(format!("has state version {}; this segue reads up to {STATE_VERSION}", head.version));
     }
     serde_json::from_str(text).map_err(|e| format!("is not a whole state: {e}"))
 }
@@ -190,28 +168,12 @@ mod tests {
         let wanted = sample::troubled_state();
         let mut state = sample::paused_state();
         for event in parts(&wanted) {
-            fold(
-                &mut state,
-                &Entry {
-                    v: WIRE_VERSION,
-                    at_ms: 1,
-                    run: 1,
-                    event,
-                },
-            );
+            fold(&mut state, &Entry { v: WIRE_VERSION, at_ms: 1, run: 1, event });
         }
         assert_eq!(state, wanted);
         let mut state = sample::paused_state();
         for event in parts(&State::default()) {
-            fold(
-                &mut state,
-                &Entry {
-                    v: WIRE_VERSION,
-                    at_ms: 1,
-                    run: 1,
-                    event,
-                },
-            );
+            fold(&mut state, &Entry { v: WIRE_VERSION, at_ms: 1, run: 1, event });
         }
         assert_eq!(state, State::default());
     }
@@ -234,10 +196,6 @@ mod tests {
                 .unwrap_err()
                 .contains("version 9")
         );
-        assert!(
-            decode(&text[..text.len() / 2])
-                .unwrap_err()
-                .contains("is not JSON")
-        );
+        assert!(decode(&text[..text.len() / 2]).unwrap_err().contains("is not JSON"));
     }
 }

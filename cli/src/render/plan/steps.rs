@@ -65,22 +65,12 @@ fn step_text(step: &PlanStep, before: Option<&PlanStep>, look: &Look) -> String 
         (false, Reason::Resumed) => (">", Paint::Key),
     };
     let why = if *done { "done" } else { reason.as_str() };
-    let mut out = format!(
-        "  {} {address} ({why})\n      {what}\n",
-        look.paint(paint, marker)
-    );
+    let mut out = format!("  {} {address} ({why})\n      {what}\n", look.paint(paint, marker));
     // Waiting for the line above goes without saying.
-    let others: Vec<&str> = waits_for
-        .iter()
-        .filter(|w| before.is_none_or(|b| b.address != **w))
-        .map(|w| w.as_str())
-        .collect();
+    let others: Vec<&str> =
+        waits_for.iter().filter(|w| before.is_none_or(|b| b.address != **w)).map(|w| w.as_str()).collect();
     if !others.is_empty() && !done {
-        out.push_str(&format!(
-            "      {} {}\n",
-            look.paint(Paint::Dim, "after"),
-            others.join(", ")
-        ));
+        out.push_str(&format!("      {} {}\n", look.paint(Paint::Dim, "after"), others.join(", ")));
     }
     if let Some(estimate) = estimate {
         out.push_str(&estimate_text(estimate, look));
@@ -92,23 +82,11 @@ fn step_text(step: &PlanStep, before: Option<&PlanStep>, look: &Look) -> String 
 }
 
 fn estimate_text(estimate: &Estimate, look: &Look) -> String {
-    let Estimate {
-        records,
-        bytes: size,
-        time_ms,
-        basis,
-    } = estimate;
+    let Estimate { records, bytes: size, time_ms, basis } = estimate;
     let mut parts = Vec::new();
     parts.extend(records.map(|n| of(n, "record", "records")));
     parts.extend(size.map(bytes));
     parts.extend(time_ms.map(|ms| format!("about {}", millis(ms))));
-    let numbers = if parts.is_empty() {
-        "cost unknown".to_owned()
-    } else {
-        parts.join(", ")
-    };
-    format!(
-        "      {numbers} {}\n",
-        look.paint(Paint::Dim, &format!("[{basis}]"))
-    )
+    let numbers = if parts.is_empty() { "cost unknown".to_owned() } else { parts.join(", ") };
+    format!("      {numbers} {}\n", look.paint(Paint::Dim, &format!("[{basis}]")))
 }

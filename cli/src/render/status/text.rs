@@ -12,13 +12,7 @@ const FALLBACK_OLD_MS: u64 = 3_600_000;
 impl StatusView {
     /// For people.
     pub(crate) fn text(&self, look: &Look) -> String {
-        let Self {
-            running,
-            cutovers,
-            migrations,
-            last_run,
-            now_ms,
-        } = self;
+        let Self { running, cutovers, migrations, last_run, now_ms } = self;
         let mut out = String::new();
         for cutover in cutovers.iter().filter(|c| c.died) {
             out.push_str(&died_text(cutover, look));
@@ -46,10 +40,8 @@ impl StatusView {
 fn died_text(view: &CutoverView, look: &Look) -> String {
     let title = match &view.writes {
         Writes::Paused { since_ms, .. } => {
-            let since = since_ms.map_or_else(
-                || "before this boot".to_owned(),
-                |ms| format!("{} ago", millis(ms)),
-            );
+            let since =
+                since_ms.map_or_else(|| "before this boot".to_owned(), |ms| format!("{} ago", millis(ms)));
             format!(
                 "{}: A RUN DIED IN THE PAUSE, AT {}: WRITES ARE REFUSED; IT BEGAN {since}",
                 view.cutover, view.phase
@@ -58,11 +50,7 @@ fn died_text(view: &CutoverView, look: &Look) -> String {
         Writes::Open => format!("{}: A RUN DIED, AT {}", view.cutover, view.phase),
     };
     let mut out = format!("{}\n", look.paint(Paint::Bad, &format!("!! {title}")));
-    if let Writes::Paused {
-        reopens: Reopens::Nobody { side, by_hand },
-        ..
-    } = &view.writes
-    {
+    if let Writes::Paused { reopens: Reopens::Nobody { side, by_hand }, .. } = &view.writes {
         out.push_str(&format!(
             "   Nothing re-opens the {side} by itself. Any segue command that writes does, here and now: segue abort\n   Without segue: {}\n",
             by_hand.display()
@@ -99,18 +87,9 @@ fn cutover_text(view: &CutoverView, look: &Look) -> String {
     let since = since.as_ref().map(|s| format!(", since {s}")).unwrap_or_default();
     let for_good = if *finished { ", for good" } else { "" };
     let title = format!("{cutover}: the {serves} serves{endpoint}{since}{for_good}");
-    out.text
-        .push_str(&format!("{}\n", look.paint(Paint::Title, &title)));
+    out.text.push_str(&format!("{}\n", look.paint(Paint::Title, &title)));
     let (line, reopens) = writes_text(writes, *phase);
-    out.line(
-        "writes",
-        &line,
-        if reopens.is_some() {
-            Paint::Bad
-        } else {
-            Paint::Good
-        },
-    );
+    out.line("writes", &line, if reopens.is_some() { Paint::Bad } else { Paint::Good });
     if let Some(reopens) = reopens {
         out.line("re-opens", &reopens, Paint::Warning);
     }
@@ -122,12 +101,7 @@ fn cutover_text(view: &CutoverView, look: &Look) -> String {
     if let Some(us) = pause_us {
         out.plain("last pause", &micros(*us));
     }
-    if let Some(HeldView {
-        reason,
-        wanted,
-        since,
-    }) = held
-    {
+    if let Some(HeldView { reason, wanted, since }) = held {
         let line = format!("since {since}: {reason}; the spec's wish for the {wanted} waits");
         out.line("HELD", &line, Paint::Warning);
     }
@@ -140,15 +114,8 @@ fn cutover_text(view: &CutoverView, look: &Look) -> String {
 
 /// What somebody has to look after: stale writes, records left out, differences.
 fn trouble(out: &mut Section<'_>, view: &CutoverView) {
-    let CutoverView {
-        stale,
-        stale_total,
-        stale_kept,
-        set_aside,
-        set_aside_total,
-        mismatches_total,
-        ..
-    } = view;
+    let CutoverView { stale, stale_total, stale_kept, set_aside, set_aside_total, mismatches_total, .. } =
+        view;
     if *stale_total > 0 {
         let line = format!(
             "{} on the side that does not serve; kept below {}",
@@ -157,16 +124,8 @@ fn trouble(out: &mut Section<'_>, view: &CutoverView) {
         );
         out.line("STALE", &line, Paint::Bad);
         for find in stale.iter().take(LISTED_MAX) {
-            let kept = find
-                .kept
-                .as_ref()
-                .map(|k| format!(", kept as {k}"))
-                .unwrap_or_default();
-            let who = find
-                .process
-                .as_ref()
-                .map(|p| format!(" by {p}"))
-                .unwrap_or_default();
+            let kept = find.kept.as_ref().map(|k| format!(", kept as {k}")).unwrap_or_default();
+            let who = find.process.as_ref().map(|p| format!(" by {p}")).unwrap_or_default();
             out.item(&format!("{} {}{who}{kept}", find.key, find.what));
         }
         out.rest(*stale_total, stale.len());
@@ -174,10 +133,7 @@ fn trouble(out: &mut Section<'_>, view: &CutoverView) {
     if *set_aside_total > 0 {
         out.line(
             "SET ASIDE",
-            &format!(
-                "{} could not be carried",
-                of(*set_aside_total, "record", "records")
-            ),
+            &format!("{} could not be carried", of(*set_aside_total, "record", "records")),
             Paint::Bad,
         );
         for record in set_aside.iter().take(LISTED_MAX) {
@@ -198,10 +154,7 @@ struct Section<'a> {
 
 impl<'a> Section<'a> {
     fn new(look: &'a Look) -> Self {
-        Self {
-            text: String::new(),
-            look,
-        }
+        Self { text: String::new(), look }
     }
 
     fn line(&mut self, key: &str, value: &str, paint: Paint) {
@@ -211,8 +164,7 @@ impl<'a> Section<'a> {
 
     fn plain(&mut self, key: &str, value: &str) {
         let key = format!("{key:<12}");
-        self.text
-            .push_str(&format!("  {}{value}\n", self.look.paint(Paint::Key, &key)));
+        self.text.push_str(&format!("  {}{value}\n", self.look.paint(Paint::Key, &key)));
     }
 
     fn item(&mut self, value: &str) {
@@ -222,10 +174,7 @@ impl<'a> Section<'a> {
     fn rest(&mut self, total: u64, listed: usize) {
         let more = total.saturating_sub(listed.min(LISTED_MAX) as u64);
         if more > 0 {
-            self.item(&format!(
-                "and {} more (--json lists those that are known)",
-                count(more)
-            ));
+            self.item(&format!("and {} more (--json lists those that are known)", count(more)));
         }
     }
 }
@@ -234,10 +183,8 @@ fn writes_text(writes: &Writes, phase: segue_plan::cutover::Phase) -> (String, O
     let Writes::Paused { since_ms, reopens } = writes else {
         return ("open".to_owned(), None);
     };
-    let since = since_ms.map_or_else(
-        || "since before this boot".to_owned(),
-        |ms| format!("for {}", millis(ms)),
-    );
+    let since =
+        since_ms.map_or_else(|| "since before this boot".to_owned(), |ms| format!("for {}", millis(ms)));
     let how = match reopens {
         Reopens::RunningBeforeCommit { side, at_most_ms } => match at_most_ms {
             Some(ms) => format!(
@@ -271,14 +218,7 @@ fn going_back_text(going_back: &GoingBack) -> String {
 }
 
 fn fallback_text(fallback: &Fallback) -> (String, Paint) {
-    let Fallback {
-        side,
-        age_ms,
-        reverse,
-        follower,
-        retain_ms,
-        served_ms,
-    } = fallback;
+    let Fallback { side, age_ms, reverse, follower, retain_ms, served_ms } = fallback;
     let mut paint = Paint::Good;
     let mut line = match (reverse, age_ms) {
         (false, _) => format!("the {side}, as it was left: no reverse sync"),
@@ -298,10 +238,7 @@ fn fallback_text(fallback: &Fallback) -> (String, Paint) {
     }
     if let (Some(retain), Some(served)) = (retain_ms, served_ms) {
         if served >= retain {
-            line.push_str(&format!(
-                "; retained for {}, which are over: finish it",
-                millis(*retain)
-            ));
+            line.push_str(&format!("; retained for {}, which are over: finish it", millis(*retain)));
             paint = Paint::Warning;
         } else {
             line.push_str(&format!("; retained for another {}", millis(retain - served)));
@@ -326,10 +263,7 @@ fn migration_text(view: &MigrationView, now_ms: i64, look: &Look) -> String {
     if !loaded {
         return format!("{title}: not loaded yet\n");
     }
-    let lag = lag_ms.map_or_else(
-        || "lag unknown".to_owned(),
-        |ms| format!("lag at most {}", millis(ms)),
-    );
+    let lag = lag_ms.map_or_else(|| "lag unknown".to_owned(), |ms| format!("lag at most {}", millis(ms)));
     let verified = match (verified, verified_ms) {
         (Some(level), Some(at)) => format!("verified ({level}) {}", ago(now_ms, *at)),
         _ => "not verified".to_owned(),

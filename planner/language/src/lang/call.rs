@@ -15,13 +15,7 @@ impl Evaluator<'_> {
         let name = call.name.name.value().as_str();
         let name_at = call.name.name.span();
         if call.name.is_namespaced() {
-            return self.fail(
-                "EXPR_UNKNOWN_FUNCTION",
-                "there are no functions with `::`",
-                name_at,
-                "",
-                "",
-            );
+            return self.fail("EXPR_UNKNOWN_FUNCTION", "there are no functions with `::`", name_at, "", "");
         }
         match name {
             "try" => return self.try_call(call, at),

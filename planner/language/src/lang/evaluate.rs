@@ -53,14 +53,7 @@ impl<'a> Evaluator<'a> {
         diagnostics: &'a mut Diagnostics,
         base: Base,
     ) -> Self {
-        Self {
-            scope,
-            functions,
-            sources,
-            diagnostics,
-            bindings: Vec::new(),
-            base,
-        }
+        Self { scope, functions, sources, diagnostics, bindings: Vec::new(), base }
     }
 
     /// Binds a name for everything that this evaluator evaluates: `each`.
@@ -81,10 +74,7 @@ impl<'a> Evaluator<'a> {
     /// The source text of a place in the item.
     pub(super) fn text(&self, range: Range<usize>) -> &'a str {
         let range = range.start + self.base.offset..range.end + self.base.offset;
-        self.sources
-            .get(self.base.file)
-            .and_then(|s| s.text.get(range))
-            .unwrap_or_default()
+        self.sources.get(self.base.file).and_then(|s| s.text.get(range)).unwrap_or_default()
     }
 
     /// Reports a problem at a place.
@@ -137,11 +127,7 @@ impl<'a> Evaluator<'a> {
             Expression::Traversal(traversal) => self.traversal(traversal),
             Expression::UnaryOp(op) => {
                 let value = self.evaluate(&op.expr)?;
-                self.told(
-                    operators::unary(*op.operator.value(), &value),
-                    op.expr.span(),
-                    &value,
-                )
+                self.told(operators::unary(*op.operator.value(), &value), op.expr.span(), &value)
             }
             Expression::BinaryOp(op) => self.binary(op, expr.span()),
             Expression::ForExpr(for_expr) => self.for_expr(for_expr),
@@ -209,11 +195,7 @@ impl<'a> Evaluator<'a> {
             match self.key(&key_value, at.clone()) {
                 Ok(Some(name)) => {
                     if entries.insert(name.clone(), value).is_some() {
-                        let shown = if key_value.is_sensitive() {
-                            "…".to_owned()
-                        } else {
-                            name
-                        };
+                        let shown = if key_value.is_sensitive() { "…".to_owned() } else { name };
                         let _ = self.fail::<()>(
                             "EXPR_DUPLICATE_KEY",
                             format!("the key {shown:?} is there twice"),
@@ -232,11 +214,7 @@ impl<'a> Evaluator<'a> {
         if failed {
             return Err(Failed);
         }
-        let result = if unknown {
-            Value::unknown()
-        } else {
-            Value::map(entries)
-        };
+        let result = if unknown { Value::unknown() } else { Value::map(entries) };
         Ok(result.tainted_by(&taint))
     }
 
@@ -268,12 +246,7 @@ impl<'a> Evaluator<'a> {
         let names: Vec<&str> = path.iter().map(|(name, _)| *name).collect();
         match self.scope.resolve(root.as_str(), &names) {
             Resolution::Found { value, consumed } => Ok((value, consumed)),
-            Resolution::Missing {
-                part,
-                summary,
-                mut candidates,
-                help,
-            } => {
+            Resolution::Missing { part, summary, mut candidates, help } => {
                 let (wrong, at) = match part.checked_sub(1).and_then(|i| path.get(i)) {
                     Some((name, at)) => (*name, at.clone()),
                     None => (root.as_str(), root_at),

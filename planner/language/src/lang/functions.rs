@@ -70,13 +70,7 @@ const fn function(
     spread: Spread,
     run: fn(&Args<'_>) -> Outcome,
 ) -> Function {
-    Function {
-        name,
-        least,
-        most: Some(most),
-        spread,
-        run,
-    }
+    Function { name, least, most: Some(most), spread, run }
 }
 
 const fn variadic(
@@ -85,13 +79,7 @@ const fn variadic(
     spread: Spread,
     run: fn(&Args<'_>) -> Outcome,
 ) -> Function {
-    Function {
-        name,
-        least,
-        most: None,
-        spread,
-        run,
-    }
+    Function { name, least, most: None, spread, run }
 }
 
 /// Every function, sorted by name (a test holds that).
@@ -179,9 +167,7 @@ pub(crate) fn call(
     args: &[Value],
     context: &FunctionContext<'_>,
 ) -> Option<Result<Value, FunctionError>> {
-    let place = FUNCTIONS
-        .binary_search_by(|function| function.name.cmp(name))
-        .ok()?;
+    let place = FUNCTIONS.binary_search_by(|function| function.name.cmp(name)).ok()?;
     Some(FUNCTIONS.get(place)?.call(args, context))
 }
 
@@ -228,11 +214,7 @@ impl Function {
 
     /// The detail of a fault may quote an argument: with a sensitive one it stays untold.
     fn error(&self, fault: Fault, values: &[Value]) -> FunctionError {
-        let Fault {
-            message,
-            detail,
-            argument,
-        } = fault;
+        let Fault { message, detail, argument } = fault;
         let detail = match detail {
             None => String::new(),
             Some(_) if values.iter().any(Value::is_sensitive_deep) => {
@@ -240,10 +222,7 @@ impl Function {
             }
             Some(detail) => format!(": {detail}"),
         };
-        FunctionError {
-            message: format!("function `{}`: {message}{detail}", self.name),
-            argument,
-        }
+        FunctionError { message: format!("function `{}`: {message}{detail}", self.name), argument }
     }
 }
 

@@ -60,9 +60,7 @@ pub(super) fn unary(operator: UnaryOperator, value: &Value) -> Result<Value, Pro
 }
 
 fn number(f: f64) -> Result<Value, Problem> {
-    Number::from_f64(f)
-        .map(|n| Value::open(Data::Number(n)))
-        .ok_or_else(out_of_range)
+    Number::from_f64(f).map(|n| Value::open(Data::Number(n))).ok_or_else(out_of_range)
 }
 
 /// All binary operators but `&&` and `||`, which are lazy.

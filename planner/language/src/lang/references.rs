@@ -31,11 +31,7 @@ pub(crate) fn references_of_body(body: &Body, found: &mut Vec<Reference>) {
 
 /// Every reference in an expression.
 pub(crate) fn references_of_expression(expr: &Expression, found: &mut Vec<Reference>) {
-    Walk {
-        bound: Vec::new(),
-        found,
-    }
-    .expression(expr);
+    Walk { bound: Vec::new(), found }.expression(expr);
 }
 
 struct Walk<'f> {
@@ -133,11 +129,7 @@ impl Walk<'_> {
 
     fn name(&mut self, root: &str, path: Vec<String>, span: Option<Range<usize>>) {
         if !self.bound.iter().any(|b| b == root) {
-            self.found.push(Reference {
-                root: root.to_owned(),
-                path,
-                span,
-            });
+            self.found.push(Reference { root: root.to_owned(), path, span });
         }
     }
 }

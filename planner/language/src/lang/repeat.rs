@@ -20,25 +20,17 @@ impl Evaluator<'_> {
         let value = self.evaluate(collection)?;
         let pairs: Box<dyn Iterator<Item = (Value, Value)> + '_> = match &value.data {
             Data::Unknown => return Ok(None),
-            Data::List(items) => Box::new(
-                items
-                    .iter()
-                    .enumerate()
-                    .map(|(i, v)| (Value::int(i as i64), v.clone())),
-            ),
+            Data::List(items) => {
+                Box::new(items.iter().enumerate().map(|(i, v)| (Value::int(i as i64), v.clone())))
+            }
             Data::Set(items) => Box::new(items.iter().map(|v| (v.clone(), v.clone()))),
-            Data::Map(entries) => Box::new(
-                entries
-                    .iter()
-                    .map(|(k, v)| (Value::string(k.as_str()), v.clone())),
-            ),
+            Data::Map(entries) => {
+                Box::new(entries.iter().map(|(k, v)| (Value::string(k.as_str()), v.clone())))
+            }
             _ => {
                 return self.fail(
                     "EXPR_WRONG_TYPE",
-                    format!(
-                        "`for` goes through a list, set or map, not a {}",
-                        value.type_name()
-                    ),
+                    format!("`for` goes through a list, set or map, not a {}", value.type_name()),
                     collection.span(),
                     format!("this is a {}", value.type_name()),
                     "",
@@ -66,11 +58,8 @@ impl Evaluator<'_> {
         let mut groups: BTreeMap<String, Vec<Value>> = BTreeMap::new();
         let mut taint = Vec::new();
         let mut unknown = false;
-        let collection = self.each(
-            key_var,
-            intro.value_var.value().as_str(),
-            &intro.collection_expr,
-            |this| {
+        let collection =
+            self.each(key_var, intro.value_var.value().as_str(), &intro.collection_expr, |this| {
                 if let Some(cond) = &for_expr.cond {
                     match this.condition(&cond.expr)? {
                         None => {
@@ -103,11 +92,7 @@ impl Evaluator<'_> {
                 if for_expr.grouping {
                     groups.entry(key).or_default().push(value);
                 } else if map.insert(key.clone(), value).is_some() {
-                    let shown = if key_value.is_sensitive() {
-                        "…".to_owned()
-                    } else {
-                        key
-                    };
+                    let shown = if key_value.is_sensitive() { "…".to_owned() } else { key };
                     return this.fail(
                         "EXPR_DUPLICATE_KEY",
                         format!("the key {shown:?} comes twice"),
@@ -117,8 +102,7 @@ impl Evaluator<'_> {
                     );
                 }
                 Ok(())
-            },
-        )?;
+            })?;
         let Some(collection) = collection else {
             return Ok(Value::unknown());
         };

@@ -60,10 +60,7 @@ impl Evaluator<'_> {
         let elements: Vec<&Element> = heredoc.template.iter().collect();
         let indented = at.is_some_and(|at| self.text(at).trim_start().starts_with("<<-"));
         let text = if indented {
-            let mut lines = Indent {
-                least: None,
-                line_start: true,
-            };
+            let mut lines = Indent { least: None, line_start: true };
             self.measure(&elements, &mut lines);
             Text::Dedented(lines.least.unwrap_or(0))
         } else {
@@ -75,11 +72,7 @@ impl Evaluator<'_> {
     fn rendered(&mut self, elements: &[&Element], text: Text) -> Result<Value, Failed> {
         let mut out = Rendered::default();
         self.render(elements, text, Neighbours::default(), &mut out)?;
-        let value = if out.unknown {
-            Value::unknown()
-        } else {
-            Value::string(out.text)
-        };
+        let value = if out.unknown { Value::unknown() } else { Value::string(out.text) };
         Ok(value.tainted_by(&out.taint))
     }
 
@@ -94,9 +87,7 @@ impl Evaluator<'_> {
         for (i, element) in elements.iter().enumerate() {
             let one = match element {
                 Element::Literal(literal) => {
-                    let before = i
-                        .checked_sub(1)
-                        .map_or(around.before, |p| strips(elements[p]).after);
+                    let before = i.checked_sub(1).map_or(around.before, |p| strips(elements[p]).after);
                     let after = elements.get(i + 1).map_or(around.after, |n| strips(n).before);
                     let literal = self.literal(literal.value(), literal.span(), text);
                     out.text.push_str(stripped(&literal, text, before, after));
@@ -150,25 +141,13 @@ impl Evaluator<'_> {
             (None, false) => return Ok(()),
             (None, true) => (
                 &directive.if_expr.template,
-                Neighbours {
-                    before: end_of(directive.if_expr.strip),
-                    after: end,
-                },
+                Neighbours { before: end_of(directive.if_expr.strip), after: end },
             ),
             (Some(other), true) => (
                 &directive.if_expr.template,
-                Neighbours {
-                    before: end_of(directive.if_expr.strip),
-                    after: start_of(other.strip),
-                },
+                Neighbours { before: end_of(directive.if_expr.strip), after: start_of(other.strip) },
             ),
-            (Some(other), false) => (
-                &other.template,
-                Neighbours {
-                    before: end_of(other.strip),
-                    after: end,
-                },
-            ),
+            (Some(other), false) => (&other.template, Neighbours { before: end_of(other.strip), after: end }),
         };
         self.render(&elements(template), text, around, out)
     }
@@ -181,17 +160,12 @@ impl Evaluator<'_> {
     ) -> Result<(), Failed> {
         let intro = &directive.for_expr;
         let body = elements(&intro.template);
-        let around = Neighbours {
-            before: end_of(intro.strip),
-            after: start_of(directive.endfor_expr.strip),
-        };
+        let around = Neighbours { before: end_of(intro.strip), after: start_of(directive.endfor_expr.strip) };
         let key = intro.key_var.as_ref().map(|k| k.value().as_str());
-        let collection = self.each(
-            key,
-            intro.value_var.value().as_str(),
-            &intro.collection_expr,
-            |this| this.render(&body, text, around, out),
-        )?;
+        let collection =
+            self.each(key, intro.value_var.value().as_str(), &intro.collection_expr, |this| {
+                this.render(&body, text, around, out)
+            })?;
         match collection {
             Some(collection) => out.taint.push(collection),
             None => out.unknown = true,
@@ -212,11 +186,7 @@ impl Evaluator<'_> {
         for line in raw.split_inclusive('\n') {
             let spaces = line.bytes().take_while(|b| matches!(b, b' ' | b'\t')).count();
             let blank = line.ends_with('\n') && line.trim().is_empty();
-            let cut = if line_start && !blank {
-                indent.min(spaces)
-            } else {
-                0
-            };
+            let cut = if line_start && !blank { indent.min(spaces) } else { 0 };
             out.push_str(&line[cut..]);
             line_start = true;
         }
@@ -298,19 +268,14 @@ fn end_of(strip: Strip) -> bool {
 fn strips(element: &Element) -> Neighbours {
     match element {
         Element::Literal(_) => Neighbours::default(),
-        Element::Interpolation(i) => Neighbours {
-            before: start_of(i.strip),
-            after: end_of(i.strip),
-        },
+        Element::Interpolation(i) => Neighbours { before: start_of(i.strip), after: end_of(i.strip) },
         Element::Directive(d) => match d.as_ref() {
-            Directive::If(d) => Neighbours {
-                before: start_of(d.if_expr.strip),
-                after: end_of(d.endif_expr.strip),
-            },
-            Directive::For(d) => Neighbours {
-                before: start_of(d.for_expr.strip),
-                after: end_of(d.endfor_expr.strip),
-            },
+            Directive::If(d) => {
+                Neighbours { before: start_of(d.if_expr.strip), after: end_of(d.endif_expr.strip) }
+            }
+            Directive::For(d) => {
+                Neighbours { before: start_of(d.for_expr.strip), after: end_of(d.endfor_expr.strip) }
+            }
         },
     }
 }

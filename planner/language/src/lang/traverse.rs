@@ -19,10 +19,7 @@ impl Evaluator<'_> {
         let splats = operators
             .iter()
             .filter(|o| {
-                matches!(
-                    o.value(),
-                    TraversalOperator::AttrSplat(_) | TraversalOperator::FullSplat(_)
-                )
+                matches!(o.value(), TraversalOperator::AttrSplat(_) | TraversalOperator::FullSplat(_))
             })
             .count();
         if splats > MAX_SPLATS {
@@ -149,18 +146,12 @@ impl Evaluator<'_> {
         match (&value.data, &index.data) {
             (Data::Unknown, _) | (_, Data::Unknown) => Ok(Value::unknown().tainted_by(taint)),
             (Data::List(items), Data::Number(n)) => {
-                let found = n
-                    .as_i64()
-                    .and_then(|i| usize::try_from(i).ok())
-                    .and_then(|i| items.get(i));
+                let found = n.as_i64().and_then(|i| usize::try_from(i).ok()).and_then(|i| items.get(i));
                 match found {
                     Some(found) => Ok(found.clone().tainted_by(taint)),
                     None => {
-                        let has = if value.is_sensitive() {
-                            "fewer".to_owned()
-                        } else {
-                            items.len().to_string()
-                        };
+                        let has =
+                            if value.is_sensitive() { "fewer".to_owned() } else { items.len().to_string() };
                         self.fail(
                             "EXPR_NO_ELEMENT",
                             "there is no such element",
@@ -179,13 +170,9 @@ impl Evaluator<'_> {
                 };
                 match found {
                     Some(found) => Ok(found.clone().tainted_by(taint)),
-                    None => self.fail(
-                        "EXPR_NO_ELEMENT",
-                        "there is no such key",
-                        at,
-                        "this key is sensitive",
-                        "",
-                    ),
+                    None => {
+                        self.fail("EXPR_NO_ELEMENT", "there is no such key", at, "this key is sensitive", "")
+                    }
                 }
             }
             (Data::Map(_) | Data::Block(_), Data::String(key)) => {
@@ -199,11 +186,7 @@ impl Evaluator<'_> {
                 "use try(), or test for null first",
             ),
             (Data::List(_) | Data::Map(_) | Data::Block(_), _) => {
-                let wanted = if matches!(value.data, Data::List(_)) {
-                    "number"
-                } else {
-                    "string"
-                };
+                let wanted = if matches!(value.data, Data::List(_)) { "number" } else { "string" };
                 self.fail(
                     "EXPR_WRONG_TYPE",
                     format!("an element of a {} is named by a {wanted}", value.type_name()),

@@ -71,11 +71,7 @@ pub(crate) struct ConvertError {
 
 impl ConvertError {
     fn new(wanted: &Type, found: impl Into<String>) -> Self {
-        Self {
-            path: String::new(),
-            wanted: wanted.to_string(),
-            found: found.into(),
-        }
+        Self { path: String::new(), wanted: wanted.to_string(), found: found.into() }
     }
 
     fn below(mut self, step: &str) -> Self {
@@ -119,11 +115,9 @@ pub(crate) fn parse_type(
             "number" => Ok(Type::Number),
             "bool" => Ok(Type::Bool),
             "any" => Ok(Type::Any),
-            word @ ("list" | "set" | "map") => Err(wrong(
-                &format!("`{word}` needs the type of its elements: {word}(string)"),
-                None,
-                expr,
-            )),
+            word @ ("list" | "set" | "map") => {
+                Err(wrong(&format!("`{word}` needs the type of its elements: {word}(string)"), None, expr))
+            }
             word => Err(wrong(&format!("there is no type `{word}`"), Some(word), expr)),
         },
         Expression::FuncCall(call) => {
@@ -154,11 +148,7 @@ pub(crate) fn parse_type(
                         }
                         Ok(Type::Object(fields))
                     }
-                    other => Err(wrong(
-                        "`object` takes its fields: object({ name = string })",
-                        None,
-                        other,
-                    )),
+                    other => Err(wrong("`object` takes its fields: object({ name = string })", None, other)),
                 },
                 word => Err(wrong(&format!("there is no type `{word}`"), Some(word), expr)),
             }
@@ -185,16 +175,10 @@ fn parse_field(
     literal: &mut dyn FnMut(&Expression) -> Option<Value>,
 ) -> Result<Field, TypeError> {
     let Expression::FuncCall(call) = expr else {
-        return Ok(Field {
-            ty: parse_type(expr, literal)?,
-            optional: None,
-        });
+        return Ok(Field { ty: parse_type(expr, literal)?, optional: None });
     };
     if call.name.name.value().as_str() != "optional" {
-        return Ok(Field {
-            ty: parse_type(expr, literal)?,
-            optional: None,
-        });
+        return Ok(Field { ty: parse_type(expr, literal)?, optional: None });
     }
     let mut args = call.args.iter();
     let wrong = || TypeError {
@@ -207,10 +191,7 @@ fn parse_field(
         Some(default) => literal(default).ok_or_else(wrong)?,
         None => Value::null(),
     };
-    Ok(Field {
-        ty,
-        optional: Some(default),
-    })
+    Ok(Field { ty, optional: Some(default) })
 }
 
 impl Type {
@@ -253,10 +234,7 @@ impl Type {
                     entries
                         .iter()
                         .map(|(k, v)| {
-                            Ok((
-                                k.clone(),
-                                ty.convert(v).map_err(|e| e.below(&format!("[{k:?}]")))?,
-                            ))
+                            Ok((k.clone(), ty.convert(v).map_err(|e| e.below(&format!("[{k:?}]")))?))
                         })
                         .collect::<Result<_, ConvertError>>()?,
                 )
@@ -265,10 +243,7 @@ impl Type {
             (Self::Object(fields), Data::Map(entries)) => Value::map(object(self, fields, entries)?).data,
             _ => return Err(ConvertError::new(self, format!("a {}", value.type_name()))),
         };
-        Ok(Value {
-            data,
-            sensitive: value.sensitive.clone(),
-        })
+        Ok(Value { data, sensitive: value.sensitive.clone() })
     }
 }
 
@@ -278,9 +253,7 @@ pub(crate) fn read_number(text: &str) -> Option<Number> {
     if let Ok(i) = text.parse::<i64>() {
         return Some(Number::Int(i));
     }
-    let plain = text
-        .bytes()
-        .all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'e' | b'E' | b'+' | b'-'));
+    let plain = text.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'e' | b'E' | b'+' | b'-'));
     let whole = text.bytes().all(|b| b.is_ascii_digit() || b == b'-');
     if !plain || whole {
         return None;
@@ -289,11 +262,7 @@ pub(crate) fn read_number(text: &str) -> Option<Number> {
 }
 
 fn each(ty: &Type, items: &[Value]) -> Result<Vec<Value>, ConvertError> {
-    items
-        .iter()
-        .enumerate()
-        .map(|(i, v)| ty.convert(v).map_err(|e| e.below(&format!("[{i}]"))))
-        .collect()
+    items.iter().enumerate().map(|(i, v)| ty.convert(v).map_err(|e| e.below(&format!("[{i}]")))).collect()
 }
 
 /// Fields that the type does not name are dropped, as Terraform does.
@@ -310,10 +279,7 @@ fn object(
             (None, Some(default)) => default,
             (None, None) => return Err(ConvertError::new(ty, format!("no field `{name}`"))),
         };
-        let value = field
-            .ty
-            .convert(value)
-            .map_err(|e| e.below(&format!(".{name}")))?;
+        let value = field.ty.convert(value).map_err(|e| e.below(&format!(".{name}")))?;
         out.insert(name.clone(), value);
     }
     Ok(out)

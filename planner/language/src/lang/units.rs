@@ -1,13 +1,8 @@
 //! Durations, sizes and rates as people write them: `1h30m`, `50MiB`, `50MiB/s`. Exact: what is not a
 //! whole number of milliseconds or bytes is refused, not rounded.
 
-const DURATIONS: &[(&str, u64)] = &[
-    ("d", 86_400_000),
-    ("h", 3_600_000),
-    ("m", 60_000),
-    ("s", 1_000),
-    ("ms", 1),
-];
+const DURATIONS: &[(&str, u64)] =
+    &[("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 
 const SIZES: &[(&str, u64)] = &[
     ("B", 1),
@@ -40,10 +35,7 @@ pub fn parse_duration_ms(text: &str) -> Result<u64, String> {
     while !rest.is_empty() {
         let (amount, after) = take_while(rest, |c| c.is_ascii_digit() || c == '.');
         let (unit, after) = take_while(after, |c| !(c.is_ascii_digit() || c == '.'));
-        let size_ms = DURATIONS
-            .iter()
-            .find(|(name, _)| *name == unit)
-            .map(|(_, size_ms)| *size_ms);
+        let size_ms = DURATIONS.iter().find(|(name, _)| *name == unit).map(|(_, size_ms)| *size_ms);
         let Some(size_ms) = size_ms.filter(|_| !amount.is_empty()) else {
             return Err(if unit.is_empty() {
                 format!("{amount} has no unit in {text:?}; {FORM}")
@@ -52,15 +44,11 @@ pub fn parse_duration_ms(text: &str) -> Result<u64, String> {
             });
         };
         if size_ms >= previous {
-            return Err(format!(
-                "in {text:?} the units do not go from the longest to the shortest; {FORM}"
-            ));
+            return Err(format!("in {text:?} the units do not go from the longest to the shortest; {FORM}"));
         }
         previous = size_ms;
         let part = scaled(amount, size_ms).map_err(|why| why.tell(text, "a whole number of milliseconds"))?;
-        total = total
-            .checked_add(part)
-            .ok_or_else(|| Unscaled::TooLarge.tell(text, ""))?;
+        total = total.checked_add(part).ok_or_else(|| Unscaled::TooLarge.tell(text, ""))?;
         rest = after;
     }
     Ok(total)
@@ -84,10 +72,7 @@ pub fn parse_bytes(text: &str) -> Result<u64, String> {
     }
     let size = match unit {
         "" => Some(1),
-        _ => SIZES
-            .iter()
-            .find(|(name, _)| *name == unit)
-            .map(|(_, size)| *size),
+        _ => SIZES.iter().find(|(name, _)| *name == unit).map(|(_, size)| *size),
     };
     let Some(size) = size else {
         return Err(format!(
@@ -104,9 +89,7 @@ pub fn parse_bytes(text: &str) -> Result<u64, String> {
 /// Says what is wrong and how a rate is written.
 pub fn parse_rate(text: &str) -> Result<u64, String> {
     let Some(size) = text.strip_suffix("/s") else {
-        return Err(format!(
-            "{text:?} does not end with \"/s\"; write a size a second, such as \"50MiB/s\""
-        ));
+        return Err(format!("{text:?} does not end with \"/s\"; write a size a second, such as \"50MiB/s\""));
     };
     match parse_bytes(size)? {
         0 => Err("a rate of zero would never end; leave the limit out, or give one above zero".to_owned()),

@@ -122,10 +122,7 @@ impl Ord for Number {
 impl Value {
     /// A value that may be shown.
     pub fn open(data: Data) -> Self {
-        Self {
-            data,
-            sensitive: Sensitivity::Open,
-        }
+        Self { data, sensitive: Sensitivity::Open }
     }
     /// `null`
     pub fn null() -> Self {

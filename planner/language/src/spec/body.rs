@@ -88,10 +88,7 @@ impl Settings {
     /// Strings; absent is none.
     pub(super) fn words(&self, name: &str) -> Vec<String> {
         let list = self.plain(name).and_then(Json::as_array);
-        list.into_iter()
-            .flatten()
-            .filter_map(|w| w.as_str().map(str::to_owned))
-            .collect()
+        list.into_iter().flatten().filter_map(|w| w.as_str().map(str::to_owned)).collect()
     }
 
     /// A block.
@@ -112,17 +109,12 @@ impl Settings {
 
     /// Where an argument stands, or the block's header.
     pub(super) fn place(&self, name: &str) -> Span {
-        self.values
-            .get(name)
-            .map_or_else(|| self.header.clone(), |s| s.span.clone())
+        self.values.get(name).map_or_else(|| self.header.clone(), |s| s.span.clone())
     }
 
     /// The only nested block of a kind.
     pub(super) fn nested(&self, keyword: &str) -> Option<&Settings> {
-        self.blocks
-            .iter()
-            .find(|b| b.keyword == keyword)
-            .map(|b| &b.settings)
+        self.blocks.iter().find(|b| b.keyword == keyword).map(|b| &b.settings)
     }
 
     /// The nested blocks of a kind.
@@ -134,11 +126,7 @@ impl Settings {
 /// A header's place: keyword and labels.
 pub(super) fn header_span(block: &Block, base: Base) -> Span {
     let start = block.ident.span();
-    let end = block
-        .labels
-        .last()
-        .and_then(|l| l.span())
-        .or_else(|| start.clone());
+    let end = block.labels.last().and_then(|l| l.span()).or_else(|| start.clone());
     base.span(start.zip(end).map(|(s, e)| s.start..e.end))
 }
 
@@ -153,10 +141,7 @@ impl<'s> Shapes<'s> {
     /// For a block; `None` when its type is not known.
     pub(super) fn of(shape: &'s BlockShape, first_label: Option<&str>) -> Option<Self> {
         let Some(variants) = &shape.variants else {
-            return Some(Self {
-                parts: vec![&shape.body],
-                title: format!("`{}`", shape.keyword),
-            });
+            return Some(Self { parts: vec![&shape.body], title: format!("`{}`", shape.keyword) });
         };
         let label = first_label?;
         Some(Self {
@@ -190,12 +175,7 @@ pub(super) fn evaluate_body(
     evaluator: &mut Evaluator<'_>,
     base_dir: &Path,
 ) -> Settings {
-    let mut settings = Settings {
-        values: BTreeMap::new(),
-        blocks: Vec::new(),
-        broken: false,
-        header,
-    };
+    let mut settings = Settings { values: BTreeMap::new(), blocks: Vec::new(), broken: false, header };
     for structure in body {
         match structure {
             Structure::Attribute(attribute) => {
@@ -216,9 +196,7 @@ pub(super) fn evaluate_body(
             }
             Structure::Block(block) => {
                 let label = block.labels.first().map(|l| l.as_str());
-                let Some(inner) = shapes
-                    .block(block.ident.as_str())
-                    .and_then(|s| Shapes::of(s, label))
+                let Some(inner) = shapes.block(block.ident.as_str()).and_then(|s| Shapes::of(s, label))
                 else {
                     settings.broken = true;
                     continue;
@@ -277,12 +255,9 @@ fn evaluate_attribute(
     if let Data::Null = value.data {
         if shape.required {
             evaluator.diagnostics.push(
-                Diagnostic::error(
-                    "SPEC_MISSING_ARGUMENT",
-                    format!("{} needs `{name}`", shapes.title),
-                )
-                .at(span, "this is null")
-                .help(format!("{name}: {}", shape.doc)),
+                Diagnostic::error("SPEC_MISSING_ARGUMENT", format!("{} needs `{name}`", shapes.title))
+                    .at(span, "this is null")
+                    .help(format!("{name}: {}", shape.doc)),
             );
             return None;
         }

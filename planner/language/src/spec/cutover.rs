@@ -45,11 +45,8 @@ pub(super) fn decode(
     let freeze_ms = settings.number("freeze").unwrap_or(MIN_FREEZE_MS);
     if freeze_ms < MIN_FREEZE_MS {
         diagnostics.push(
-            Diagnostic::error(
-                "SPEC_BAD_VALUE",
-                format!("`freeze` is at least {MIN_FREEZE_MS}ms"),
-            )
-            .at(settings.place("freeze"), ""),
+            Diagnostic::error("SPEC_BAD_VALUE", format!("`freeze` is at least {MIN_FREEZE_MS}ms"))
+                .at(settings.place("freeze"), ""),
         );
     }
     let timeout_ms = settings.number("timeout").unwrap_or(120_000);
@@ -66,34 +63,19 @@ pub(super) fn decode(
     let quiesces = settings
         .all("quiesce")
         .enumerate()
-        .map(|(i, nested)| {
-            quiesce(
-                instance,
-                nested,
-                same_before(settings, nested, i),
-                around,
-                secrets,
-            )
-        })
+        .map(|(i, nested)| quiesce(instance, nested, same_before(settings, nested, i), around, secrets))
         .collect();
     let fallback = settings.nested("fallback");
     (diagnostics.len() == before).then(|| CutoverDecl {
         address: instance.address.clone(),
         migrations,
-        live: if settings.text("live") == Some("source") {
-            Side::Source
-        } else {
-            Side::Target
-        },
+        live: if settings.text("live") == Some("source") { Side::Source } else { Side::Target },
         finished: settings.flag("finished"),
         timeout_ms,
         freeze_ms,
         gates,
         quiesces,
-        routes: settings
-            .nested("switch")
-            .map(|s| s.references("routes").to_vec())
-            .unwrap_or_default(),
+        routes: settings.nested("switch").map(|s| s.references("routes").to_vec()).unwrap_or_default(),
         fallback: FallbackDecl {
             reverse: fallback.is_some_and(|f| f.flag("reverse")),
             report_stale_writers: fallback.and_then(|f| f.text("stale_writers")) == Some("report"),
@@ -111,13 +93,10 @@ fn gates(settings: &Settings, diagnostics: &mut Diagnostics) -> Vec<GateDecl> {
         let ty = nested.label.as_deref().unwrap_or_default();
         if let Some(first) = seen.insert(ty, &nested.settings.header) {
             diagnostics.push(
-                Diagnostic::error(
-                    "SPEC_DUPLICATE_BLOCK",
-                    format!("this cutover has two gates {ty:?}"),
-                )
-                .at(nested.settings.header.clone(), "again here")
-                .at(first.clone(), "first here")
-                .help("keep the stricter one"),
+                Diagnostic::error("SPEC_DUPLICATE_BLOCK", format!("this cutover has two gates {ty:?}"))
+                    .at(nested.settings.header.clone(), "again here")
+                    .at(first.clone(), "first here")
+                    .help("keep the stricter one"),
             );
         }
         let max_ms = nested.settings.number("max").unwrap_or(0);
@@ -126,21 +105,14 @@ fn gates(settings: &Settings, diagnostics: &mut Diagnostics) -> Vec<GateDecl> {
             "downtime" => GateCondition::Downtime { max_ms },
             _ => GateCondition::Approval,
         };
-        gates.push(GateDecl {
-            timeout_ms: nested.settings.number("wait").unwrap_or(3_600_000),
-            condition,
-        });
+        gates.push(GateDecl { timeout_ms: nested.settings.number("wait").unwrap_or(3_600_000), condition });
     }
     gates
 }
 
 /// How many blocks of the same type stand before this one.
 fn same_before(settings: &Settings, nested: &Nested, index: usize) -> usize {
-    settings
-        .all("quiesce")
-        .take(index)
-        .filter(|n| n.label == nested.label)
-        .count()
+    settings.all("quiesce").take(index).filter(|n| n.label == nested.label).count()
 }
 
 fn quiesce(

@@ -85,14 +85,7 @@ pub(super) fn declare<'i>(
                     diagnostics.push(unknown(block, shapes, base));
                     continue;
                 };
-                declare_block(
-                    &mut out,
-                    Declared { block, base },
-                    shape,
-                    &mut seen,
-                    world,
-                    diagnostics,
-                );
+                declare_block(&mut out, Declared { block, base }, shape, &mut seen, world, diagnostics);
             }
         }
     }
@@ -115,13 +108,7 @@ fn unknown(block: &Block, shapes: &[BlockShape], base: Base) -> Diagnostic {
 
 /// What a broken item declares is known by name, so that references to it are not reported, too.
 fn declare_broken(broken: &Broken, world: &mut World) {
-    match broken
-        .header
-        .iter()
-        .map(String::as_str)
-        .collect::<Vec<_>>()
-        .as_slice()
-    {
+    match broken.header.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["variable", name] => {
             world.variables.insert((*name).to_owned(), Value::unknown());
         }

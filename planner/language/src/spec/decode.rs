@@ -42,18 +42,14 @@ pub(super) fn decode(value: &Value, shape: &AttributeShape, base_dir: &Path) -> 
         ShapeType::Of(ty) => ty,
     };
     let json = plain(value, ty, &shape.name, base_dir)?;
-    if let Some(word) = json
-        .as_str()
-        .filter(|w| !shape.allowed.is_empty() && !shape.allowed.iter().any(|a| a == w))
+    if let Some(word) =
+        json.as_str().filter(|w| !shape.allowed.is_empty() && !shape.allowed.iter().any(|a| a == w))
     {
         let allowed: Vec<String> = shape.allowed.iter().map(|a| format!("{a:?}")).collect();
         let (summary, help) = if value.is_sensitive() {
             (format!("`{}` has a value that is not allowed", shape.name), None)
         } else {
-            (
-                format!("`{}` cannot be {word:?}", shape.name),
-                nearest(word, &shape.allowed),
-            )
+            (format!("`{}` cannot be {word:?}", shape.name), nearest(word, &shape.allowed))
         };
         return Err(Problem {
             code: "SPEC_NOT_ALLOWED",
@@ -101,15 +97,13 @@ fn plain(value: &Value, ty: &AttributeType, name: &str, base_dir: &Path) -> Resu
     match (ty, &value.data) {
         (AttributeType::String, Data::String(s)) => Ok(Json::from(&**s)),
         (AttributeType::Bool, Data::Bool(b)) => Ok(Json::from(*b)),
-        (AttributeType::Number, Data::Number(n)) => n
-            .as_i64()
-            .and_then(|i| u64::try_from(i).ok())
-            .map(Json::from)
-            .ok_or_else(|| Problem {
+        (AttributeType::Number, Data::Number(n)) => {
+            n.as_i64().and_then(|i| u64::try_from(i).ok()).map(Json::from).ok_or_else(|| Problem {
                 code: "SPEC_BAD_VALUE",
                 summary: format!("`{name}` is a whole number, zero or more"),
                 help: None,
-            }),
+            })
+        }
         (AttributeType::Duration, Data::String(s)) => quantity(parse_duration_ms(s)),
         (AttributeType::Size, Data::String(s)) => quantity(parse_bytes(s)),
         (AttributeType::Rate, Data::String(s)) => quantity(parse_rate(s)),
@@ -142,11 +136,7 @@ fn reference(value: &Value, name: &str, kinds: &[&str]) -> Result<Address, Probl
         Data::Block(block) if kinds.contains(&block.address.kind()) => Ok(block.address.clone()),
         Data::Block(block) => Err(Problem {
             code: "SPEC_WRONG_REFERENCE",
-            summary: format!(
-                "`{name}` names {}, and {} is none",
-                kinds_text(kinds),
-                block.address
-            ),
+            summary: format!("`{name}` names {}, and {} is none", kinds_text(kinds), block.address),
             help: None,
         }),
         Data::Map(entries) if entries.values().any(|v| matches!(v.data, Data::Block(_))) => Err(Problem {
@@ -162,11 +152,7 @@ fn reference(value: &Value, name: &str, kinds: &[&str]) -> Result<Address, Probl
         }),
         _ => Err(Problem {
             code: "SPEC_WRONG_REFERENCE",
-            summary: format!(
-                "`{name}` names {}, and this is a {}",
-                kinds_text(kinds),
-                value.type_name()
-            ),
+            summary: format!("`{name}` names {}, and this is a {}", kinds_text(kinds), value.type_name()),
             help: Some(format!("write a reference without quotes: {}", example(kinds))),
         }),
     }

@@ -72,10 +72,8 @@ fn cycle(nodes: &[Node], path: &[(usize, usize)]) -> Diagnostic {
     let mut diagnostic = Diagnostic::error("SPEC_CYCLE", summary);
     for (node, need) in path.iter().take(MAX_LABELS) {
         let (to, span) = &nodes[*node].needs[*need];
-        diagnostic = diagnostic.at(
-            span.clone(),
-            format!("{} refers to {}", nodes[*node].name, nodes[*to].name),
-        );
+        diagnostic =
+            diagnostic.at(span.clone(), format!("{} refers to {}", nodes[*node].name, nodes[*to].name));
     }
     diagnostic.help("take one of these references out")
 }
@@ -89,16 +87,9 @@ mod tests {
     fn long_chains_are_ordered_and_cycles_are_named_whole() {
         let span = Span { file: 0, range: 0..0 };
         let n = 100_000;
-        let mut nodes: Vec<Node> = (0..n)
-            .map(|i| Node {
-                name: format!("n{i}"),
-                needs: vec![(i + 1, span.clone())],
-            })
-            .collect();
-        nodes.push(Node {
-            name: "end".to_owned(),
-            needs: vec![],
-        });
+        let mut nodes: Vec<Node> =
+            (0..n).map(|i| Node { name: format!("n{i}"), needs: vec![(i + 1, span.clone())] }).collect();
+        nodes.push(Node { name: "end".to_owned(), needs: vec![] });
         let mut diagnostics = Diagnostics::default();
         let ordered = order(&nodes, &mut diagnostics);
         assert_eq!((ordered[0], ordered.len()), (n, n + 1));

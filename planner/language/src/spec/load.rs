@@ -69,15 +69,7 @@ fn load_here(input: &SpecInput, registry: &Registry) -> Loaded {
     let desired = if items.is_empty() && diagnostics.has_errors() {
         Desired::default()
     } else {
-        evaluate(
-            input,
-            registry,
-            &sources,
-            &items,
-            &var_files,
-            &mut secrets,
-            &mut diagnostics,
-        )
+        evaluate(input, registry, &sources, &items, &var_files, &mut secrets, &mut diagnostics)
     };
     Loaded {
         desired: (!diagnostics.has_errors()).then_some(desired),
@@ -98,41 +90,22 @@ fn evaluate(
 ) -> Desired {
     let base_dir = input.dir_or_file.base_dir();
     let env = |name: &str| input.env.get(name).cloned();
-    let functions = FunctionContext {
-        base_dir: &base_dir,
-        env: &env,
-    };
+    let functions = FunctionContext { base_dir: &base_dir, env: &env };
     let shapes = core_blocks(registry);
     let mut world = World::new(&base_dir);
     let declarations = declare(items, &shapes, &mut world, diagnostics);
     if let Some(shape) = shapes.iter().find(|s| s.keyword == "variable") {
-        let setting = variables::Setting {
-            shape,
-            sources,
-            functions: &functions,
-        };
+        let setting = variables::Setting { shape, sources, functions: &functions };
         let declared = &declarations.variables;
         variables::resolve(input, var_files, declared, setting, &mut world, diagnostics);
     }
-    let setting = Setting {
-        shapes: &shapes,
-        sources,
-        functions: &functions,
-        base_dir: &base_dir,
-    };
+    let setting = Setting { shapes: &shapes, sources, functions: &functions, base_dir: &base_dir };
     let instances = resolve(&declarations, setting, &mut world, diagnostics);
-    let mut desired = Desired {
-        state_dir: base_dir.join(".segue"),
-        ..Desired::default()
-    };
+    let mut desired = Desired { state_dir: base_dir.join(".segue"), ..Desired::default() };
     settings(&declarations, setting, &world, &mut desired, diagnostics);
     outputs(&declarations, setting, &world, &mut desired, diagnostics);
     decode(&instances, &shapes, &base_dir, &mut desired, secrets, diagnostics);
-    desired.removed = declarations
-        .removed
-        .iter()
-        .map(|(address, _)| address.clone())
-        .collect();
+    desired.removed = declarations.removed.iter().map(|(address, _)| address.clone()).collect();
     semantic::check(&desired, &instances, &declarations.removed, diagnostics);
     desired
 }
@@ -152,20 +125,10 @@ fn settings(
         return;
     };
     for declared in &declarations.settings {
-        let mut evaluator = Evaluator::new(
-            world,
-            setting.functions,
-            setting.sources,
-            diagnostics,
-            declared.base,
-        );
-        let settings = evaluate_body(
-            &declared.block.body,
-            &shapes,
-            declared.header(),
-            &mut evaluator,
-            setting.base_dir,
-        );
+        let mut evaluator =
+            Evaluator::new(world, setting.functions, setting.sources, diagnostics, declared.base);
+        let settings =
+            evaluate_body(&declared.block.body, &shapes, declared.header(), &mut evaluator, setting.base_dir);
         if let Some(constraint) = settings.text("required_version") {
             let running = env!("CARGO_PKG_VERSION");
             let problem = match version::meets(constraint, running) {
@@ -183,21 +146,16 @@ fn settings(
             };
             if let Some((code, summary, help)) = problem {
                 diagnostics.push(
-                    Diagnostic::error(code, summary)
-                        .at(settings.place("required_version"), "")
-                        .help(help),
+                    Diagnostic::error(code, summary).at(settings.place("required_version"), "").help(help),
                 );
             }
         }
         for backend in settings.all("backend") {
             if backend.label.as_deref() != Some("local") {
                 diagnostics.push(
-                    Diagnostic::error(
-                        "SPEC_UNKNOWN_TYPE",
-                        "the only backend in this version is \"local\"",
-                    )
-                    .at(backend.settings.header.clone(), "")
-                    .help("write backend \"local\" { path = \".segue\" }"),
+                    Diagnostic::error("SPEC_UNKNOWN_TYPE", "the only backend in this version is \"local\"")
+                        .at(backend.settings.header.clone(), "")
+                        .help("write backend \"local\" { path = \".segue\" }"),
                 );
             }
             if let Some(path) = backend.settings.text("path") {
@@ -219,20 +177,10 @@ fn outputs(
         return;
     };
     for declared in &declarations.outputs {
-        let mut evaluator = Evaluator::new(
-            world,
-            setting.functions,
-            setting.sources,
-            diagnostics,
-            declared.base,
-        );
-        let settings = evaluate_body(
-            &declared.block.body,
-            &shapes,
-            declared.header(),
-            &mut evaluator,
-            setting.base_dir,
-        );
+        let mut evaluator =
+            Evaluator::new(world, setting.functions, setting.sources, diagnostics, declared.base);
+        let settings =
+            evaluate_body(&declared.block.body, &shapes, declared.header(), &mut evaluator, setting.base_dir);
         let Some(attribute) = declared.block.body.get_attribute("value") else {
             continue;
         };
@@ -252,11 +200,7 @@ fn outputs(
             );
             continue;
         }
-        let json = if hidden {
-            serde_json::Value::Null
-        } else {
-            value.to_json()
-        };
+        let json = if hidden { serde_json::Value::Null } else { value.to_json() };
         desired.outputs.insert(declared.name(), json);
     }
 }
@@ -271,19 +215,11 @@ fn decode(
 ) {
     let none = BTreeMap::new();
     let cutovers = shapes.iter().find(|s| s.keyword == "cutover");
-    let quiesces = cutovers
-        .and_then(|s| s.body.block("quiesce"))
-        .and_then(|s| s.variants.as_ref());
-    let around = cutover::Surroundings {
-        quiesces: quiesces.unwrap_or(&none),
-        base_dir,
-    };
+    let quiesces = cutovers.and_then(|s| s.body.block("quiesce")).and_then(|s| s.variants.as_ref());
+    let around = cutover::Surroundings { quiesces: quiesces.unwrap_or(&none), base_dir };
     for instance in instances {
         let header = &instance.settings.header;
-        let origin = Origin {
-            file: header.file,
-            span: header.range.clone(),
-        };
+        let origin = Origin { file: header.file, span: header.range.clone() };
         desired.origins.insert(instance.address.clone(), origin);
         if instance.settings.broken {
             continue;
@@ -291,9 +227,7 @@ fn decode(
         let address = instance.address.clone();
         match instance.kind.as_str() {
             "migration" => {
-                desired
-                    .migrations
-                    .extend(migration::decode(instance, diagnostics).map(|m| (address, m)));
+                desired.migrations.extend(migration::decode(instance, diagnostics).map(|m| (address, m)));
             }
             "cutover" => {
                 let decoded = cutover::decode(instance, &around, secrets, diagnostics);
@@ -301,13 +235,8 @@ fn decode(
             }
             kind => {
                 let provider = instance.provider.clone().unwrap_or_default();
-                let variants = shapes
-                    .iter()
-                    .find(|s| s.keyword == kind)
-                    .and_then(|s| s.variants.as_ref());
-                let attributes = variants
-                    .and_then(|v| v.get(&provider))
-                    .map_or(&[][..], |b| &b.attributes);
+                let variants = shapes.iter().find(|s| s.keyword == kind).and_then(|s| s.variants.as_ref());
+                let attributes = variants.and_then(|v| v.get(&provider)).map_or(&[][..], |b| &b.attributes);
                 let block = BlockRef {
                     config: config(&instance.settings, &address, attributes, secrets),
                     address: address.clone(),

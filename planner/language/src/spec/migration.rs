@@ -19,11 +19,8 @@ pub(super) fn decode(instance: &Instance, diagnostics: &mut Diagnostics) -> Opti
     if parallelism > MAX_PARALLELISM {
         let place = load.map_or_else(|| settings.header.clone(), |l| l.place("parallelism"));
         diagnostics.push(
-            Diagnostic::error(
-                "SPEC_BAD_VALUE",
-                format!("`parallelism` is at most {MAX_PARALLELISM}"),
-            )
-            .at(place, ""),
+            Diagnostic::error("SPEC_BAD_VALUE", format!("`parallelism` is at most {MAX_PARALLELISM}"))
+                .at(place, ""),
         );
         return None;
     }
@@ -44,10 +41,7 @@ pub(super) fn decode(instance: &Instance, diagnostics: &mut Diagnostics) -> Opti
             parallelism: u32::try_from(parallelism).unwrap_or(0),
             rate_limit: load.and_then(|l| l.number("rate_limit")),
         },
-        sync_interval_ms: settings
-            .nested("sync")
-            .and_then(|s| s.number("interval"))
-            .unwrap_or(30_000),
+        sync_interval_ms: settings.nested("sync").and_then(|s| s.number("interval")).unwrap_or(30_000),
         verify: VerifyDecl {
             level,
             valid_for_ms: verify.and_then(|v| v.number("valid_for")).unwrap_or(86_400_000),

@@ -61,9 +61,7 @@ pub(super) fn resolve(
                 let mut evaluator =
                     Evaluator::new(world, setting.functions, setting.sources, diagnostics, local.base);
                 if let Ok(value) = evaluator.evaluate(&local.attribute.value) {
-                    world
-                        .locals
-                        .insert(local.attribute.key.as_str().to_owned(), value);
+                    world.locals.insert(local.attribute.key.as_str().to_owned(), value);
                 }
             }
             Unit::Block(declared) => instances.push((index, block(*declared, setting, world, diagnostics))),
@@ -96,17 +94,12 @@ fn nodes(units: &[Unit<'_>]) -> Vec<Node> {
                     declared.base
                 }
             };
-            let known = found
-                .iter()
-                .filter_map(|r| Some((*index.get(key(r)?.as_str())?, base.span(r.span.clone()))));
+            let known =
+                found.iter().filter_map(|r| Some((*index.get(key(r)?.as_str())?, base.span(r.span.clone()))));
             known.collect()
         })
         .collect();
-    names
-        .into_iter()
-        .zip(needs)
-        .map(|(name, needs)| Node { name, needs })
-        .collect()
+    names.into_iter().zip(needs).map(|(name, needs)| Node { name, needs }).collect()
 }
 
 /// The name of what a reference needs.
@@ -146,27 +139,14 @@ fn block(
     };
     let repeated = each.iter().all(|(k, _)| k.is_some());
     for (key, each_value) in each {
-        let mut evaluator = Evaluator::new(
-            world,
-            setting.functions,
-            setting.sources,
-            diagnostics,
-            declared.base,
-        );
+        let mut evaluator =
+            Evaluator::new(world, setting.functions, setting.sources, diagnostics, declared.base);
         if let Some(key) = &key {
-            let entries = [
-                ("key".to_owned(), Value::string(key.as_str())),
-                ("value".to_owned(), each_value),
-            ];
+            let entries = [("key".to_owned(), Value::string(key.as_str())), ("value".to_owned(), each_value)];
             evaluator.bind("each", Value::map(BTreeMap::from(entries)));
         }
-        let settings = evaluate_body(
-            &declared.block.body,
-            &shapes,
-            declared.header(),
-            &mut evaluator,
-            setting.base_dir,
-        );
+        let settings =
+            evaluate_body(&declared.block.body, &shapes, declared.header(), &mut evaluator, setting.base_dir);
         let words: Vec<&str> = std::iter::once(kind).chain(name.split('.')).collect();
         let address = Address::block(&words, key.as_deref());
         let value = if settings.broken {
@@ -195,15 +175,8 @@ fn block(
 fn as_value(address: &Address, settings: &Settings, shape: &BlockShape, label: Option<&str>) -> Value {
     let variant = shape.variants.as_ref().zip(label).and_then(|(v, l)| v.get(l));
     let mut attributes = BTreeMap::new();
-    for attribute in variant
-        .into_iter()
-        .chain([&shape.body])
-        .flat_map(|b| &b.attributes)
-    {
-        let mut value = settings
-            .values
-            .get(&attribute.name)
-            .map_or_else(Value::null, |s| s.value.clone());
+    for attribute in variant.into_iter().chain([&shape.body]).flat_map(|b| &b.attributes) {
+        let mut value = settings.values.get(&attribute.name).map_or_else(Value::null, |s| s.value.clone());
         if attribute.sensitive && !value.is_sensitive() && value.data != Data::Null {
             value.sensitive = Sensitivity::Secret;
         }
@@ -211,10 +184,7 @@ fn as_value(address: &Address, settings: &Settings, shape: &BlockShape, label: O
             attributes.insert(attribute.name.clone(), value);
         }
     }
-    Value::open(Data::Block(Arc::new(BlockValue {
-        address: address.clone(),
-        attributes,
-    })))
+    Value::open(Data::Block(Arc::new(BlockValue { address: address.clone(), attributes })))
 }
 
 /// `for_each` cannot be used; the reason was reported.
@@ -231,22 +201,12 @@ fn keys(
     let Some(attribute) = declared.block.body.get_attribute("for_each") else {
         return Ok(None);
     };
-    let mut evaluator = Evaluator::new(
-        world,
-        setting.functions,
-        setting.sources,
-        diagnostics,
-        declared.base,
-    );
+    let mut evaluator = Evaluator::new(world, setting.functions, setting.sources, diagnostics, declared.base);
     let value = evaluator.evaluate(&attribute.value).map_err(|_| Unusable)?;
     let span = evaluator.span(attribute.value.span());
     let reported = diagnostics.has_errors();
     let mut refuse = |summary: &str, help: &str| {
-        diagnostics.push(
-            Diagnostic::error("SPEC_BAD_FOR_EACH", summary)
-                .at(span.clone(), "")
-                .help(help),
-        );
+        diagnostics.push(Diagnostic::error("SPEC_BAD_FOR_EACH", summary).at(span.clone(), "").help(help));
         Err(Unusable)
     };
     if value.is_sensitive() {
@@ -277,15 +237,9 @@ fn keys(
             "for_each must be known when the plan is made",
             "its keys become addresses: compute them from what the spec says",
         ),
-        Data::List(_) => refuse(
-            "for_each takes a map or a set of strings, not a list",
-            "write toset(...)",
-        ),
+        Data::List(_) => refuse("for_each takes a map or a set of strings, not a list", "write toset(...)"),
         _ => {
-            let summary = format!(
-                "for_each takes a map or a set of strings, not a {}",
-                value.type_name()
-            );
+            let summary = format!("for_each takes a map or a set of strings, not a {}", value.type_name());
             refuse(&summary, "a set is written toset([\"a\", \"b\"])")
         }
     }
@@ -306,13 +260,8 @@ pub(super) fn config(
             Some(Held::Plain(json)) => Stored::Plain(json.clone()),
             Some(Held::Env(variable)) => Stored::Secret(SecretRef::Env(variable.clone())),
             Some(Held::Secret(text)) => {
-                let reference = SecretRef::Spec {
-                    address: address.clone(),
-                    attribute: name.clone(),
-                };
-                secrets
-                    .values
-                    .insert(reference.clone(), Secret::new(text.as_str()));
+                let reference = SecretRef::Spec { address: address.clone(), attribute: name.clone() };
+                secrets.values.insert(reference.clone(), Secret::new(text.as_str()));
                 Stored::Secret(reference)
             }
             Some(Held::Block(_) | Held::Blocks(_) | Held::Any) | None => continue,

@@ -44,9 +44,7 @@ pub(super) fn check(
         let gone = !instances.iter().any(|i| {
             let there = i.address.as_str();
             there == address.as_str()
-                || there
-                    .strip_prefix(address.as_str())
-                    .is_some_and(|rest| rest.starts_with('['))
+                || there.strip_prefix(address.as_str()).is_some_and(|rest| rest.starts_with('['))
         });
         if !gone {
             diagnostics.push(
@@ -59,17 +57,9 @@ pub(super) fn check(
 }
 
 fn quiesces(cutover: &CutoverDecl, instance: &Instance, diagnostics: &mut Diagnostics) {
-    let places: Vec<&Span> = instance
-        .settings
-        .all("quiesce")
-        .map(|n| &n.settings.header)
-        .collect();
+    let places: Vec<&Span> = instance.settings.all("quiesce").map(|n| &n.settings.header).collect();
     for (quiesce, place) in cutover.quiesces.iter().zip(&places) {
-        for migration in quiesce
-            .migrations
-            .iter()
-            .filter(|m| !cutover.migrations.contains(m))
-        {
+        for migration in quiesce.migrations.iter().filter(|m| !cutover.migrations.contains(m)) {
             diagnostics.push(
                 Diagnostic::error(
                     "SPEC_WRONG_REFERENCE",

@@ -83,15 +83,7 @@ impl BodyShape {
 
 impl From<&AttributeSchema> for AttributeShape {
     fn from(schema: &AttributeSchema) -> Self {
-        let AttributeSchema {
-            name,
-            ty,
-            required,
-            sensitive,
-            allowed,
-            default,
-            doc,
-        } = schema;
+        let AttributeSchema { name, ty, required, sensitive, allowed, default, doc } = schema;
         Self {
             name: name.clone(),
             ty: ShapeType::Of(ty.clone()),
@@ -144,11 +136,7 @@ pub(super) fn block(
         labels: labels.to_vec(),
         doc: doc.to_owned(),
         repeat: false,
-        body: BodyShape {
-            doc: String::new(),
-            attributes,
-            blocks: Vec::new(),
-        },
+        body: BodyShape { doc: String::new(), attributes, blocks: Vec::new() },
         variants: None,
     }
 }

@@ -38,14 +38,7 @@ pub fn core_blocks(registry: &Registry) -> Vec<BlockShape> {
         of_kind
             .map(|s| {
                 let attributes = s.attributes.iter().map(AttributeShape::from).collect();
-                (
-                    s.name.clone(),
-                    BodyShape {
-                        doc: s.doc.clone(),
-                        attributes,
-                        blocks: Vec::new(),
-                    },
-                )
+                (s.name.clone(), BodyShape { doc: s.doc.clone(), attributes, blocks: Vec::new() })
             })
             .collect()
     };
@@ -70,31 +63,16 @@ pub fn core_blocks(registry: &Registry) -> Vec<BlockShape> {
             &[],
             "Says that a block was taken out of the spec on purpose: Segue forgets it and touches nothing.",
             vec![
-                attribute(
-                    "from",
-                    ShapeType::Written,
-                    "Its address, for example migration.site.",
-                )
-                .required(),
+                attribute("from", ShapeType::Written, "Its address, for example migration.site.").required(),
             ],
         )
         .repeated(),
-        block(
-            "source",
-            &labels,
-            "A system that data is moved from.",
-            vec![for_each()],
-        )
-        .repeated()
-        .typed(provided(BlockKind::Source)),
-        block(
-            "target",
-            &labels,
-            "A system that data is moved to.",
-            vec![for_each()],
-        )
-        .repeated()
-        .typed(provided(BlockKind::Target)),
+        block("source", &labels, "A system that data is moved from.", vec![for_each()])
+            .repeated()
+            .typed(provided(BlockKind::Source)),
+        block("target", &labels, "A system that data is moved to.", vec![for_each()])
+            .repeated()
+            .typed(provided(BlockKind::Target)),
         block("route", &labels, "What clients follow.", vec![for_each()])
             .repeated()
             .typed(provided(BlockKind::Route)),
@@ -119,11 +97,7 @@ fn settings() -> BlockShape {
         "backend",
         &["type"],
         "Where the state is kept; the type is \"local\".",
-        vec![attribute(
-            "path",
-            PATH,
-            "The state directory; default .segue beside the spec.",
-        )],
+        vec![attribute("path", PATH, "The state directory; default .segue beside the spec.")],
     )])
 }
 
@@ -143,12 +117,8 @@ fn variable() -> BlockShape {
                 ShapeType::Written,
                 "Its value when none is given; no default: one must be given.",
             ),
-            attribute(
-                "sensitive",
-                BOOL,
-                "Whether its value is kept out of plan, state and logs.",
-            )
-            .or(json!(false)),
+            attribute("sensitive", BOOL, "Whether its value is kept out of plan, state and logs.")
+                .or(json!(false)),
             attribute("description", STRING, "For people."),
         ],
     )
@@ -173,12 +143,7 @@ fn migration() -> BlockShape {
         &["name"],
         "A source, a target, what is moved and how it is loaded, kept in sync and verified.",
         vec![
-            attribute(
-                "source",
-                ShapeType::Reference(&["source"]),
-                "Where data comes from.",
-            )
-            .required(),
+            attribute("source", ShapeType::Reference(&["source"]), "Where data comes from.").required(),
             attribute("target", ShapeType::Reference(&["target"]), "Where data goes to.").required(),
             depends_on(),
             for_each(),
@@ -230,19 +195,9 @@ fn migration() -> BlockShape {
 fn gates() -> BTreeMap<String, BodyShape> {
     let wait = || attribute("wait", DURATION, "How long to wait for it at most.").or(json!(3_600_000));
     let max = |doc| attribute("max", DURATION, doc).required();
-    let body = |doc: &str, attributes| BodyShape {
-        doc: doc.to_owned(),
-        attributes,
-        blocks: Vec::new(),
-    };
+    let body = |doc: &str, attributes| BodyShape { doc: doc.to_owned(), attributes, blocks: Vec::new() };
     BTreeMap::from([
-        (
-            "lag".to_owned(),
-            body(
-                "The target is nearly up to date.",
-                vec![max("The largest lag."), wait()],
-            ),
-        ),
+        ("lag".to_owned(), body("The target is nearly up to date.", vec![max("The largest lag."), wait()])),
         (
             "downtime".to_owned(),
             body(
@@ -250,10 +205,7 @@ fn gates() -> BTreeMap<String, BodyShape> {
                 vec![max("The longest pause, predicted from measured rates."), wait()],
             ),
         ),
-        (
-            "approval".to_owned(),
-            body("Somebody approved the plan (`segue approve`).", vec![wait()]),
-        ),
+        ("approval".to_owned(), body("Somebody approved the plan (`segue approve`).", vec![wait()])),
     ])
 }
 
@@ -264,51 +216,29 @@ fn cutover(quiesces: BTreeMap<String, BodyShape>) -> BlockShape {
         &["name"],
         "Migrations that switch together, and under which conditions.",
         vec![
-            attribute(
-                "migrations",
-                ShapeType::References(&["migration"]),
-                "The migrations.",
-            )
-            .required(),
-            attribute("live", STRING, "Which side serves.")
-                .one_of(&["source", "target"])
-                .or(json!("target")),
-            attribute(
-                "finished",
-                BOOL,
-                "Give up the fallback, release what is temporary.",
-            )
-            .or(json!(false)),
+            attribute("migrations", ShapeType::References(&["migration"]), "The migrations.").required(),
+            attribute("live", STRING, "Which side serves.").one_of(&["source", "target"]).or(json!("target")),
+            attribute("finished", BOOL, "Give up the fallback, release what is temporary.").or(json!(false)),
             attribute(
                 "timeout",
                 DURATION,
                 "Not committed within this from the quiesce on: abort, source first.",
             )
             .or(json!(120_000)),
-            attribute(
-                "freeze",
-                DURATION,
-                "Two positions this far apart must be equal; at least 50ms.",
-            )
-            .or(json!(50)),
+            attribute("freeze", DURATION, "Two positions this far apart must be equal; at least 50ms.")
+                .or(json!(50)),
             depends_on(),
             for_each(),
         ],
     )
     .repeated()
     .with(vec![
-        block("gate", &["type"], "A condition to wait for.", Vec::new())
-            .repeated()
-            .typed(gates()),
+        block("gate", &["type"], "A condition to wait for.", Vec::new()).repeated().typed(gates()),
         block(
             "quiesce",
             &["type"],
             "How writes to the live side are refused or the writers stopped.",
-            vec![attribute(
-                "migrations",
-                ShapeType::References(&["migration"]),
-                "Only these migrations.",
-            )],
+            vec![attribute("migrations", ShapeType::References(&["migration"]), "Only these migrations.")],
         )
         .repeated()
         .with(vec![narrowing("source"), narrowing("target")])
@@ -317,14 +247,7 @@ fn cutover(quiesces: BTreeMap<String, BodyShape>) -> BlockShape {
             "switch",
             &[],
             "What is pointed at the live side.",
-            vec![
-                attribute(
-                    "routes",
-                    ShapeType::References(&["route"]),
-                    "The routes, in order.",
-                )
-                .required(),
-            ],
+            vec![attribute("routes", ShapeType::References(&["route"]), "The routes, in order.").required()],
         ),
         block(
             "fallback",
@@ -339,12 +262,8 @@ fn cutover(quiesces: BTreeMap<String, BodyShape>) -> BlockShape {
                 )
                 .one_of(&["report"]),
                 attribute("retain", DURATION, "How long it is kept."),
-                attribute(
-                    "accept_loss",
-                    BOOL,
-                    "Allow a switch back that loses what the target took.",
-                )
-                .or(json!(false)),
+                attribute("accept_loss", BOOL, "Allow a switch back that loses what the target took.")
+                    .or(json!(false)),
             ],
         ),
     ])
@@ -352,14 +271,5 @@ fn cutover(quiesces: BTreeMap<String, BodyShape>) -> BlockShape {
 
 /// Words of the language that are designed and not there yet.
 pub(super) fn comes_later(word: &str) -> bool {
-    [
-        "count",
-        "module",
-        "check",
-        "moved",
-        "watch",
-        "rehearse",
-        "lifecycle",
-    ]
-    .contains(&word)
+    ["count", "module", "check", "moved", "watch", "rehearse", "lifecycle"].contains(&word)
 }

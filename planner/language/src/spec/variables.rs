@@ -75,13 +75,8 @@ pub(super) fn resolve(
 fn read<'i>(declared: Declared<'i>, setting: Setting<'_>, diagnostics: &mut Diagnostics) -> Variable<'i> {
     let before = diagnostics.len();
     let body = &declared.block.body;
-    let mut evaluator = Evaluator::new(
-        &Nothing,
-        setting.functions,
-        setting.sources,
-        diagnostics,
-        declared.base,
-    );
+    let mut evaluator =
+        Evaluator::new(&Nothing, setting.functions, setting.sources, diagnostics, declared.base);
     let mut settings_broken = true;
     let mut sensitive = false;
     if let Some(shapes) = Shapes::of(setting.shape, None) {
@@ -91,34 +86,27 @@ fn read<'i>(declared: Declared<'i>, setting: Setting<'_>, diagnostics: &mut Diag
             .cloned()
             .map(Structure::Attribute)
             .collect();
-        let settings = evaluate_body(
-            &flat,
-            &shapes,
-            declared.header(),
-            &mut evaluator,
-            std::path::Path::new(""),
-        );
+        let settings =
+            evaluate_body(&flat, &shapes, declared.header(), &mut evaluator, std::path::Path::new(""));
         settings_broken = settings.broken;
         sensitive = settings.flag("sensitive");
     }
     let ty = match body.get_attribute("type") {
         None => Some(Type::Any),
-        Some(attribute) => {
-            match parse_type(&attribute.value, &mut |e| evaluator.evaluate(e).ok()) {
-                Ok(ty) => Some(ty),
-                Err(error) => {
-                    let span = evaluator.span(error.span.or_else(|| attribute.value.span()));
-                    let mut diagnostic = Diagnostic::error("SPEC_BAD_TYPE", error.message)
-                    .at(span, "")
-                    .help("types are string, number, bool, any, list(T), set(T), map(T), object({ name = T })");
-                    if let Some(word) = error.word {
-                        diagnostic = diagnostic.suggest(&word, crate::lang::TYPE_WORDS);
-                    }
-                    evaluator.diagnostics.push(diagnostic);
-                    None
+        Some(attribute) => match parse_type(&attribute.value, &mut |e| evaluator.evaluate(e).ok()) {
+            Ok(ty) => Some(ty),
+            Err(error) => {
+                let span = evaluator.span(error.span.or_else(|| attribute.value.span()));
+                let mut diagnostic = Diagnostic::error("SPEC_BAD_TYPE", error.message).at(span, "").help(
+                    "types are string, number, bool, any, list(T), set(T), map(T), object({ name = T })",
+                );
+                if let Some(word) = error.word {
+                    diagnostic = diagnostic.suggest(&word, crate::lang::TYPE_WORDS);
                 }
+                evaluator.diagnostics.push(diagnostic);
+                None
             }
-        }
+        },
     };
     let default = body.get_attribute("default").and_then(|attribute| {
         let value = evaluator.evaluate(&attribute.value).ok()?;
@@ -139,14 +127,7 @@ fn read<'i>(declared: Declared<'i>, setting: Setting<'_>, diagnostics: &mut Diag
         }
     });
     let broken = evaluator.diagnostics.len() > before || settings_broken;
-    Variable {
-        declared,
-        name: declared.name(),
-        ty: ty.unwrap_or(Type::Any),
-        default,
-        sensitive,
-        broken,
-    }
+    Variable { declared, name: declared.name(), ty: ty.unwrap_or(Type::Any), default, sensitive, broken }
 }
 
 /// All values given, later ways before earlier ones: environment, files, `--var`. Undeclared ones are told.
@@ -165,10 +146,7 @@ fn collect(
         }
         let mut diagnostic = Diagnostic::error(
             "SPEC_UNDECLARED_VARIABLE",
-            format!(
-                "{} gives a value to variable `{name}`, which the spec does not declare",
-                one.from
-            ),
+            format!("{} gives a value to variable `{name}`, which the spec does not declare", one.from),
         )
         .help(match nearest(name, known) {
             Some(near) => format!("did you mean `{near}`?"),
@@ -181,20 +159,12 @@ fn collect(
     };
     for (name, text) in &input.env {
         if let Some(variable) = name.strip_prefix(ENV_PREFIX) {
-            let one = Given {
-                value: Raw::Text(text.clone()),
-                from: name.clone(),
-                span: None,
-            };
+            let one = Given { value: Raw::Text(text.clone()), from: name.clone(), span: None };
             give(variable, one, diagnostics);
         }
     }
     for (file, items) in var_files {
-        let from = setting
-            .sources
-            .get(*file)
-            .map_or("--var-file", |s| s.name.as_str())
-            .to_owned();
+        let from = setting.sources.get(*file).map_or("--var-file", |s| s.name.as_str()).to_owned();
         for item in items {
             let Item::Parsed(parsed) = item else { continue };
             match &parsed.structure {
@@ -208,11 +178,7 @@ fn collect(
                     );
                     let value = evaluator.evaluate(&attribute.value).ok();
                     let span = evaluator.span(attribute.key.span());
-                    let one = Given {
-                        value: Raw::Value(value),
-                        from: from.clone(),
-                        span: Some(span),
-                    };
+                    let one = Given { value: Raw::Value(value), from: from.clone(), span: Some(span) };
                     give(attribute.key.as_str(), one, diagnostics);
                 }
                 Structure::Block(block) => diagnostics.push(
@@ -224,11 +190,7 @@ fn collect(
         }
     }
     for (name, text) in &input.vars {
-        let one = Given {
-            value: Raw::Text(text.clone()),
-            from: format!("--var {name}"),
-            span: None,
-        };
+        let one = Given { value: Raw::Text(text.clone()), from: format!("--var {name}"), span: None };
         give(name, one, diagnostics);
     }
     given
@@ -274,10 +236,7 @@ fn value(
         }
     };
     Some(if variable.sensitive && value.sensitive == Sensitivity::Open {
-        Value {
-            sensitive: Sensitivity::Secret,
-            ..value
-        }
+        Value { sensitive: Sensitivity::Secret, ..value }
     } else {
         value
     })
@@ -295,11 +254,8 @@ fn from_text(text: &str, variable: &Variable<'_>, setting: Setting<'_>) -> Resul
             let expr: Expression = hcl::edit::parser::parse_expr(text.trim()).map_err(|_| not_hcl())?;
             // What goes wrong is not shown: it could hold a secret.
             let mut silent = Diagnostics::default();
-            let source = Source {
-                name: String::new(),
-                path: std::path::PathBuf::new(),
-                text: text.trim().to_owned(),
-            };
+            let source =
+                Source { name: String::new(), path: std::path::PathBuf::new(), text: text.trim().to_owned() };
             let sources = [source];
             let base = Base { file: 0, offset: 0 };
             let value = Evaluator::new(&Nothing, setting.functions, &sources, &mut silent, base)
@@ -316,10 +272,9 @@ fn validate(variable: &Variable<'_>, setting: Setting<'_>, world: &World, diagno
     }
     let base = variable.declared.base;
     for block in variable.declared.block.body.get_blocks("validation") {
-        let (Some(condition), Some(message)) = (
-            block.body.get_attribute("condition"),
-            block.body.get_attribute("error_message"),
-        ) else {
+        let (Some(condition), Some(message)) =
+            (block.body.get_attribute("condition"), block.body.get_attribute("error_message"))
+        else {
             continue;
         };
         let mut evaluator = Evaluator::new(world, setting.functions, setting.sources, diagnostics, base);

@@ -11,9 +11,7 @@ pub(super) fn meets(constraint: &str, version: &str) -> Result<bool, String> {
     let mut all = true;
     for one in constraint.split(',') {
         let one = one.trim();
-        let digits = one
-            .find(|c: char| c.is_ascii_digit())
-            .ok_or_else(|| one.to_owned())?;
+        let digits = one.find(|c: char| c.is_ascii_digit()).ok_or_else(|| one.to_owned())?;
         let (operator, wanted) = one.split_at(digits);
         let wanted = parts(wanted).ok_or_else(|| one.to_owned())?;
         let order = padded(&version).cmp(&padded(&wanted));
@@ -35,11 +33,7 @@ pub(super) fn meets(constraint: &str, version: &str) -> Result<bool, String> {
 }
 
 fn parts(text: &str) -> Option<Vec<u64>> {
-    let parts: Vec<u64> = text
-        .trim()
-        .split('.')
-        .map(|p| p.parse().ok())
-        .collect::<Option<_>>()?;
+    let parts: Vec<u64> = text.trim().split('.').map(|p| p.parse().ok()).collect::<Option<_>>()?;
     (parts.len() <= 3).then_some(parts)
 }
 
@@ -55,15 +49,7 @@ mod tests {
 
     #[test]
     fn versions_are_compared_by_number() {
-        for yes in [
-            ">= 0.1",
-            "0.1.0",
-            "~> 0.1",
-            "< 0.10",
-            ">= 0.1, < 2",
-            "!= 0.2",
-            "~>0.1.0",
-        ] {
+        for yes in [">= 0.1", "0.1.0", "~> 0.1", "< 0.10", ">= 0.1, < 2", "!= 0.2", "~>0.1.0"] {
             assert_eq!(meets(yes, "0.1.0"), Ok(true), "{yes}");
         }
         for no in ["> 0.1", "~> 1.0", "~> 0.2", "= 0.1.1"] {

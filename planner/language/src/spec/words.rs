@@ -20,14 +20,8 @@ pub(super) fn check_labels(
 ) -> bool {
     let keyword = &shape.keyword;
     if block.labels.len() != shape.labels.len() {
-        let wanted: Vec<String> = shape
-            .labels
-            .iter()
-            .map(|l| format!("\"{}\"", l.to_uppercase()))
-            .collect();
-        let example = [vec![keyword.clone()], wanted, vec!["{".to_owned()]]
-            .concat()
-            .join(" ");
+        let wanted: Vec<String> = shape.labels.iter().map(|l| format!("\"{}\"", l.to_uppercase())).collect();
+        let example = [vec![keyword.clone()], wanted, vec!["{".to_owned()]].concat().join(" ");
         diagnostics.push(
             Diagnostic::error(
                 "SPEC_WRONG_LABELS",

@@ -7,17 +7,8 @@ use crate::lang::{Resolution, Scope, Value};
 use crate::syntax::nearest;
 
 /// Names that references can start with.
-const ROOTS: [&str; 9] = [
-    "var",
-    "local",
-    "each",
-    "source",
-    "target",
-    "route",
-    "migration",
-    "cutover",
-    "path",
-];
+const ROOTS: [&str; 9] =
+    ["var", "local", "each", "source", "target", "route", "migration", "cutover", "path"];
 
 /// So many names are looked at for one that is near: a spec of many thousand blocks stays linear.
 const MAX_CANDIDATES: usize = 500;
@@ -42,18 +33,12 @@ pub(super) struct World {
 
 impl World {
     pub(super) fn new(base_dir: &Path) -> Self {
-        Self {
-            base_dir: base_dir.to_string_lossy().into_owned(),
-            ..Self::default()
-        }
+        Self { base_dir: base_dir.to_string_lossy().into_owned(), ..Self::default() }
     }
 
     /// Sets what a block's references mean.
     pub(super) fn set_block(&mut self, kind: &str, name: &str, value: Value) {
-        self.blocks
-            .entry(kind.to_owned())
-            .or_default()
-            .insert(name.to_owned(), value);
+        self.blocks.entry(kind.to_owned()).or_default().insert(name.to_owned(), value);
     }
 
     fn flat(&self, root: &str, values: &BTreeMap<String, Value>, path: &[&str]) -> Resolution {
@@ -71,10 +56,7 @@ impl World {
             };
         };
         match values.get(*name) {
-            Some(value) => Resolution::Found {
-                value: value.clone(),
-                consumed: 1,
-            },
+            Some(value) => Resolution::Found { value: value.clone(), consumed: 1 },
             None => Resolution::Missing {
                 part: 1,
                 summary: format!("there is no {what} `{name}`"),
@@ -101,33 +83,20 @@ impl World {
         };
         let key = format!("{ty}.{name}");
         if let Some(value) = blocks.get(&key) {
-            return Resolution::Found {
-                value: value.clone(),
-                consumed: 2,
-            };
+            return Resolution::Found { value: value.clone(), consumed: 2 };
         }
         let all = || {
             let keys = blocks.keys().take(MAX_CANDIDATES);
             keys.filter_map(|k| k.split_once('.'))
         };
-        let of_type: Vec<String> = all()
-            .filter(|(t, _)| t == ty)
-            .map(|(_, n)| n.to_owned())
-            .collect();
+        let of_type: Vec<String> = all().filter(|(t, _)| t == ty).map(|(_, n)| n.to_owned()).collect();
         let elsewhere = self
             .blocks
             .iter()
             .find(|(k, names)| *k != kind && names.contains_key(&key))
             .map(|(k, _)| format!("there is a {k}.{key}"));
         let declared = (!blocks.is_empty())
-            .then(|| {
-                blocks
-                    .keys()
-                    .take(8)
-                    .map(|k| format!("{kind}.{k}"))
-                    .collect::<Vec<_>>()
-                    .join(", ")
-            })
+            .then(|| blocks.keys().take(8).map(|k| format!("{kind}.{k}")).collect::<Vec<_>>().join(", "))
             .map(|list| format!("there are: {list}"));
         let near_type = of_type.is_empty() && nearest(ty, all().map(|(t, _)| t)).is_some();
         Resolution::Missing {
@@ -153,10 +122,9 @@ impl Scope for World {
             "local" => self.flat(root, &self.locals, path),
             kind if is_typed(kind) => self.typed(kind, path),
             "migration" | "cutover" => self.flat(root, self.blocks.get(root).unwrap_or(&empty), path),
-            "path" if path.first() == Some(&"spec") => Resolution::Found {
-                value: Value::string(self.base_dir.as_str()),
-                consumed: 1,
-            },
+            "path" if path.first() == Some(&"spec") => {
+                Resolution::Found { value: Value::string(self.base_dir.as_str()), consumed: 1 }
+            }
             "path" => Resolution::Missing {
                 part: usize::from(!path.is_empty()),
                 summary: "there is only `path.spec`: the spec's directory".to_owned(),

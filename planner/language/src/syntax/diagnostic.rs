@@ -51,30 +51,18 @@ pub struct Diagnostic {
 impl Diagnostic {
     /// An error without a place yet.
     pub fn error(code: &'static str, summary: impl Into<String>) -> Self {
-        Self {
-            severity: Severity::Error,
-            code,
-            summary: summary.into(),
-            help: None,
-            labels: Vec::new(),
-        }
+        Self { severity: Severity::Error, code, summary: summary.into(), help: None, labels: Vec::new() }
     }
 
     /// A warning without a place yet.
     pub fn warning(code: &'static str, summary: impl Into<String>) -> Self {
-        Self {
-            severity: Severity::Warning,
-            ..Self::error(code, summary)
-        }
+        Self { severity: Severity::Warning, ..Self::error(code, summary) }
     }
 
     /// Adds a place.
     #[must_use]
     pub fn at(mut self, span: Span, text: impl Into<String>) -> Self {
-        self.labels.push(Label {
-            span,
-            text: text.into(),
-        });
+        self.labels.push(Label { span, text: text.into() });
         self
     }
 
@@ -134,11 +122,8 @@ impl Diagnostics {
 
     /// All of them, in the order of the text; those without a place come last.
     pub(crate) fn into_sorted(mut self) -> Vec<Diagnostic> {
-        self.list.sort_by_key(|d| {
-            d.labels
-                .first()
-                .map_or((usize::MAX, 0), |l| (l.span.file, l.span.range.start))
-        });
+        self.list
+            .sort_by_key(|d| d.labels.first().map_or((usize::MAX, 0), |l| (l.span.file, l.span.range.start)));
         self.list
     }
 }
@@ -166,10 +151,7 @@ mod tests {
     #[test]
     fn only_near_names_are_suggested() {
         assert_eq!(nearest("pth", ["path", "exclude"]).as_deref(), Some("path"));
-        assert_eq!(
-            nearest("excludes", ["path", "exclude"]).as_deref(),
-            Some("exclude")
-        );
+        assert_eq!(nearest("excludes", ["path", "exclude"]).as_deref(), Some("exclude"));
         assert_eq!(nearest("x", ["y"]), None);
         assert_eq!(nearest("interval", ["path"]), None);
     }

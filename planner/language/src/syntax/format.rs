@@ -79,10 +79,7 @@ impl Line {
         let keep = tokens.len() - tokens[skip..].iter().rev().take_while(space).count();
         let tokens = &tokens[skip..keep];
         let depth_before = levels.0.len();
-        let leading = tokens
-            .iter()
-            .take_while(|t| matches!(t.kind, Kind::Close(_)))
-            .count();
+        let leading = tokens.iter().take_while(|t| matches!(t.kind, Kind::Close(_))).count();
         for _ in 0..leading {
             levels.close();
         }

@@ -32,10 +32,7 @@ impl Base {
     /// A range of the item's text as a place in the spec; an item without one is at its start.
     pub(crate) fn span(self, range: Option<Range<usize>>) -> Span {
         let range = range.unwrap_or(0..0);
-        Span {
-            file: self.file,
-            range: range.start + self.offset..range.end + self.offset,
-        }
+        Span { file: self.file, range: range.start + self.offset..range.end + self.offset }
     }
 }
 
@@ -70,19 +67,14 @@ pub(crate) fn parse_items(file: usize, text: &str, diagnostics: &mut Diagnostics
     let pieces = Cutter::new(file, text, &tokens, diagnostics).cut();
     let mut items = Vec::with_capacity(pieces.len());
     for piece in pieces {
-        let base = Base {
-            file,
-            offset: piece.range.start,
-        };
+        let base = Base { file, offset: piece.range.start };
         if piece.bad {
             items.push(Item::Broken(Broken { header: piece.header }));
             continue;
         }
         match parse_body(&without_empty_heredocs(&text[piece.range.clone()], &piece)) {
-            Ok(body) => items.extend(
-                body.into_iter()
-                    .map(|structure| Item::Parsed(Box::new(Parsed { structure, base }))),
-            ),
+            Ok(body) => items
+                .extend(body.into_iter().map(|structure| Item::Parsed(Box::new(Parsed { structure, base })))),
             Err(error) => {
                 diagnostics.push(explain(&error, &text[piece.range.clone()], base));
                 items.push(Item::Broken(Broken { header: piece.header }));
@@ -160,22 +152,12 @@ enum End {
 
 impl<'t, 'd> Cutter<'t, 'd> {
     fn new(file: usize, text: &'t str, tokens: &'t [Token], diagnostics: &'d mut Diagnostics) -> Self {
-        Self {
-            file,
-            text,
-            tokens,
-            diagnostics,
-            at: 0,
-        }
+        Self { file, text, tokens, diagnostics, at: 0 }
     }
 
     fn report(&mut self, code: &'static str, summary: &str, at: Range<usize>, label: &str, help: &str) {
-        let span = Span {
-            file: self.file,
-            range: at,
-        };
-        self.diagnostics
-            .push(Diagnostic::error(code, summary).at(span, label).help(help));
+        let span = Span { file: self.file, range: at };
+        self.diagnostics.push(Diagnostic::error(code, summary).at(span, label).help(help));
     }
 
     fn cut(mut self) -> Vec<Piece> {
@@ -238,10 +220,7 @@ impl<'t, 'd> Cutter<'t, 'd> {
 
     fn indent(&self, at: usize) -> usize {
         let line = self.text[..at].rfind('\n').map_or(0, |n| n + 1);
-        self.text[line..at]
-            .bytes()
-            .take_while(|b| matches!(b, b' ' | b'\t'))
-            .count()
+        self.text[line..at].bytes().take_while(|b| matches!(b, b' ' | b'\t')).count()
     }
 
     fn item(&mut self) -> (Piece, End) {
@@ -266,10 +245,7 @@ impl<'t, 'd> Cutter<'t, 'd> {
                 walk.piece.bad = true;
                 return (walk.piece, End::Lost);
             }
-            if !matches!(
-                token.kind,
-                Kind::Space | Kind::Newline | Kind::LineComment | Kind::BlockComment
-            ) {
+            if !matches!(token.kind, Kind::Space | Kind::Newline | Kind::LineComment | Kind::BlockComment) {
                 walk.before = Some(token.kind);
             }
             walk.piece.range.end = token.range.end;
@@ -332,13 +308,7 @@ impl<'t, 'd> Cutter<'t, 'd> {
 
     fn open(&self, open: u8, at: usize, is_object: bool, walk: &mut Walk) {
         let indent = self.indent(at);
-        walk.stack.push(Frame {
-            open,
-            at,
-            indent,
-            is_object,
-            keys: 0,
-        });
+        walk.stack.push(Frame { open, at, indent, is_object, keys: 0 });
     }
 
     fn first_on_line(&self) -> bool {
@@ -365,13 +335,7 @@ impl<'t, 'd> Cutter<'t, 'd> {
             return;
         }
         let summary = format!("this `{}` is never closed", &self.text[at..=at]);
-        self.report(
-            "SYNTAX_UNCLOSED",
-            &summary,
-            at..at + 1,
-            "opened here",
-            "add the closing bracket",
-        );
+        self.report("SYNTAX_UNCLOSED", &summary, at..at + 1, "opened here", "add the closing bracket");
     }
 
     fn closes_nothing(&mut self, at: Range<usize>) {
@@ -386,15 +350,8 @@ impl<'t, 'd> Cutter<'t, 'd> {
 
     fn mismatch(&mut self, frame: &Frame, close: u8, range: &Range<usize>) {
         let wanted = char::from(closing(frame.open));
-        let summary = format!(
-            "`{}` cannot close `{}`",
-            char::from(close),
-            char::from(frame.open)
-        );
-        let place = |range| Span {
-            file: self.file,
-            range,
-        };
+        let summary = format!("`{}` cannot close `{}`", char::from(close), char::from(frame.open));
+        let place = |range| Span { file: self.file, range };
         let diagnostic = Diagnostic::error("SYNTAX_UNCLOSED", summary)
             .at(place(frame.at..frame.at + 1), "opened here")
             .at(place(range.clone()), format!("`{wanted}` expected here"))

@@ -47,11 +47,7 @@ impl SpecPath {
 
 /// Absolute and without `.` and doubled separators; `..` and symlinks stay as they are.
 fn absolute(path: &Path) -> PathBuf {
-    let path = if path.as_os_str().is_empty() {
-        Path::new(".")
-    } else {
-        path
-    };
+    let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
     let joined = match std::env::current_dir() {
         Ok(cwd) if path.is_relative() => cwd.join(path),
         _ => path.to_path_buf(),
@@ -77,11 +73,8 @@ pub(crate) fn read_sources(spec: &SpecPath, diagnostics: &mut Diagnostics) -> Ve
             Ok(files) => files,
             Err(error) => {
                 diagnostics.push(
-                    Diagnostic::error(
-                        "SPEC_UNREADABLE",
-                        format!("cannot list {}: {error}", dir.display()),
-                    )
-                    .help("name the directory of the spec with -C, or its file with --spec"),
+                    Diagnostic::error("SPEC_UNREADABLE", format!("cannot list {}: {error}", dir.display()))
+                        .help("name the directory of the spec with -C, or its file with --spec"),
                 );
                 return Vec::new();
             }
@@ -126,21 +119,14 @@ pub(crate) fn read_file(path: PathBuf, index: usize, diagnostics: &mut Diagnosti
         diagnostics.push(
             Diagnostic::error(
                 "SPEC_TOO_LARGE",
-                format!(
-                    "{name} has {} bytes; a spec's file may have {MAX_FILE_BYTES}",
-                    bytes.len()
-                ),
+                format!("{name} has {} bytes; a spec's file may have {MAX_FILE_BYTES}", bytes.len()),
             )
             .help("split it, or keep data beside it and read it with jsondecode(file(...))"),
         );
         return None;
     }
     match String::from_utf8(bytes) {
-        Ok(text) => Some(Source {
-            name,
-            path,
-            text: normalise(&text),
-        }),
+        Ok(text) => Some(Source { name, path, text: normalise(&text) }),
         Err(error) => {
             let valid = error.utf8_error().valid_up_to();
             let at = normalise(&String::from_utf8_lossy(&error.as_bytes()[..valid])).len();
@@ -148,13 +134,7 @@ pub(crate) fn read_file(path: PathBuf, index: usize, diagnostics: &mut Diagnosti
             let line = text.as_bytes().iter().take(at).filter(|&&b| b == b'\n').count() + 1;
             diagnostics.push(
                 Diagnostic::error("SPEC_NOT_UTF8", format!("{name} is not UTF-8 (line {line})"))
-                    .at(
-                        Span {
-                            file: index,
-                            range: at..at,
-                        },
-                        "the first bytes that are not UTF-8",
-                    )
+                    .at(Span { file: index, range: at..at }, "the first bytes that are not UTF-8")
                     .help("save the file as UTF-8"),
             );
             Some(Source { name, path, text })
@@ -165,9 +145,5 @@ pub(crate) fn read_file(path: PathBuf, index: usize, diagnostics: &mut Diagnosti
 /// Without byte order mark, with `\n` line ends.
 pub(crate) fn normalise(text: &str) -> String {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    if text.contains('\r') {
-        text.replace("\r\n", "\n")
-    } else {
-        text.to_owned()
-    }
+    if text.contains('\r') { text.replace("\r\n", "\n") } else { text.to_owned() }
 }

@@ -105,10 +105,9 @@ fn word(bytes: &[u8]) -> usize {
 
 fn mark(text: &str, at: usize) -> usize {
     const LONG: [&str; 10] = ["...", "==", "=>", "!=", "<=", ">=", "&&", "||", "::", ".*"];
-    LONG.iter().find(|m| text[at..].starts_with(**m)).map_or_else(
-        || text[at..].chars().next().map_or(1, char::len_utf8),
-        |m| m.len(),
-    )
+    LONG.iter()
+        .find(|m| text[at..].starts_with(**m))
+        .map_or_else(|| text[at..].chars().next().map_or(1, char::len_utf8), |m| m.len())
 }
 
 /// A quoted string: from its quote to its end, through interpolations and what is quoted in them.
@@ -132,11 +131,7 @@ fn quoted(text: &str, start: usize) -> (Kind, usize) {
                     stack.pop();
                     at += 1;
                     if stack.is_empty() {
-                        let kind = if heredoc_inside {
-                            Kind::HeredocInQuote
-                        } else {
-                            Kind::Quoted
-                        };
+                        let kind = if heredoc_inside { Kind::HeredocInQuote } else { Kind::Quoted };
                         return (kind, at);
                     }
                 }
@@ -196,12 +191,7 @@ fn heredoc(text: &str, start: usize) -> (Kind, usize) {
         let here = line + indent;
         let after = bytes.get(here + name.len()).copied();
         if text[here..].starts_with(name) && !after.is_some_and(|b| is_word(b) || b == b'-') {
-            return (
-                Kind::Heredoc {
-                    empty: line == line_end + 1,
-                },
-                here + name.len(),
-            );
+            return (Kind::Heredoc { empty: line == line_end + 1 }, here + name.len());
         }
         line += run(&bytes[line..], |b| b != b'\n') + 1;
     }
@@ -214,26 +204,14 @@ mod tests {
     use proptest::prelude::{Strategy, prop, proptest};
 
     fn kinds(text: &str) -> Vec<Kind> {
-        scan(text)
-            .into_iter()
-            .map(|t| t.kind)
-            .filter(|k| *k != Kind::Space)
-            .collect()
+        scan(text).into_iter().map(|t| t.kind).filter(|k| *k != Kind::Space).collect()
     }
 
     #[test]
     fn strings_with_interpolated_strings_are_one_token() {
         assert_eq!(kinds(r#""a ${f("}", { a = "x" })} $${ b""#), [Kind::Quoted]);
         assert_eq!(kinds(r#""a \" b" c"#), [Kind::Quoted, Kind::Word]);
-        assert_eq!(
-            kinds("\"a\nb\""),
-            [
-                Kind::UnclosedQuote,
-                Kind::Newline,
-                Kind::Word,
-                Kind::UnclosedQuote
-            ]
-        );
+        assert_eq!(kinds("\"a\nb\""), [Kind::UnclosedQuote, Kind::Newline, Kind::Word, Kind::UnclosedQuote]);
         assert_eq!(kinds("\"a\\"), [Kind::UnclosedQuote]);
     }
 

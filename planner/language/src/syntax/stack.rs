@@ -7,13 +7,9 @@ const STACK_BYTES: usize = 16 << 20;
 /// Runs work on a thread with a deep stack; here, if no thread can be had.
 pub(crate) fn on_deep_stack<T: Send>(work: impl Fn() -> T + Send + Sync) -> T {
     std::thread::scope(|scope| {
-        let builder = std::thread::Builder::new()
-            .name("spec".to_owned())
-            .stack_size(STACK_BYTES);
+        let builder = std::thread::Builder::new().name("spec".to_owned()).stack_size(STACK_BYTES);
         match builder.spawn_scoped(scope, &work) {
-            Ok(thread) => thread
-                .join()
-                .unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+            Ok(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
             Err(_) => work(),
         }
     })

@@ -133,23 +133,11 @@ output "hidden" {
     let json = serde_json::to_string(&desired).unwrap();
     assert!(!json.contains("s3cret") && !json.contains("t0ken"), "{json}");
     assert!(!format!("{desired:?} {:?}", loaded.secrets).contains("s3cret"));
-    let password = |address: &str| {
-        desired.endpoints[&Address::new(address)]
-            .config
-            .get("password")
-            .cloned()
-    };
-    assert_eq!(
-        password("source.search.a"),
-        Some(Setting::Secret(SecretRef::Env("OLD_PASSWORD".to_owned())))
-    );
-    let Some(Setting::Secret(reference)) = password("source.search.b") else {
-        panic!("not a secret")
-    };
+    let password = |address: &str| desired.endpoints[&Address::new(address)].config.get("password").cloned();
+    assert_eq!(password("source.search.a"), Some(Setting::Secret(SecretRef::Env("OLD_PASSWORD".to_owned()))));
+    let Some(Setting::Secret(reference)) = password("source.search.b") else { panic!("not a secret") };
     assert_eq!(loaded.secrets.values[&reference].reveal(), "x-s3cret");
-    let Some(Setting::Secret(reference)) = password("target.search.c") else {
-        panic!("not a secret")
-    };
+    let Some(Setting::Secret(reference)) = password("target.search.c") else { panic!("not a secret") };
     assert_eq!(loaded.secrets.values[&reference].reveal(), "t0ken");
     assert_eq!(desired.outputs["hidden"], serde_json::Value::Null);
 }
@@ -197,10 +185,7 @@ output "p" {
     .var("number", "t0ken");
     let problems = spec.problems();
     let loaded = spec.load();
-    assert!(
-        !format!("{:?}", loaded.diagnostics).contains("t0ken"),
-        "{problems}"
-    );
+    assert!(!format!("{:?}", loaded.diagnostics).contains("t0ken"), "{problems}");
     insta::assert_snapshot!(problems, @r#"
     error SPEC_INVALID_VARIABLE: variable `token`: the value is not valid
       main.segue.hcl:2 `variable "token"`
@@ -259,18 +244,8 @@ output "batch" {
     assert_eq!(spec.problems(), "");
     let desired = spec.load().desired.unwrap();
     assert_eq!(desired.state_dir, spec.dir.path().join("state"));
-    assert_eq!(
-        desired.endpoints[&Address::new("source.search.a")]
-            .number("batch")
-            .unwrap(),
-        Some(2048)
-    );
-    assert_eq!(
-        desired.endpoints[&Address::new("target.search.b")]
-            .number("batch")
-            .unwrap(),
-        Some(1_048_576)
-    );
+    assert_eq!(desired.endpoints[&Address::new("source.search.a")].number("batch").unwrap(), Some(2048));
+    assert_eq!(desired.endpoints[&Address::new("target.search.b")].number("batch").unwrap(), Some(1_048_576));
     let load = desired.migrations[&Address::new("migration.m")].load;
     assert_eq!((load.parallelism, load.rate_limit), (8, Some(50 << 20)));
     assert_eq!(desired.outputs["batch"].to_string(), r#"["2KiB",1048576,null]"#);
@@ -291,14 +266,8 @@ fn the_same_spec_gives_the_same_json_whatever_the_order_of_its_files() {
 
 #[test]
 fn versions_that_are_not_allowed_are_refused() {
-    assert_eq!(
-        codes("segue {\n required_version = \">= 99\"\n}"),
-        ["SPEC_VERSION"]
-    );
-    assert_eq!(
-        codes("segue {\n required_version = \"new\"\n}"),
-        ["SPEC_BAD_VALUE"]
-    );
+    assert_eq!(codes("segue {\n required_version = \">= 99\"\n}"), ["SPEC_VERSION"]);
+    assert_eq!(codes("segue {\n required_version = \"new\"\n}"), ["SPEC_BAD_VALUE"]);
     assert_eq!(codes("segue {\n backend \"s3\" {}\n}"), ["SPEC_UNKNOWN_TYPE"]);
 }
 

@@ -15,11 +15,7 @@ fn value(expr: &str) -> Result<serde_json::Value, Vec<String>> {
             .iter()
             .map(|d| {
                 let span = &d.labels[0].span;
-                format!(
-                    "{} `{}`",
-                    d.code,
-                    &loaded.sources[span.file].text[span.range.clone()]
-                )
+                format!("{} `{}`", d.code, &loaded.sources[span.file].text[span.range.clone()])
             })
             .collect()),
     }
@@ -54,15 +50,9 @@ fn values_are_what_the_language_says() {
         ("local.n[*]", "[]"),
         ("local.l.1", "2"),
         ("local.m[\"a\"]", "2"),
-        (
-            "{ (local.m.a) = 1, b : 2, \"c d\" = 3 }",
-            r#"{"2":1,"b":2,"c d":3}"#,
-        ),
+        ("{ (local.m.a) = 1, b : 2, \"c d\" = 3 }", r#"{"2":1,"b":2,"c d":3}"#),
         ("\"${local.l}\"", "[1,2,3]"),
-        (
-            "\"a$${b} %%{c} $ % ${1}${true}${1.5}\"",
-            r#""a${b} %{c} $ % 1true1.5""#,
-        ),
+        ("\"a$${b} %%{c} $ % ${1}${true}${1.5}\"", r#""a${b} %{c} $ % 1true1.5""#),
         ("\"x ${~ 1 ~} y\"", "\"x1y\""),
         ("\"%{ if local.m.a == 2 }two%{ else }other%{ endif }\"", "\"two\""),
         ("\"%{ for v in local.l }${v},%{ endfor }\"", "\"1,2,3,\""),
@@ -73,18 +63,12 @@ fn values_are_what_the_language_says() {
         ("length(local.l)", "3"),
         ("<<EOT\nEOT\n", "\"\""),
         ("<<EOT\n  a\n b ${1}\nEOT\n", "\"  a\\n b 1\\n\""),
-        (
-            "<<-EOT\n    a\n      b\n\n    c\n  EOT\n",
-            "\"a\\n  b\\n\\nc\\n\"",
-        ),
+        ("<<-EOT\n    a\n      b\n\n    c\n  EOT\n", "\"a\\n  b\\n\\nc\\n\""),
         (
             "<<-EOT\n    %{ for v in local.l ~}\n    - ${v}\n    %{ endfor ~}\n    end\n  EOT\n",
             "\"- 1\\n- 2\\n- 3\\nend\\n\"",
         ),
-        (
-            "<<-EOT\n    %{ if true }\n    yes $${x}\n    %{ endif }\n  EOT\n",
-            "\"\\nyes ${x}\\n\\n\"",
-        ),
+        ("<<-EOT\n    %{ if true }\n    yes $${x}\n    %{ endif }\n  EOT\n", "\"\\nyes ${x}\\n\\n\""),
         ("path.spec == \"\"", "false"),
     ];
     let mut wrong = Vec::new();
@@ -104,31 +88,13 @@ fn values_are_what_the_language_says() {
 #[test]
 fn errors_stand_at_the_exact_place() {
     let table: &[(&str, &[&str])] = &[
-        (
-            "[local.zz, 1 + local.yy]",
-            &["SPEC_UNKNOWN_REFERENCE `zz`", "SPEC_UNKNOWN_REFERENCE `yy`"],
-        ),
-        (
-            "9223372036854775807 + 1",
-            &["EXPR_NUMBER_RANGE `9223372036854775807 + 1`"],
-        ),
-        (
-            "9223372036854775808",
-            &["EXPR_NUMBER_RANGE `9223372036854775808`"],
-        ),
-        (
-            "-9223372036854775807 - 2",
-            &["EXPR_NUMBER_RANGE `-9223372036854775807 - 2`"],
-        ),
-        (
-            "(-9223372036854775807 - 1) / -1",
-            &["EXPR_NUMBER_RANGE `(-9223372036854775807 - 1) / -1`"],
-        ),
+        ("[local.zz, 1 + local.yy]", &["SPEC_UNKNOWN_REFERENCE `zz`", "SPEC_UNKNOWN_REFERENCE `yy`"]),
+        ("9223372036854775807 + 1", &["EXPR_NUMBER_RANGE `9223372036854775807 + 1`"]),
+        ("9223372036854775808", &["EXPR_NUMBER_RANGE `9223372036854775808`"]),
+        ("-9223372036854775807 - 2", &["EXPR_NUMBER_RANGE `-9223372036854775807 - 2`"]),
+        ("(-9223372036854775807 - 1) / -1", &["EXPR_NUMBER_RANGE `(-9223372036854775807 - 1) / -1`"]),
         ("1e308 * 10", &["EXPR_NUMBER_RANGE `1e308 * 10`"]),
-        (
-            "9007199254740993 * 1.5",
-            &["EXPR_NUMBER_RANGE `9007199254740993 * 1.5`"],
-        ),
+        ("9007199254740993 * 1.5", &["EXPR_NUMBER_RANGE `9007199254740993 * 1.5`"]),
         ("1 / 0", &["EXPR_DIVISION_BY_ZERO `0`"]),
         ("1 % (1 - 1)", &["EXPR_DIVISION_BY_ZERO `(1 - 1)`"]),
         (r#"1 + "1""#, &[r#"EXPR_WRONG_TYPE `"1"`"#]),
@@ -140,22 +106,13 @@ fn errors_stand_at_the_exact_place() {
         ("local.m.c", &["SPEC_UNKNOWN_REFERENCE `c`"]),
         ("local.n.c", &["EXPR_NULL `c`"]),
         ("lenght([])", &["EXPR_UNKNOWN_FUNCTION `lenght`"]),
-        (
-            "{ for v in local.o : \"k\" => v.x }",
-            &["EXPR_DUPLICATE_KEY `\"k\"`"],
-        ),
+        ("{ for v in local.o : \"k\" => v.x }", &["EXPR_DUPLICATE_KEY `\"k\"`"]),
         ("{ a = 1, \"a\" = 2 }", &["EXPR_DUPLICATE_KEY `\"a\"`"]),
         ("[for v in 5 : v]", &["EXPR_WRONG_TYPE `5`"]),
         ("[for v in local.l : v.x]", &["EXPR_WRONG_TYPE `x`"]),
         ("each.key", &["SPEC_UNKNOWN_REFERENCE `each`"]),
-        (
-            "\"%{ for v in local.zz }${v}%{ endfor }\"",
-            &["SPEC_UNKNOWN_REFERENCE `zz`"],
-        ),
-        (
-            "length(local.zz, local.yy)",
-            &["SPEC_UNKNOWN_REFERENCE `zz`", "SPEC_UNKNOWN_REFERENCE `yy`"],
-        ),
+        ("\"%{ for v in local.zz }${v}%{ endfor }\"", &["SPEC_UNKNOWN_REFERENCE `zz`"]),
+        ("length(local.zz, local.yy)", &["SPEC_UNKNOWN_REFERENCE `zz`", "SPEC_UNKNOWN_REFERENCE `yy`"]),
         ("try(local.zz)", &["EXPR_FUNCTION `try(local.zz)`"]),
     ];
     let mut wrong = Vec::new();

@@ -211,41 +211,22 @@ migration "n" {{
 {cutovers}"#
         )
     };
-    assert_eq!(
-        codes(&base("cutover \"c\" {\n migrations = [migration.m]\n}")),
-        ["SPEC_NO_QUIESCE"]
-    );
+    assert_eq!(codes(&base("cutover \"c\" {\n migrations = [migration.m]\n}")), ["SPEC_NO_QUIESCE"]);
     let manual = "quiesce \"manual\" {}\n";
-    assert!(
-        codes(&base(&format!(
-            "cutover \"c\" {{\n migrations = [migration.m]\n {manual} }}"
-        )))
-        .is_empty()
-    );
+    assert!(codes(&base(&format!("cutover \"c\" {{\n migrations = [migration.m]\n {manual} }}"))).is_empty());
     assert_eq!(
-        codes(&base(&format!(
-            "cutover \"c\" {{\n migrations = [migration.m]\n {manual}{manual} }}"
-        ))),
+        codes(&base(&format!("cutover \"c\" {{\n migrations = [migration.m]\n {manual}{manual} }}"))),
         ["SPEC_TWO_QUIESCES"; 1],
     );
     let narrow = "quiesce \"manual\" {\n source {}\n}\nquiesce \"manual\" {\n target {}\n}\n";
-    assert!(
-        codes(&base(&format!(
-            "cutover \"c\" {{\n migrations = [migration.m]\n {narrow} }}"
-        )))
-        .is_empty()
-    );
+    assert!(codes(&base(&format!("cutover \"c\" {{\n migrations = [migration.m]\n {narrow} }}"))).is_empty());
     let target_only = "quiesce \"manual\" {\n target {}\n}\n";
     assert_eq!(
-        codes(&base(&format!(
-            "cutover \"c\" {{\n migrations = [migration.m]\n {target_only} }}"
-        ))),
+        codes(&base(&format!("cutover \"c\" {{\n migrations = [migration.m]\n {target_only} }}"))),
         ["SPEC_NO_QUIESCE"]
     );
     assert_eq!(
-        codes(&base(&format!(
-            "cutover \"c\" {{\n migrations = [migration.m, migration.n]\n {manual} }}"
-        ))),
+        codes(&base(&format!("cutover \"c\" {{\n migrations = [migration.m, migration.n]\n {manual} }}"))),
         ["SPEC_GROUP"]
     );
     assert_eq!(
@@ -254,15 +235,9 @@ migration "n" {{
         ))),
         ["SPEC_TWO_CUTOVERS"]
     );
-    assert_eq!(
-        codes(&base("removed {\n from = migration.n\n}")),
-        ["SPEC_NOT_REMOVED"]
-    );
+    assert_eq!(codes(&base("removed {\n from = migration.n\n}")), ["SPEC_NOT_REMOVED"]);
     assert!(codes(&base("removed {\n from = migration.gone[\"eu\"]\n}")).is_empty());
-    assert_eq!(
-        codes(&base("removed {\n from = \"migration.gone\"\n}")),
-        ["SPEC_BAD_ADDRESS"]
-    );
+    assert_eq!(codes(&base("removed {\n from = \"migration.gone\"\n}")), ["SPEC_BAD_ADDRESS"]);
     assert_eq!(codes(&base("migration \"m\" {\n}")), ["SPEC_DUPLICATE"]);
     assert_eq!(
         codes(&base(
@@ -300,12 +275,7 @@ fn files_that_cannot_be_read_are_told() {
     let empty = tempfile::tempdir().unwrap();
     spec.input.dir_or_file = segue_language::SpecPath::Dir(empty.path().to_path_buf());
     assert_eq!(spec.load().diagnostics[0].code, "SPEC_NO_FILES");
-    let bytes = [
-        b"\xef\xbb\xbflocals {\r\n a = \"".as_slice(),
-        b"\xff",
-        b"\"\r\n}\r\n",
-    ]
-    .concat();
+    let bytes = [b"\xef\xbb\xbflocals {\r\n a = \"".as_slice(), b"\xff", b"\"\r\n}\r\n"].concat();
     segue_contract::paths::replace(&spec.dir.path().join("b.segue.hcl"), &bytes).unwrap();
     spec.input.dir_or_file = segue_language::SpecPath::Dir(spec.dir.path().to_path_buf());
     let loaded = spec.load();
@@ -316,32 +286,16 @@ fn files_that_cannot_be_read_are_told() {
 #[test]
 fn huge_objects_and_long_lines_are_refused_without_harm() {
     let keys: String = (0..6_000).map(|i| format!("k{i} = {i}\n")).collect();
-    assert_eq!(
-        codes(&format!("locals {{\n a = {{\n{keys}}}\n}}\n")),
-        ["SYNTAX_OBJECT_TOO_LARGE"]
-    );
+    assert_eq!(codes(&format!("locals {{\n a = {{\n{keys}}}\n}}\n")), ["SYNTAX_OBJECT_TOO_LARGE"]);
     assert_eq!(codes(&format!("locals {{\n{keys}}}\n")), [] as [&str; 0]);
     let long = format!("locals {{\n a = \"{}\" +\n}}\n", "x".repeat(70_000));
     assert_eq!(codes(&long), ["SYNTAX"]);
     assert_eq!(
-        codes(&format!(
-            "locals {{\n a = {}1{}\n}}\n",
-            "(".repeat(5_000),
-            ")".repeat(5_000)
-        )),
+        codes(&format!("locals {{\n a = {}1{}\n}}\n", "(".repeat(5_000), ")".repeat(5_000))),
         ["SYNTAX"]
     );
-    assert_eq!(
-        codes(&format!("locals {{\n a = [1]{}\n}}\n", "[*]".repeat(20_000))),
-        ["EXPR_TOO_DEEP"]
-    );
-    assert_eq!(
-        codes(&format!(
-            "locals {{\n a = try({{}}{}, 1)\n}}\n",
-            ".a".repeat(20_000)
-        )),
-        [] as [&str; 0]
-    );
+    assert_eq!(codes(&format!("locals {{\n a = [1]{}\n}}\n", "[*]".repeat(20_000))), ["EXPR_TOO_DEEP"]);
+    assert_eq!(codes(&format!("locals {{\n a = try({{}}{}, 1)\n}}\n", ".a".repeat(20_000))), [] as [&str; 0]);
 }
 
 #[test]
@@ -361,38 +315,14 @@ fn references_take_what_they_can_hold() {
         ("source = source.directory.s.pth", &["SPEC_UNKNOWN_REFERENCE"]),
         ("source = null", &["SPEC_MISSING_ARGUMENT"]),
         ("source = local.x", &["SPEC_WRONG_REFERENCE"]),
-        (
-            "source = source.directory.s\n select = {}",
-            &["SPEC_UNKNOWN_ARGUMENT"],
-        ),
-        (
-            "source = source.directory.s\n load {\n parallelism = -1\n}",
-            &["SPEC_BAD_VALUE"],
-        ),
-        (
-            "source = source.directory.s\n load {\n parallelism = 5000\n}",
-            &["SPEC_BAD_VALUE"],
-        ),
-        (
-            "source = source.directory.s\n load {\n rate_limit = \"5MiB\"\n}",
-            &["SPEC_BAD_VALUE"],
-        ),
-        (
-            "source = source.directory.s\n select {\n include = \"x\"\n}",
-            &["SPEC_WRONG_TYPE"],
-        ),
-        (
-            "source = source.directory.s\n select {\n}\n select {\n}",
-            &["SPEC_DUPLICATE_BLOCK"],
-        ),
-        (
-            "source = source.directory.s\n depends_on = [source.directory.s]",
-            &["SPEC_WRONG_REFERENCE"],
-        ),
-        (
-            "source = source.directory.s\n verify \"x\" {\n}",
-            &["SPEC_WRONG_LABELS"],
-        ),
+        ("source = source.directory.s\n select = {}", &["SPEC_UNKNOWN_ARGUMENT"]),
+        ("source = source.directory.s\n load {\n parallelism = -1\n}", &["SPEC_BAD_VALUE"]),
+        ("source = source.directory.s\n load {\n parallelism = 5000\n}", &["SPEC_BAD_VALUE"]),
+        ("source = source.directory.s\n load {\n rate_limit = \"5MiB\"\n}", &["SPEC_BAD_VALUE"]),
+        ("source = source.directory.s\n select {\n include = \"x\"\n}", &["SPEC_WRONG_TYPE"]),
+        ("source = source.directory.s\n select {\n}\n select {\n}", &["SPEC_DUPLICATE_BLOCK"]),
+        ("source = source.directory.s\n depends_on = [source.directory.s]", &["SPEC_WRONG_REFERENCE"]),
+        ("source = source.directory.s\n verify \"x\" {\n}", &["SPEC_WRONG_LABELS"]),
     ] {
         assert_eq!(codes(&text(line)), wanted, "{line}");
     }
@@ -403,8 +333,5 @@ fn an_empty_heredoc_swallows_nothing() {
     let spec = Spec::new(
         "locals {\n a = <<EOT\nEOT\n b = <<EOT\nx\nEOT\n}\noutput \"v\" {\n value = [local.a, local.b]\n}\n",
     );
-    assert_eq!(
-        spec.load().desired.unwrap().outputs["v"].to_string(),
-        r#"["","x\n"]"#
-    );
+    assert_eq!(spec.load().desired.unwrap().outputs["v"].to_string(), r#"["","x\n"]"#);
 }

@@ -59,10 +59,7 @@ fn the_quickstart_resolves_to_what_it_says() {
     let dir = spec.dir.path();
     let old = &desired.endpoints[&Address::new("source.directory.old")];
     assert_eq!(old.path("path").unwrap(), dir.join("old"));
-    assert_eq!(
-        (old.provider.as_str(), old.base_dir.as_path()),
-        ("directory", dir)
-    );
+    assert_eq!((old.provider.as_str(), old.base_dir.as_path()), ("directory", dir));
     assert_eq!(desired.state_dir, dir.join(".segue"));
     let route = &desired.routes[&Address::new("route.symlink.site")].block;
     assert_eq!(
@@ -72,42 +69,22 @@ fn the_quickstart_resolves_to_what_it_says() {
     let migration = &desired.migrations[&Address::new("migration.site")];
     assert_eq!(migration.source, old.address);
     assert_eq!(migration.select.exclude, ["*.tmp", "cache/"]);
-    assert_eq!(
-        (migration.verify.level, migration.verify.repair),
-        (VerifyLevel::Full, false)
-    );
-    assert_eq!(
-        (migration.sync_interval_ms, migration.verify.valid_for_ms),
-        (30_000, 86_400_000)
-    );
+    assert_eq!((migration.verify.level, migration.verify.repair), (VerifyLevel::Full, false));
+    assert_eq!((migration.sync_interval_ms, migration.verify.valid_for_ms), (30_000, 86_400_000));
     let cutover = &desired.cutovers[&Address::new("cutover.site")];
     assert_eq!(cutover.migrations, [Address::new("migration.site")]);
     assert_eq!(
-        (
-            cutover.live,
-            cutover.finished,
-            cutover.timeout_ms,
-            cutover.freeze_ms
-        ),
+        (cutover.live, cutover.finished, cutover.timeout_ms, cutover.freeze_ms),
         (Side::Target, false, 30_000, 50)
     );
     assert_eq!(cutover.gates[0].condition, GateCondition::Lag { max_ms: 2_000 });
-    assert_eq!(
-        cutover.quiesces[0].block.address.as_str(),
-        "cutover.site.quiesce.command"
-    );
-    assert_eq!(
-        cutover.quiesces[0].block.words("stop").unwrap().unwrap(),
-        ["./app", "pause"]
-    );
+    assert_eq!(cutover.quiesces[0].block.address.as_str(), "cutover.site.quiesce.command");
+    assert_eq!(cutover.quiesces[0].block.words("stop").unwrap().unwrap(), ["./app", "pause"]);
     assert_eq!(cutover.quiesces[0].block.number("timeout").unwrap(), Some(30_000));
     assert_eq!(cutover.routes, [Address::new("route.symlink.site")]);
     assert!(cutover.fallback.reverse && cutover.fallback.report_stale_writers);
     let origin = &desired.origins[&Address::new("cutover.site")];
-    assert_eq!(
-        &loaded.sources[origin.file].text[origin.span.clone()],
-        "cutover \"site\""
-    );
+    assert_eq!(&loaded.sources[origin.file].text[origin.span.clone()], "cutover \"site\"");
 }
 
 #[test]

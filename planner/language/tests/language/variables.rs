@@ -37,32 +37,20 @@ fn all(spec: &Spec) -> String {
 
 #[test]
 fn later_ways_win_and_text_becomes_the_type() {
-    assert_eq!(
-        all(&Spec::new(SPEC).var("url", "5")),
-        r#"["5",[1,2],{"a":"1","b":3}]"#
-    );
-    assert_eq!(
-        all(&Spec::new(SPEC).env("SEGUE_VAR_url", "e")),
-        r#"["e",[1,2],{"a":"1","b":3}]"#
-    );
+    assert_eq!(all(&Spec::new(SPEC).var("url", "5")), r#"["5",[1,2],{"a":"1","b":3}]"#);
+    assert_eq!(all(&Spec::new(SPEC).env("SEGUE_VAR_url", "e")), r#"["e",[1,2],{"a":"1","b":3}]"#);
     let mut spec = Spec::new(SPEC).env("SEGUE_VAR_url", "e");
     let file = spec.file("vars.hcl", "url = \"f\"\nports = []\n");
     spec.input.var_files.push(file);
     assert_eq!(all(&spec), r#"["f",[],{"a":"1","b":3}]"#);
-    let spec = spec
-        .var("url", "v")
-        .var("ports", "[7]")
-        .var("opts", "{ a = \"x\", b = 1, z = 2 }");
+    let spec = spec.var("url", "v").var("ports", "[7]").var("opts", "{ a = \"x\", b = 1, z = 2 }");
     assert_eq!(all(&spec), r#"["v",[7],{"a":"x","b":1}]"#);
 }
 
 #[test]
 fn what_is_wrong_with_variables_is_told() {
-    let mut spec = Spec::new(SPEC)
-        .env("SEGUE_VAR_urll", "e")
-        .var("prots", "1")
-        .var("ports", "[\"x\"]")
-        .var("opts", "{");
+    let mut spec =
+        Spec::new(SPEC).env("SEGUE_VAR_urll", "e").var("prots", "1").var("ports", "[\"x\"]").var("opts", "{");
     let file = spec.file("vars.hcl", "tokne = \"f\"\nurl = var.ports\n b {\n}\n");
     spec.input.var_files.push(file);
     insta::assert_snapshot!(spec.problems(), @r#"

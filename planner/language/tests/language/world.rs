@@ -122,19 +122,11 @@ impl Spec {
                 out.push_str(&format!("  help: {help}\n"));
             }
         }
-        out.lines()
-            .map(|l| l.trim_end().replace(&dir, ""))
-            .collect::<Vec<_>>()
-            .join("\n")
+        out.lines().map(|l| l.trim_end().replace(&dir, "")).collect::<Vec<_>>().join("\n")
     }
 }
 
 /// The codes of all diagnostics of a text.
 pub(crate) fn codes(text: &str) -> Vec<&'static str> {
-    Spec::new(text)
-        .load()
-        .diagnostics
-        .iter()
-        .map(|d| d.code)
-        .collect()
+    Spec::new(text).load().diagnostics.iter().map(|d| d.code).collect()
 }

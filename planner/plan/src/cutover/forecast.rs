@@ -64,58 +64,36 @@ const ASSUMED_QUIESCE_MS: u64 = 100;
 /// passes. `ttl_ms` is the longest life of a route's old answer, `freeze_ms` the wait of the fence.
 pub fn forecast(units: &[&UnitState], pauses: &[PauseTerm], freeze_ms: u64, ttl_ms: u64) -> Forecast {
     let measured = |name: &str| {
-        let values: Vec<u64> = pauses
-            .iter()
-            .filter(|t| t.name == name)
-            .map(|t| t.us.div_ceil(1000))
-            .collect();
+        let values: Vec<u64> =
+            pauses.iter().filter(|t| t.name == name).map(|t| t.us.div_ceil(1000)).collect();
         p90(&values).map(|ms| (ms, format!("{} pauses", values.len())))
     };
     let passes = |of: fn(&PassRecord) -> u64| {
-        let values: Vec<u64> = units
-            .iter()
-            .flat_map(|u| u.passes.iter())
-            .map(|p| of(p).div_ceil(1000))
-            .collect();
+        let values: Vec<u64> =
+            units.iter().flat_map(|u| u.passes.iter()).map(|p| of(p).div_ceil(1000)).collect();
         p90(&values).map(|ms| (ms, format!("{} passes", values.len())))
     };
     let mut terms = Vec::new();
     let mut push = |name: &str, found: Option<(u64, String)>, assumed: u64| {
         let (ms, basis) = found.unwrap_or((assumed, "assumed".to_owned()));
-        terms.push(DowntimeTerm {
-            name: name.to_owned(),
-            ms,
-            basis,
-        });
+        terms.push(DowntimeTerm { name: name.to_owned(), ms, basis });
     };
     let scan = passes(|p| p.times.scan_us);
     let scan_ms = scan.as_ref().map_or(0, |s| s.0);
     push("quiesce and drain", measured("DRAINED"), ASSUMED_QUIESCE_MS);
-    push(
-        "fence",
-        measured("FENCED").or(scan.map(|(ms, basis)| (2 * ms + freeze_ms, basis))),
-        freeze_ms,
-    );
+    push("fence", measured("FENCED").or(scan.map(|(ms, basis)| (2 * ms + freeze_ms, basis))), freeze_ms);
     push(
         "catch up",
         passes(|p| p.times.scan_us + p.times.apply_us + p.times.sync_us).or(measured("CAUGHT_UP")),
         0,
     );
-    push(
-        "verify the residual",
-        measured("VERIFIED").or(passes(|p| p.times.apply_us)),
-        0,
-    );
+    push("verify the residual", measured("VERIFIED").or(passes(|p| p.times.apply_us)), 0);
     push("harden", measured("HARDENED"), scan_ms);
     push("arm and commit", measured("COMMITTED"), scan_ms);
     push("route", measured("ROUTED"), 0);
     push("open", measured("OPEN"), ASSUMED_QUIESCE_MS);
     if ttl_ms > 0 {
-        push(
-            "old answers expire",
-            Some((ttl_ms, "the route's TTL".to_owned())),
-            0,
-        );
+        push("old answers expire", Some((ttl_ms, "the route's TTL".to_owned())), 0);
     }
     Forecast { terms }
 }
@@ -158,51 +136,18 @@ mod tests {
     #[test]
     fn lag_is_unknown_across_a_boot() {
         let mut unit = UnitState::default();
-        assert_eq!(
-            Lag::of(
-                &unit,
-                &BootTime {
-                    ms: 10,
-                    boot_id: "a".into()
-                }
-            ),
-            Lag::Unknown
-        );
+        assert_eq!(Lag::of(&unit, &BootTime { ms: 10, boot_id: "a".into() }), Lag::Unknown);
         unit.passes.push(PassRecord {
-            began_boot: BootTime {
-                ms: 4,
-                boot_id: "a".into(),
-            },
+            began_boot: BootTime { ms: 4, boot_id: "a".into() },
             ..PassRecord::default()
         });
-        assert_eq!(
-            Lag::of(
-                &unit,
-                &BootTime {
-                    ms: 10,
-                    boot_id: "a".into()
-                }
-            ),
-            Lag::Ms(6)
-        );
-        assert_eq!(
-            Lag::of(
-                &unit,
-                &BootTime {
-                    ms: 10,
-                    boot_id: "b".into()
-                }
-            ),
-            Lag::Unknown
-        );
+        assert_eq!(Lag::of(&unit, &BootTime { ms: 10, boot_id: "a".into() }), Lag::Ms(6));
+        assert_eq!(Lag::of(&unit, &BootTime { ms: 10, boot_id: "b".into() }), Lag::Unknown);
     }
 
     #[test]
     fn a_unit_converges_when_a_pass_is_no_smaller_than_the_one_before() {
-        let pass = |records: u64| PassRecord {
-            records_written: records,
-            ..PassRecord::default()
-        };
+        let pass = |records: u64| PassRecord { records_written: records, ..PassRecord::default() };
         assert!(!converged(&[]));
         assert!(!converged(&[pass(5)]));
         assert!(converged(&[pass(0)]));

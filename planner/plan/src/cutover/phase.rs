@@ -181,116 +181,30 @@ pub struct Transition {
 }
 
 const fn row(from: Phase, when: When, action: Action, to: Phase, rules: &'static str) -> Transition {
-    Transition {
-        from,
-        when,
-        action,
-        to,
-        rules,
-    }
+    Transition { from, when, action, to, rules }
 }
 
 /// The transition table: the truth about the order of a cutover. READY enters QUIESCING by the record
 /// that an attempt began; everything before COMMITTED can also go to ABORTING.
 pub const TABLE: &[Transition] = &[
-    row(
-        Phase::Quiescing,
-        When::Always,
-        Action::CloseAndDrain,
-        Phase::Drained,
-        "P3 P4 P18",
-    ),
-    row(
-        Phase::Drained,
-        When::Always,
-        Action::Fence,
-        Phase::Fenced,
-        "P4 P5",
-    ),
-    row(
-        Phase::Fenced,
-        When::Always,
-        Action::CatchUp,
-        Phase::CaughtUp,
-        "P5 P11",
-    ),
-    row(
-        Phase::CaughtUp,
-        When::Always,
-        Action::VerifyResidual,
-        Phase::Verified,
-        "P24",
-    ),
-    row(
-        Phase::Verified,
-        When::Always,
-        Action::Harden,
-        Phase::Hardened,
-        "P6 P7",
-    ),
-    row(
-        Phase::Hardened,
-        When::Always,
-        Action::ArmReverse,
-        Phase::ReverseArmed,
-        "P10",
-    ),
-    row(
-        Phase::ReverseArmed,
-        When::Always,
-        Action::Commit,
-        Phase::Committed,
-        "P6 P10",
-    ),
-    row(
-        Phase::Committed,
-        When::OnData,
-        Action::RaiseAndOpen,
-        Phase::Opened,
-        "P12 P17 P18",
-    ),
+    row(Phase::Quiescing, When::Always, Action::CloseAndDrain, Phase::Drained, "P3 P4 P18"),
+    row(Phase::Drained, When::Always, Action::Fence, Phase::Fenced, "P4 P5"),
+    row(Phase::Fenced, When::Always, Action::CatchUp, Phase::CaughtUp, "P5 P11"),
+    row(Phase::CaughtUp, When::Always, Action::VerifyResidual, Phase::Verified, "P24"),
+    row(Phase::Verified, When::Always, Action::Harden, Phase::Hardened, "P6 P7"),
+    row(Phase::Hardened, When::Always, Action::ArmReverse, Phase::ReverseArmed, "P10"),
+    row(Phase::ReverseArmed, When::Always, Action::Commit, Phase::Committed, "P6 P10"),
+    row(Phase::Committed, When::OnData, Action::RaiseAndOpen, Phase::Opened, "P12 P17 P18"),
     row(Phase::Opened, When::OnData, Action::Route, Phase::Routed, "P12"),
-    row(
-        Phase::Routed,
-        When::OnData,
-        Action::EnterWatch,
-        Phase::Watching,
-        "P12",
-    ),
-    row(
-        Phase::Committed,
-        When::OnWriters,
-        Action::RaiseAndRoute,
-        Phase::Routed,
-        "P12 P17 P18",
-    ),
-    row(
-        Phase::Routed,
-        When::OnWriters,
-        Action::StartWriters,
-        Phase::Started,
-        "P12 P13",
-    ),
-    row(
-        Phase::Started,
-        When::OnWriters,
-        Action::EnterWatch,
-        Phase::Watching,
-        "P12",
-    ),
-    row(
-        Phase::Watching,
-        When::Always,
-        Action::Watch,
-        Phase::Soaking,
-        "P6 P21",
-    ),
+    row(Phase::Routed, When::OnData, Action::EnterWatch, Phase::Watching, "P12"),
+    row(Phase::Committed, When::OnWriters, Action::RaiseAndRoute, Phase::Routed, "P12 P17 P18"),
+    row(Phase::Routed, When::OnWriters, Action::StartWriters, Phase::Started, "P12 P13"),
+    row(Phase::Started, When::OnWriters, Action::EnterWatch, Phase::Watching, "P12"),
+    row(Phase::Watching, When::Always, Action::Watch, Phase::Soaking, "P6 P21"),
 ];
 
 fn find(phase: Phase, open_kind: QuiesceKind) -> Option<&'static Transition> {
-    TABLE
-        .iter()
-        .find(|row| row.from == phase && row.when.holds(open_kind))
+    TABLE.iter().find(|row| row.from == phase && row.when.holds(open_kind))
 }
 
 /// What is done to leave `phase`; `None`: nothing is under way there.
@@ -407,10 +321,7 @@ mod tests {
     fn every_phase_but_the_resting_ones_has_exactly_one_way_on() {
         for kind in [QuiesceKind::Data, QuiesceKind::Writers] {
             for phase in walk(kind) {
-                let ways = TABLE
-                    .iter()
-                    .filter(|r| r.from == phase && r.when.holds(kind))
-                    .count();
+                let ways = TABLE.iter().filter(|r| r.from == phase && r.when.holds(kind)).count();
                 assert_eq!(ways, usize::from(phase != Phase::Soaking), "{phase}");
             }
         }

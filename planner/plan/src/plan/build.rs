@@ -38,37 +38,21 @@ pub(super) struct Ground<'a> {
 impl Ground<'_> {
     /// The cutover that a migration belongs to, in this spec.
     pub(super) fn cutover_of(&self, migration: &Address) -> Option<&segue_language::CutoverDecl> {
-        self.desired
-            .cutovers
-            .values()
-            .find(|c| c.migrations.contains(migration))
+        self.desired.cutovers.values().find(|c| c.migrations.contains(migration))
     }
 
     /// What a migration is asked for: its cutover's change, or to stay.
     pub(super) fn change_of(&self, migration: &Address) -> Change {
-        self.cutover_of(migration)
-            .and_then(|c| self.changes.get(&c.address))
-            .copied()
-            .unwrap_or(Change::Stay)
+        self.cutover_of(migration).and_then(|c| self.changes.get(&c.address)).copied().unwrap_or(Change::Stay)
     }
 }
 
 /// Makes a plan. Problems are notes in it, the critical ones refuse it.
 pub fn plan(desired: &Desired, state: &State, observed: &Observed, options: &PlanOptions) -> Plan {
     let base = options.base.clone().unwrap_or_else(|| base_of(desired, state));
-    let changes = desired
-        .cutovers
-        .values()
-        .map(|c| (c.address.clone(), change_from(c, &base, state)))
-        .collect();
-    let ground = Ground {
-        desired,
-        state,
-        observed,
-        options,
-        base,
-        changes,
-    };
+    let changes =
+        desired.cutovers.values().map(|c| (c.address.clone(), change_from(c, &base, state))).collect();
+    let ground = Ground { desired, state, observed, options, base, changes };
 
     let mut notes = checks::notes(&ground);
     let mut steps = Vec::new();
@@ -89,11 +73,7 @@ pub fn plan(desired: &Desired, state: &State, observed: &Observed, options: &Pla
     let steps = match graph::order(steps) {
         Ok(steps) => steps,
         Err(cycle) => {
-            let address = cycle
-                .path
-                .first()
-                .cloned()
-                .unwrap_or_else(|| Address::new("spec"));
+            let address = cycle.path.first().cloned().unwrap_or_else(|| Address::new("spec"));
             notes.push(Note {
                 address,
                 finding: Finding {
@@ -109,16 +89,7 @@ pub fn plan(desired: &Desired, state: &State, observed: &Observed, options: &Pla
     let basis = basis(desired, ground.base.clone(), observed, &steps);
     let hash = basis.hash().unwrap_or_default();
     let settings = setting_diffs(&ground);
-    Plan {
-        hash,
-        basis,
-        changes: ground.changes,
-        steps,
-        drift,
-        settings,
-        notes,
-        forecasts,
-    }
+    Plan { hash, basis, changes: ground.changes, steps, drift, settings, notes, forecasts }
 }
 
 /// The change from where a plan started, which for a resumed plan file is not where things are now.
@@ -155,22 +126,13 @@ fn drift(ground: &Ground<'_>) -> Vec<Drift> {
                     address: address.clone(),
                     key: Some(found.key.clone()),
                     what: found.what.clone(),
-                    more: if last {
-                        report.drifted_total.saturating_sub(shown)
-                    } else {
-                        0
-                    },
+                    more: if last { report.drifted_total.saturating_sub(shown) } else { 0 },
                 });
             }
         }
     }
     for (address, at) in drifted_routes(ground) {
-        drift.push(Drift {
-            address,
-            key: None,
-            what: at,
-            more: 0,
-        });
+        drift.push(Drift { address, key: None, what: at, more: 0 });
     }
     drift
 }
@@ -208,9 +170,7 @@ fn route_repairs(ground: &Ground<'_>) -> Vec<PlanStep> {
         if ground.changes.get(&cutover.address) != Some(&Change::Stay) {
             continue;
         }
-        let drifted = drifted_routes(ground)
-            .into_iter()
-            .filter(|(a, _)| cutover.routes.contains(a));
+        let drifted = drifted_routes(ground).into_iter().filter(|(a, _)| cutover.routes.contains(a));
         for (address, what) in drifted {
             let Some(known) = ground.state.cutovers.get(&cutover.address) else {
                 continue;
@@ -241,11 +201,7 @@ fn setting_diffs(ground: &Ground<'_>) -> Vec<SettingDiff> {
                 continue;
             };
             let lines = diff_lines(left, right);
-            found.push(SettingDiff {
-                migration: migration.address.clone(),
-                name: name.clone(),
-                lines,
-            });
+            found.push(SettingDiff { migration: migration.address.clone(), name: name.clone(), lines });
         }
     }
     found

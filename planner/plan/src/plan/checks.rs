@@ -13,35 +13,18 @@ struct Notes(Vec<Note>);
 
 impl Notes {
     fn push(&mut self, address: &Address, severity: Severity, code: &str, summary: String, remedy: &str) {
-        let finding = Finding {
-            severity,
-            code: code.to_owned(),
-            summary,
-            remedy: remedy.to_owned(),
-        };
-        self.0.push(Note {
-            address: address.clone(),
-            finding,
-        });
+        let finding = Finding { severity, code: code.to_owned(), summary, remedy: remedy.to_owned() };
+        self.0.push(Note { address: address.clone(), finding });
     }
 
     fn extend(&mut self, address: &Address, findings: &[Finding]) {
-        self.0.extend(findings.iter().map(|f| Note {
-            address: address.clone(),
-            finding: f.clone(),
-        }));
+        self.0.extend(findings.iter().map(|f| Note { address: address.clone(), finding: f.clone() }));
     }
 
     fn failed<T>(&mut self, address: &Address, seen: &Seen<T>) {
         if let Seen::Failed { message, remedy } = seen {
             let remedy = remedy.as_deref().unwrap_or("mend that, then plan again");
-            self.push(
-                address,
-                Severity::Critical,
-                "OBSERVE_FAILED",
-                message.clone(),
-                remedy,
-            );
+            self.push(address, Severity::Critical, "OBSERVE_FAILED", message.clone(), remedy);
         }
     }
 }
@@ -79,12 +62,8 @@ fn endpoint(ground: &Ground<'_>, notes: &mut Notes, address: &Address, facts: &E
         .migrations
         .values()
         .any(|m| m.record.target.address == *address && m.record.target_identity == facts.identity);
-    let findings: Vec<Finding> = facts
-        .findings
-        .iter()
-        .filter(|f| !(ours && f.code.ends_with("NOT_EMPTY")))
-        .cloned()
-        .collect();
+    let findings: Vec<Finding> =
+        facts.findings.iter().filter(|f| !(ours && f.code.ends_with("NOT_EMPTY"))).cloned().collect();
     notes.extend(address, &findings);
 }
 
@@ -128,11 +107,8 @@ fn migration(ground: &Ground<'_>, notes: &mut Notes, decl: &MigrationDecl) {
     if let Some(known) = known {
         for (name, unit) in &known.units {
             if unit.set_aside_total > 0 {
-                let first = unit
-                    .set_aside
-                    .first()
-                    .map(|s| format!("{}: {}", s.key, s.reason))
-                    .unwrap_or_default();
+                let first =
+                    unit.set_aside.first().map(|s| format!("{}: {}", s.key, s.reason)).unwrap_or_default();
                 notes.push(
                     &super::migration_steps::unit_address(address, name),
                     Severity::Warning,
@@ -202,10 +178,7 @@ fn cutover(ground: &Ground<'_>, notes: &mut Notes, decl: &CutoverDecl) {
     if change == Change::Rest {
         return;
     }
-    if let Some(held) = known
-        .and_then(|c| c.held.as_ref())
-        .filter(|h| h.wanted == decl.live)
-    {
+    if let Some(held) = known.and_then(|c| c.held.as_ref()).filter(|h| h.wanted == decl.live) {
         notes.push(
             &decl.address,
             Severity::Warning,
@@ -244,11 +217,7 @@ fn barriers(ground: &Ground<'_>, notes: &mut Notes, decl: &CutoverDecl) {
         .into_iter()
         .flatten()
         .any(|q| q.kind == QuiesceKind::Writers);
-    for migration in decl
-        .migrations
-        .iter()
-        .filter_map(|m| ground.desired.migrations.get(m))
-    {
+    for migration in decl.migrations.iter().filter_map(|m| ground.desired.migrations.get(m)) {
         for endpoint in [&migration.source, &migration.target] {
             if facts_of(endpoint).is_none_or(|f| f.barrier != Barrier::None) {
                 continue;
@@ -288,20 +257,15 @@ fn finish(ground: &Ground<'_>, notes: &mut Notes, decl: &CutoverDecl, change: Ch
             &decl.address,
             Severity::Critical,
             "STALE_UNSETTLED",
-            format!(
-                "{} writes of stale writers on the old side are not settled",
-                known.stale_total
-            ),
+            format!("{} writes of stale writers on the old side are not settled", known.stale_total),
             &format!(
                 "look at them with `segue status`, then say so with `segue unhold {} --stale`",
                 decl.address
             ),
         );
     }
-    let since = known
-        .last_switch
-        .as_ref()
-        .map(|s| ground.observed.at_ms.saturating_sub(s.at_ms).max(0) as u64);
+    let since =
+        known.last_switch.as_ref().map(|s| ground.observed.at_ms.saturating_sub(s.at_ms).max(0) as u64);
     if change == Change::Finish
         && let (Some(retain), Some(age)) = (decl.fallback.retain_ms, since)
         && age < retain
@@ -353,10 +317,7 @@ fn left_out(ground: &Ground<'_>, notes: &mut Notes) {
                 address,
                 Severity::Critical,
                 "REMOVED_UNDER_WAY",
-                format!(
-                    "is gone from the spec, but the {} serves because of it",
-                    known.live
-                ),
+                format!("is gone from the spec, but the {} serves because of it", known.live),
                 &format!(
                     "write it back, or `removed {{ from = {address} }}` to forget it, systems untouched"
                 ),

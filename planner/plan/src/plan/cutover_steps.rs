@@ -19,11 +19,7 @@ pub(super) fn steps(ground: &Ground<'_>, decl: &CutoverDecl) -> (Vec<PlanStep>, 
         Change::Stay | Change::Rest | Change::Refused => (Vec::new(), None),
         Change::Finish | Change::Abandon => (vec![release(decl, change)], None),
         Change::Switch | Change::SwitchBack => {
-            let to = if change == Change::Switch {
-                Side::Target
-            } else {
-                Side::Source
-            };
+            let to = if change == Change::Switch { Side::Target } else { Side::Source };
             let forecast = predicted(ground, decl);
             (switch_steps(ground, decl, to, &forecast), Some(forecast))
         }
@@ -37,12 +33,7 @@ fn release(decl: &CutoverDecl, change: Change) -> PlanStep {
         }
         _ => "remove what Segue made at the target, and the markers; the source is not touched",
     };
-    let mut step = PlanStep::new(
-        &decl.address,
-        decl.address.step("release"),
-        StepKind::Release,
-        what,
-    );
+    let mut step = PlanStep::new(&decl.address, decl.address.step("release"), StepKind::Release, what);
     if change == Change::Abandon {
         step.remarks.push("files at the target that Segue did not write, or that somebody changed since, are left and listed".to_owned());
     }
@@ -56,36 +47,21 @@ fn predicted(ground: &Ground<'_>, decl: &CutoverDecl) -> Forecast {
         .filter_map(|m| ground.state.migrations.get(m))
         .flat_map(|m| m.units.values())
         .collect();
-    let pauses = ground
-        .state
-        .cutovers
-        .get(&decl.address)
-        .map(|c| c.pauses.as_slice())
-        .unwrap_or_default();
-    let ttl_ms = decl
-        .routes
-        .iter()
-        .filter_map(|r| ground.observed.routes.get(r))
-        .map(|r| r.ttl_ms)
-        .max();
+    let pauses = ground.state.cutovers.get(&decl.address).map(|c| c.pauses.as_slice()).unwrap_or_default();
+    let ttl_ms = decl.routes.iter().filter_map(|r| ground.observed.routes.get(r)).map(|r| r.ttl_ms).max();
     forecast(&units, pauses, decl.freeze_ms, ttl_ms.unwrap_or(0))
 }
 
 /// How the side that shall serve opens: decides the order of opening and routing.
 fn kind_of(ground: &Ground<'_>, decl: &CutoverDecl, side: Side) -> QuiesceKind {
     let seen = ground.observed.quiesces.get(&decl.address);
-    seen.and_then(|list| list.iter().find(|q| q.side == side))
-        .map_or(QuiesceKind::Writers, |q| q.kind)
+    seen.and_then(|list| list.iter().find(|q| q.side == side)).map_or(QuiesceKind::Writers, |q| q.kind)
 }
 
 fn switch_steps(ground: &Ground<'_>, decl: &CutoverDecl, to: Side, forecast: &Forecast) -> Vec<PlanStep> {
     let at = |word: &str| decl.address.step(word);
     let mut steps: Vec<PlanStep> = Vec::new();
-    let mut before: Vec<Address> = decl
-        .migrations
-        .iter()
-        .flat_map(|m| last_steps(ground, m))
-        .collect();
+    let mut before: Vec<Address> = decl.migrations.iter().flat_map(|m| last_steps(ground, m)).collect();
     before.extend(decl.depends_on.iter().flat_map(|d| last_steps(ground, d)));
     let mut push = |mut step: PlanStep, before: &mut Vec<Address>| {
         step.waits_for = std::mem::take(before);
@@ -93,17 +69,10 @@ fn switch_steps(ground: &Ground<'_>, decl: &CutoverDecl, to: Side, forecast: &Fo
         steps.push(step);
     };
     for gate in &decl.gates {
-        push(
-            gate_step(&decl.address, &gate.condition, gate.timeout_ms, forecast),
-            &mut before,
-        );
+        push(gate_step(&decl.address, &gate.condition, gate.timeout_ms, forecast), &mut before);
     }
-    let mut quiesce = PlanStep::new(
-        &decl.address,
-        at("quiesce"),
-        StepKind::Quiesce,
-        closing(ground, decl, to.other()),
-    );
+    let mut quiesce =
+        PlanStep::new(&decl.address, at("quiesce"), StepKind::Quiesce, closing(ground, decl, to.other()));
     quiesce.remarks = quiesce_remarks(decl, to.other());
     push(quiesce, &mut before);
 
@@ -136,10 +105,9 @@ fn switch_steps(ground: &Ground<'_>, decl: &CutoverDecl, to: Side, forecast: &Fo
 
 fn gate_step(cutover: &Address, condition: &GateCondition, timeout_ms: u64, forecast: &Forecast) -> PlanStep {
     let (name, what) = match condition {
-        GateCondition::Lag { max_ms } => (
-            "lag",
-            format!("wait until the lag is at most {}", duration(*max_ms)),
-        ),
+        GateCondition::Lag { max_ms } => {
+            ("lag", format!("wait until the lag is at most {}", duration(*max_ms)))
+        }
         GateCondition::Downtime { max_ms } => (
             "downtime",
             format!(
@@ -148,10 +116,7 @@ fn gate_step(cutover: &Address, condition: &GateCondition, timeout_ms: u64, fore
                 duration(forecast.total_ms())
             ),
         ),
-        GateCondition::Approval => (
-            "approval",
-            "wait until somebody approves this plan's hash".to_owned(),
-        ),
+        GateCondition::Approval => ("approval", "wait until somebody approves this plan's hash".to_owned()),
     };
     let mut step = PlanStep::new(cutover, cutover.step("gate").step(name), StepKind::Gate, what);
     step.remarks.push(format!("at most {}", duration(timeout_ms)));
@@ -159,11 +124,8 @@ fn gate_step(cutover: &Address, condition: &GateCondition, timeout_ms: u64, fore
 }
 
 fn closing(ground: &Ground<'_>, decl: &CutoverDecl, side: Side) -> String {
-    let method = decl
-        .quiesces
-        .iter()
-        .find(|q| q.side.is_none_or(|s| s == side))
-        .map(|q| q.block.provider.clone());
+    let method =
+        decl.quiesces.iter().find(|q| q.side.is_none_or(|s| s == side)).map(|q| q.block.provider.clone());
     let method = method.unwrap_or_else(|| "quiesce".to_owned());
     match kind_of(ground, decl, side) {
         QuiesceKind::Writers => format!("stop the writers ({method})"),
@@ -173,10 +135,7 @@ fn closing(ground: &Ground<'_>, decl: &CutoverDecl, side: Side) -> String {
 
 fn quiesce_remarks(decl: &CutoverDecl, from: Side) -> Vec<String> {
     vec![
-        format!(
-            "not committed within {}: abort, the {from} is re-opened first",
-            duration(decl.timeout_ms)
-        ),
+        format!("not committed within {}: abort, the {from} is re-opened first", duration(decl.timeout_ms)),
         format!(
             "if Segue dies before the commit, nobody re-opens the {from} by itself: run any segue command, or follow BY_HAND.txt"
         ),
@@ -190,13 +149,7 @@ fn action_steps(ground: &Ground<'_>, decl: &CutoverDecl, act: Action, to: Side) 
     let step = |kind: StepKind, what: String| {
         PlanStep::new(&decl.address, decl.address.step(kind.as_str()), kind, what)
     };
-    let routes = || {
-        decl.routes
-            .iter()
-            .map(Address::as_str)
-            .collect::<Vec<_>>()
-            .join(", ")
-    };
+    let routes = || decl.routes.iter().map(Address::as_str).collect::<Vec<_>>().join(", ");
     match act {
         Action::CloseAndDrain => {
             vec![step(
@@ -206,10 +159,7 @@ fn action_steps(ground: &Ground<'_>, decl: &CutoverDecl, act: Action, to: Side) 
         }
         Action::Fence => vec![step(
             StepKind::Fence,
-            format!(
-                "fix the {from}'s position: two equal ones, {} apart",
-                duration(decl.freeze_ms)
-            ),
+            format!("fix the {from}'s position: two equal ones, {} apart", duration(decl.freeze_ms)),
         )],
         Action::CatchUp => {
             let mut step = step(StepKind::CatchUp, format!("carry the {to} to the fence"));
@@ -226,27 +176,17 @@ fn action_steps(ground: &Ground<'_>, decl: &CutoverDecl, act: Action, to: Side) 
             StepKind::Harden,
             format!("look once more that the {from} is closed and nothing moved"),
         )],
-        Action::ArmReverse => vec![step(
-            StepKind::ArmReverse,
-            "record where the way back starts".to_owned(),
-        )],
-        Action::Commit => vec![step(
-            StepKind::Commit,
-            format!("from here on the {to} is the side that serves"),
-        )],
+        Action::ArmReverse => vec![step(StepKind::ArmReverse, "record where the way back starts".to_owned())],
+        Action::Commit => {
+            vec![step(StepKind::Commit, format!("from here on the {to} is the side that serves"))]
+        }
         Action::RaiseAndOpen => vec![step(StepKind::Open, format!("accept writes at the {to}"))],
         Action::RaiseAndRoute | Action::Route => {
-            vec![step(
-                StepKind::Switch,
-                format!("point {} to the {to}, and look that it does", routes()),
-            )]
+            vec![step(StepKind::Switch, format!("point {} to the {to}, and look that it does", routes()))]
         }
         Action::StartWriters => vec![step(StepKind::Open, format!("start the writers on the {to}"))],
         Action::EnterWatch => Vec::new(),
-        Action::Watch => vec![step(
-            StepKind::Watch,
-            format!("look for stale writers on the {from}"),
-        )],
+        Action::Watch => vec![step(StepKind::Watch, format!("look for stale writers on the {from}"))],
     }
 }
 
@@ -279,13 +219,7 @@ pub(super) fn duration(ms: u64) -> String {
     if ms == 0 {
         return "0s".to_owned();
     }
-    let units = [
-        ("d", 86_400_000),
-        ("h", 3_600_000),
-        ("m", 60_000),
-        ("s", 1_000),
-        ("ms", 1),
-    ];
+    let units = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
     let mut rest = ms;
     let mut text = String::new();
     for (name, size) in units {

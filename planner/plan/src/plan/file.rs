@@ -52,10 +52,7 @@ pub struct Stale(pub String);
 
 fn checksum(plan: &Plan) -> Result<String, serde_json::Error> {
     let text = serde_json::to_vec(plan)?;
-    Ok(Sha256::digest(&text)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect())
+    Ok(Sha256::digest(&text).iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 impl PlanFile {
@@ -111,10 +108,7 @@ impl PlanFile {
         let mut reasons = Vec::new();
         let major = |v: &str| v.split('.').next().unwrap_or_default().to_owned();
         if major(&self.tool) != major(tool) {
-            reasons.push(Stale(format!(
-                "it was made by segue {}, this is {tool}",
-                self.tool
-            )));
+            reasons.push(Stale(format!("it was made by segue {}, this is {tool}", self.tool)));
         }
         let begun = state.plans_begun.contains(&self.plan.hash);
         for (address, base) in &self.plan.basis.base {
@@ -160,11 +154,7 @@ fn differences(then: &Basis, now: &Basis) -> Vec<Stale> {
         json(serde_json::to_value(&a.endpoints)),
         json(serde_json::to_value(&b.endpoints)),
     );
-    maps(
-        "the spec's block",
-        json(serde_json::to_value(&a.routes)),
-        json(serde_json::to_value(&b.routes)),
-    );
+    maps("the spec's block", json(serde_json::to_value(&a.routes)), json(serde_json::to_value(&b.routes)));
     maps(
         "the spec's block",
         json(serde_json::to_value(&a.migrations)),

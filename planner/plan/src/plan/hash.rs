@@ -48,11 +48,7 @@ pub(super) fn base_of(desired: &Desired, state: &State) -> BTreeMap<Address, Cut
             switches: known.map_or(0, |c| c.switches),
         }
     };
-    desired
-        .cutovers
-        .keys()
-        .map(|address| (address.clone(), one(address)))
-        .collect()
+    desired.cutovers.keys().map(|address| (address.clone(), one(address))).collect()
 }
 
 /// Gathers what the hash covers.
@@ -62,12 +58,7 @@ pub fn basis(
     observed: &Observed,
     steps: &[PlanStep],
 ) -> Basis {
-    let facts = || {
-        observed
-            .endpoints
-            .iter()
-            .filter_map(|(a, seen)| seen.fact().map(|f| (a, f)))
-    };
+    let facts = || observed.endpoints.iter().filter_map(|(a, seen)| seen.fact().map(|f| (a, f)));
     Basis {
         desired: desired.clone(),
         base,
@@ -81,9 +72,6 @@ impl Basis {
     /// SHA-256 of the canonical JSON (maps are ordered, fields have a fixed order), in hexadecimal.
     pub fn hash(&self) -> Result<String, serde_json::Error> {
         let text = serde_json::to_vec(self)?;
-        Ok(Sha256::digest(&text)
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect())
+        Ok(Sha256::digest(&text).iter().map(|byte| format!("{byte:02x}")).collect())
     }
 }

@@ -31,12 +31,8 @@ pub(super) fn steps(ground: &Ground<'_>, decl: &MigrationDecl) -> Vec<PlanStep> 
     let direction = Direction::from_live(live);
     let mut steps = Vec::new();
 
-    let mut check = PlanStep::new(
-        &decl.address,
-        decl.address.step("check"),
-        StepKind::Check,
-        "look at both endpoints",
-    );
+    let mut check =
+        PlanStep::new(&decl.address, decl.address.step("check"), StepKind::Check, "look at both endpoints");
     check.done = known.is_some() && change == Change::Stay;
     let dependencies = decl.depends_on.iter().flat_map(|d| last_steps(ground, d));
     check.waits_for = dependencies.collect();
@@ -44,18 +40,10 @@ pub(super) fn steps(ground: &Ground<'_>, decl: &MigrationDecl) -> Vec<PlanStep> 
         &decl.address,
         decl.address.step("provision"),
         StepKind::Provision,
-        format!(
-            "make {} ready to receive",
-            side_name(segue_contract::Side::Target, &decl.target)
-        ),
+        format!("make {} ready to receive", side_name(segue_contract::Side::Target, &decl.target)),
     );
     provision.waits_for = vec![check.address.clone()];
-    let exists = ground
-        .observed
-        .endpoints
-        .get(&decl.target)
-        .and_then(Seen::fact)
-        .is_some_and(|f| f.exists);
+    let exists = ground.observed.endpoints.get(&decl.target).and_then(Seen::fact).is_some_and(|f| f.exists);
     provision.done = exists;
     let mut protect = PlanStep::new(
         &decl.address,
@@ -69,13 +57,7 @@ pub(super) fn steps(ground: &Ground<'_>, decl: &MigrationDecl) -> Vec<PlanStep> 
     steps.extend([check, provision, protect]);
 
     for unit in unit_names(ground, &decl.address) {
-        let at = Unit {
-            ground,
-            decl,
-            name: &unit,
-            direction,
-            change,
-        };
+        let at = Unit { ground, decl, name: &unit, direction, change };
         steps.extend(at.steps(&before));
     }
     for step in &mut steps {
@@ -97,11 +79,7 @@ fn mark(ground: &Ground<'_>, step: &mut PlanStep) {
 
 /// The units that were begun, or those that were seen.
 fn unit_names(ground: &Ground<'_>, migration: &Address) -> Vec<String> {
-    let known = ground
-        .state
-        .migrations
-        .get(migration)
-        .map(|m| m.units.keys().cloned().collect::<Vec<_>>());
+    let known = ground.state.migrations.get(migration).map(|m| m.units.keys().cloned().collect::<Vec<_>>());
     match known {
         Some(names) if !names.is_empty() => names,
         _ => ground
@@ -118,10 +96,7 @@ fn unit_names(ground: &Ground<'_>, migration: &Address) -> Vec<String> {
 pub(super) fn last_steps(ground: &Ground<'_>, address: &Address) -> Vec<Address> {
     if ground.desired.migrations.contains_key(address) {
         let units = unit_names(ground, address);
-        units
-            .iter()
-            .map(|unit| unit_address(address, unit).step("verify"))
-            .collect()
+        units.iter().map(|unit| unit_address(address, unit).step("verify")).collect()
     } else {
         vec![address.step("watch")]
     }
@@ -143,19 +118,10 @@ impl Unit<'_> {
             Direction::Reverse => (&self.decl.target, &self.decl.source),
         };
         let empty = UnitState::default();
-        let known = self
-            .ground
-            .state
-            .migrations
-            .get(&self.decl.address)
-            .and_then(|m| m.units.get(self.name));
+        let known = self.ground.state.migrations.get(&self.decl.address).and_then(|m| m.units.get(self.name));
         let unit = known.unwrap_or(&empty);
-        let seen = self
-            .ground
-            .observed
-            .migrations
-            .get(&self.decl.address)
-            .and_then(|m| m.units.get(self.name));
+        let seen =
+            self.ground.observed.migrations.get(&self.decl.address).and_then(|m| m.units.get(self.name));
         let report = seen.and_then(Seen::fact).cloned().unwrap_or_default();
         let switches = matches!(self.change, Change::Switch | Change::SwitchBack);
         let drifted = report.drifted_total > 0 && unit.loaded;
@@ -164,10 +130,7 @@ impl Unit<'_> {
             &self.decl.address,
             base.step("load"),
             StepKind::Load,
-            format!(
-                "copy {} from {} to {}",
-                self.name, self.decl.source, self.decl.target
-            ),
+            format!("copy {} from {} to {}", self.name, self.decl.source, self.decl.target),
         );
         load.waits_for = vec![before.clone()];
         load.done = unit.loaded;
@@ -190,10 +153,7 @@ impl Unit<'_> {
             format!("compare both sides, level {}", self.decl.verify.level.as_str()),
         );
         verify.waits_for = vec![sync.address.clone()];
-        verify.done = unit
-            .verified
-            .as_ref()
-            .is_some_and(|v| v.level >= self.decl.verify.level)
+        verify.done = unit.verified.as_ref().is_some_and(|v| v.level >= self.decl.verify.level)
             && !switches
             && !drifted;
         verify.estimate = (!verify.done).then(|| verify_estimate(unit, &report));
@@ -204,10 +164,8 @@ impl Unit<'_> {
         if drifted && !switches {
             sync.reason = Reason::Drifted;
             verify.reason = Reason::Drifted;
-            sync.remarks.push(format!(
-                "{} records at {to} changed behind Segue's back",
-                report.drifted_total
-            ));
+            sync.remarks
+                .push(format!("{} records at {to} changed behind Segue's back", report.drifted_total));
         }
         let mut steps = vec![load, sync, verify];
         for step in &mut steps {
@@ -232,17 +190,8 @@ fn load_estimate(report: &DriftReport) -> Estimate {
 }
 
 fn sync_estimate(unit: &UnitState, report: &DriftReport) -> Estimate {
-    let times: Vec<u64> = unit
-        .passes
-        .iter()
-        .filter(|p| !p.load)
-        .map(|p| p.took_us / 1000)
-        .collect();
-    let (waiting, bytes) = if unit.loaded {
-        (report.waiting_records, report.waiting_bytes)
-    } else {
-        (0, 0)
-    };
+    let times: Vec<u64> = unit.passes.iter().filter(|p| !p.load).map(|p| p.took_us / 1000).collect();
+    let (waiting, bytes) = if unit.loaded { (report.waiting_records, report.waiting_bytes) } else { (0, 0) };
     Estimate {
         records: unit.loaded.then_some(waiting),
         bytes: unit.loaded.then_some(bytes),

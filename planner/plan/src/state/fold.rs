@@ -18,11 +18,7 @@ pub fn fold(state: &mut State, entry: &Entry) {
     match &entry.event {
         Event::StateBound(binding) => state.binding = Some(binding.clone()),
         Event::RunStarted(record) => {
-            state.last_run = Some(LastRun {
-                record: record.clone(),
-                began_ms: at_ms,
-                exit: None,
-            });
+            state.last_run = Some(LastRun { record: record.clone(), began_ms: at_ms, exit: None });
         }
         Event::RunEnded { exit } => {
             if let Some(run) = &mut state.last_run {
@@ -53,13 +49,7 @@ pub fn fold(state: &mut State, entry: &Entry) {
         Event::StepStarted { step, kind } => {
             // A step that is begun again after a death keeps its checkpoint.
             let before = state.open_steps.remove(step).and_then(|s| s.checkpoint);
-            state.open_steps.insert(
-                step.clone(),
-                OpenStep {
-                    kind: *kind,
-                    checkpoint: before,
-                },
-            );
+            state.open_steps.insert(step.clone(), OpenStep { kind: *kind, checkpoint: before });
         }
         Event::StepCheckpointed { step, checkpoint } => {
             if let Some(step) = state.open_steps.get_mut(step) {
@@ -71,16 +61,7 @@ pub fn fold(state: &mut State, entry: &Entry) {
         }
         // A failed step stays open: what it left is unknown, and its checkpoint is where it goes on.
         Event::StepFailed { .. } => {}
-        Event::UnitCarried {
-            migration,
-            unit,
-            load,
-            direction,
-            report,
-            began_ms,
-            began_boot,
-            took_us,
-        } => {
+        Event::UnitCarried { migration, unit, load, direction, report, began_ms, began_boot, took_us } => {
             let pass = PassRecord {
                 load: *load,
                 reverse: *direction == Direction::Reverse,
@@ -95,12 +76,9 @@ pub fn fold(state: &mut State, entry: &Entry) {
             };
             carry(state, migration, unit, pass, report);
         }
-        Event::UnitVerified {
-            migration,
-            unit,
-            report,
-            whole,
-        } => verify(state, migration, unit, report, *whole, at_ms),
+        Event::UnitVerified { migration, unit, report, whole } => {
+            verify(state, migration, unit, report, *whole, at_ms)
+        }
         Event::StaleLooked { cutover, report } => {
             let cutover = state.cutovers.entry(cutover.clone()).or_default();
             cutover.stale_looked = true;
@@ -112,32 +90,17 @@ pub fn fold(state: &mut State, entry: &Entry) {
             cutover.stale_total = 0;
         }
         Event::AttemptBegan { cutover, attempt } => begin_attempt(state, cutover, attempt, at_ms),
-        Event::PhaseReached {
-            cutover,
-            epoch,
-            phase,
-            proof,
-            took_us,
-        } => {
+        Event::PhaseReached { cutover, epoch, phase, proof, took_us } => {
             if let Some(cutover) = state.cutovers.get_mut(cutover).filter(|c| c.epoch == *epoch) {
                 reach(cutover, *phase, proof, *took_us, at_ms);
             }
         }
-        Event::AbortBegan {
-            cutover,
-            epoch,
-            reason,
-            held,
-        } => {
+        Event::AbortBegan { cutover, epoch, reason, held } => {
             if let Some(cutover) = state.cutovers.get_mut(cutover).filter(|c| c.epoch == *epoch) {
                 take_back_commit(cutover);
                 cutover.phase = Phase::Aborting;
                 let reopened = cutover.aborting.as_ref().is_some_and(|a| a.reopened);
-                cutover.aborting = Some(Aborting {
-                    reason: reason.clone(),
-                    held: held.clone(),
-                    reopened,
-                });
+                cutover.aborting = Some(Aborting { reason: reason.clone(), held: held.clone(), reopened });
                 if let Some(reason) = held {
                     hold(cutover, reason, at_ms);
                 }
@@ -156,11 +119,7 @@ pub fn fold(state: &mut State, entry: &Entry) {
         Event::Aborted { cutover, epoch } => {
             if let Some(cutover) = state.cutovers.get_mut(cutover).filter(|c| c.epoch == *epoch) {
                 cutover.aborting = None;
-                cutover.phase = if cutover.switches == 0 {
-                    Phase::Ready
-                } else {
-                    Phase::Soaking
-                };
+                cutover.phase = if cutover.switches == 0 { Phase::Ready } else { Phase::Soaking };
             }
         }
         Event::Unheld { cutover, .. } | Event::HoldOutdated { cutover } => {
@@ -170,10 +129,8 @@ pub fn fold(state: &mut State, entry: &Entry) {
         }
         Event::CutoverFinished { cutover } => finish(state, cutover),
         Event::Approved { plan_hash, by } => {
-            let approval = state.approvals.entry(plan_hash.clone()).or_insert(Approval {
-                by: Vec::new(),
-                at_ms,
-            });
+            let approval =
+                state.approvals.entry(plan_hash.clone()).or_insert(Approval { by: Vec::new(), at_ms });
             if !approval.by.contains(by) {
                 approval.by.push(by.clone());
             }
@@ -208,9 +165,7 @@ fn finish(state: &mut State, address: &Address) {
         .map(|(migration, _)| migration.clone())
         .chain([address.clone()])
         .collect();
-    state
-        .open_steps
-        .retain(|step, _| !over.iter().any(|block| below(step, block)));
+    state.open_steps.retain(|step, _| !over.iter().any(|block| below(step, block)));
 }
 
 fn import(state: &mut State, part: &State, first: bool, last: bool) {
@@ -224,11 +179,7 @@ fn import(state: &mut State, part: &State, first: bool, last: bool) {
     whole.approvals.extend(part.approvals.clone());
     if last && let Some(whole) = state.importing.take() {
         let (binding, last_run) = (state.binding.take(), state.last_run.take());
-        *state = State {
-            binding,
-            last_run,
-            ..*whole
-        };
+        *state = State { binding, last_run, ..*whole };
     }
 }
 
@@ -238,10 +189,7 @@ fn begin_migration(state: &mut State, record: &MigrationRecord) {
         state.cutovers.entry(cutover.clone()).or_default();
         state.forgotten.remove(cutover);
     }
-    let units = record
-        .jobs
-        .iter()
-        .map(|job| (job.unit.clone(), UnitState::default()));
+    let units = record.jobs.iter().map(|job| (job.unit.clone(), UnitState::default()));
     match state.migrations.get_mut(&record.migration) {
         Some(known) => {
             for (name, unit) in units {
@@ -325,12 +273,7 @@ fn move_address(state: &mut State, from: &Address, to: &Address) {
             }
         }
     }
-    let steps: Vec<Address> = state
-        .open_steps
-        .keys()
-        .filter(|s| below(s, from))
-        .cloned()
-        .collect();
+    let steps: Vec<Address> = state.open_steps.keys().filter(|s| below(s, from)).cloned().collect();
     for step in steps {
         if let Some(open) = state.open_steps.remove(&step) {
             let renamed = format!("{to}{}", &step.as_str()[from.as_str().len()..]);
@@ -341,9 +284,7 @@ fn move_address(state: &mut State, from: &Address, to: &Address) {
 
 /// Whether `step` belongs to the block `address`.
 fn below(step: &Address, address: &Address) -> bool {
-    step.as_str()
-        .strip_prefix(address.as_str())
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    step.as_str().strip_prefix(address.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
 fn keep_last<T>(list: &mut Vec<T>, most: usize) {
@@ -362,25 +303,14 @@ mod tests {
     use crate::state::CutoverState;
 
     fn entry(event: Event) -> Entry {
-        Entry {
-            v: WIRE_VERSION,
-            at_ms: 1,
-            run: 1,
-            event,
-        }
+        Entry { v: WIRE_VERSION, at_ms: 1, run: 1, event }
     }
 
     #[test]
     fn a_phase_of_another_epoch_is_ignored() {
         let mut state = State::default();
         let cutover = Address::new("cutover.a");
-        state.cutovers.insert(
-            cutover.clone(),
-            CutoverState {
-                epoch: 2,
-                ..CutoverState::default()
-            },
-        );
+        state.cutovers.insert(cutover.clone(), CutoverState { epoch: 2, ..CutoverState::default() });
         fold(
             &mut state,
             &entry(Event::PhaseReached {
@@ -399,21 +329,12 @@ mod tests {
     fn a_step_begun_again_keeps_its_checkpoint() {
         let mut state = State::default();
         let step = Address::new("migration.a.unit[\"tree\"].load");
-        let start = entry(Event::StepStarted {
-            step: step.clone(),
-            kind: crate::plan::StepKind::Load,
-        });
-        let checkpoint = segue_contract::Checkpoint {
-            version: 1,
-            bytes: vec![7],
-        };
+        let start = entry(Event::StepStarted { step: step.clone(), kind: crate::plan::StepKind::Load });
+        let checkpoint = segue_contract::Checkpoint { version: 1, bytes: vec![7] };
         fold(&mut state, &start);
         fold(
             &mut state,
-            &entry(Event::StepCheckpointed {
-                step: step.clone(),
-                checkpoint: checkpoint.clone(),
-            }),
+            &entry(Event::StepCheckpointed { step: step.clone(), checkpoint: checkpoint.clone() }),
         );
         fold(&mut state, &start);
         assert_eq!(state.open_steps[&step].checkpoint, Some(checkpoint));
@@ -425,10 +346,7 @@ mod tests {
         for step in ["migration.a.verify", "migration.ab.verify"] {
             fold(
                 &mut state,
-                &entry(Event::StepStarted {
-                    step: Address::new(step),
-                    kind: crate::plan::StepKind::Verify,
-                }),
+                &entry(Event::StepStarted { step: Address::new(step), kind: crate::plan::StepKind::Verify }),
             );
         }
         fold(

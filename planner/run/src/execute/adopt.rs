@@ -34,19 +34,15 @@ pub fn adopt(
         }
     }
     if copied {
-        let identity = directory
-            .settle_here()
-            .map_err(|e| RunError::Setup(StepError::permanent(e.to_string())))?;
+        let identity =
+            directory.settle_here().map_err(|e| RunError::Setup(StepError::permanent(e.to_string())))?;
         let binding = StateBinding {
             state_id: identity.state_id,
             machine_id: identity.place.machine_id.unwrap_or_default(),
             directory_inode: identity.place.inode,
         };
         ground.record(Event::StateBound(binding))?;
-        said.push(format!(
-            "{} is the state's place from now on",
-            directory.root().display()
-        ));
+        said.push(format!("{} is the state's place from now on", directory.root().display()));
     }
     declare(ground, desired, plan, observed)?;
     let mut done: Vec<Address> = Vec::new();
@@ -70,11 +66,7 @@ fn markers(desired: &Desired, observed: &Observed) -> Vec<(Address, Address, Mar
     let mut found = Vec::new();
     for decl in desired.migrations.values() {
         for endpoint in [&decl.source, &decl.target] {
-            let marker = observed
-                .endpoints
-                .get(endpoint)
-                .and_then(Seen::fact)
-                .and_then(|f| f.marker.clone());
+            let marker = observed.endpoints.get(endpoint).and_then(Seen::fact).and_then(|f| f.marker.clone());
             if let Some(marker) = marker {
                 found.push((endpoint.clone(), decl.address.clone(), marker));
             }
@@ -115,10 +107,7 @@ fn prove_dead(
             )
         }
         Ok(_) => Ok(()),
-        Err(error) => refuse(
-            format!("and that state directory cannot be read: {error}"),
-            "make it readable",
-        ),
+        Err(error) => refuse(format!("and that state directory cannot be read: {error}"), "make it readable"),
     }
 }
 

@@ -46,21 +46,15 @@ pub(super) fn attempt_from_spec(
             Side::Target => &migration.target,
         };
         match (quiesce, desired.endpoints.get(endpoint)) {
-            (Some(quiesce), Some(endpoint)) => Ok(QuiesceCall {
-                block: quiesce.block.clone(),
-                endpoint: endpoint.clone(),
-                side,
-            }),
+            (Some(quiesce), Some(endpoint)) => {
+                Ok(QuiesceCall { block: quiesce.block.clone(), endpoint: endpoint.clone(), side })
+            }
             _ => Err(setup(format!("{} has no quiesce for the {side}", decl.address))),
         }
     };
     let (close, open) = (call(to.other())?, call(to)?);
-    let routes: Vec<BlockRef> = decl
-        .routes
-        .iter()
-        .filter_map(|r| desired.routes.get(r))
-        .map(|r| r.block.clone())
-        .collect();
+    let routes: Vec<BlockRef> =
+        decl.routes.iter().filter_map(|r| desired.routes.get(r)).map(|r| r.block.clone()).collect();
     let attempt = Attempt {
         epoch: 0,
         from: to.other(),
@@ -70,19 +64,9 @@ pub(super) fn attempt_from_spec(
         timeout_ms: decl.timeout_ms,
         freeze_ms: decl.freeze_ms,
         began: ground.now(),
-        jobs: ground
-            .recorder
-            .look(|state| jobs_towards(state, &decl.migrations, to)),
-        close_kind: ground
-            .registry
-            .quiesce(&close.block)
-            .map_err(RunError::Setup)?
-            .kind(),
-        open_kind: ground
-            .registry
-            .quiesce(&open.block)
-            .map_err(RunError::Setup)?
-            .kind(),
+        jobs: ground.recorder.look(|state| jobs_towards(state, &decl.migrations, to)),
+        close_kind: ground.registry.quiesce(&close.block).map_err(RunError::Setup)?.kind(),
+        open_kind: ground.registry.quiesce(&open.block).map_err(RunError::Setup)?.kind(),
         close,
         open,
         routes,
@@ -103,13 +87,9 @@ pub(super) fn attempt_from_state(
     let refuse = |what: String, remedy: &str| Err(RunError::Setup(StepError::permanent(what).remedy(remedy)));
     let known = ground.recorder.look(|s| s.cutovers.get(cutover).cloned());
     let Some(known) = known else {
-        let names: Vec<String> = ground
-            .recorder
-            .look(|s| s.cutovers.keys().map(Address::to_string).collect());
-        return refuse(
-            format!("{cutover} is not in the state"),
-            &format!("known: {}", names.join(", ")),
-        );
+        let names: Vec<String> =
+            ground.recorder.look(|s| s.cutovers.keys().map(Address::to_string).collect());
+        return refuse(format!("{cutover} is not in the state"), &format!("known: {}", names.join(", ")));
     };
     if known.finished {
         return refuse(
@@ -132,19 +112,9 @@ pub(super) fn attempt_from_state(
         );
     }
     let (close, open, close_kind, open_kind) = if last.to == known.live {
-        (
-            last.open.clone(),
-            last.close.clone(),
-            last.open_kind,
-            last.close_kind,
-        )
+        (last.open.clone(), last.close.clone(), last.open_kind, last.close_kind)
     } else {
-        (
-            last.close.clone(),
-            last.open.clone(),
-            last.close_kind,
-            last.open_kind,
-        )
+        (last.close.clone(), last.open.clone(), last.close_kind, last.open_kind)
     };
     let mut migrations: Vec<Address> = last.jobs.iter().map(|j| j.migration.clone()).collect();
     migrations.dedup();
@@ -186,37 +156,24 @@ fn by_hand_text(ground: &Ground, cutover: &Address, attempt: &Attempt) -> Result
     let mut line = |s: &str| {
         let _ = writeln!(text, "{s}");
     };
-    line(&format!(
-        "{cutover}, attempt {}: from the {from} to the {to}",
-        attempt.epoch
-    ));
+    line(&format!("{cutover}, attempt {}: from the {from} to the {to}", attempt.epoch));
     line("");
     line("Any segue command in this state directory's spec settles a cutover that died. Use the commands");
     line("below only when segue itself cannot run.");
     line("");
     line(&format!("1. See who may be opened. The {from}'s marker:"));
     line(&format!("     cat {}", marker(&attempt.close.endpoint)?));
-    line(&format!(
-        "   \"raised\": true and \"epoch\": {} there: the {to} serves, go to 3.",
-        attempt.epoch
-    ));
+    line(&format!("   \"raised\": true and \"epoch\": {} there: the {to} serves, go to 3.", attempt.epoch));
     line("   Anything else: the switch has not happened, go to 2.");
     line("");
-    line(&format!(
-        "2. Go back to the {from} (safe only while its marker is not raised):"
-    ));
+    line(&format!("2. Go back to the {from} (safe only while its marker is not raised):"));
     line("   stop every segue process first, and keep it from being started.");
     for route in &attempt.routes {
-        line(&format!(
-            "     {}",
-            ground.registry.route(route)?.set_by_hand(route, from)
-        ));
+        line(&format!("     {}", ground.registry.route(route)?.set_by_hand(route, from)));
     }
     line(&format!("     {}", closer.open_by_hand(&attempt.close)));
     line("");
-    line(&format!(
-        "3. Go on to the {to} (safe only when the marker is raised):"
-    ));
+    line(&format!("3. Go on to the {to} (safe only when the marker is raised):"));
     let routes: Vec<String> = attempt
         .routes
         .iter()

@@ -17,21 +17,13 @@ fn endpoints(migration: &MigrationState) -> Vec<(Side, BlockRef)> {
         (&record.target_identity, Side::Target, &record.target),
     ];
     sides.sort_by(|a, b| a.0.cmp(b.0));
-    sides
-        .into_iter()
-        .map(|(_, side, block)| (side, block.clone()))
-        .collect()
+    sides.into_iter().map(|(_, side, block)| (side, block.clone())).collect()
 }
 
 fn known(ground: &Ground, migration: &Address) -> Result<MigrationState, RunError> {
-    ground
-        .recorder
-        .look(|s| s.migrations.get(migration).cloned())
-        .ok_or_else(|| {
-            RunError::Setup(segue_contract::StepError::permanent(format!(
-                "{migration} is not in the state"
-            )))
-        })
+    ground.recorder.look(|s| s.migrations.get(migration).cloned()).ok_or_else(|| {
+        RunError::Setup(segue_contract::StepError::permanent(format!("{migration} is not in the state")))
+    })
 }
 
 fn marker_of(ground: &Ground, migration: &MigrationState, epoch: u64, live: Side, raised: bool) -> Marker {
@@ -58,14 +50,8 @@ fn write(
     until: Until,
 ) -> Result<(), RunError> {
     let io = Io::new(ground, step).until(until);
-    let endpoint = ground
-        .registry
-        .endpoint(block)
-        .map_err(|e| RunError::step(step, e))?;
-    let claim = Claim {
-        marker: marker.clone(),
-        adopt_from: adopt_from.map(str::to_owned),
-    };
+    let endpoint = ground.registry.endpoint(block).map_err(|e| RunError::step(step, e))?;
+    let claim = Claim { marker: marker.clone(), adopt_from: adopt_from.map(str::to_owned) };
     again(ground, step, &io, || endpoint.write_marker(block, &claim, &io))
         .map_err(|e| RunError::marker(&block.address, e))
 }
@@ -100,32 +86,20 @@ pub(super) fn claim(
     let io = Io::new(ground, step);
     let mut epoch = before.epoch;
     for (_, block) in endpoints(&before) {
-        let endpoint = ground
-            .registry
-            .endpoint(&block)
-            .map_err(|e| RunError::step(step, e))?;
-        if let Some(found) = endpoint
-            .marker(&block, &io)
-            .map_err(|e| RunError::marker(&block.address, e))?
-        {
+        let endpoint = ground.registry.endpoint(&block).map_err(|e| RunError::step(step, e))?;
+        if let Some(found) = endpoint.marker(&block, &io).map_err(|e| RunError::marker(&block.address, e))? {
             epoch = epoch.max(found.epoch);
         }
     }
     epoch += 1;
-    ground.record(Event::ClaimBegan {
-        migration: migration.clone(),
-        epoch,
-    })?;
+    ground.record(Event::ClaimBegan { migration: migration.clone(), epoch })?;
     let marker = marker_of(ground, &before, epoch, live, false);
     let mut made: Vec<BlockRef> = Vec::new();
     for (_, block) in endpoints(&before) {
         if let Err(error) = write(ground, step, &block, &marker, adopt_from, Until::Stopped) {
             if before.marker.is_none() {
                 for block in made {
-                    let endpoint = ground
-                        .registry
-                        .endpoint(&block)
-                        .map_err(|e| RunError::step(step, e))?;
+                    let endpoint = ground.registry.endpoint(&block).map_err(|e| RunError::step(step, e))?;
                     let removed = endpoint.remove_marker(&block, &ground.who.state_id, &io);
                     removed.map_err(|e| RunError::marker(&block.address, e))?;
                 }
@@ -134,10 +108,7 @@ pub(super) fn claim(
         }
         made.push(block);
     }
-    ground.record(Event::ClaimMade {
-        migration: migration.clone(),
-        marker,
-    })?;
+    ground.record(Event::ClaimMade { migration: migration.clone(), marker })?;
     Ok(epoch)
 }
 
@@ -157,41 +128,28 @@ pub(super) fn raise(
     for (_, block) in sides {
         write(ground, step, &block, &marker, None, Until::Never)?;
     }
-    ground.record_settling(Event::ClaimMade {
-        migration: migration.clone(),
-        marker,
-    })
+    ground.record_settling(Event::ClaimMade { migration: migration.clone(), marker })
 }
 
 /// The marker at one side of a migration.
 pub(super) fn read(ground: &Ground, step: &Address, block: &BlockRef) -> Result<Option<Marker>, RunError> {
     let io = Io::new(ground, step).until(Until::Never);
-    let endpoint = ground
-        .registry
-        .endpoint(block)
-        .map_err(|e| RunError::step(step, e))?;
-    endpoint
-        .marker(block, &io)
-        .map_err(|e| RunError::marker(&block.address, e))
+    let endpoint = ground.registry.endpoint(block).map_err(|e| RunError::step(step, e))?;
+    endpoint.marker(block, &io).map_err(|e| RunError::marker(&block.address, e))
 }
 
 /// Removes the markers of a migration.
 pub(super) fn release(ground: &Ground, step: &Address, migration: &Address) -> Result<(), RunError> {
     let io = Io::new(ground, step).until(Until::Never);
     for (_, block) in endpoints(&known(ground, migration)?) {
-        let endpoint = ground
-            .registry
-            .endpoint(&block)
-            .map_err(|e| RunError::step(step, e))?;
+        let endpoint = ground.registry.endpoint(&block).map_err(|e| RunError::step(step, e))?;
         let remove = || endpoint.remove_marker(&block, &ground.who.state_id, &io);
         match again(ground, step, &io, remove) {
             Ok(()) | Err(MarkerError::Refused(_)) => {}
             Err(error) => return Err(RunError::marker(&block.address, error)),
         }
     }
-    ground.record(Event::ClaimReleased {
-        migration: migration.clone(),
-    })
+    ground.record(Event::ClaimReleased { migration: migration.clone() })
 }
 
 /// Why nothing may be opened or closed from this state directory (protocol P18, P19).
@@ -231,10 +189,7 @@ pub fn check_claims(ground: &Ground, state: &State) -> Vec<ClaimProblem> {
             };
             let endpoint = block.address.clone();
             if marker.state_id != ground.who.state_id {
-                problems.push(ClaimProblem::Foreign {
-                    endpoint,
-                    marker: Box::new(marker),
-                });
+                problems.push(ClaimProblem::Foreign { endpoint, marker: Box::new(marker) });
             } else if marker.epoch > migration.epoch {
                 problems.push(ClaimProblem::Ahead {
                     endpoint,

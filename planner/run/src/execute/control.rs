@@ -89,11 +89,7 @@ impl Control {
             if left.is_zero() {
                 return;
             }
-            asked = self
-                .came
-                .wait_timeout(asked, left)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            asked = self.came.wait_timeout(asked, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 }

@@ -85,11 +85,7 @@ pub fn apply(
     declare(ground, desired, plan, observed).map_err(|e| vec![e])?;
     let (nodes, mut failures) = nodes(ground, desired, plan);
     if nodes.is_empty() {
-        return if failures.is_empty() {
-            Ok(())
-        } else {
-            Err(failures)
-        };
+        return if failures.is_empty() { Ok(()) } else { Err(failures) };
     }
     let job = Arc::new(Job {
         ground: Arc::clone(ground),
@@ -99,11 +95,7 @@ pub fn apply(
     });
     let runtime = runtime().map_err(|e| vec![e])?;
     failures.extend(runtime.block_on(dispatch(job, nodes)));
-    if failures.is_empty() {
-        Ok(())
-    } else {
-        Err(failures)
-    }
+    if failures.is_empty() { Ok(()) } else { Err(failures) }
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, RunError> {
@@ -124,55 +116,37 @@ pub(super) fn declare(
 ) -> Result<(), RunError> {
     let state = ground.state();
     if plan.pending().next().is_some() && !state.plans_begun.contains(&plan.hash) {
-        ground.record(Event::PlanBegan {
-            plan_hash: plan.hash.clone(),
-        })?;
+        ground.record(Event::PlanBegan { plan_hash: plan.hash.clone() })?;
     }
     for address in &desired.removed {
         if state.migrations.contains_key(address) || state.cutovers.contains_key(address) {
-            ground.record(Event::AddressForgotten {
-                address: address.clone(),
-            })?;
+            ground.record(Event::AddressForgotten { address: address.clone() })?;
         }
     }
     for decl in desired.cutovers.values() {
         let held = state.cutovers.get(&decl.address).and_then(|c| c.held.as_ref());
         if held.is_some_and(|h| h.wanted != decl.live) {
-            ground.record(Event::HoldOutdated {
-                cutover: decl.address.clone(),
-            })?;
+            ground.record(Event::HoldOutdated { cutover: decl.address.clone() })?;
         }
     }
     for decl in desired.migrations.values() {
-        let identity = |a| {
-            observed
-                .endpoints
-                .get(a)
-                .and_then(Seen::fact)
-                .map(|f| f.identity.clone())
-        };
-        let (Some(source), Some(target)) = (
-            desired.endpoints.get(&decl.source),
-            desired.endpoints.get(&decl.target),
-        ) else {
+        let identity = |a| observed.endpoints.get(a).and_then(Seen::fact).map(|f| f.identity.clone());
+        let (Some(source), Some(target)) =
+            (desired.endpoints.get(&decl.source), desired.endpoints.get(&decl.target))
+        else {
             continue;
         };
         let (Some(source_identity), Some(target_identity)) = (identity(&decl.source), identity(&decl.target))
         else {
             continue;
         };
-        let cutover = desired
-            .cutovers
-            .values()
-            .find(|c| c.migrations.contains(&decl.address));
+        let cutover = desired.cutovers.values().find(|c| c.migrations.contains(&decl.address));
         let change = cutover.and_then(|c| plan.changes.get(&c.address));
         if change.is_some_and(|c| matches!(c, Change::Rest | Change::Refused)) {
             continue;
         }
-        let units = observed
-            .migrations
-            .get(&decl.address)
-            .map(|m| m.units.keys().cloned().collect::<Vec<_>>());
+        let units =
+            observed.migrations.get(&decl.address).map(|m| m.units.keys().cloned().collect::<Vec<_>>());
         let job = |unit: String| segue_contract::UnitJob {
             migration: decl.address.clone(),
             unit,
@@ -193,11 +167,7 @@ pub(super) fn declare(
             target_identity,
             jobs: units.unwrap_or_default().into_iter().map(job).collect(),
         };
-        if state
-            .migrations
-            .get(&decl.address)
-            .is_none_or(|m| m.record != record)
-        {
+        if state.migrations.get(&decl.address).is_none_or(|m| m.record != record) {
             ground.record(Event::MigrationBegan(record))?;
         }
     }
@@ -213,11 +183,7 @@ fn nodes(ground: &Ground, desired: &Desired, plan: &Plan) -> (Vec<Node>, Vec<Run
         let own = BTreeSet::from([step.address.clone()]);
         let needs: BTreeSet<Address> = step.waits_for.iter().cloned().collect();
         let mut push = |work: Work| {
-            nodes.push(Node {
-                steps: own.clone(),
-                needs: needs.clone(),
-                work,
-            });
+            nodes.push(Node { steps: own.clone(), needs: needs.clone(), work });
         };
         match (step.kind, unit_of(step)) {
             (StepKind::Check, _) => push(Work::Check(step.block.clone())),
@@ -261,18 +227,11 @@ fn held(ground: &Ground, desired: &Desired, plan: &Plan) -> (Vec<RunError>, BTre
     let mut failures = Vec::new();
     let mut resting = BTreeSet::new();
     for decl in desired.cutovers.values() {
-        let switches = plan
-            .changes
-            .get(&decl.address)
-            .is_some_and(|c| matches!(c, Change::Switch | Change::SwitchBack));
-        let held = ground
-            .recorder
-            .look(|s| s.cutovers.get(&decl.address).and_then(|c| c.held.clone()));
+        let switches =
+            plan.changes.get(&decl.address).is_some_and(|c| matches!(c, Change::Switch | Change::SwitchBack));
+        let held = ground.recorder.look(|s| s.cutovers.get(&decl.address).and_then(|c| c.held.clone()));
         if let Some(held) = held.filter(|_| switches) {
-            failures.push(RunError::Held {
-                cutover: decl.address.clone(),
-                reason: held.reason,
-            });
+            failures.push(RunError::Held { cutover: decl.address.clone(), reason: held.reason });
             resting.insert(decl.address.clone());
             resting.extend(decl.migrations.iter().cloned());
         }
@@ -281,10 +240,7 @@ fn held(ground: &Ground, desired: &Desired, plan: &Plan) -> (Vec<RunError>, BTre
 }
 
 fn unit_of(step: &PlanStep) -> Option<UnitRef> {
-    step.unit.as_ref().map(|unit| UnitRef {
-        migration: step.block.clone(),
-        unit: unit.clone(),
-    })
+    step.unit.as_ref().map(|unit| UnitRef { migration: step.block.clone(), unit: unit.clone() })
 }
 
 async fn dispatch(job: Arc<Job>, nodes: Vec<Node>) -> Vec<RunError> {

@@ -52,14 +52,10 @@ pub(super) fn run_cutover(ground: &Ground, task: CutoverTask) -> Result<(), RunE
 
 /// Claims both endpoints, prints what to do by hand, and enters QUIESCING.
 fn begin(ground: &Ground, task: CutoverTask) -> Result<(), RunError> {
-    let CutoverTask {
-        cutover, mut attempt, ..
-    } = task;
+    let CutoverTask { cutover, mut attempt, .. } = task;
     let step = cutover.step("quiesce");
     let migrations = migrations_of(&attempt);
-    let mut epoch = ground
-        .recorder
-        .look(|s| s.cutovers.get(&cutover).map_or(0, |c| c.epoch));
+    let mut epoch = ground.recorder.look(|s| s.cutovers.get(&cutover).map_or(0, |c| c.epoch));
     for migration in &migrations {
         epoch = epoch.max(claims::claim(ground, &step, migration, None)?);
     }
@@ -67,28 +63,15 @@ fn begin(ground: &Ground, task: CutoverTask) -> Result<(), RunError> {
     for job in &mut attempt.jobs {
         job.epoch = epoch;
         let (migration, unit) = (job.migration.clone(), job.unit.clone());
-        job.ledger = ground
-            .recorder
-            .look(|s| s.migrations.get(&migration)?.units.get(&unit)?.ledger.clone());
+        job.ledger = ground.recorder.look(|s| s.migrations.get(&migration)?.units.get(&unit)?.ledger.clone());
     }
     write_by_hand(ground, &cutover, &attempt)?;
     ground.tell(&RunEvent::Said {
-        text: format!(
-            "how to re-open everything without segue: {}",
-            attempt.by_hand.display()
-        ),
+        text: format!("how to re-open everything without segue: {}", attempt.by_hand.display()),
     });
     attempt.began = ground.now();
-    ground.record(Event::AttemptBegan {
-        cutover: cutover.clone(),
-        attempt: Box::new(attempt),
-    })?;
-    ground.tell(&RunEvent::Phase {
-        cutover,
-        phase: Phase::Quiescing,
-        took_us: 0,
-        said: String::new(),
-    });
+    ground.record(Event::AttemptBegan { cutover: cutover.clone(), attempt: Box::new(attempt) })?;
+    ground.tell(&RunEvent::Phase { cutover, phase: Phase::Quiescing, took_us: 0, said: String::new() });
     Ok(())
 }
 
@@ -115,12 +98,7 @@ impl<'a> Flight<'a> {
                 "{cutover} has no attempt in the state"
             ))));
         };
-        Ok(Self {
-            ground,
-            cutover,
-            attempt,
-            known,
-        })
+        Ok(Self { ground, cutover, attempt, known })
     }
 
     /// Until COMMITTED a stop, an abort or the deadline ends an action; from HARDENED on signals wait.
@@ -158,9 +136,7 @@ impl<'a> Flight<'a> {
     }
 
     fn closed_and_drained(&self, step: &Address) -> Result<String, StepError> {
-        self.again(step, |_| {
-            prove::closed_and_drained(self.ground, step, &self.attempt, &self.until())
-        })
+        self.again(step, |_| prove::closed_and_drained(self.ground, step, &self.attempt, &self.until()))
     }
 
     fn step(&self, kind: StepKind) -> Address {
@@ -171,9 +147,7 @@ impl<'a> Flight<'a> {
     fn lapsed(&self, margin_ms: u64) -> Option<StepError> {
         let now = self.ground.now();
         match now.since(&self.attempt.began) {
-            None => Some(StepError::permanent(
-                "the machine was booted since the pause began",
-            )),
+            None => Some(StepError::permanent("the machine was booted since the pause began")),
             Some(_) if now.ms.saturating_add(margin_ms) >= self.deadline_ms() => Some(
                 StepError::permanent(format!(
                     "not committed within the timeout of {} ms",
@@ -189,10 +163,7 @@ impl<'a> Flight<'a> {
         if let Some(reason) = self.ground.control.abort_of(self.cutover) {
             return Some(reason);
         }
-        self.ground
-            .control
-            .stopping()
-            .then(|| "interrupted in the pause".to_owned())
+        self.ground.control.stopping().then(|| "interrupted in the pause".to_owned())
     }
 }
 
@@ -201,18 +172,13 @@ pub(super) fn drive(ground: &Ground, cutover: &Address) -> Result<(), RunError> 
     loop {
         let flight = Flight::read(ground, cutover)?;
         let phase = flight.known.phase;
-        let (Some(act), Some(next)) = (
-            action(phase, flight.attempt.open_kind),
-            advance(phase, flight.attempt.open_kind),
-        ) else {
+        let (Some(act), Some(next)) =
+            (action(phase, flight.attempt.open_kind), advance(phase, flight.attempt.open_kind))
+        else {
             return Ok(());
         };
         let began = Instant::now();
-        let stopped = if phase.defers_signals() {
-            None
-        } else {
-            flight.stop_asked()
-        };
+        let stopped = if phase.defers_signals() { None } else { flight.stop_asked() };
         let outcome = match stopped {
             Some(reason) if settle(phase) == Settle::Abort => {
                 Err(RunError::Setup(StepError::permanent(reason)))
@@ -234,12 +200,7 @@ pub(super) fn drive(ground: &Ground, cutover: &Address) -> Result<(), RunError> 
                 if let Err(error) = ground.record_settling(event) {
                     return Err(unrecorded(&flight, next, error));
                 }
-                ground.tell(&RunEvent::Phase {
-                    cutover: cutover.clone(),
-                    phase: next,
-                    took_us,
-                    said,
-                });
+                ground.tell(&RunEvent::Phase { cutover: cutover.clone(), phase: next, took_us, said });
             }
             Err(error) => return fail(&flight, act, error),
         }
@@ -256,10 +217,7 @@ fn unrecorded(flight: &Flight<'_>, next: Phase, error: RunError) -> RunError {
         };
     }
     let error = StepError::permanent(error.to_string());
-    RunError::BothClosed {
-        cutover: flight.cutover.clone(),
-        error,
-    }
+    RunError::BothClosed { cutover: flight.cutover.clone(), error }
 }
 
 fn fail(flight: &Flight<'_>, act: Action, error: RunError) -> Result<(), RunError> {
@@ -279,10 +237,7 @@ fn fail(flight: &Flight<'_>, act: Action, error: RunError) -> Result<(), RunErro
         ground.note_failure(&step, &error);
         let error = match error {
             RunError::Step { error, .. } | RunError::Setup(error) if flight.known.phase.is_pause() => {
-                RunError::BothClosed {
-                    cutover: cutover.clone(),
-                    error,
-                }
+                RunError::BothClosed { cutover: cutover.clone(), error }
             }
             other => other,
         };
@@ -298,11 +253,7 @@ fn fail(flight: &Flight<'_>, act: Action, error: RunError) -> Result<(), RunErro
     ground.note_failure(&step, &error);
     abort(ground, cutover, &reason, Some(reason.clone()))?;
     ground.control.abort_done(cutover);
-    Err(RunError::Aborted {
-        cutover: cutover.clone(),
-        live: flight.attempt.from,
-        reason,
-    })
+    Err(RunError::Aborted { cutover: cutover.clone(), live: flight.attempt.from, reason })
 }
 
 /// Protocol P17: the operator opened the old side by hand, and nothing was begun that opens the new one.
@@ -342,10 +293,7 @@ pub(super) fn abort(
     let flight = Flight::read(ground, cutover)?;
     let epoch = flight.attempt.epoch;
     let held = held.or_else(|| flight.known.aborting.as_ref().and_then(|a| a.held.clone()));
-    ground.tell(&RunEvent::Aborting {
-        cutover: cutover.clone(),
-        reason: reason.to_owned(),
-    });
+    ground.tell(&RunEvent::Aborting { cutover: cutover.clone(), reason: reason.to_owned() });
     let intent = ground.record_settling(Event::AbortBegan {
         cutover: cutover.clone(),
         epoch,
@@ -354,18 +302,10 @@ pub(super) fn abort(
     });
     // A disk that takes no record must not keep the side closed: opening it is what any settler would do.
     let step = cutover.step("abort");
-    let quiesce = ground
-        .registry
-        .quiesce(&flight.attempt.close.block)
-        .map_err(RunError::Setup)?;
+    let quiesce = ground.registry.quiesce(&flight.attempt.close.block).map_err(RunError::Setup)?;
     let io = Io::new(ground, &step).until(Until::Never);
-    let reopened = retry(
-        ground,
-        &step,
-        SETTLING_DEADLINE,
-        || false,
-        || quiesce.open(&flight.attempt.close, &io),
-    );
+    let reopened =
+        retry(ground, &step, SETTLING_DEADLINE, || false, || quiesce.open(&flight.attempt.close, &io));
     if let Err(error) = reopened {
         let error = match error.remedy {
             Some(_) => error,
@@ -375,10 +315,7 @@ pub(super) fn abort(
                 flight.attempt.from
             )),
         };
-        return Err(RunError::BothClosed {
-            cutover: cutover.clone(),
-            error,
-        });
+        return Err(RunError::BothClosed { cutover: cutover.clone(), error });
     }
     intent?;
     ground.record_settling(Event::SideReopened {
@@ -386,14 +323,8 @@ pub(super) fn abort(
         epoch,
         side: flight.attempt.from,
     })?;
-    ground.record_settling(Event::Aborted {
-        cutover: cutover.clone(),
-        epoch,
-    })?;
-    ground.tell(&RunEvent::Aborted {
-        cutover: cutover.clone(),
-        live: flight.attempt.from,
-    });
+    ground.record_settling(Event::Aborted { cutover: cutover.clone(), epoch })?;
+    ground.tell(&RunEvent::Aborted { cutover: cutover.clone(), live: flight.attempt.from });
     Ok(())
 }
 
@@ -411,10 +342,7 @@ pub(super) fn open_where_segue_is_refused(
     }
     let io = Io::new(ground, step).until(Until::Never);
     let open = || {
-        let facts = ground
-            .registry
-            .endpoint(&call.endpoint)?
-            .observe(&call.endpoint, &io)?;
+        let facts = ground.registry.endpoint(&call.endpoint)?.observe(&call.endpoint, &io)?;
         match facts.barrier {
             Barrier::Identity | Barrier::Name => Ok(()),
             Barrier::None => ground.registry.quiesce(&call.block)?.open(call, &io),

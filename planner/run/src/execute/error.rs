@@ -128,10 +128,9 @@ impl RunError {
     pub(super) fn step(step: &Address, error: StepError) -> Self {
         match error.class {
             ErrorClass::Cancelled => Self::Interrupted,
-            ErrorClass::Transient | ErrorClass::Permanent | ErrorClass::Unknown => Self::Step {
-                step: step.clone(),
-                error,
-            },
+            ErrorClass::Transient | ErrorClass::Permanent | ErrorClass::Unknown => {
+                Self::Step { step: step.clone(), error }
+            }
         }
     }
 
@@ -139,10 +138,7 @@ impl RunError {
     pub(super) fn marker(endpoint: &Address, error: MarkerError) -> Self {
         match error {
             MarkerError::Failed(error) => Self::step(endpoint, error),
-            MarkerError::Refused(_) => Self::Marker {
-                endpoint: endpoint.clone(),
-                error,
-            },
+            MarkerError::Refused(_) => Self::Marker { endpoint: endpoint.clone(), error },
         }
     }
 }

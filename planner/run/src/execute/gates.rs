@@ -23,10 +23,7 @@ pub(super) fn wait(ground: &Ground, task: &CutoverTask) -> Result<(), RunError> 
         .attempt
         .jobs
         .iter()
-        .map(|job| UnitRef {
-            migration: job.migration.clone(),
-            unit: job.unit.clone(),
-        })
+        .map(|job| UnitRef { migration: job.migration.clone(), unit: job.unit.clone() })
         .collect();
     for gate in &task.gates {
         ground.begin_step(&address(&task.cutover, gate), StepKind::Gate)?;
@@ -48,24 +45,15 @@ pub(super) fn wait(ground: &Ground, task: &CutoverTask) -> Result<(), RunError> 
             return Err(RunError::Interrupted);
         }
         for (step, gate, what) in unmet {
-            ground.tell(&RunEvent::GateWaits {
-                step: step.clone(),
-                what: what.clone(),
-            });
+            ground.tell(&RunEvent::GateWaits { step: step.clone(), what: what.clone() });
             let nobody = gate.condition == GateCondition::Approval && !task.wait_for_approval;
             if nobody || began.elapsed() >= Duration::from_millis(gate.timeout_ms) {
-                return Err(RunError::Gate {
-                    step,
-                    what,
-                    remedy: remedy(gate, &task.attempt.plan_hash),
-                });
+                return Err(RunError::Gate { step, what, remedy: remedy(gate, &task.attempt.plan_hash) });
             }
         }
-        ground.control.sleep(
-            Duration::from_millis(task.sync_interval_ms)
-                .min(Duration::from_secs(1))
-                .max(PAUSE_MIN),
-        );
+        ground
+            .control
+            .sleep(Duration::from_millis(task.sync_interval_ms).min(Duration::from_secs(1)).max(PAUSE_MIN));
         if ground.control.stopping() {
             return Err(RunError::Interrupted);
         }
@@ -116,12 +104,7 @@ fn carry(ground: &Ground, units: &[UnitRef], cutover: &Address) -> Result<(), Ru
 fn known(ground: &Ground, unit: &UnitRef) -> UnitState {
     ground
         .recorder
-        .look(|s| {
-            s.migrations
-                .get(&unit.migration)
-                .and_then(|m| m.units.get(&unit.unit))
-                .cloned()
-        })
+        .look(|s| s.migrations.get(&unit.migration).and_then(|m| m.units.get(&unit.unit)).cloned())
         .unwrap_or_default()
 }
 
@@ -139,22 +122,15 @@ fn worst_lag(ground: &Ground, units: &[UnitRef]) -> Lag {
 
 fn predicted(ground: &Ground, task: &CutoverTask, units: &[UnitRef]) -> segue_plan::cutover::Forecast {
     let known: Vec<UnitState> = units.iter().map(|u| known(ground, u)).collect();
-    let pauses = ground
-        .recorder
-        .look(|s| s.cutovers.get(&task.cutover).map(|c| c.pauses.clone()))
-        .unwrap_or_default();
+    let pauses =
+        ground.recorder.look(|s| s.cutovers.get(&task.cutover).map(|c| c.pauses.clone())).unwrap_or_default();
     let ttl_ms = task
         .attempt
         .routes
         .iter()
         .filter_map(|r| ground.registry.route(r).ok().map(|route| route.ttl_ms(r)))
         .max();
-    forecast(
-        &known.iter().collect::<Vec<_>>(),
-        &pauses,
-        task.attempt.freeze_ms,
-        ttl_ms.unwrap_or(0),
-    )
+    forecast(&known.iter().collect::<Vec<_>>(), &pauses, task.attempt.freeze_ms, ttl_ms.unwrap_or(0))
 }
 
 /// What a gate still waits for; `None`: it is met.
@@ -168,10 +144,7 @@ fn unmet(ground: &Ground, task: &CutoverTask, units: &[UnitRef], gate: &GateDecl
         GateCondition::Downtime { max_ms } => {
             let forecast = predicted(ground, task, units);
             let total = forecast.total_ms();
-            ground.tell(&RunEvent::Forecast {
-                cutover: task.cutover.clone(),
-                forecast,
-            });
+            ground.tell(&RunEvent::Forecast { cutover: task.cutover.clone(), forecast });
             (total > *max_ms)
                 .then(|| format!("the predicted pause is {total} ms, at most {max_ms} ms are allowed"))
         }
@@ -190,15 +163,11 @@ fn met(ground: &Ground, task: &CutoverTask, units: &[UnitRef], gate: &GateDecl) 
             Lag::Unknown => String::new(),
         },
         GateCondition::Downtime { max_ms } => {
-            format!(
-                "predicted pause {} ms, at most {max_ms} ms",
-                predicted(ground, task, units).total_ms()
-            )
+            format!("predicted pause {} ms, at most {max_ms} ms", predicted(ground, task, units).total_ms())
         }
         GateCondition::Approval => {
-            let by = ground
-                .recorder
-                .look(|s| s.approvals.get(&task.attempt.plan_hash).map(|a| a.by.join(", ")));
+            let by =
+                ground.recorder.look(|s| s.approvals.get(&task.attempt.plan_hash).map(|a| a.by.join(", ")));
             format!("approved by {}", by.unwrap_or_default())
         }
     }

@@ -50,25 +50,18 @@ pub struct Ground {
 impl Ground {
     /// Now, on the boot clock.
     pub fn now(&self) -> BootTime {
-        BootTime {
-            ms: self.clock.boot_ms(),
-            boot_id: self.clock.boot_id().to_owned(),
-        }
+        BootTime { ms: self.clock.boot_ms(), boot_id: self.clock.boot_id().to_owned() }
     }
 
     /// Records an event: durable when this returns.
     pub fn record(&self, event: Event) -> Result<(), RunError> {
-        self.recorder
-            .record(self.clock.wall_ms(), event)
-            .map_err(RunError::from)
+        self.recorder.record(self.clock.wall_ms(), event).map_err(RunError::from)
     }
 
     /// Records an event without which a cutover in flight could not be settled: it may use the space
     /// that is kept for that on a full disk.
     pub fn record_settling(&self, event: Event) -> Result<(), RunError> {
-        self.recorder
-            .record_settling(self.clock.wall_ms(), event)
-            .map_err(RunError::from)
+        self.recorder.record_settling(self.clock.wall_ms(), event).map_err(RunError::from)
     }
 
     /// The state after everything recorded so far.
@@ -84,15 +77,8 @@ impl Ground {
     /// Records and tells that a step begins. Returns when the intent is durable.
     pub(super) fn begin_step(&self, step: &Address, kind: StepKind) -> Result<(), RunError> {
         let resumed = self.recorder.look(|state| state.open_steps.contains_key(step));
-        self.record(Event::StepStarted {
-            step: step.clone(),
-            kind,
-        })?;
-        self.tell(&RunEvent::StepStarted {
-            step: step.clone(),
-            kind,
-            resumed,
-        });
+        self.record(Event::StepStarted { step: step.clone(), kind })?;
+        self.tell(&RunEvent::StepStarted { step: step.clone(), kind, resumed });
         Ok(())
     }
 
@@ -104,16 +90,8 @@ impl Ground {
         said: String,
         took_us: u64,
     ) -> Result<(), RunError> {
-        self.record(Event::StepFinished {
-            step: step.clone(),
-            took_us,
-        })?;
-        self.tell(&RunEvent::StepFinished {
-            step: step.clone(),
-            kind,
-            said,
-            took_us,
-        });
+        self.record(Event::StepFinished { step: step.clone(), took_us })?;
+        self.tell(&RunEvent::StepFinished { step: step.clone(), kind, said, took_us });
         Ok(())
     }
 
@@ -145,22 +123,12 @@ impl Ground {
             _ => segue_contract::ErrorClass::Permanent,
         };
         let (message, remedy) = (error.to_string(), error.remedy());
-        let event = Event::StepFailed {
-            step: step.clone(),
-            class,
-            message: message.clone(),
-            remedy: remedy.clone(),
-        };
+        let event =
+            Event::StepFailed { step: step.clone(), class, message: message.clone(), remedy: remedy.clone() };
         if let Err(lost) = self.record(event) {
-            self.tell(&RunEvent::Said {
-                text: format!("this failure could not be recorded: {lost}"),
-            });
+            self.tell(&RunEvent::Said { text: format!("this failure could not be recorded: {lost}") });
         }
-        self.tell(&RunEvent::StepFailed {
-            step: step.clone(),
-            message,
-            remedy,
-        });
+        self.tell(&RunEvent::StepFailed { step: step.clone(), message, remedy });
     }
 }
 

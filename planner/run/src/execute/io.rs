@@ -52,12 +52,7 @@ pub(super) struct Io<'a> {
 impl<'a> Io<'a> {
     /// For a step that a stop ends.
     pub(super) fn new(ground: &'a Ground, step: &Address) -> Self {
-        Self {
-            ground,
-            step: step.clone(),
-            until: Until::Stopped,
-            rate: None,
-        }
+        Self { ground, step: step.clone(), until: Until::Stopped, rate: None }
     }
 
     /// With another end.
@@ -87,10 +82,7 @@ impl StepIo for Io<'_> {
     }
 
     fn progress(&self, progress: Progress) {
-        self.ground.tell(&RunEvent::StepProgress {
-            step: self.step.clone(),
-            progress,
-        });
+        self.ground.tell(&RunEvent::StepProgress { step: self.step.clone(), progress });
     }
 
     fn checkpoint(&self, checkpoint: Checkpoint) -> Result<(), StepError> {
@@ -102,13 +94,8 @@ impl StepIo for Io<'_> {
                 Checkpoint::BYTES_MAX
             )));
         }
-        let event = Event::StepCheckpointed {
-            step: self.step.clone(),
-            checkpoint,
-        };
-        self.ground
-            .record(event)
-            .map_err(|e| StepError::permanent(e.to_string()))
+        let event = Event::StepCheckpointed { step: self.step.clone(), checkpoint };
+        self.ground.record(event).map_err(|e| StepError::permanent(e.to_string()))
     }
 
     fn take(&self, bytes: u64) {
@@ -132,19 +119,11 @@ impl StepIo for Io<'_> {
     }
 
     fn find(&self, finding: Finding) {
-        let event = Event::Found {
-            step: self.step.clone(),
-            finding: finding.clone(),
-        };
+        let event = Event::Found { step: self.step.clone(), finding: finding.clone() };
         if let Err(error) = self.ground.record(event) {
-            self.ground.tell(&RunEvent::Said {
-                text: format!("a finding could not be recorded: {error}"),
-            });
+            self.ground.tell(&RunEvent::Said { text: format!("a finding could not be recorded: {error}") });
         }
-        self.ground.tell(&RunEvent::Found {
-            step: self.step.clone(),
-            finding,
-        });
+        self.ground.tell(&RunEvent::Found { step: self.step.clone(), finding });
     }
 
     fn confirm(&self, question: &str, expected: &str) -> Result<(), StepError> {
@@ -169,10 +148,8 @@ fn find_secret(secrets: &Secrets, secret: &SecretRef) -> Result<Secret, StepErro
             StepError::permanent(format!("{secret} is not set"))
                 .remedy(format!("export {name} and run the same command again"))
         }),
-        SecretRef::Spec { .. } => Err(
-            StepError::permanent(format!("the value of {secret} is not known"))
-                .remedy("give the sensitive variables again, as with the first command"),
-        ),
+        SecretRef::Spec { .. } => Err(StepError::permanent(format!("the value of {secret} is not known"))
+            .remedy("give the sensitive variables again, as with the first command")),
     }
 }
 
@@ -186,11 +163,7 @@ pub struct ObserveIo {
 impl ObserveIo {
     /// Observes with the artifacts of a state directory.
     pub fn new(artifacts: PathBuf, secrets: Secrets) -> Self {
-        Self {
-            artifacts,
-            secrets,
-            found: Mutex::new(Vec::new()),
-        }
+        Self { artifacts, secrets, found: Mutex::new(Vec::new()) }
     }
 
     /// What was found meanwhile.
@@ -218,10 +191,7 @@ impl StepIo for ObserveIo {
         find_secret(&self.secrets, secret)
     }
     fn find(&self, finding: Finding) {
-        self.found
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(finding);
+        self.found.lock().unwrap_or_else(PoisonError::into_inner).push(finding);
     }
     fn confirm(&self, _: &str, _: &str) -> Result<(), StepError> {
         Err(StepError::permanent("observation asks nobody"))

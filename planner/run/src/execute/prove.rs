@@ -103,16 +103,9 @@ fn held_open(endpoint: &str, holders: &[Holder]) -> StepError {
         .map(|h| format!("process {} ({}): {}", h.pid, h.command, h.what))
         .collect();
     let more = holders.len().saturating_sub(HOLDERS_SHOWN);
-    let more = if more > 0 {
-        format!("; and {more} more")
-    } else {
-        String::new()
-    };
-    StepError::permanent(format!(
-        "{endpoint} is still held open by {}{more}",
-        shown.join("; ")
-    ))
-    .remedy("stop these processes in the quiesce's stop command: what they write later would be lost")
+    let more = if more > 0 { format!("; and {more} more") } else { String::new() };
+    StepError::permanent(format!("{endpoint} is still held open by {}{more}", shown.join("; ")))
+        .remedy("stop these processes in the quiesce's stop command: what they write later would be lost")
 }
 
 /// The position of every unit of the side that was closed.
@@ -126,12 +119,7 @@ pub(super) fn positions(
     attempt
         .jobs
         .iter()
-        .map(|job| {
-            ground
-                .registry
-                .engine(&job.source, &job.target)?
-                .position(job, &io)
-        })
+        .map(|job| ground.registry.engine(&job.source, &job.target)?.position(job, &io))
         .collect()
 }
 

@@ -24,14 +24,8 @@ impl Rate {
     /// A limit in bytes a second.
     pub(super) fn new(bytes_per_s: u64) -> Self {
         let bytes_per_s = bytes_per_s.max(1) as f64;
-        let level = Level {
-            bytes: bytes_per_s * BURST.as_secs_f64(),
-            filled: Instant::now(),
-        };
-        Self {
-            bytes_per_s,
-            level: Mutex::new(level),
-        }
+        let level = Level { bytes: bytes_per_s * BURST.as_secs_f64(), filled: Instant::now() };
+        Self { bytes_per_s, level: Mutex::new(level) }
     }
 
     /// Takes bytes; how long the taker has to wait.

@@ -49,12 +49,7 @@ impl Recorder {
     pub fn new(journal: Journal, state: State, sequence: u64) -> Self {
         Self {
             journal,
-            inner: Mutex::new(Inner {
-                state,
-                sequence,
-                handed: 0,
-                pending: VecDeque::new(),
-            }),
+            inner: Mutex::new(Inner { state, sequence, handed: 0, pending: VecDeque::new() }),
             folded: Condvar::new(),
         }
     }
@@ -81,25 +76,13 @@ impl Recorder {
                 Event::RunStarted(record) => record.run,
                 _ => inner.state.last_run.as_ref().map_or(0, |r| r.record.run),
             };
-            let entry = Entry {
-                v: WIRE_VERSION,
-                at_ms,
-                run,
-                event,
-            };
+            let entry = Entry { v: WIRE_VERSION, at_ms, run, event };
             let bytes = entry.encode()?;
-            let ticket = if settling {
-                self.journal.append_reserved(bytes)
-            } else {
-                self.journal.append(bytes)
-            };
+            let ticket =
+                if settling { self.journal.append_reserved(bytes) } else { self.journal.append(bytes) };
             inner.handed += 1;
             let order = inner.handed;
-            inner.pending.push_back(Pending {
-                order,
-                entry,
-                outcome: None,
-            });
+            inner.pending.push_back(Pending { order, entry, outcome: None });
             (ticket, order)
         };
         let result = ticket.wait();
@@ -116,12 +99,7 @@ impl Recorder {
             pending.outcome = Some(outcome);
         }
         while inner.pending.front().is_some_and(|p| p.outcome.is_some()) {
-            if let Some(Pending {
-                entry,
-                outcome: Some(Some(sequence)),
-                ..
-            }) = inner.pending.pop_front()
-            {
+            if let Some(Pending { entry, outcome: Some(Some(sequence)), .. }) = inner.pending.pop_front() {
                 fold(&mut inner.state, &entry);
                 inner.sequence = sequence;
             }

@@ -24,19 +24,9 @@ pub(super) fn release(ground: &Ground, decl: &CutoverDecl, change: Change) -> Re
 fn units(ground: &Ground, migration: &Address) -> Vec<UnitRef> {
     let names = ground
         .recorder
-        .look(|s| {
-            s.migrations
-                .get(migration)
-                .map(|m| m.units.keys().cloned().collect::<Vec<_>>())
-        })
+        .look(|s| s.migrations.get(migration).map(|m| m.units.keys().cloned().collect::<Vec<_>>()))
         .unwrap_or_default();
-    names
-        .into_iter()
-        .map(|unit| UnitRef {
-            migration: migration.clone(),
-            unit,
-        })
-        .collect()
+    names.into_iter().map(|unit| UnitRef { migration: migration.clone(), unit }).collect()
 }
 
 /// One whole look at every key of the old side (protocol P21), then the barrier is closed where there is
@@ -55,9 +45,7 @@ fn finish(ground: &Ground, decl: &CutoverDecl, step: &Address) -> Result<String,
             }
         }
     }
-    let stale = ground
-        .recorder
-        .look(|s| s.cutovers.get(&decl.address).map_or(0, |c| c.stale_total));
+    let stale = ground.recorder.look(|s| s.cutovers.get(&decl.address).map_or(0, |c| c.stale_total));
     if stale > 0 {
         return Err(RunError::Gate {
             step: step.clone(),
@@ -72,34 +60,24 @@ fn finish(ground: &Ground, decl: &CutoverDecl, step: &Address) -> Result<String,
     for migration in &decl.migrations {
         claims::release(ground, step, migration)?;
     }
-    ground.record(Event::CutoverFinished {
-        cutover: decl.address.clone(),
-    })?;
+    ground.record(Event::CutoverFinished { cutover: decl.address.clone() })?;
     Ok(by_hand)
 }
 
 fn look(ground: &Ground, decl: &CutoverDecl, unit: &UnitRef, step: &Address) -> Result<(), RunError> {
     let (mut job, _) = job_of(ground, unit)?;
     job.direction = Direction::Reverse;
-    let engine = ground
-        .registry
-        .engine(&job.source, &job.target)
-        .map_err(|e| RunError::step(step, e))?;
+    let engine = ground.registry.engine(&job.source, &job.target).map_err(|e| RunError::step(step, e))?;
     let io = Io::new(ground, step);
     let look = || engine.stale(&job, &io);
     let report =
         retry(ground, step, STEP_DEADLINE, || io.cancelled(), look).map_err(|e| RunError::step(step, e))?;
-    ground.record(Event::StaleLooked {
-        cutover: decl.address.clone(),
-        report,
-    })
+    ground.record(Event::StaleLooked { cutover: decl.address.clone(), report })
 }
 
 /// What closes the declared source, as the last attempt knew it.
 fn old_side(ground: &Ground, decl: &CutoverDecl) -> Option<(QuiesceCall, QuiesceKind)> {
-    let attempt = ground
-        .recorder
-        .look(|s| s.cutovers.get(&decl.address).and_then(|c| c.attempt.clone()))?;
+    let attempt = ground.recorder.look(|s| s.cutovers.get(&decl.address).and_then(|c| c.attempt.clone()))?;
     Some(match attempt.from {
         Side::Source => (attempt.close, attempt.close_kind),
         Side::Target => (attempt.open, attempt.open_kind),
@@ -116,39 +94,26 @@ fn close_old_side(ground: &Ground, decl: &CutoverDecl, step: &Address) -> Result
     }
     let quiesce = ground.registry.quiesce(&call.block).map_err(RunError::Setup)?;
     let io = Io::new(ground, step);
-    retry(
-        ground,
-        step,
-        STEP_DEADLINE,
-        || io.cancelled(),
-        || quiesce.close(&call, &io),
-    )
-    .map_err(|e| RunError::step(step, e))?;
-    let said = format!(
-        "the source is kept closed; to open it: {}",
-        quiesce.open_by_hand(&call)
-    );
+    retry(ground, step, STEP_DEADLINE, || io.cancelled(), || quiesce.close(&call, &io))
+        .map_err(|e| RunError::step(step, e))?;
+    let said = format!("the source is kept closed; to open it: {}", quiesce.open_by_hand(&call));
     ground.tell(&RunEvent::Said { text: said.clone() });
     Ok(said)
 }
 
 fn abandon(ground: &Ground, decl: &CutoverDecl, step: &Address) -> Result<String, RunError> {
     for migration in &decl.migrations {
-        let made_root = ground.recorder.look(|s| {
-            s.migrations
-                .get(migration)
-                .is_some_and(|m| m.made.contains(&m.record.target.address))
-        });
+        let made_root = ground
+            .recorder
+            .look(|s| s.migrations.get(migration).is_some_and(|m| m.made.contains(&m.record.target.address)));
         for unit in units(ground, migration) {
             let (mut job, known) = job_of(ground, &unit)?;
             job.direction = Direction::Forward;
             if known.ledger.is_none() && !made_root {
                 continue;
             }
-            let engine = ground
-                .registry
-                .engine(&job.source, &job.target)
-                .map_err(|e| RunError::step(step, e))?;
+            let engine =
+                ground.registry.engine(&job.source, &job.target).map_err(|e| RunError::step(step, e))?;
             // The marker lies in the root: it goes first, so that an emptied root can go too.
             claims::release(ground, step, migration)?;
             let io = Io::new(ground, step);
@@ -158,15 +123,10 @@ fn abandon(ground: &Ground, decl: &CutoverDecl, step: &Address) -> Result<String
         }
         claims::release(ground, step, migration).or_else(|error| match error {
             // The root is gone, and the marker with it.
-            RunError::Step {
-                error: StepError { .. },
-                ..
-            } => Ok(()),
+            RunError::Step { error: StepError { .. }, .. } => Ok(()),
             other => Err(other),
         })?;
     }
-    ground.record(Event::CutoverFinished {
-        cutover: decl.address.clone(),
-    })?;
+    ground.record(Event::CutoverFinished { cutover: decl.address.clone() })?;
     Ok("the source was not touched".to_owned())
 }

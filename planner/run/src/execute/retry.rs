@@ -37,11 +37,7 @@ pub(super) fn retry<T>(
             return Err(error);
         }
         let after_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-        ground.tell(&RunEvent::StepRetried {
-            step: step.clone(),
-            message: error.to_string(),
-            after_ms,
-        });
+        ground.tell(&RunEvent::StepRetried { step: step.clone(), message: error.to_string(), after_ms });
         ground.control.sleep(wait);
         if stop() {
             return Err(error);

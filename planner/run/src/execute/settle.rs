@@ -15,10 +15,8 @@ use super::{Ground, RunError, RunEvent, check_claims};
 /// cutover in flight, and the error says what is closed.
 pub fn settle_all(ground: &Ground) -> Result<Vec<Address>, RunError> {
     let state = ground.state();
-    let in_flight: Vec<(Address, segue_plan::cutover::Phase)> = state
-        .in_flight()
-        .map(|(address, c)| (address.clone(), c.phase))
-        .collect();
+    let in_flight: Vec<(Address, segue_plan::cutover::Phase)> =
+        state.in_flight().map(|(address, c)| (address.clone(), c.phase)).collect();
     if in_flight.is_empty() {
         return Ok(Vec::new());
     }
@@ -32,20 +30,11 @@ pub fn settle_all(ground: &Ground) -> Result<Vec<Address>, RunError> {
     let mut settled = Vec::new();
     for (cutover, phase) in in_flight {
         let complete = settle(phase) == Settle::Complete;
-        ground.tell(&RunEvent::Settling {
-            cutover: cutover.clone(),
-            phase,
-            complete,
-        });
+        ground.tell(&RunEvent::Settling { cutover: cutover.clone(), phase, complete });
         if complete {
             drive(ground, &cutover)?;
         } else {
-            abort(
-                ground,
-                &cutover,
-                &format!("the run that was at {phase} died"),
-                None,
-            )?;
+            abort(ground, &cutover, &format!("the run that was at {phase} died"), None)?;
         }
         settled.push(cutover);
     }

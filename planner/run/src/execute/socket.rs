@@ -131,19 +131,14 @@ pub(super) fn listen(ground: Arc<Ground>) -> Result<tokio::task::JoinHandle<()>,
 async fn converse(ground: Arc<Ground>, stream: tokio::net::UnixStream) -> std::io::Result<()> {
     let (read, mut write) = stream.into_split();
     let mut line = String::new();
-    tokio::io::BufReader::new(read.take(ASK_BYTES_MAX))
-        .read_line(&mut line)
-        .await?;
+    tokio::io::BufReader::new(read.take(ASK_BYTES_MAX)).read_line(&mut line).await?;
     let reply = match serde_json::from_str::<Ask>(&line) {
         Ok(question) => {
             let answered = tokio::task::spawn_blocking(move || answer(&ground, question)).await;
-            answered.unwrap_or_else(|_| Reply::Refused {
-                said: "the question could not be answered".to_owned(),
-            })
+            answered
+                .unwrap_or_else(|_| Reply::Refused { said: "the question could not be answered".to_owned() })
         }
-        Err(error) => Reply::Refused {
-            said: format!("not a question: {error}"),
-        },
+        Err(error) => Reply::Refused { said: format!("not a question: {error}") },
     };
     let mut text = serde_json::to_vec(&reply)?;
     text.push(b'\n');
@@ -152,22 +147,15 @@ async fn converse(ground: Arc<Ground>, stream: tokio::net::UnixStream) -> std::i
 
 fn answer(ground: &Ground, question: Ask) -> Reply {
     match question {
-        Ask::Status => Reply::Status {
-            state: Box::new(ground.state()),
-        },
+        Ask::Status => Reply::Status { state: Box::new(ground.state()) },
         Ask::Approve { plan_hash, by } => {
-            let said = format!(
-                "plan {} is approved by {by}",
-                plan_hash.get(..12).unwrap_or(&plan_hash)
-            );
+            let said = format!("plan {} is approved by {by}", plan_hash.get(..12).unwrap_or(&plan_hash));
             match ground.record(Event::Approved { plan_hash, by }) {
                 Ok(()) => {
                     ground.control.nudge();
                     Reply::Taken { said }
                 }
-                Err(error) => Reply::Refused {
-                    said: error.to_string(),
-                },
+                Err(error) => Reply::Refused { said: error.to_string() },
             }
         }
         Ask::Abort { cutover, by } => abort(ground, cutover.as_ref(), &by),
@@ -176,9 +164,8 @@ fn answer(ground: &Ground, question: Ask) -> Reply {
 
 fn abort(ground: &Ground, cutover: Option<&Address>, by: &str) -> Reply {
     let refuse = |said: String| Reply::Refused { said };
-    let in_flight: Vec<(Address, segue_plan::cutover::Phase)> = ground
-        .recorder
-        .look(|s| s.in_flight().map(|(a, c)| (a.clone(), c.phase)).collect());
+    let in_flight: Vec<(Address, segue_plan::cutover::Phase)> =
+        ground.recorder.look(|s| s.in_flight().map(|(a, c)| (a.clone(), c.phase)).collect());
     let found = match cutover {
         Some(wanted) => in_flight.iter().find(|(address, _)| address == wanted),
         None if in_flight.len() == 1 => in_flight.first(),
@@ -187,9 +174,7 @@ fn abort(ground: &Ground, cutover: Option<&Address>, by: &str) -> Reply {
     match found {
         None if in_flight.is_empty() => {
             ground.control.stop();
-            Reply::Taken {
-                said: "no cutover is in flight: the run stops at the next safe point".to_owned(),
-            }
+            Reply::Taken { said: "no cutover is in flight: the run stops at the next safe point".to_owned() }
         }
         None => {
             let names: Vec<&str> = in_flight.iter().map(|(a, _)| a.as_str()).collect();

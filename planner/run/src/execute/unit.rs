@@ -41,12 +41,7 @@ pub(super) fn job_of(ground: &Ground, unit: &UnitRef) -> Result<(UnitJob, UnitSt
     let found = ground.recorder.look(|state| {
         let migration = state.migrations.get(&unit.migration)?;
         let known = migration.units.get(&unit.unit).cloned().unwrap_or_default();
-        let mut job = migration
-            .record
-            .jobs
-            .iter()
-            .find(|j| j.unit == unit.unit)?
-            .clone();
+        let mut job = migration.record.jobs.iter().find(|j| j.unit == unit.unit)?.clone();
         job.direction = state.direction_of(&unit.migration);
         job.ledger.clone_from(&known.ledger);
         job.epoch = migration.epoch;
@@ -54,11 +49,8 @@ pub(super) fn job_of(ground: &Ground, unit: &UnitRef) -> Result<(UnitJob, UnitSt
     });
     found.ok_or_else(|| {
         RunError::Setup(
-            StepError::permanent(format!(
-                "{}: unit {:?} is not in the state",
-                unit.migration, unit.unit
-            ))
-            .remedy("run `segue apply`: it records what the spec declares"),
+            StepError::permanent(format!("{}: unit {:?} is not in the state", unit.migration, unit.unit))
+                .remedy("run `segue apply`: it records what the spec declares"),
         )
     })
 }
@@ -85,12 +77,7 @@ pub(super) fn carried(
         began_boot,
         took_us,
     })?;
-    ground.tell(&RunEvent::Carried {
-        step: step.clone(),
-        load,
-        report: report.clone(),
-        took_us,
-    });
+    ground.tell(&RunEvent::Carried { step: step.clone(), load, report: report.clone(), took_us });
     Ok(report)
 }
 
@@ -101,10 +88,7 @@ pub(super) fn load(ground: &Ground, unit: &UnitRef) -> Result<String, RunError> 
     if known.loaded {
         return Ok("was loaded by the run before".to_owned());
     }
-    let engine = ground
-        .registry
-        .engine(&job.source, &job.target)
-        .map_err(|e| RunError::step(&step, e))?;
+    let engine = ground.registry.engine(&job.source, &job.target).map_err(|e| RunError::step(&step, e))?;
     let io = Io::new(ground, &step).rate(job.load.rate_limit);
     let report = carried(ground, unit, &step, true, job.direction, || {
         retry(
@@ -113,17 +97,13 @@ pub(super) fn load(ground: &Ground, unit: &UnitRef) -> Result<String, RunError> 
             STEP_DEADLINE,
             || ground.control.stopping(),
             || {
-                let from = ground
-                    .recorder
-                    .look(|s| s.open_steps.get(&step).and_then(|o| o.checkpoint.clone()));
+                let from =
+                    ground.recorder.look(|s| s.open_steps.get(&step).and_then(|o| o.checkpoint.clone()));
                 engine.load(&job, from.as_ref(), &io)
             },
         )
     })?;
-    Ok(format!(
-        "{} records, {} bytes",
-        report.records_written, report.bytes_written
-    ))
+    Ok(format!("{} records, {} bytes", report.records_written, report.bytes_written))
 }
 
 /// One pass in the direction away from the side that serves.
@@ -134,21 +114,10 @@ pub(super) fn pass(
     until: &Until,
 ) -> Result<PassReport, RunError> {
     let (job, _) = job_of(ground, unit)?;
-    let engine = ground
-        .registry
-        .engine(&job.source, &job.target)
-        .map_err(|e| RunError::step(step, e))?;
-    let io = Io::new(ground, step)
-        .rate(job.load.rate_limit)
-        .until(until.clone());
+    let engine = ground.registry.engine(&job.source, &job.target).map_err(|e| RunError::step(step, e))?;
+    let io = Io::new(ground, step).rate(job.load.rate_limit).until(until.clone());
     carried(ground, unit, step, false, job.direction, || {
-        retry(
-            ground,
-            step,
-            STEP_DEADLINE,
-            || ground.control.stopping(),
-            || engine.pass(&job, None, &io),
-        )
+        retry(ground, step, STEP_DEADLINE, || ground.control.stopping(), || engine.pass(&job, None, &io))
     })
 }
 
@@ -169,35 +138,20 @@ pub(super) fn sync(ground: &Ground, unit: &UnitRef) -> Result<String, RunError> 
         }
         last = pass(ground, unit, &step, &Until::Stopped)?;
     }
-    Ok(format!(
-        "{passes} passes, the last carried {} records",
-        last.records_written + last.records_deleted
-    ))
+    Ok(format!("{passes} passes, the last carried {} records", last.records_written + last.records_deleted))
 }
 
 fn mend_drift(ground: &Ground, unit: &UnitRef, step: &Address) -> Result<(), RunError> {
     let (job, _) = job_of(ground, unit)?;
-    let engine = ground
-        .registry
-        .engine(&job.source, &job.target)
-        .map_err(|e| RunError::step(step, e))?;
+    let engine = ground.registry.engine(&job.source, &job.target).map_err(|e| RunError::step(step, e))?;
     let io = Io::new(ground, step).rate(job.load.rate_limit);
-    let drift = retry(
-        ground,
-        step,
-        STEP_DEADLINE,
-        || io.cancelled(),
-        || engine.drift(&job, VerifyLevel::Count, &io),
-    )
-    .map_err(|e| RunError::step(step, e))?;
+    let drift =
+        retry(ground, step, STEP_DEADLINE, || io.cancelled(), || engine.drift(&job, VerifyLevel::Count, &io))
+            .map_err(|e| RunError::step(step, e))?;
     if drift.drifted_total == 0 {
         return Ok(());
     }
-    let call = VerifyCall {
-        level: VerifyLevel::Count,
-        since: None,
-        quiet: false,
-    };
+    let call = VerifyCall { level: VerifyLevel::Count, since: None, quiet: false };
     let verify = || engine.verify(&job, &call, &io);
     let report =
         retry(ground, step, STEP_DEADLINE, || io.cancelled(), verify).map_err(|e| RunError::step(step, e))?;
@@ -221,11 +175,7 @@ pub fn verify_unit(
     let mut repairs = 0;
     loop {
         let (job, _) = job_of(ground, unit)?;
-        let call = VerifyCall {
-            level,
-            since: None,
-            quiet: false,
-        };
+        let call = VerifyCall { level, since: None, quiet: false };
         let report = compare(ground, unit, &step, &job, &call, &Until::Stopped)?;
         if report.mismatches_total == 0 {
             return Ok(format!(
@@ -237,10 +187,8 @@ pub fn verify_unit(
             return Err(mismatch(&step, &report));
         }
         repairs += 1;
-        let engine = ground
-            .registry
-            .engine(&job.source, &job.target)
-            .map_err(|e| RunError::step(&step, e))?;
+        let engine =
+            ground.registry.engine(&job.source, &job.target).map_err(|e| RunError::step(&step, e))?;
         let io = Io::new(ground, &step).rate(job.load.rate_limit);
         carried(ground, unit, &step, false, job.direction, || {
             let repair = || engine.repair(&job, &report, &io);
@@ -258,44 +206,23 @@ pub(super) fn compare(
     call: &VerifyCall,
     until: &Until,
 ) -> Result<VerifyReport, RunError> {
-    let engine = ground
-        .registry
-        .engine(&job.source, &job.target)
-        .map_err(|e| RunError::step(step, e))?;
-    let io = Io::new(ground, step)
-        .rate(job.load.rate_limit)
-        .until(until.clone());
-    let report = retry(
-        ground,
-        step,
-        until.time_left(ground),
-        || io.cancelled(),
-        || engine.verify(job, call, &io),
-    )
-    .map_err(|e| RunError::step(step, e))?;
+    let engine = ground.registry.engine(&job.source, &job.target).map_err(|e| RunError::step(step, e))?;
+    let io = Io::new(ground, step).rate(job.load.rate_limit).until(until.clone());
+    let report =
+        retry(ground, step, until.time_left(ground), || io.cancelled(), || engine.verify(job, call, &io))
+            .map_err(|e| RunError::step(step, e))?;
     ground.record(Event::UnitVerified {
         migration: unit.migration.clone(),
         unit: unit.unit.clone(),
         report: report.clone(),
         whole: call.since.is_none(),
     })?;
-    ground.tell(&RunEvent::Compared {
-        step: step.clone(),
-        report: report.clone(),
-    });
+    ground.tell(&RunEvent::Compared { step: step.clone(), report: report.clone() });
     Ok(report)
 }
 
 /// The error that a verification with differences is.
 pub(super) fn mismatch(step: &Address, report: &VerifyReport) -> RunError {
-    let first = report
-        .mismatches
-        .first()
-        .map(|m| format!("{} ({})", m.key, m.what))
-        .unwrap_or_default();
-    RunError::Mismatch {
-        step: step.clone(),
-        total: report.mismatches_total,
-        first,
-    }
+    let first = report.mismatches.first().map(|m| format!("{} ({})", m.key, m.what)).unwrap_or_default();
+    RunError::Mismatch { step: step.clone(), total: report.mismatches_total, first }
 }

@@ -90,20 +90,13 @@ pub(super) struct RawFrame<'a> {
 
 impl<'a> RawFrame<'a> {
     pub(super) fn mark(&self) -> Mark {
-        Mark {
-            seq: self.seq,
-            checksum: self.checksum,
-        }
+        Mark { seq: self.seq, checksum: self.checksum }
     }
 
     /// The frame at the start of these bytes, or why there is none.
     pub(super) fn decode(bytes: &'a [u8]) -> Result<Self, FrameError> {
         let Some(header) = bytes.get(..FRAME_HEADER_BYTES) else {
-            return Err(if bytes.iter().all(|b| *b == 0) {
-                FrameError::Zero
-            } else {
-                FrameError::CutShort
-            });
+            return Err(if bytes.iter().all(|b| *b == 0) { FrameError::Zero } else { FrameError::CutShort });
         };
         if header.iter().all(|b| *b == 0) {
             return Err(FrameError::Zero);

@@ -55,15 +55,11 @@ impl Head {
     }
 
     pub(super) fn write(&self, mark: Mark) -> Result<(), PathError> {
-        self.file
-            .write_all_at(&encode(mark), 0)
-            .map_err(|e| PathError::new("write", &self.path, e))
+        self.file.write_all_at(&encode(mark), 0).map_err(|e| PathError::new("write", &self.path, e))
     }
 
     pub(super) fn sync(&self) -> Result<(), PathError> {
-        self.file
-            .sync_all()
-            .map_err(|e| PathError::new("sync", &self.path, e))
+        self.file.sync_all().map_err(|e| PathError::new("sync", &self.path, e))
     }
 }
 
@@ -93,10 +89,6 @@ fn encode(mark: Mark) -> [u8; BYTES] {
 }
 
 fn decode(bytes: &[u8]) -> Option<Mark> {
-    (bytes.len() == BYTES && bytes[..8] == MAGIC && u64_at(bytes, 24) == xxh3_64(&bytes[..24])).then(|| {
-        Mark {
-            seq: Seq(u64_at(bytes, 8)),
-            checksum: u64_at(bytes, 16),
-        }
-    })
+    (bytes.len() == BYTES && bytes[..8] == MAGIC && u64_at(bytes, 24) == xxh3_64(&bytes[..24]))
+        .then(|| Mark { seq: Seq(u64_at(bytes, 8)), checksum: u64_at(bytes, 16) })
 }

@@ -112,20 +112,14 @@ type Scanned<T> = Result<Result<T, Damage>, JournalError>;
 impl Scan<'_> {
     fn segments(&mut self, journal: &Path) -> Scanned<Verdict> {
         let (headers, defect) = headers(journal)?;
-        let first_read = headers
-            .partition_point(|(_, header)| header.first <= self.from)
-            .max(1)
-            - 1;
+        let first_read = headers.partition_point(|(_, header)| header.first <= self.from).max(1) - 1;
         let mut verdict = Verdict::Clean;
         for (place, (path, header)) in headers.iter().enumerate().skip(first_read) {
             if place == first_read {
                 self.begin(header);
             }
             if (header.first, header.previous) != (self.expected, self.chain) {
-                let reason = DamageReason::Frame {
-                    expected: self.expected,
-                    known_by: KnownBy::LaterSegment,
-                };
+                let reason = DamageReason::Frame { expected: self.expected, known_by: KnownBy::LaterSegment };
                 let (before, offset) = self.end_or(path);
                 return Ok(Err(self.damage(before, offset, reason)));
             }
@@ -147,10 +141,7 @@ impl Scan<'_> {
         self.expected = header.first;
         self.chain = header.previous;
         self.durable = Seq(header.first.0.saturating_sub(1));
-        self.last = (self.durable > Seq(0)).then_some(Mark {
-            seq: self.durable,
-            checksum: header.previous,
-        });
+        self.last = (self.durable > Seq(0)).then_some(Mark { seq: self.durable, checksum: header.previous });
     }
 
     fn segment(&mut self, path: &Path, header: &SegmentHeader, is_last: bool) -> Scanned<Verdict> {
@@ -166,21 +157,14 @@ impl Scan<'_> {
                     Tail::Grown => continue,
                     Tail::End => break Verdict::Clean,
                     Tail::Torn { bytes } => {
-                        break Verdict::TornTail {
-                            segment: path.to_owned(),
-                            cut_at: offset,
-                            bytes,
-                        };
+                        break Verdict::TornTail { segment: path.to_owned(), cut_at: offset, bytes };
                     }
                     Tail::Damaged(reason) => {
                         return Ok(Err(self.damage(window.path().to_owned(), offset, reason)));
                     }
                 }
             };
-            if let Some(reason) = self
-                .misplaced(&frame)
-                .or_else(|| self.contradiction(frame.mark()))
-            {
+            if let Some(reason) = self.misplaced(&frame).or_else(|| self.contradiction(frame.mark())) {
                 return Ok(Err(self.damage(path.to_owned(), offset, reason)));
             }
             if frame.durable > self.durable {
@@ -210,10 +194,7 @@ impl Scan<'_> {
         if frame.seq < self.from {
             return ControlFlow::Continue(());
         }
-        (self.visit)(Frame {
-            mark: frame.mark(),
-            payload: frame.payload,
-        })
+        (self.visit)(Frame { mark: frame.mark(), payload: frame.payload })
     }
 
     fn misplaced(&self, frame: &RawFrame<'_>) -> Option<DamageReason> {
@@ -221,27 +202,19 @@ impl Scan<'_> {
             && frame.previous == self.chain
             && frame.durable < frame.seq
             && frame.durable >= self.durable;
-        (!fits).then_some(DamageReason::OutOfOrder {
-            expected: self.expected,
-            found: frame.seq,
-        })
+        (!fits).then_some(DamageReason::OutOfOrder { expected: self.expected, found: frame.seq })
     }
 
     fn contradiction(&self, here: Mark) -> Option<DamageReason> {
         let (mark, known_by) = self.known.iter().find(|(mark, _)| mark.seq == here.seq)?;
-        (mark.checksum != here.checksum).then_some(DamageReason::OtherHistory {
-            seq: here.seq,
-            known_by: *known_by,
-        })
+        (mark.checksum != here.checksum)
+            .then_some(DamageReason::OtherHistory { seq: here.seq, known_by: *known_by })
     }
 
     /// A clean or torn end that lacks an event which somebody knows is damage.
     fn held_against_evidence(&self, journal: &Path, verdict: Verdict) -> Verdict {
-        let missing = self
-            .known
-            .iter()
-            .filter(|(mark, _)| mark.seq >= self.expected)
-            .max_by_key(|(mark, _)| mark.seq);
+        let missing =
+            self.known.iter().filter(|(mark, _)| mark.seq >= self.expected).max_by_key(|(mark, _)| mark.seq);
         let Some(&(known, known_by)) = missing else {
             return verdict;
         };
@@ -251,10 +224,7 @@ impl Scan<'_> {
                 (segment, offset, DamageReason::TooShort { known, known_by })
             }
             Verdict::TornTail { segment, cut_at, .. } => {
-                let reason = DamageReason::Frame {
-                    expected: self.expected,
-                    known_by,
-                };
+                let reason = DamageReason::Frame { expected: self.expected, known_by };
                 (segment, cut_at, reason)
             }
             Verdict::Stopped | Verdict::Damaged(_) => return verdict,
@@ -264,18 +234,11 @@ impl Scan<'_> {
 
     /// Where the good frames end, or the start of `otherwise` if no segment was read.
     fn end_or(&self, otherwise: &Path) -> (PathBuf, u64) {
-        self.end
-            .as_ref()
-            .map_or((otherwise.to_owned(), 0), |end| (end.segment.clone(), end.offset))
+        self.end.as_ref().map_or((otherwise.to_owned(), 0), |end| (end.segment.clone(), end.offset))
     }
 
     fn damage(&self, segment: PathBuf, offset: u64, reason: DamageReason) -> Damage {
-        Damage {
-            segment,
-            offset,
-            last_good: self.last,
-            reason,
-        }
+        Damage { segment, offset, last_good: self.last, reason }
     }
 }
 
@@ -295,11 +258,7 @@ fn headers(journal: &Path) -> Result<Headers, JournalError> {
             Ok(header) => header,
             Err(HeaderError::Bad) => return Ok((headers, Some((path, DamageReason::Header)))),
             Err(HeaderError::Version(found)) => {
-                return Err(JournalError::Version {
-                    path,
-                    found,
-                    known: FORMAT_VERSION,
-                });
+                return Err(JournalError::Version { path, found, known: FORMAT_VERSION });
             }
         };
         let belongs = match headers.last() {

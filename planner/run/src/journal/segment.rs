@@ -91,29 +91,14 @@ impl WriteSegment {
             let _ = std::fs::remove_file(&unfinished);
         })?;
         paths::sync_dir(journal)?;
-        Ok(Self {
-            file,
-            path,
-            index: header.index,
-            position: start,
-            allocated: start + ahead,
-        })
+        Ok(Self { file, path, index: header.index, position: start, allocated: start + ahead })
     }
 
     /// The last segment of a journal that was read to `position`.
     pub(super) fn reopen(path: &Path, index: u64, position: u64) -> Result<Self, PathError> {
         let file = paths::open_with(path, OpenOptions::new().read(true).write(true))?;
-        let length = file
-            .metadata()
-            .map_err(|e| PathError::new("examine", path, e))?
-            .len();
-        Ok(Self {
-            file,
-            path: path.to_owned(),
-            index,
-            position,
-            allocated: length.max(position),
-        })
+        let length = file.metadata().map_err(|e| PathError::new("examine", path, e))?.len();
+        Ok(Self { file, path: path.to_owned(), index, position, allocated: length.max(position) })
     }
 
     /// Grows the file to `to` bytes; on failure it stays as long as it was.
@@ -148,9 +133,7 @@ impl WriteSegment {
 
     /// Gives back the room ahead; for a segment that is followed by the next one.
     pub(super) fn trim(&self) -> Result<(), PathError> {
-        self.file
-            .set_len(self.position)
-            .map_err(|e| PathError::new("trim", &self.path, e))
+        self.file.set_len(self.position).map_err(|e| PathError::new("trim", &self.path, e))
     }
 }
 
@@ -178,8 +161,5 @@ fn zero(file: &File, from: u64, to: u64) -> io::Result<()> {
 
 /// Whether an error means that there is no room.
 pub(super) fn is_full(error: &PathError) -> bool {
-    matches!(
-        error.source.kind(),
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
-    )
+    matches!(error.source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }

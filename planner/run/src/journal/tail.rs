@@ -32,10 +32,7 @@ pub(super) fn examine(
     let written_end = written_end(window, offset)?;
     let proof = match written_end {
         Some(end) if is_last => proof(window, offset, end, expected)?,
-        Some(_) => Some(DamageReason::Frame {
-            expected,
-            known_by: KnownBy::LaterSegment,
-        }),
+        Some(_) => Some(DamageReason::Frame { expected, known_by: KnownBy::LaterSegment }),
         None => None,
     };
     // Only now, after the evidence: if a living writer wrote what was found, this frame is whole by now.
@@ -104,13 +101,7 @@ fn proof(
 
 fn proven_by(frame: &RawFrame<'_>, expected: Seq) -> Option<DamageReason> {
     if frame.seq <= expected {
-        return Some(DamageReason::OutOfOrder {
-            expected,
-            found: frame.seq,
-        });
+        return Some(DamageReason::OutOfOrder { expected, found: frame.seq });
     }
-    (frame.durable >= expected).then_some(DamageReason::Frame {
-        expected,
-        known_by: KnownBy::LaterFrame,
-    })
+    (frame.durable >= expected).then_some(DamageReason::Frame { expected, known_by: KnownBy::LaterFrame })
 }

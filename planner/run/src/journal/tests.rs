@@ -37,19 +37,12 @@ impl Scene {
 
     /// In memory where that is possible: for thousands of openings, whose syncs would take minutes.
     fn quick() -> Self {
-        Self::within(
-            tempfile::tempdir_in("/dev/shm")
-                .or_else(|_| tempfile::tempdir())
-                .unwrap(),
-        )
+        Self::within(tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap())
     }
 
     fn within(temporary: tempfile::TempDir) -> Self {
         let lock = lock(&temporary.path().join("state"));
-        Self {
-            _temporary: temporary,
-            lock,
-        }
+        Self { _temporary: temporary, lock }
     }
 
     fn journal(&self) -> PathBuf {
@@ -79,11 +72,7 @@ fn event(seq: u64) -> Vec<u8> {
 
 fn append_all(journal: &Journal, events: std::ops::RangeInclusive<u64>) -> Mark {
     let tickets: Vec<_> = events.map(|seq| journal.append(event(seq))).collect();
-    tickets
-        .into_iter()
-        .map(|ticket| ticket.wait().unwrap())
-        .last()
-        .unwrap()
+    tickets.into_iter().map(|ticket| ticket.wait().unwrap()).last().unwrap()
 }
 
 /// Reads everything; every event that is shown must be the one that was written.
@@ -111,11 +100,7 @@ impl Gate {
     fn at(seq: u64) -> (Self, Receiver<()>, Sender<()>) {
         let (reached, is_reached) = channel();
         let (send_on, go_on) = channel();
-        let gate = Self {
-            at: Seq(seq),
-            reached,
-            go_on,
-        };
+        let gate = Self { at: Seq(seq), reached, go_on };
         (gate, is_reached, send_on)
     }
 }
@@ -141,16 +126,10 @@ fn with_last_group(scene: &Scene, before: u64, group: u64) -> (Mark, Mark) {
     let (journal, _) = Journal::open(&scene.lock, SMALL, &[], gate).unwrap();
     let alone = journal.append(event(before + 1));
     reached.recv().unwrap();
-    let grouped: Vec<_> = (before + 2..before + 2 + group)
-        .map(|seq| journal.append(event(seq)))
-        .collect();
+    let grouped: Vec<_> = (before + 2..before + 2 + group).map(|seq| journal.append(event(seq))).collect();
     go_on.send(()).unwrap();
     let first = alone.wait().unwrap();
-    let last = grouped
-        .into_iter()
-        .map(|ticket| ticket.wait().unwrap())
-        .last()
-        .unwrap();
+    let last = grouped.into_iter().map(|ticket| ticket.wait().unwrap()).last().unwrap();
     journal.close().unwrap();
     (first, last)
 }

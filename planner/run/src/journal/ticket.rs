@@ -41,11 +41,7 @@ impl Ticket {
             if let Some(outcome) = slot.outcome.take() {
                 return outcome;
             }
-            slot = self
-                .shared
-                .filled
-                .wait(slot)
-                .unwrap_or_else(PoisonError::into_inner);
+            slot = self.shared.filled.wait(slot).unwrap_or_else(PoisonError::into_inner);
         }
     }
 }
@@ -73,9 +69,7 @@ pub(super) struct Reply {
 impl Reply {
     pub(super) fn pair() -> (Self, Ticket) {
         let shared = Arc::new(Shared::default());
-        let reply = Self {
-            shared: Some(Arc::clone(&shared)),
-        };
+        let reply = Self { shared: Some(Arc::clone(&shared)) };
         (reply, Ticket { shared })
     }
 

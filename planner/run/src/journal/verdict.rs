@@ -114,17 +114,8 @@ impl Damage {
 
 impl fmt::Display for Damage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            segment,
-            offset,
-            last_good,
-            reason,
-        } = self;
-        write!(
-            f,
-            "the journal is damaged at {} byte {offset}: {reason}; ",
-            segment.display()
-        )?;
+        let Self { segment, offset, last_good, reason } = self;
+        write!(f, "the journal is damaged at {} byte {offset}: {reason}; ", segment.display())?;
         match last_good {
             Some(mark) => write!(f, "the last good event is {}", mark.seq),
             None => write!(f, "there is no good event before it"),
@@ -138,10 +129,7 @@ impl fmt::Display for DamageReason {
             Self::Header => write!(f, "the segment's header is not the one that belongs here"),
             Self::MissingSegment { index } => write!(f, "segment {index} is missing"),
             Self::Frame { expected, known_by } => {
-                write!(
-                    f,
-                    "event {expected} cannot be read, and {known_by} shows that it was written"
-                )
+                write!(f, "event {expected} cannot be read, and {known_by} shows that it was written")
             }
             Self::TailTooLong { bytes } => write!(
                 f,
@@ -151,11 +139,7 @@ impl fmt::Display for DamageReason {
                 write!(f, "event {expected} should be here, and event {found} is")
             }
             Self::TooShort { known, known_by } => {
-                write!(
-                    f,
-                    "the journal ends here, and {known_by} shows that event {} was written",
-                    known.seq
-                )
+                write!(f, "the journal ends here, and {known_by} shows that event {} was written", known.seq)
             }
             Self::OtherHistory { seq, known_by } => {
                 write!(

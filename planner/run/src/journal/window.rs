@@ -23,13 +23,7 @@ pub(super) struct Window {
 
 impl Window {
     pub(super) fn open(path: &Path) -> Result<Self, PathError> {
-        Ok(Self {
-            file: paths::open(path)?,
-            path: path.to_owned(),
-            start: 0,
-            buffer: Vec::new(),
-            filled: 0,
-        })
+        Ok(Self { file: paths::open(path)?, path: path.to_owned(), start: 0, buffer: Vec::new(), filled: 0 })
     }
 
     pub(super) fn path(&self) -> &Path {

@@ -91,11 +91,7 @@ impl Journal {
             .name("journal".to_owned())
             .spawn(move || writer.run(&requests))
             .map_err(|e| PathError::new("start a writer for", directory, e))?;
-        Ok(Self {
-            queue: Some(queue),
-            durable,
-            thread: Some(thread),
-        })
+        Ok(Self { queue: Some(queue), durable, thread: Some(thread) })
     }
 
     /// Hands an event to the writer; it counts once the ticket says so. Events are numbered in the order in
@@ -130,11 +126,7 @@ impl Journal {
         }
         if let Some(queue) = &self.queue {
             // A request that cannot be sent is dropped, and its reply then says that the writer has ended.
-            let _ = queue.send(Request {
-                payload,
-                reserved,
-                reply,
-            });
+            let _ = queue.send(Request { payload, reserved, reply });
         }
         ticket
     }
@@ -184,20 +176,12 @@ pub(super) fn prepare(
             Err(e) => return Err(e.into()),
         };
     let head = Head::open(&directory)?;
-    let durable = Mark {
-        seq: reading.last.map_or(Seq(0), |mark| mark.seq),
-        checksum: chain,
-    };
+    let durable = Mark { seq: reading.last.map_or(Seq(0), |mark| mark.seq), checksum: chain };
     head.write(durable)?;
     head.sync()?;
     paths::sync_dir(&directory)?;
     paths::sync_dir(lock.directory().root())?;
-    let opened = Opened {
-        last: reading.last,
-        cut,
-        head: reading.head,
-        reserve_short,
-    };
+    let opened = Opened { last: reading.last, cut, head: reading.head, reserve_short };
     let writer = Writer {
         directory,
         options,
@@ -225,14 +209,7 @@ fn first_segment(directory: &Path, options: JournalOptions) -> Result<Found, Jou
     };
     let ahead = options.reserve_bytes + options.growth_bytes;
     let segment = WriteSegment::create(directory, &header, ahead).map_err(|e| {
-        if is_full(&e) {
-            JournalError::StorageFull {
-                path: e.path,
-                reserve_used: false,
-            }
-        } else {
-            e.into()
-        }
+        if is_full(&e) { JournalError::StorageFull { path: e.path, reserve_used: false } } else { e.into() }
     })?;
     Ok((segment, journal_id, header.previous, None))
 }

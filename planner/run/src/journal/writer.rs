@@ -154,12 +154,8 @@ impl Writer {
     /// Writes and syncs; what it returns is durable.
     fn write(&mut self, group: &[Request]) -> Result<Vec<Mark>, PathError> {
         let durable = self.last.seq;
-        let mut bytes = Vec::with_capacity(
-            group
-                .iter()
-                .map(|request| request.payload.len() + FRAME_HEADER_BYTES)
-                .sum(),
-        );
+        let mut bytes =
+            Vec::with_capacity(group.iter().map(|request| request.payload.len() + FRAME_HEADER_BYTES).sum());
         let mut marks = Vec::with_capacity(group.len());
         let mut last = self.last;
         for request in group {
@@ -173,10 +169,7 @@ impl Writer {
             .file
             .write_all_at(&bytes, self.segment.position)
             .map_err(|e| PathError::new("write", &self.segment.path, e))?;
-        self.segment
-            .file
-            .sync_data()
-            .map_err(|e| PathError::new("sync", &self.segment.path, e))?;
+        self.segment.file.sync_data().map_err(|e| PathError::new("sync", &self.segment.path, e))?;
         self.segment.position += bytes.len() as u64;
         self.last = last;
         Ok(marks)

@@ -81,23 +81,14 @@ pub fn catch_up<F: Fold>(
     };
     let reading = read(journal, from, &known, &mut |frame| replay.take(&frame))?;
     replay.flush();
-    let Replay {
-        events,
-        store_failed,
-        event_failed,
-        ..
-    } = replay;
+    let Replay { events, store_failed, event_failed, .. } = replay;
     if let Some((seq, source)) = event_failed {
         return Err(CatchUpError::Event { seq, source });
     }
     if let Verdict::Damaged(damage) = reading.verdict {
         return Err(JournalError::Damaged(damage).into());
     }
-    Ok(CaughtUp {
-        events,
-        reading,
-        store_failed: store_failed.map(|error| error.to_string()),
-    })
+    Ok(CaughtUp { events, reading, store_failed: store_failed.map(|error| error.to_string()) })
 }
 
 struct Replay<'a, F: Fold> {

@@ -48,13 +48,7 @@ impl Meta {
     pub(super) fn encode(&self) -> Vec<u8> {
         let (has_mark, mark) = match self.at {
             Some(mark) => (1, mark),
-            None => (
-                0,
-                Mark {
-                    seq: Seq(0),
-                    checksum: 0,
-                },
-            ),
+            None => (0, Mark { seq: Seq(0), checksum: 0 }),
         };
         let mut bytes = Vec::with_capacity(META_BYTES);
         bytes.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
@@ -68,20 +62,14 @@ impl Meta {
     }
 
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, String> {
-        let (body, own) = bytes
-            .split_last_chunk::<8>()
-            .ok_or("its first record is too short")?;
+        let (body, own) = bytes.split_last_chunk::<8>().ok_or("its first record is too short")?;
         if xxh3_64(body) != u64::from_le_bytes(*own) {
             return Err("its first record has a bad checksum".to_owned());
         }
-        let (version, body) = body
-            .split_first_chunk::<4>()
-            .ok_or("its first record is too short")?;
+        let (version, body) = body.split_first_chunk::<4>().ok_or("its first record is too short")?;
         let version = u32::from_le_bytes(*version);
         if version != FORMAT_VERSION {
-            return Err(format!(
-                "it has format {version}, and this segue reads {FORMAT_VERSION}"
-            ));
+            return Err(format!("it has format {version}, and this segue reads {FORMAT_VERSION}"));
         }
         let (has_mark, body) = body.split_first().ok_or("its first record is too short")?;
         let mut words = [0_u64; 4];
@@ -93,10 +81,7 @@ impl Meta {
             *word = u64::from_le_bytes(*chunk);
         }
         Ok(Self {
-            at: (*has_mark == 1).then_some(Mark {
-                seq: Seq(words[0]),
-                checksum: words[1],
-            }),
+            at: (*has_mark == 1).then_some(Mark { seq: Seq(words[0]), checksum: words[1] }),
             count: words[2],
             digest: words[3],
         })
@@ -130,11 +115,7 @@ pub(super) fn encode<'a>(key: &[u8], value: &'a [u8]) -> Encoded<'a> {
     record.extend_from_slice(&length.to_le_bytes());
     record.extend_from_slice(first);
     debug_assert!(record.len() <= STORED_BYTES_MAX);
-    Encoded {
-        record,
-        chunks: rest.chunks(STORED_BYTES_MAX),
-        checksum,
-    }
+    Encoded { record, chunks: rest.chunks(STORED_BYTES_MAX), checksum }
 }
 
 /// What a head record says of its value.

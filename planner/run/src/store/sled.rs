@@ -67,10 +67,7 @@ impl SledStore {
     pub fn open(lock: &Arc<WriterLock>) -> Result<OpenedStore, StoreError> {
         let path = lock.directory().sled();
         match Self::open_at(&path, lock) {
-            Ok(store) => Ok(OpenedStore {
-                store,
-                set_aside: None,
-            }),
+            Ok(store) => Ok(OpenedStore { store, set_aside: None }),
             Err(StoreError::Damaged { why, .. }) => {
                 let aside = lock.directory().set_aside(&path)?;
                 Ok(OpenedStore {
@@ -85,10 +82,7 @@ impl SledStore {
     fn open_at(path: &Path, lock: &Arc<WriterLock>) -> Result<Self, StoreError> {
         let is_new = !path.exists();
         if is_new {
-            DirBuilder::new()
-                .mode(0o700)
-                .create(path)
-                .map_err(|e| unavailable(path, &e))?;
+            DirBuilder::new().mode(0o700).create(path).map_err(|e| unavailable(path, &e))?;
         }
         let config = sled::Config::new()
             .path(path)
@@ -98,13 +92,8 @@ impl SledStore {
         let db = guarded(path, || open_once_released(&config))?;
         private_files(path).map_err(|e| unavailable(path, &e))?;
         let file = paths::open(&path.join("db"))?;
-        let mut store = Self {
-            db: Some(db),
-            file,
-            path: path.to_owned(),
-            meta: Meta::default(),
-            lock: Arc::clone(lock),
-        };
+        let mut store =
+            Self { db: Some(db), file, path: path.to_owned(), meta: Meta::default(), lock: Arc::clone(lock) };
         if is_new {
             store.write(sled::Batch::default(), Meta::default())?;
             paths::sync_dir(path)?;
@@ -121,14 +110,9 @@ impl SledStore {
         if std::fs::read_dir(&blobs).is_ok_and(|mut entries| entries.next().is_some()) {
             return Err(self.damaged("it has values in files of their own, which are never synced"));
         }
-        let bytes = self
-            .read(META_KEY)?
-            .ok_or_else(|| self.damaged("its first record is missing"))?;
+        let bytes = self.read(META_KEY)?.ok_or_else(|| self.damaged("its first record is missing"))?;
         let meta = Meta::decode(&bytes).map_err(|why| self.damaged(why))?;
-        let mut seen = Meta {
-            at: meta.at,
-            ..Meta::default()
-        };
+        let mut seen = Meta { at: meta.at, ..Meta::default() };
         self.visit(b"", &mut |key, value| {
             seen.add(checksum(key, value));
             ControlFlow::Continue(())
@@ -156,10 +140,7 @@ impl SledStore {
     }
 
     fn damaged(&self, why: impl Into<String>) -> StoreError {
-        StoreError::Damaged {
-            path: self.path.clone(),
-            why: why.into(),
-        }
+        StoreError::Damaged { path: self.path.clone(), why: why.into() }
     }
 
     /// The value that belongs to a head record.
@@ -261,10 +242,7 @@ impl StateStore for SledStore {
     fn put(&mut self, batch: &Batch, at: Mark) -> Result<(), StoreError> {
         batch.check()?;
         let mut changes = sled::Batch::default();
-        let mut meta = Meta {
-            at: Some(at),
-            ..self.meta
-        };
+        let mut meta = Meta { at: Some(at), ..self.meta };
         for (key, value) in batch.net() {
             self.forget(key, &mut changes, &mut meta)?;
             if let Some(value) = value {
@@ -306,14 +284,8 @@ fn guarded<T>(path: &Path, run: impl FnOnce() -> sled::Result<T>) -> Result<T, S
         Ok(Err(sled::Error::Io(e))) if e.to_string().contains("could not acquire lock") => {
             Err(unavailable(path, &e))
         }
-        Ok(Err(e)) => Err(StoreError::Damaged {
-            path: path.to_owned(),
-            why: e.to_string(),
-        }),
-        Err(why) => Err(StoreError::Damaged {
-            path: path.to_owned(),
-            why,
-        }),
+        Ok(Err(e)) => Err(StoreError::Damaged { path: path.to_owned(), why: e.to_string() }),
+        Err(why) => Err(StoreError::Damaged { path: path.to_owned(), why }),
     }
 }
 
@@ -361,10 +333,7 @@ fn quietly<T>(run: impl FnOnce() -> T) -> Result<T, String> {
 }
 
 fn unavailable(path: &Path, error: &io::Error) -> StoreError {
-    StoreError::Unavailable {
-        path: path.to_owned(),
-        why: error.to_string(),
-    }
+    StoreError::Unavailable { path: path.to_owned(), why: error.to_string() }
 }
 
 /// Sled makes its files with the process's umask.
@@ -400,15 +369,10 @@ mod tests {
         for unit in ["a", "b", "c"] {
             batch.put(unit, unit);
         }
-        let at = Mark {
-            seq: Seq(1),
-            checksum: 1,
-        };
+        let at = Mark { seq: Seq(1), checksum: 1 };
         store.put(&batch, at).unwrap();
         drop(store);
-        let config = sled::Config::new()
-            .path(directory.sled())
-            .cache_capacity(CACHE_BYTES);
+        let config = sled::Config::new().path(directory.sled()).cache_capacity(CACHE_BYTES);
         let db = open_once_released(&config).unwrap();
         change(&db);
         drop(db);
@@ -421,8 +385,7 @@ mod tests {
         let lost = set_aside_after(|db| assert!(db.remove(record_key(b"b")).unwrap().is_some()));
         assert!(lost.unwrap().contains("2 records"));
         let stale = set_aside_after(|db| {
-            db.insert(record_key(b"b"), encode(b"b", b"older").record)
-                .unwrap();
+            db.insert(record_key(b"b"), encode(b"b", b"older").record).unwrap();
         });
         assert!(stale.unwrap().contains("they are not the 3"));
         let no_meta = set_aside_after(|db| assert!(db.remove(META_KEY).unwrap().is_some()));

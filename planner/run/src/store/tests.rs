@@ -24,10 +24,7 @@ fn lock(root: &Path) -> Arc<WriterLock> {
 }
 
 fn mark(seq: u64) -> Mark {
-    Mark {
-        seq: Seq(seq),
-        checksum: seq * 7,
-    }
+    Mark { seq: Seq(seq), checksum: seq * 7 }
 }
 
 fn all(store: &dyn StateStore, prefix: &[u8]) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, StoreError> {
@@ -141,11 +138,7 @@ impl Fold for Bytes {
 }
 
 fn journal_with(lock: &Arc<WriterLock>, events: u64) -> PathBuf {
-    let options = JournalOptions {
-        reserve_bytes: 4096,
-        growth_bytes: 4096,
-        ..JournalOptions::default()
-    };
+    let options = JournalOptions { reserve_bytes: 4096, growth_bytes: 4096, ..JournalOptions::default() };
     let (journal, _) = Journal::open(lock, options, &[], NoTap).unwrap();
     let tickets: Vec<_> = (0..events)
         .map(|n| {
@@ -179,11 +172,7 @@ fn a_store_catches_up_from_where_it_stands_and_equals_one_made_anew() {
         let journal = journal_with(&lock, events);
         let mut fold = loaded(&store);
         let caught_up = catch_up(&journal, &mut store, &mut fold).unwrap();
-        assert_eq!(
-            (caught_up.events, caught_up.store_failed),
-            (events, None),
-            "round {round}"
-        );
+        assert_eq!((caught_up.events, caught_up.store_failed), (events, None), "round {round}");
         assert_eq!(store.stands_at(), caught_up.reading.last);
     }
     let mut anew = MemoryStore::default();
@@ -201,10 +190,7 @@ fn an_event_that_is_not_understood_stops_everything() {
     let mut store = MemoryStore::default();
     let error = catch_up(&path, &mut store, &mut Bytes::default()).unwrap_err();
     assert!(matches!(error, CatchUpError::Event { seq: Seq(6), .. }));
-    assert_eq!(
-        error.to_string(),
-        "event 6 of the journal cannot be understood: it begins with `!`"
-    );
+    assert_eq!(error.to_string(), "event 6 of the journal cannot be understood: it begins with `!`");
 }
 
 #[test]
@@ -218,10 +204,7 @@ fn a_journal_behind_the_store_is_damage() {
     assert!(matches!(error, CatchUpError::Journal(JournalError::Damaged(_))));
     store.put(&Batch::default(), mark(3)).unwrap();
     let error = catch_up(&path, &mut store, &mut Bytes::default()).unwrap_err();
-    assert!(
-        error.to_string().contains("another or an older journal"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("another or an older journal"), "{error}");
 }
 
 fn files(directory: &Path) -> Vec<PathBuf> {
@@ -258,18 +241,10 @@ fn damage(directory: &Path, dice: &mut impl FnMut(u64) -> u64) -> String {
         0 => files[usize::try_from(dice(files.len() as u64)).unwrap()].clone(),
         _ => directory.join("db"),
     };
-    let file = std::fs::OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open(&path)
-        .unwrap();
+    let file = std::fs::OpenOptions::new().read(true).write(true).open(&path).unwrap();
     let length = file.metadata().unwrap().len().max(1);
     // Most of sled's file is room ahead; aim at where the records are as often as at the rest.
-    let at = if dice(2) == 0 {
-        dice(length)
-    } else {
-        dice(length.min(64 * 1024))
-    };
+    let at = if dice(2) == 0 { dice(length) } else { dice(length.min(64 * 1024)) };
     match dice(4) {
         0 => {
             file.set_len(at).unwrap();
@@ -303,14 +278,10 @@ fn every_random_damage_to_sled_ends_in_the_same_state() {
     let mut state = seed;
     // Knuth's MMIX generator; its upper half is random enough to choose a byte.
     let mut dice = |bound: u64| {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 33) % bound
     };
-    let temporary = tempfile::tempdir_in("/dev/shm")
-        .or_else(|_| tempfile::tempdir())
-        .unwrap();
+    let temporary = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
     let lock = lock(temporary.path());
     let journal = journal_with(&lock, 2000);
     let mut store = SledStore::open(&lock).unwrap().store;

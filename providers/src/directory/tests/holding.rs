@@ -26,9 +26,7 @@ impl Held {
             .spawn()
             .unwrap();
         let mut line = String::new();
-        BufReader::new(child.stdout.as_mut().unwrap())
-            .read_line(&mut line)
-            .unwrap();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
         assert_eq!(line, "ready\n");
         Self(child)
     }
@@ -66,19 +64,12 @@ fn descriptors_are_found_and_say_whether_they_write() {
     let f = f.display();
     assert_eq!(
         held(&tree, &by),
-        [
-            format!("descriptor 7 (writable) {f}"),
-            format!("descriptor 8 (read-only) {f}")
-        ]
+        [format!("descriptor 7 (writable) {f}"), format!("descriptor 8 (read-only) {f}")]
     );
     std::fs::remove_file(tree.join("f")).unwrap();
     assert_eq!(held(&tree, &by).len(), 2, "a deleted file that is still open");
     let all = Directory.in_use(&source(&tree), &Quiet).unwrap();
-    assert!(
-        all.holders[0].command.starts_with("sh -c exec 7"),
-        "{:?}",
-        all.holders
-    );
+    assert!(all.holders[0].command.starts_with("sh -c exec 7"), "{:?}", all.holders);
     drop(by);
     assert!(nobody(&tree));
 }
@@ -131,10 +122,7 @@ fn bind_mounts_and_other_mount_namespaces_do_not_hide_a_holder() {
     assert!(held(&other, &outside).iter().all(|w| w.contains("/other/f")));
     let _mount = Mounted::bind(&tree, &other);
     let bound = Held::script(&[], "cd \"$1\"", &other);
-    assert_eq!(
-        held(&tree, &bound),
-        [format!("working directory {}", other.display())]
-    );
+    assert_eq!(held(&tree, &bound), [format!("working directory {}", other.display())]);
 }
 
 #[test]

@@ -15,11 +15,7 @@ fn seen(block: &BlockRef) -> EndpointFacts {
 
 fn codes(block: &BlockRef) -> Vec<String> {
     let findings = seen(block).findings;
-    assert!(
-        findings
-            .iter()
-            .all(|f| f.severity == Severity::Critical && !f.remedy.is_empty())
-    );
+    assert!(findings.iter().all(|f| f.severity == Severity::Critical && !f.remedy.is_empty()));
     findings.into_iter().map(|f| f.code).collect()
 }
 
@@ -56,9 +52,7 @@ fn findings_say_what_is_wrong_with_a_directory() {
     assert_eq!(codes(&target(&bare)), none);
     assert_eq!(codes(&target(&full)), ["DIR_NOT_EMPTY"]);
     assert_eq!(codes(&target(&found)), ["DIR_NOT_EMPTY"]);
-    Directory
-        .write_marker(&target(&full), &claim("s", 1), &Quiet)
-        .unwrap();
+    Directory.write_marker(&target(&full), &claim("s", 1), &Quiet).unwrap();
     assert_eq!(codes(&target(&full)), none);
     assert_eq!(seen(&target(&full)).marker, Some(claim("s", 1).marker));
 }
@@ -118,15 +112,9 @@ fn identity_survives_making_the_directory_and_symlinks_on_the_way() {
 fn provision_refuses_a_file_in_the_way() {
     let (_keep, dir) = scratch();
     touch(&dir.join("file"));
-    let error = Directory
-        .provision(&target(&dir.join("file")), &Quiet)
-        .unwrap_err();
+    let error = Directory.provision(&target(&dir.join("file")), &Quiet).unwrap_err();
     assert!(error.to_string().contains("is not a directory"), "{error}");
-    assert!(
-        Directory
-            .provision(&target(&dir.join("file/below")), &Quiet)
-            .is_err()
-    );
+    assert!(Directory.provision(&target(&dir.join("file/below")), &Quiet).is_err());
 }
 
 #[test]
@@ -155,10 +143,7 @@ fn bind_mounts_do_not_hide_that_directories_overlap() {
     let (_keep, dir) = scratch();
     let a = mkdir(&dir.join("a")).to_owned();
     mkdir(&a.join("sub"));
-    let (all, sub) = (
-        mkdir(&dir.join("all")).to_owned(),
-        mkdir(&dir.join("part")).to_owned(),
-    );
+    let (all, sub) = (mkdir(&dir.join("all")).to_owned(), mkdir(&dir.join("part")).to_owned());
     let other = mkdir(&dir.join("other")).to_owned();
     let _all = Mounted::bind(&a, &all);
     let _sub = Mounted::bind(&a.join("sub"), &sub);
@@ -177,9 +162,5 @@ fn bind_mounts_do_not_hide_that_directories_overlap() {
 fn both_roles_take_a_path() {
     let schemas = schemas();
     assert_eq!(schemas.len(), 2);
-    assert!(
-        schemas
-            .iter()
-            .all(|s| s.name == "directory" && s.attributes[0].required)
-    );
+    assert!(schemas.iter().all(|s| s.name == "directory" && s.attributes[0].required));
 }

@@ -31,10 +31,8 @@ fn refused(result: Result<(), MarkerError>) -> Marker {
 }
 
 fn names(at: &Path) -> Vec<String> {
-    let mut names: Vec<String> = fs::read_dir(at)
-        .unwrap()
-        .map(|e| e.unwrap().file_name().into_string().unwrap())
-        .collect();
+    let mut names: Vec<String> =
+        fs::read_dir(at).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names
 }
@@ -123,12 +121,8 @@ fn adopting_takes_over_from_the_named_state_only() {
 fn a_damaged_marker_is_named_and_left_alone() {
     let (_keep, dir) = scratch();
     let file = dir.join(".segue-marker");
-    let pieces: [&[u8]; 4] = [
-        b"",
-        b"{\"version\":1",
-        b"{\"version\":1,\"marker\":{}}",
-        b"{\"version\":2,\"marker\":7}",
-    ];
+    let pieces: [&[u8]; 4] =
+        [b"", b"{\"version\":1", b"{\"version\":1,\"marker\":{}}", b"{\"version\":2,\"marker\":7}"];
     for bytes in pieces {
         paths::replace(&file, bytes).unwrap();
         let error = Directory.marker(&source(&dir), &Quiet).unwrap_err().to_string();
@@ -185,10 +179,7 @@ fn the_marker_of_a_mount_point_lies_beside_it() {
     assert_eq!(by_hand, dir.join(".data.segue-marker").to_str().unwrap());
     assert!(Path::new(&by_hand).exists());
     assert_eq!(names(&root), [""; 0]);
-    let remount = std::process::Command::new("mount")
-        .args(["-o", "remount,ro"])
-        .arg(&root)
-        .status();
+    let remount = std::process::Command::new("mount").args(["-o", "remount,ro"]).arg(&root).status();
     assert!(remount.unwrap().success());
     write(&root, "a", 2).unwrap();
     // Not mounted, the tree would look as if everything had been deleted.
@@ -207,10 +198,7 @@ fn a_marker_inside_a_file_system_that_is_mounted_twice_is_seen() {
         return;
     }
     let (_keep, dir) = scratch();
-    let (whole, part) = (
-        mkdir(&dir.join("whole")).to_owned(),
-        mkdir(&dir.join("part")).to_owned(),
-    );
+    let (whole, part) = (mkdir(&dir.join("whole")).to_owned(), mkdir(&dir.join("part")).to_owned());
     let _whole = Mounted::tmpfs(&whole);
     let inside = mkdir(&whole.join("x")).to_owned();
     write(&inside, "a", 1).unwrap();

@@ -160,12 +160,7 @@ impl<'w, 'p> Applier<'w, 'p> {
         }
         let seq = self.base + self.slots.len() as u64;
         self.batch_bytes += entry.look.size;
-        self.batch.push(Job {
-            seq,
-            entry: entry.clone(),
-            old: change.old.clone(),
-            force: change.force,
-        });
+        self.batch.push(Job { seq, entry: entry.clone(), old: change.old.clone(), force: change.force });
         self.slots.push_back(Slot::Waiting(change));
         if self.batch.len() >= BATCH.0 || self.batch_bytes >= BATCH.1 {
             self.send();
@@ -220,12 +215,7 @@ impl<'w, 'p> Applier<'w, 'p> {
             if let Some(slot) = self.slots.get_mut(index)
                 && let Slot::Waiting(change) = slot
             {
-                let nothing = Change {
-                    new: None,
-                    old: None,
-                    path: Vec::new(),
-                    force: false,
-                };
+                let nothing = Change { new: None, old: None, path: Vec::new(), force: false };
                 let change = std::mem::replace(change, nothing);
                 *slot = Slot::Done(change, outcome);
             }

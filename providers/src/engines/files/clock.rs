@@ -7,10 +7,7 @@ use crate::ledger::Time;
 /// The wall clock, as file systems stamp their files.
 pub(crate) fn now() -> Time {
     let time = clock_gettime(ClockId::Realtime);
-    Time {
-        s: time.tv_sec,
-        ns: time.tv_nsec as u32,
-    }
+    Time { s: time.tv_sec, ns: time.tv_nsec as u32 }
 }
 
 /// A steady clock, in microseconds.

@@ -89,9 +89,7 @@ impl Merge<'_> {
 
     fn look_again(&self, dirs: &mut OpenDirs<'_>, record: &mut Record) -> Result<(), StepError> {
         let path = &record.path;
-        let look = dirs
-            .parent(path)
-            .and_then(|dir| self.to.look_at(&dir, name_of(path)));
+        let look = dirs.parent(path).and_then(|dir| self.to.look_at(&dir, name_of(path)));
         match look {
             Ok(Some(look)) => {
                 let was = *record.print(self.write);

@@ -34,11 +34,7 @@ pub(crate) struct Copier<'a> {
 
 impl<'a> Copier<'a> {
     pub(crate) fn new(io: &'a dyn StepIo, clones: &'a AtomicBool) -> Self {
-        Self {
-            io,
-            chunk: vec![0; CHUNK],
-            clones,
-        }
+        Self { io, chunk: vec![0; CHUNK], clones }
     }
 
     /// Copies `size` bytes, which take `blocks` blocks of 512 bytes on the disk. Gives the hash and the
@@ -80,11 +76,7 @@ impl<'a> Copier<'a> {
         let mut written = 0;
         let mut at = 0;
         while at < size {
-            let (start, end) = if sparse {
-                next_piece(from, at, size)?
-            } else {
-                (at, size)
-            };
+            let (start, end) = if sparse { next_piece(from, at, size)? } else { (at, size) };
             self.zeros(&mut hash, start - at)?;
             at = start;
             while at < end {

@@ -71,23 +71,12 @@ pub(crate) fn drift(job: &UnitJob, level: VerifyLevel, io: &dyn StepIo) -> Resul
         if level != VerifyLevel::Full
             && let Some(what) = written_differs(&mut to, &seen, looking.read.other())
         {
-            drifted.push(VerifyMismatch {
-                key: printed(&seen.path),
-                what,
-            });
+            drifted.push(VerifyMismatch { key: printed(&seen.path), what });
         }
     }
     (report.drifted, report.drifted_total) = (drifted.list, drifted.total);
     if level == VerifyLevel::Full {
-        let found = verify(
-            job,
-            &VerifyCall {
-                level,
-                since: None,
-                quiet: false,
-            },
-            io,
-        )?;
+        let found = verify(job, &VerifyCall { level, since: None, quiet: false }, io)?;
         (report.drifted, report.drifted_total) = (found.mismatches, found.mismatches_total);
     }
     Ok(report)
@@ -105,14 +94,7 @@ fn written_differs(to: &mut OpenDirs<'_>, seen: &Seen, side: segue_contract::Sid
 /// See [`segue_contract::Engine::stale`].
 pub(crate) fn stale(job: &UnitJob, io: &dyn StepIo) -> Result<StaleReport, StepError> {
     let work = Work::open(job, io, Unknown::Stale, 0, false)?;
-    let mut join = Join::start(
-        io,
-        ledger_of(job)?,
-        None,
-        Some(work.to.clone()),
-        &work.chosen,
-        work.threads,
-    )?;
+    let mut join = Join::start(io, ledger_of(job)?, None, Some(work.to.clone()), &work.chosen, work.threads)?;
     let mut hand = Hand::new(&work);
     let mut to = OpenDirs::new(&work.to);
     let mut finds = Bounded::default();
@@ -146,25 +128,11 @@ pub(crate) fn stale(job: &UnitJob, io: &dyn StepIo) -> Result<StaleReport, StepE
             }
         };
         // A pass that died was on its way here.
-        if work
-            .inflight
-            .knows(&seen.path, seen.written.as_ref().map(|entry| &entry.look))
-        {
+        if work.inflight.knows(&seen.path, seen.written.as_ref().map(|entry| &entry.look)) {
             continue;
         }
-        let process = (finds.total < LOOKED_UP)
-            .then(|| holder(&work.to.full(&seen.path)))
-            .flatten();
-        finds.push(StaleFind {
-            key: printed(&seen.path),
-            what: what.to_owned(),
-            kept: None,
-            process,
-        });
+        let process = (finds.total < LOOKED_UP).then(|| holder(&work.to.full(&seen.path))).flatten();
+        finds.push(StaleFind { key: printed(&seen.path), what: what.to_owned(), kept: None, process });
     }
-    Ok(StaleReport {
-        records_seen: seen_total,
-        finds: finds.list,
-        total: finds.total,
-    })
+    Ok(StaleReport { records_seen: seen_total, finds: finds.list, total: finds.total })
 }

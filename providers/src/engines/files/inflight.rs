@@ -45,8 +45,7 @@ impl Inflight {
                 let whole = bytes.len() / NOTE * NOTE;
                 if whole < bytes.len() {
                     let file = paths::open_with(path, OpenOptions::new().write(true))?;
-                    file.set_len(whole as u64)
-                        .map_err(|e| PathError::new("write", path, e))?;
+                    file.set_len(whole as u64).map_err(|e| PathError::new("write", path, e))?;
                 }
                 for note in bytes.chunks_exact(NOTE) {
                     if let Some((key, note)) = parse(note) {
@@ -57,11 +56,7 @@ impl Inflight {
             Err(e) if e.source.kind() == std::io::ErrorKind::NotFound => {}
             Err(e) => return Err(e.into()),
         }
-        Ok(Self {
-            path: path.to_owned(),
-            file: Mutex::new(None),
-            known,
-        })
+        Ok(Self { path: path.to_owned(), file: Mutex::new(None), known })
     }
 
     /// Whether an earlier run died in the middle.
@@ -71,18 +66,11 @@ impl Inflight {
 
     /// Notes that `path` is about to be what `look` says; `None`: to be removed.
     pub(crate) fn note(&self, path: &[u8], look: Option<&Look>) -> Result<(), StepError> {
-        let note = look.map_or(
-            Note {
-                ino: 0,
-                size: 0,
-                mtime: Time::default(),
-            },
-            |look| Note {
-                ino: look.ino,
-                size: look.size,
-                mtime: look.mtime,
-            },
-        );
+        let note = look.map_or(Note { ino: 0, size: 0, mtime: Time::default() }, |look| Note {
+            ino: look.ino,
+            size: look.size,
+            mtime: look.mtime,
+        });
         let mut bytes = Vec::with_capacity(NOTE);
         bytes.extend_from_slice(&xxh3_128(path).to_le_bytes());
         bytes.extend_from_slice(&note.ino.to_le_bytes());
@@ -92,10 +80,7 @@ impl Inflight {
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         if file.is_none() {
             let mut options = OpenOptions::new();
-            *file = Some(paths::open_with(
-                &self.path,
-                options.append(true).create(true).mode(0o600),
-            )?);
+            *file = Some(paths::open_with(&self.path, options.append(true).create(true).mode(0o600))?);
         }
         match file.as_mut().map(|file| file.write_all(&bytes)) {
             Some(Err(e)) => Err(PathError::new("write", &self.path, e).into()),
@@ -132,14 +117,7 @@ fn parse(bytes: &[u8]) -> Option<(u128, Note)> {
     let (size, rest) = rest.split_first_chunk()?;
     let (s, rest) = rest.split_first_chunk()?;
     let (ns, _) = rest.split_first_chunk()?;
-    let mtime = Time {
-        s: i64::from_le_bytes(*s),
-        ns: u32::from_le_bytes(*ns),
-    };
-    let note = Note {
-        ino: u64::from_le_bytes(*ino),
-        size: u64::from_le_bytes(*size),
-        mtime,
-    };
+    let mtime = Time { s: i64::from_le_bytes(*s), ns: u32::from_le_bytes(*ns) };
+    let note = Note { ino: u64::from_le_bytes(*ino), size: u64::from_le_bytes(*size), mtime };
     Some((u128::from_le_bytes(*key), note))
 }

@@ -71,10 +71,8 @@ impl Aside<'_> {
                 return Ok(name.into());
             }
         }
-        Err(
-            StepError::permanent(format!("cannot keep another version of {}", kept.display()))
-                .remedy("look at the kept versions and move them away"),
-        )
+        Err(StepError::permanent(format!("cannot keep another version of {}", kept.display()))
+            .remedy("look at the kept versions and move them away"))
     }
 }
 
@@ -113,13 +111,11 @@ fn copy_aside(
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
     let to = rustix::fs::open(place, flags, Mode::from_raw_mode(0o600))
         .map_err(|e| failed("keep aside", place, e))?;
-    copier
-        .copy(&from, &to, look.size, look.blocks)
-        .map_err(|e| match e {
-            ContentError::Read(e) => tree.failed("read", path, e),
-            ContentError::Write(e) => failed("keep aside", place, e),
-            ContentError::Cancelled => StepError::cancelled(),
-        })?;
+    copier.copy(&from, &to, look.size, look.blocks).map_err(|e| match e {
+        ContentError::Read(e) => tree.failed("read", path, e),
+        ContentError::Write(e) => failed("keep aside", place, e),
+        ContentError::Cancelled => StepError::cancelled(),
+    })?;
     rustix::fs::fsync(&to).map_err(|e| failed("sync", place, e))
 }
 

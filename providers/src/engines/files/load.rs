@@ -109,19 +109,9 @@ impl Load<'_, '_, '_> {
         let tally = std::mem::take(&mut self.applier.tally);
         // What an earlier run carried was scanned then, not now.
         let open = (tally.later > 0 || self.begin.mark.is_some()).then_some(work.pass);
-        let times = PassTimes {
-            scan_us: 0,
-            apply_us: applied - started,
-            sync_us: clock::steady_us() - applied,
-        };
-        Ok(pass::report(
-            work,
-            ledger,
-            self.digest.finish(open),
-            scan.aside.entries,
-            tally,
-            times,
-        ))
+        let times =
+            PassTimes { scan_us: 0, apply_us: applied - started, sync_us: clock::steady_us() - applied };
+        Ok(pass::report(work, ledger, self.digest.finish(open), scan.aside.entries, tally, times))
     }
 
     fn walk(&mut self, scan: &mut Scan) -> Result<(), StepError> {
@@ -200,8 +190,6 @@ impl Load<'_, '_, '_> {
         self.records = mark.records;
         self.done_us = clock::steady_us();
         self.bytes = self.work.bytes.load(Ordering::Relaxed);
-        self.work
-            .io
-            .checkpoint(Mark::at(self.begin.empty, &mark).encode()?)
+        self.work.io.checkpoint(Mark::at(self.begin.empty, &mark).encode()?)
     }
 }

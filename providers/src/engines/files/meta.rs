@@ -30,11 +30,7 @@ pub(crate) fn settle(
         changed = true;
     }
     // What was just made outside of any default ACL has none yet.
-    let have = if bare {
-        Xattrs::default()
-    } else {
-        xattr::read(place)?
-    };
+    let have = if bare { Xattrs::default() } else { xattr::read(place)? };
     let mut refused = Vec::new();
     if have != *xattrs {
         refused = xattrs.apply(place, &have)?;
@@ -75,14 +71,8 @@ fn chmod(place: Place<'_>, mode: u32) -> Result<(), Errno> {
 
 /// Sets the times.
 pub(crate) fn set_times(place: Place<'_>, want: &Look) -> Result<(), Errno> {
-    let spec = |time: Time| Timespec {
-        tv_sec: time.s,
-        tv_nsec: i64::from(time.ns),
-    };
-    let times = Timestamps {
-        last_access: spec(want.atime),
-        last_modification: spec(want.mtime),
-    };
+    let spec = |time: Time| Timespec { tv_sec: time.s, tv_nsec: i64::from(time.ns) };
+    let times = Timestamps { last_access: spec(want.atime), last_modification: spec(want.mtime) };
     match place {
         Place::Open(fd) => rustix::fs::futimens(fd, &times),
         Place::At(dir, name) => rustix::fs::utimensat(dir, name, &times, AtFlags::SYMLINK_NOFOLLOW),

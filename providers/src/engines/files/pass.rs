@@ -91,14 +91,7 @@ fn finish(
         apply_us: (applied - started).saturating_sub(walked.scan_us),
         sync_us: clock::steady_us() - applied,
     };
-    Ok(report(
-        work,
-        ledger,
-        walked.digest.finish(open),
-        walked.aside.entries,
-        tally,
-        times,
-    ))
+    Ok(report(work, ledger, walked.digest.finish(open), walked.aside.entries, tally, times))
 }
 
 /// Tells what a scan came across.
@@ -107,10 +100,7 @@ pub(crate) fn tell(work: &Work<'_>, aside: &Aside) {
         work.io.find(Finding {
             severity: Severity::Warning,
             code: "FILES_MOUNT".to_owned(),
-            summary: format!(
-                "another file system is mounted on {}",
-                scan::place(&work.from, path)
-            ),
+            summary: format!("another file system is mounted on {}", scan::place(&work.from, path)),
             remedy: "Its content is carried into the same tree; exclude the directory if that is not meant."
                 .to_owned(),
         });
@@ -119,11 +109,7 @@ pub(crate) fn tell(work: &Work<'_>, aside: &Aside) {
         work.io.find(Finding {
             severity: Severity::Info,
             code: "FILES_SOCKETS".to_owned(),
-            summary: format!(
-                "{} sockets in {} were left out",
-                aside.sockets,
-                work.from.root().display()
-            ),
+            summary: format!("{} sockets in {} were left out", aside.sockets, work.from.root().display()),
             remedy: "Nothing: whoever listens makes its socket anew.".to_owned(),
         });
     }

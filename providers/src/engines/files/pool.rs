@@ -77,11 +77,8 @@ impl Pool {
             self.done.notify_all();
             let mut outcomes = Vec::with_capacity(batch.len());
             for job in &batch {
-                let outcome = if work.stopping() {
-                    Outcome::Failed(StepError::cancelled())
-                } else {
-                    hand.put(job)
-                };
+                let outcome =
+                    if work.stopping() { Outcome::Failed(StepError::cancelled()) } else { hand.put(job) };
                 if matches!(outcome, Outcome::Failed(_)) {
                     work.stop.store(true, Ordering::Relaxed);
                 }

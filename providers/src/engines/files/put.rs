@@ -93,14 +93,8 @@ impl<'w> Hand<'w> {
 
     /// The open directories that hold `path` on both sides.
     fn dirs(&mut self, path: &[u8]) -> Result<(Arc<OwnedFd>, Arc<OwnedFd>), Stop> {
-        let from = self
-            .from
-            .parent(path)
-            .map_err(|e| unreadable("open its directory", e))?;
-        let to = self
-            .to
-            .parent(path)
-            .map_err(|e| self.work.to.failed("open the directory of", path, e))?;
+        let from = self.from.parent(path).map_err(|e| unreadable("open its directory", e))?;
+        let to = self.to.parent(path).map_err(|e| self.work.to.failed("open the directory of", path, e))?;
         Ok((from, to))
     }
 
@@ -160,10 +154,7 @@ impl<'w> Hand<'w> {
         let Some(look) = look else {
             return Ok(keep::find(path, what, None));
         };
-        let aside = Aside {
-            artifacts: self.work.io.artifacts(),
-            below: self.work.stale_dir(),
-        };
+        let aside = Aside { artifacts: self.work.io.artifacts(), below: self.work.stale_dir() };
         aside.keep(&mut self.copier, &self.work.to, dir, path, look, what)
     }
 
@@ -215,14 +206,7 @@ pub(crate) fn unreadable(doing: &str, errno: Errno) -> Stop {
 /// Whether a path still is what Segue last saw or wrote. A later name of a file, made or removed, moves
 /// the change time of all its names: for those it does not count.
 pub(crate) fn is_untouched(look: &Look, record: &Record, print: &crate::ledger::Print) -> bool {
-    let print = if record.linked {
-        &crate::ledger::Print {
-            ctime: look.ctime,
-            ..*print
-        }
-    } else {
-        print
-    };
+    let print = if record.linked { &crate::ledger::Print { ctime: look.ctime, ..*print } } else { print };
     look.kind == record.kind
         && (look.mode, look.uid, look.gid) == (record.mode, record.uid, record.gid)
         && (look.kind == Kind::Dir || look.same_as(print))
@@ -257,11 +241,7 @@ pub(crate) fn record_of(work: &Work<'_>, entry: &Entry, look: &Look) -> Record {
 
 /// Whether two records say the same of the data.
 pub(crate) fn is_same_data(a: &Record, b: &Record) -> bool {
-    let meta = |r: &Record| {
-        (
-            r.kind, r.mode, r.uid, r.gid, r.size, r.mtime, r.rdev, r.xattrs, r.hash,
-        )
-    };
+    let meta = |r: &Record| (r.kind, r.mode, r.uid, r.gid, r.size, r.mtime, r.rdev, r.xattrs, r.hash);
     meta(a) == meta(b) && a.symlink == b.symlink && a.first == b.first
 }
 

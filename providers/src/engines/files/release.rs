@@ -55,21 +55,14 @@ pub(crate) fn release(job: &UnitJob, made_root: bool, io: &dyn StepIo) -> Result
         None => PartReader::open(&part, None).map_or(Records::None, |part| Records::Part(Box::new(part))),
     };
     let mut scan = Scan::start(std::sync::Arc::clone(&tree), chosen, threads(job))?;
-    let mut release = Release {
-        tree: &tree,
-        dirs: OpenDirs::new(&tree),
-        open: Vec::new(),
-        left: Bounded::default(),
-    };
+    let mut release =
+        Release { tree: &tree, dirs: OpenDirs::new(&tree), open: Vec::new(), left: Bounded::default() };
     let mut record = records.next()?;
     while let Some(entry) = scan.next()? {
         if io.cancelled() {
             return Err(StepError::cancelled());
         }
-        while record
-            .as_ref()
-            .is_some_and(|record| compare_paths(&record.path, &entry.path).is_lt())
-        {
+        while record.as_ref().is_some_and(|record| compare_paths(&record.path, &entry.path).is_lt()) {
             record = records.next()?;
         }
         let known = record.as_ref().filter(|record| record.path == entry.path);
@@ -117,10 +110,7 @@ impl Release<'_> {
     }
 
     fn unlink(&mut self, path: &[u8]) -> Result<(), StepError> {
-        let dir = self
-            .dirs
-            .parent(path)
-            .map_err(|e| self.tree.failed("open the directory of", path, e))?;
+        let dir = self.dirs.parent(path).map_err(|e| self.tree.failed("open the directory of", path, e))?;
         match rustix::fs::unlinkat(&dir, name_of(path), AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(e) => Err(self.tree.failed("remove", path, e)),

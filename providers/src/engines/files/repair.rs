@@ -12,13 +12,7 @@ pub(crate) fn repair(job: &UnitJob, report: &VerifyReport, io: &dyn StepIo) -> R
         // More than the report could list.
         Forced::All
     } else {
-        Forced::Keys(
-            report
-                .mismatches
-                .iter()
-                .map(|found| found.key.clone())
-                .collect::<HashSet<_>>(),
-        )
+        Forced::Keys(report.mismatches.iter().map(|found| found.key.clone()).collect::<HashSet<_>>())
     };
     carry(job, &forced, io)
 }

@@ -12,10 +12,7 @@ pub(crate) struct Bounded<T> {
 
 impl<T> Default for Bounded<T> {
     fn default() -> Self {
-        Self {
-            list: Vec::new(),
-            total: 0,
-        }
+        Self { list: Vec::new(), total: 0 }
     }
 }
 

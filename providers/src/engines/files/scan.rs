@@ -128,11 +128,7 @@ impl Scan {
         let shared = Arc::new(Shared {
             tree,
             chosen,
-            queue: Mutex::new(Queue {
-                stack: vec![Arc::clone(&node)],
-                ahead: 0,
-                stop: false,
-            }),
+            queue: Mutex::new(Queue { stack: vec![Arc::clone(&node)], ahead: 0, stop: false }),
             work: Condvar::new(),
             done: Condvar::new(),
         });
@@ -140,31 +136,20 @@ impl Scan {
             .filter_map(|_| {
                 let shared = Arc::clone(&shared);
                 // Without workers the reader lists everything itself.
-                std::thread::Builder::new()
-                    .name("scan".into())
-                    .spawn(move || shared.work())
-                    .ok()
+                std::thread::Builder::new().name("scan".into()).spawn(move || shared.work()).ok()
             })
             .collect();
         let mut scan = Self {
             shared,
             workers,
             frames: Vec::new(),
-            root: Some(Entry {
-                path: top.to_vec(),
-                look,
-                first: None,
-                trouble: None,
-            }),
+            root: Some(Entry { path: top.to_vec(), look, first: None, trouble: None }),
             pending: Vec::new(),
             ready: std::collections::VecDeque::new(),
             groups: HashMap::new(),
             aside: Aside::default(),
         };
-        let listed = scan
-            .shared
-            .resolve(&node)
-            .map_err(|e| scan.shared.tree.failed("list", top, e))?;
+        let listed = scan.shared.resolve(&node).map_err(|e| scan.shared.tree.failed("list", top, e))?;
         let included = !scan.shared.chosen.is_partial();
         scan.enter(top.to_vec(), listed, included, look.dev);
         Ok(scan)
@@ -251,9 +236,7 @@ impl Scan {
     fn enter(&mut self, path: Vec<u8>, listed: Listed, included: bool, dev: u64) {
         self.aside.sockets += listed.sockets;
         let room = REMEMBERED.saturating_sub(self.aside.leftovers.len());
-        self.aside
-            .leftovers
-            .extend(listed.leftovers.into_iter().take(room));
+        self.aside.leftovers.extend(listed.leftovers.into_iter().take(room));
         let mut queue = lock(&self.shared.queue);
         queue.ahead = queue.ahead.saturating_sub(listed.entries.len());
         let wake = queue.ahead < AHEAD;
@@ -277,13 +260,7 @@ impl Scan {
         let key = (entry.look.dev, entry.look.ino);
         let Some(group) = self.groups.get_mut(&key) else {
             let left = entry.look.nlink - 1;
-            self.groups.insert(
-                key,
-                Group {
-                    first: entry.path.clone(),
-                    left,
-                },
-            );
+            self.groups.insert(key, Group { first: entry.path.clone(), left });
             return;
         };
         entry.first = Some(group.first.clone());
@@ -307,10 +284,7 @@ impl Drop for Scan {
 
 impl Node {
     fn new(work: Work) -> Self {
-        Self {
-            work,
-            state: Mutex::new(NodeState::Waiting),
-        }
+        Self { work, state: Mutex::new(NodeState::Waiting) }
     }
 }
 

@@ -17,10 +17,7 @@ pub(crate) struct Chosen {
 impl Chosen {
     /// Compiles a selection.
     pub(crate) fn new(select: &Select) -> Result<Self, StepError> {
-        Ok(Self {
-            include: compile(&select.include)?,
-            exclude: compile(&select.exclude)?,
-        })
+        Ok(Self { include: compile(&select.include)?, exclude: compile(&select.exclude)? })
     }
 
     /// Whether every path is taken.
@@ -31,9 +28,7 @@ impl Chosen {
     /// Whether a path is left out, with everything below it.
     pub(crate) fn excludes(&self, path: &[u8], is_dir: bool) -> bool {
         let path = Path::new(OsStr::from_bytes(path));
-        self.exclude
-            .as_ref()
-            .is_some_and(|list| list.matched(path, is_dir).is_ignore())
+        self.exclude.as_ref().is_some_and(|list| list.matched(path, is_dir).is_ignore())
     }
 
     /// Whether a path is taken by itself; `parent` says whether its directory was.
@@ -62,8 +57,5 @@ fn compile(patterns: &[String]) -> Result<Option<Gitignore>, StepError> {
     for pattern in patterns {
         builder.add_line(None, pattern).map_err(|e| wrong(pattern, e))?;
     }
-    builder
-        .build()
-        .map(Some)
-        .map_err(|e| wrong(&patterns.join(" "), e))
+    builder.build().map(Some).map_err(|e| wrong(&patterns.join(" "), e))
 }

@@ -18,9 +18,7 @@ pub(crate) fn explain(work: &Work<'_>, error: StepError) -> StepError {
         while scan.next().ok()?.is_some() {}
         Some(scan.aside.bytes)
     };
-    let free = rustix::fs::fstatvfs(work.to.fd())
-        .ok()
-        .map(|at| at.f_bavail.saturating_mul(at.f_frsize));
+    let free = rustix::fs::fstatvfs(work.to.fd()).ok().map(|at| at.f_bavail.saturating_mul(at.f_frsize));
     let (Some(there), Some(here), Some(free)) = (sum(&work.from), sum(&work.to), free) else {
         return error;
     };

@@ -63,11 +63,7 @@ impl Look {
             mode: stat.st_mode & 0o7777,
             uid: if owners { stat.st_uid } else { 0 },
             gid: if owners { stat.st_gid } else { 0 },
-            size: if kind == Kind::File {
-                stat.st_size as u64
-            } else {
-                0
-            },
+            size: if kind == Kind::File { stat.st_size as u64 } else { 0 },
             mtime: time(stat.st_mtime, stat.st_mtime_nsec as u32),
             atime: time(stat.st_atime, stat.st_atime_nsec as u32),
             ctime: time(stat.st_ctime, stat.st_ctime_nsec as u32),
@@ -84,29 +80,17 @@ impl Look {
 
     /// The print of a side that others write, looked at not earlier than `now`.
     pub(crate) fn print_read(&self, now: Time) -> Print {
-        Print {
-            hot: now.since_ns(self.ctime) < HOT_NS,
-            ..self.print()
-        }
+        Print { hot: now.since_ns(self.ctime) < HOT_NS, ..self.print() }
     }
 
     /// The print of what Segue has just written. It sets the time of the last change itself, so only
     /// where that is recent can somebody's write hide behind it.
     pub(crate) fn print_written(&self, now: Time) -> Print {
-        Print {
-            hot: self.kind == Kind::File && now.since_ns(self.mtime) < HOT_NS,
-            ..self.print()
-        }
+        Print { hot: self.kind == Kind::File && now.since_ns(self.mtime) < HOT_NS, ..self.print() }
     }
 
     fn print(&self) -> Print {
-        Print {
-            ino: self.ino,
-            size: self.size,
-            mtime: self.mtime,
-            ctime: self.ctime,
-            hot: false,
-        }
+        Print { ino: self.ino, size: self.size, mtime: self.mtime, ctime: self.ctime, hot: false }
     }
 
     /// Whether this is what `print` was taken of, but for `hot`.
@@ -127,10 +111,7 @@ pub(crate) struct Tree {
 /// The directory part and the last component of a path below the root.
 pub(crate) fn split(path: &[u8]) -> (&[u8], &[u8]) {
     match path.iter().rposition(|b| *b == b'/') {
-        Some(at) => (
-            path.get(..at).unwrap_or_default(),
-            path.get(at + 1..).unwrap_or_default(),
-        ),
+        Some(at) => (path.get(..at).unwrap_or_default(), path.get(at + 1..).unwrap_or_default()),
         None => (&[], path),
     }
 }
@@ -178,11 +159,7 @@ impl Tree {
                 _ => error,
             }
         })?;
-        Ok(Self {
-            root: root.to_owned(),
-            fd,
-            owners: rustix::process::geteuid().is_root(),
-        })
+        Ok(Self { root: root.to_owned(), fd, owners: rustix::process::geteuid().is_root() })
     }
 
     /// The root's path.
@@ -215,16 +192,10 @@ impl Tree {
         while rest.len() > PATH_PIECE {
             let piece = rest.get(..PATH_PIECE).unwrap_or_default();
             let cut = piece.iter().rposition(|b| *b == b'/').ok_or(Errno::NAMETOOLONG)?;
-            at = Some(open_below(
-                at.as_ref().unwrap_or(&self.fd),
-                rest.get(..cut).unwrap_or_default(),
-            )?);
+            at = Some(open_below(at.as_ref().unwrap_or(&self.fd), rest.get(..cut).unwrap_or_default())?);
             rest = rest.get(cut + 1..).unwrap_or_default();
         }
-        open_below(
-            at.as_ref().unwrap_or(&self.fd),
-            if rest.is_empty() { b"." } else { rest },
-        )
+        open_below(at.as_ref().unwrap_or(&self.fd), if rest.is_empty() { b"." } else { rest })
     }
 
     /// What is at a path now; `None` when nothing is (or only a socket).
@@ -266,10 +237,7 @@ pub(crate) struct OpenDirs<'a> {
 impl<'a> OpenDirs<'a> {
     /// None open yet.
     pub(crate) fn new(tree: &'a Tree) -> Self {
-        Self {
-            tree,
-            open: Vec::with_capacity(OPEN_DIRS),
-        }
+        Self { tree, open: Vec::with_capacity(OPEN_DIRS) }
     }
 
     /// The directory that holds `path`.

@@ -125,10 +125,9 @@ fn settle(looking: &Looking, io: &dyn StepIo, call: &VerifyCall, found: &mut Fou
         match examiner.examine(&task.path, task.record.as_ref(), task.read)? {
             Verdict::Same => {}
             Verdict::Residual => found.residual += 1,
-            Verdict::Differs(what) => found.mismatches.push(VerifyMismatch {
-                key: printed(&task.path),
-                what,
-            }),
+            Verdict::Differs(what) => {
+                found.mismatches.push(VerifyMismatch { key: printed(&task.path), what })
+            }
         }
     }
     Ok(())
@@ -176,17 +175,10 @@ impl Verify<'_> {
             checked += 1;
             let read = self.is_read(&seen.path, seen.record.as_ref());
             if read || self.is_suspect(&mut from, &mut to, &seen) {
-                self.send(Task {
-                    path: seen.path,
-                    record: seen.record,
-                    read,
-                })?;
+                self.send(Task { path: seen.path, record: seen.record, read })?;
             }
             if checked % 1024 == 0 {
-                self.io.progress(Progress {
-                    records: checked,
-                    ..Progress::default()
-                });
+                self.io.progress(Progress { records: checked, ..Progress::default() });
             }
         }
         self.lock().checked += checked;
@@ -232,11 +224,7 @@ impl Verify<'_> {
             }
             while let Some(gone) = old.take_if(|old| compare_paths(&old.path, &record.path).is_lt()) {
                 checked += 1;
-                self.send(Task {
-                    path: gone.path,
-                    record: None,
-                    read: false,
-                })?;
+                self.send(Task { path: gone.path, record: None, read: false })?;
                 old = before.next_record()?;
             }
             if old.as_ref().is_some_and(|old| old.path == record.path) {
@@ -245,20 +233,12 @@ impl Verify<'_> {
             if record.changed_in > pass {
                 checked += 1;
                 let read = self.is_read(&record.path, Some(&record));
-                self.send(Task {
-                    path: record.path.clone(),
-                    record: Some(record),
-                    read,
-                })?;
+                self.send(Task { path: record.path.clone(), record: Some(record), read })?;
             }
         }
         while let Some(gone) = old.take() {
             checked += 1;
-            self.send(Task {
-                path: gone.path,
-                record: None,
-                read: false,
-            })?;
+            self.send(Task { path: gone.path, record: None, read: false })?;
             old = before.next_record()?;
         }
         self.lock().checked += checked;
@@ -268,11 +248,7 @@ impl Verify<'_> {
     fn send(&self, task: Task) -> Result<(), StepError> {
         let mut queue = self.tasks.queue.lock().unwrap_or_else(PoisonError::into_inner);
         while queue.0.len() >= WAITING {
-            queue = self
-                .tasks
-                .moved
-                .wait(queue)
-                .unwrap_or_else(PoisonError::into_inner);
+            queue = self.tasks.moved.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
         queue.0.push_back(task);
         drop(queue);
@@ -292,11 +268,7 @@ impl Verify<'_> {
                 if queue.1 {
                     return;
                 }
-                queue = self
-                    .tasks
-                    .moved
-                    .wait(queue)
-                    .unwrap_or_else(PoisonError::into_inner);
+                queue = self.tasks.moved.wait(queue).unwrap_or_else(PoisonError::into_inner);
             };
             drop(queue);
             self.tasks.moved.notify_all();
@@ -314,10 +286,7 @@ impl Verify<'_> {
                     found.suspects.push((task, what));
                 }
                 Ok(Verdict::Differs(what)) => {
-                    found.mismatches.push(VerifyMismatch {
-                        key: printed(&task.path),
-                        what,
-                    });
+                    found.mismatches.push(VerifyMismatch { key: printed(&task.path), what });
                 }
                 Err(error) => found.failure = Some(error),
             }

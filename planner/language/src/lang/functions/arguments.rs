@@ -33,19 +33,12 @@ pub(super) struct Fault {
 impl Fault {
     /// About the call as a whole.
     pub(super) fn new(message: impl Into<String>) -> Self {
-        Self {
-            message: message.into(),
-            detail: None,
-            argument: None,
-        }
+        Self { message: message.into(), detail: None, argument: None }
     }
 
     /// About one argument, by its index.
     pub(super) fn at(argument: usize, message: impl Into<String>) -> Self {
-        Self {
-            argument: Some(argument),
-            ..Self::new(message)
-        }
+        Self { argument: Some(argument), ..Self::new(message) }
     }
 
     /// With what may quote the argument.
@@ -62,10 +55,7 @@ pub(super) struct Args<'a> {
     pub(super) context: &'a FunctionContext<'a>,
 }
 
-static NULL: Value = Value {
-    data: Data::Null,
-    sensitive: super::super::value::Sensitivity::Open,
-};
+static NULL: Value = Value { data: Data::Null, sensitive: super::super::value::Sensitivity::Open };
 
 impl<'a> Args<'a> {
     /// The argument; `null` where it was left out.
@@ -87,10 +77,7 @@ impl<'a> Args<'a> {
             Data::String(text) => parse_number(text).map_err(|why| {
                 Fault::at(
                     index,
-                    format!(
-                        "argument {} must be a number, got a string that is none",
-                        index + 1
-                    ),
+                    format!("argument {} must be a number, got a string that is none", index + 1),
                 )
                 .detail(why)
             }),
@@ -194,11 +181,7 @@ pub(super) fn wrong_type(index: usize, wanted: &str, got: &Value) -> Fault {
 pub(super) fn wrong_element(index: usize, place: usize, wanted: &str, got: &Value) -> Fault {
     Fault::at(
         index,
-        format!(
-            "element {place} of argument {} must be {wanted}, got {}",
-            index + 1,
-            got.type_name()
-        ),
+        format!("element {place} of argument {} must be {wanted}, got {}", index + 1, got.type_name()),
     )
 }
 

@@ -22,9 +22,7 @@ pub(super) fn coalesce(args: &Args<'_>) -> Outcome {
             return Ok(value.clone().tainted_by(args.values.iter().take(place)));
         }
     }
-    Err(Fault::new(
-        "all arguments are null or empty strings; give a last one that is not",
-    ))
+    Err(Fault::new("all arguments are null or empty strings; give a last one that is not"))
 }
 
 /// Whether two values are equal; `None` where that is not known before apply.
@@ -64,11 +62,7 @@ pub(super) fn contains(args: &Args<'_>) -> Outcome {
             None => sure = false,
         }
     }
-    let result = if found || sure {
-        Value::bool(found)
-    } else {
-        Value::unknown()
-    };
+    let result = if found || sure { Value::bool(found) } else { Value::unknown() };
     searched(args, Ok(result))
 }
 
@@ -86,16 +80,11 @@ pub(super) fn index(args: &Args<'_>) -> Outcome {
             None => return searched(args, Ok(Value::unknown())),
         }
     }
-    Err(Fault::at(
-        1,
-        "the list has no such element; test it with contains() first",
-    ))
+    Err(Fault::at(1, "the list has no such element; test it with contains() first"))
 }
 
 fn count(n: usize) -> Outcome {
-    i64::try_from(n)
-        .map(Value::int)
-        .map_err(|_| Fault::new("the result does not fit in 64 bits"))
+    i64::try_from(n).map(Value::int).map_err(|_| Fault::new("the result does not fit in 64 bits"))
 }
 
 /// The number of elements, entries, attributes or characters. Known also where elements are not.

@@ -29,18 +29,13 @@ pub(super) fn number_text(number: Number) -> String {
 pub(super) fn parse_number(text: &str) -> Result<Number, String> {
     let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
     let decimal = digits.starts_with(|c: char| c.is_ascii_digit() || c == '.')
-        && digits
-            .bytes()
-            .all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'e' | b'E' | b'+' | b'-'));
+        && digits.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'e' | b'E' | b'+' | b'-'));
     let none = || format!("{text:?} is not a decimal number");
     if !decimal {
         return Err(none());
     }
     if digits.bytes().all(|b| b.is_ascii_digit()) {
-        return text
-            .parse()
-            .map(Number::Int)
-            .map_err(|_| format!("{text} does not fit in 64 bits"));
+        return text.parse().map(Number::Int).map_err(|_| format!("{text} does not fit in 64 bits"));
     }
     let float: f64 = text.parse().map_err(|_| none())?;
     Number::from_f64(float).ok_or_else(|| format!("{text} is too large"))
@@ -126,10 +121,8 @@ pub(super) fn tobool(args: &Args<'_>) -> Outcome {
         Data::String(text) => match &**text {
             "true" | "1" => Ok(Value::bool(true).tainted_by([value])),
             "false" | "0" => Ok(Value::bool(false).tainted_by([value])),
-            other => Err(
-                Fault::at(0, "only the strings \"true\" and \"false\" can become a bool")
-                    .detail(format!("got {other:?}")),
-            ),
+            other => Err(Fault::at(0, "only the strings \"true\" and \"false\" can become a bool")
+                .detail(format!("got {other:?}"))),
         },
         Data::Number(_) | Data::List(_) | Data::Set(_) | Data::Map(_) | Data::Block(_) => {
             Err(wrong_type(0, "a bool or a string", value))

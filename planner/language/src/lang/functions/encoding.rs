@@ -25,15 +25,11 @@ pub(super) fn base64encode(args: &Args<'_>) -> Outcome {
 /// Decodes to a string, so what is encoded must be UTF-8. Line breaks are skipped.
 pub(super) fn base64decode(args: &Args<'_>) -> Outcome {
     let text = args.text(0)?.replace(['\r', '\n'], "");
-    let bytes = BASE64
-        .decode(text)
-        .map_err(|why| Fault::at(0, "not valid base64").detail(why.to_string()))?;
-    String::from_utf8(bytes).map(Value::string).map_err(|_| {
-        Fault::at(
-            0,
-            "what is encoded is not UTF-8 text, and strings hold nothing else",
-        )
-    })
+    let bytes =
+        BASE64.decode(text).map_err(|why| Fault::at(0, "not valid base64").detail(why.to_string()))?;
+    String::from_utf8(bytes)
+        .map(Value::string)
+        .map_err(|_| Fault::at(0, "what is encoded is not UTF-8 text, and strings hold nothing else"))
 }
 
 pub(super) fn sha256(args: &Args<'_>) -> Outcome {
@@ -60,11 +56,8 @@ pub(super) fn csvdecode(args: &Args<'_>) -> Outcome {
     for record in reader.records() {
         let record = record.map_err(bad)?;
         check_elements(rows.len() + 1)?;
-        let row: BTreeMap<String, Value> = headers
-            .iter()
-            .map(str::to_owned)
-            .zip(record.iter().map(Value::string))
-            .collect();
+        let row: BTreeMap<String, Value> =
+            headers.iter().map(str::to_owned).zip(record.iter().map(Value::string)).collect();
         rows.push(Value::map(row));
     }
     Ok(Value::list(rows))
@@ -75,10 +68,7 @@ pub(super) fn csvdecode(args: &Args<'_>) -> Outcome {
 pub(super) fn yamldecode(args: &Args<'_>) -> Outcome {
     let text = args.text(0)?;
     let bad = |why: serde_yaml_ng::Error| Fault::at(0, "not valid YAML").detail(why.to_string());
-    if text
-        .lines()
-        .all(|line| line.trim().is_empty() || line.trim_start().starts_with('#'))
-    {
+    if text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) {
         return Err(Fault::at(0, "the YAML is empty; write null where that is meant"));
     }
     let mut documents = serde_yaml_ng::Deserializer::from_str(&text);
@@ -87,10 +77,7 @@ pub(super) fn yamldecode(args: &Args<'_>) -> Outcome {
     };
     let mut yaml = serde_yaml_ng::Value::deserialize(first).map_err(bad)?;
     if documents.next().is_some() {
-        return Err(Fault::at(
-            0,
-            "the YAML has more than one document; split it at ---",
-        ));
+        return Err(Fault::at(0, "the YAML has more than one document; split it at ---"));
     }
     yaml.apply_merge().map_err(bad)?;
     from_yaml(yaml)
@@ -123,16 +110,10 @@ fn yaml_number(number: &serde_yaml_ng::Number) -> Result<Number, Fault> {
     if let Some(whole) = number.as_i64() {
         return Ok(Number::Int(whole));
     }
-    let float = number
-        .as_f64()
-        .filter(|_| number.is_f64())
-        .and_then(Number::from_f64);
+    let float = number.as_f64().filter(|_| number.is_f64()).and_then(Number::from_f64);
     float.ok_or_else(|| {
-        Fault::at(
-            0,
-            "a number in the YAML is infinite, no number, or does not fit in 64 bits",
-        )
-        .detail(number.to_string())
+        Fault::at(0, "a number in the YAML is infinite, no number, or does not fit in 64 bits")
+            .detail(number.to_string())
     })
 }
 

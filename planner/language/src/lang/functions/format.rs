@@ -94,13 +94,11 @@ fn render(template: &str, values: &[&Value]) -> Result<String, Fault> {
         let position = verb.position.unwrap_or(next);
         let value = position.checked_sub(1).and_then(|index| values.get(index));
         let Some(value) = value else {
-            return Err(
-                Fault::at(0, "not enough arguments for the format").detail(format!(
-                    "{} needs number {position} of those after the format, of {}",
-                    verb.text,
-                    values.len()
-                )),
-            );
+            return Err(Fault::at(0, "not enough arguments for the format").detail(format!(
+                "{} needs number {position} of those after the format, of {}",
+                verb.text,
+                values.len()
+            )));
         };
         next = position + 1;
         used = used.max(position);
@@ -148,10 +146,7 @@ impl<'t> Verb<'t> {
         if let Some(after) = rest.strip_prefix('.') {
             let (precision, after) = digits(after)?.unwrap_or((0, after));
             if precision > MAX_PRECISION {
-                return Err(Fault::at(
-                    0,
-                    format!("a precision above {MAX_PRECISION} in the format"),
-                ));
+                return Err(Fault::at(0, format!("a precision above {MAX_PRECISION} in the format")));
             }
             verb.precision = Some(precision);
             rest = after;
@@ -165,16 +160,10 @@ impl<'t> Verb<'t> {
             rest = after;
         }
         let Some(letter) = rest.chars().next() else {
-            return Err(bad_verb(
-                text,
-                "the format ends inside of a verb; write %% for a percent sign",
-            ));
+            return Err(bad_verb(text, "the format ends inside of a verb; write %% for a percent sign"));
         };
         if !"%vdboxXeEfgGsqt".contains(letter) {
-            return Err(bad_verb(
-                text,
-                &format!("there is no verb {letter:?}; write %% for a percent sign"),
-            ));
+            return Err(bad_verb(text, &format!("there is no verb {letter:?}; write %% for a percent sign")));
         }
         verb.letter = letter;
         let (whole, after) = text.split_at(text.len() - rest.len() + letter.len_utf8());
@@ -213,9 +202,7 @@ impl<'t> Verb<'t> {
                 _ => Err(wrong("a bool")),
             },
             'd' | 'b' | 'o' | 'x' | 'X' => {
-                let whole = number
-                    .and_then(Number::as_i64)
-                    .ok_or_else(|| wrong("a whole number"))?;
+                let whole = number.and_then(Number::as_i64).ok_or_else(|| wrong("a whole number"))?;
                 self.print_whole(whole, into)
             }
             _ => self.print_number(number.ok_or_else(|| wrong("a number"))?, into),
@@ -227,11 +214,7 @@ impl<'t> Verb<'t> {
             _ if self.sharp => self.pad_text(&json::encode(value)?, into),
             Data::String(text) => self.pad_text(text, into),
             Data::Number(number) => {
-                let plain = Self {
-                    plus: false,
-                    letter: 'g',
-                    ..*self
-                };
+                let plain = Self { plus: false, letter: 'g', ..*self };
                 plain.print_number(*number, into)
             }
             _ => self.pad_text(&json::encode(value)?, into),
@@ -265,11 +248,7 @@ impl<'t> Verb<'t> {
             ('e' | 'E', _) => scientific(&format!("{size:.*e}", self.precision.unwrap_or(6))),
             _ => general(number, self.precision),
         };
-        let digits = if self.letter.is_ascii_uppercase() {
-            digits.to_ascii_uppercase()
-        } else {
-            digits
-        };
+        let digits = if self.letter.is_ascii_uppercase() { digits.to_ascii_uppercase() } else { digits };
         self.pad_number(negative, &digits, into)
     }
 
@@ -301,10 +280,8 @@ impl<'t> Verb<'t> {
     }
 
     fn pad_text(&self, text: &str, into: &mut Text) -> Result<(), Fault> {
-        let end = self
-            .precision
-            .and_then(|most| text.char_indices().nth(most))
-            .map_or(text.len(), |(end, _)| end);
+        let end =
+            self.precision.and_then(|most| text.char_indices().nth(most)).map_or(text.len(), |(end, _)| end);
         let text = text.get(..end).unwrap_or(text);
         let missing = self.width.saturating_sub(text.chars().count());
         if self.minus {
@@ -357,10 +334,7 @@ fn general(number: Number, precision: Option<usize>) -> String {
             };
             let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
             let mantissa = mantissa.replace('.', "");
-            (
-                mantissa.trim_end_matches('0').to_owned(),
-                exponent.parse().unwrap_or(0),
-            )
+            (mantissa.trim_end_matches('0').to_owned(), exponent.parse().unwrap_or(0))
         }
     };
     if mantissa.is_empty() {

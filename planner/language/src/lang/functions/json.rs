@@ -112,9 +112,7 @@ fn write(value: &Value, into: &mut Text) -> Result<(), Fault> {
         }
         Data::Map(entries) => write_entries(entries, into),
         Data::Block(block) => write_entries(&block.attributes, into),
-        Data::Unknown => Err(Fault::new(
-            "a value that is not known before apply has no JSON yet",
-        )),
+        Data::Unknown => Err(Fault::new("a value that is not known before apply has no JSON yet")),
     }
 }
 

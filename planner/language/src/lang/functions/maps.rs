@@ -31,17 +31,10 @@ pub(super) fn lookup(args: &Args<'_>) -> Outcome {
     if let Some(found) = entries.get(&*wanted).or_else(|| args.values.get(2)) {
         return Ok(found.clone().tainted_by([map, key]));
     }
-    let shown: Vec<_> = entries
-        .keys()
-        .take(KEYS_SHOWN)
-        .map(|key| format!("{key:?}"))
-        .collect();
+    let shown: Vec<_> = entries.keys().take(KEYS_SHOWN).map(|key| format!("{key:?}")).collect();
     let more = if entries.len() > KEYS_SHOWN { ", ..." } else { "" };
-    Err(Fault::at(
-        1,
-        "the map has no such key, and there is no default (a third argument)",
-    )
-    .detail(format!("{wanted:?} is none of [{}{more}]", shown.join(", "))))
+    Err(Fault::at(1, "the map has no such key, and there is no default (a third argument)")
+        .detail(format!("{wanted:?} is none of [{}{more}]", shown.join(", "))))
 }
 
 /// All entries; of equal keys the last wins. `null` counts as an empty map.
@@ -60,13 +53,11 @@ pub(super) fn merge(args: &Args<'_>) -> Outcome {
 pub(super) fn zipmap(args: &Args<'_>) -> Outcome {
     let (keys, values) = (args.list(0)?, args.list(1)?);
     if keys.len() != values.len() {
-        return Err(
-            Fault::new("the keys and the values are not equally many").detail(format!(
-                "{} keys, {} values",
-                keys.len(),
-                values.len()
-            )),
-        );
+        return Err(Fault::new("the keys and the values are not equally many").detail(format!(
+            "{} keys, {} values",
+            keys.len(),
+            values.len()
+        )));
     }
     let secret = keys.iter().any(Value::is_sensitive);
     let mut result = if keys.iter().any(Value::is_unknown) {

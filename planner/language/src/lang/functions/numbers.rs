@@ -137,16 +137,10 @@ pub(super) fn range(args: &Args<'_>) -> Outcome {
     }
     let down = step < zero;
     if down && end > start {
-        return Err(Fault::at(
-            2,
-            "the end lies above the start, so the step must be positive",
-        ));
+        return Err(Fault::at(2, "the end lies above the start, so the step must be positive"));
     }
     if !down && end < start {
-        return Err(Fault::at(
-            2,
-            "the end lies below the start, so the step must be negative",
-        ));
+        return Err(Fault::at(2, "the end lies below the start, so the step must be negative"));
     }
     let mut items = Vec::new();
     for count in 0.. {

@@ -62,10 +62,8 @@ pub(super) fn abspath(args: &Args<'_>) -> Outcome {
     })?;
     match absolute.to_str() {
         Some(absolute) => Ok(Value::string(clean(absolute))),
-        None => Err(
-            Fault::at(0, "the directory of the spec has a name that is not UTF-8")
-                .detail(absolute.display().to_string()),
-        ),
+        None => Err(Fault::at(0, "the directory of the spec has a name that is not UTF-8")
+            .detail(absolute.display().to_string())),
     }
 }
 
@@ -100,10 +98,7 @@ pub(super) fn fileexists(args: &Args<'_>) -> Outcome {
 pub(super) fn file(args: &Args<'_>) -> Outcome {
     let path = resolve(args, &args.text(0)?)?;
     // A pipe or a device would wait, or never end: looked at before it is opened.
-    let is_file = path
-        .metadata()
-        .map_err(|why| unread(&PathError::new("read", &path, why)))?
-        .is_file();
+    let is_file = path.metadata().map_err(|why| unread(&PathError::new("read", &path, why)))?.is_file();
     if !is_file {
         return Err(Fault::at(0, "not a regular file").detail(path.display().to_string()));
     }
@@ -130,9 +125,7 @@ pub(super) fn file(args: &Args<'_>) -> Outcome {
 }
 
 fn unread(why: &PathError) -> Fault {
-    let hint = why
-        .remedy()
-        .map_or_else(String::new, |remedy| format!("; {remedy}"));
+    let hint = why.remedy().map_or_else(String::new, |remedy| format!("; {remedy}"));
     Fault::at(0, "no such file, or not readable").detail(format!("{why}{hint}"))
 }
 
@@ -145,9 +138,8 @@ pub(super) fn env(args: &Args<'_>) -> Outcome {
         );
     }
     let text = (args.context.env)(&name).ok_or_else(|| {
-        Fault::at(0, "the environment variable is not set").detail(format!(
-            "set it before you run the command again, such as with: export {name}=..."
-        ))
+        Fault::at(0, "the environment variable is not set")
+            .detail(format!("set it before you run the command again, such as with: export {name}=..."))
     })?;
     let mut value = Value::string(text);
     value.sensitive = Sensitivity::Env(name);

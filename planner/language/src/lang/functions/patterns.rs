@@ -35,11 +35,8 @@ fn found(regex: &Regex, captures: &Captures<'_>) -> Value {
     if regex.captures_len() == 1 {
         return text(captures.get(0));
     }
-    let named: BTreeMap<String, Value> = regex
-        .capture_names()
-        .flatten()
-        .map(|name| (name.to_owned(), text(captures.name(name))))
-        .collect();
+    let named: BTreeMap<String, Value> =
+        regex.capture_names().flatten().map(|name| (name.to_owned(), text(captures.name(name)))).collect();
     if named.is_empty() {
         Value::list(captures.iter().skip(1).map(text).collect())
     } else {

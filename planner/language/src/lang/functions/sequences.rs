@@ -60,11 +60,7 @@ pub(super) fn element(args: &Args<'_>) -> Outcome {
 pub(super) fn flatten(args: &Args<'_>) -> Outcome {
     let mut flat = Flat::default();
     flat.add(args.sequence(0)?)?;
-    let mut result = if flat.unknown {
-        Value::unknown()
-    } else {
-        Value::list(flat.items)
-    };
+    let mut result = if flat.unknown { Value::unknown() } else { Value::list(flat.items) };
     if flat.secret {
         result.sensitive = Sensitivity::Secret;
     }
@@ -139,11 +135,7 @@ pub(super) fn setproduct(args: &Args<'_>) -> Outcome {
         return Ok(Value::list(rows));
     }
     let secret = rows.iter().any(Value::is_sensitive_deep);
-    let mut set = if rows.iter().any(Value::is_unknown_deep) {
-        Value::unknown()
-    } else {
-        Value::set(rows)
-    };
+    let mut set = if rows.iter().any(Value::is_unknown_deep) { Value::unknown() } else { Value::set(rows) };
     if secret {
         set.sensitive = Sensitivity::Secret;
     }

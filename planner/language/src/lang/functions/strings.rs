@@ -91,11 +91,7 @@ pub(super) fn title(args: &Args<'_>) -> Outcome {
         .chars()
         .map(|c| {
             let titled = if inside { c } else { upper_char(c) };
-            inside = if c.is_ascii() {
-                c.is_ascii_alphanumeric() || c == '_'
-            } else {
-                !c.is_whitespace()
-            };
+            inside = if c.is_ascii() { c.is_ascii_alphanumeric() || c == '_' } else { !c.is_whitespace() };
             titled
         })
         .collect();
@@ -103,18 +99,11 @@ pub(super) fn title(args: &Args<'_>) -> Outcome {
 }
 
 pub(super) fn upper(args: &Args<'_>) -> Outcome {
-    Ok(Value::string(
-        args.text(0)?.chars().map(upper_char).collect::<String>(),
-    ))
+    Ok(Value::string(args.text(0)?.chars().map(upper_char).collect::<String>()))
 }
 
 pub(super) fn lower(args: &Args<'_>) -> Outcome {
-    Ok(Value::string(
-        args.text(0)?
-            .chars()
-            .map(|c| single(c, c.to_lowercase()))
-            .collect::<String>(),
-    ))
+    Ok(Value::string(args.text(0)?.chars().map(|c| single(c, c.to_lowercase())).collect::<String>()))
 }
 
 fn upper_char(c: char) -> char {

@@ -37,12 +37,9 @@ fn literal(expression: &Expression, base: &Path) -> Result<Value, FunctionError>
             None => Value::open(Data::Number(Number::from_f64(n.as_f64().unwrap()).unwrap())),
         },
         Expression::String(s) => Value::string(s.as_str()),
-        Expression::Array(items) => Value::list(
-            items
-                .iter()
-                .map(|item| literal(item, base))
-                .collect::<Result<_, _>>()?,
-        ),
+        Expression::Array(items) => {
+            Value::list(items.iter().map(|item| literal(item, base)).collect::<Result<_, _>>()?)
+        }
         Expression::Object(entries) => {
             let mut map = BTreeMap::new();
             for (key, item) in entries {
@@ -63,11 +60,7 @@ fn literal(expression: &Expression, base: &Path) -> Result<Value, FunctionError>
             hcl::expr::Operation::Binary(_) => panic!("no operators in tables"),
         },
         Expression::FuncCall(function) => {
-            let args = function
-                .args
-                .iter()
-                .map(|arg| literal(arg, base))
-                .collect::<Result<Vec<_>, _>>()?;
+            let args = function.args.iter().map(|arg| literal(arg, base)).collect::<Result<Vec<_>, _>>()?;
             return invoke(&function.name.to_string(), &args, base);
         }
         other => panic!("not a literal: {other:?}"),
@@ -91,10 +84,7 @@ fn invoke(name: &str, args: &[Value], base: &Path) -> Result<Value, FunctionErro
         }
         _ => {}
     }
-    let context = FunctionContext {
-        base_dir: base,
-        env: &environment,
-    };
+    let context = FunctionContext { base_dir: base, env: &environment };
     call(name, args, &context).unwrap_or_else(|| panic!("no function {name}"))
 }
 
@@ -160,9 +150,7 @@ fn fails(table: &[(&str, Option<usize>, &str)]) {
         .filter_map(|(text, argument, expected)| match eval(text) {
             Ok(value) => Some(format!("{text}\n   gives {}\n  wanted {expected}", show(&value))),
             Err(error) if error.message.contains(expected) && error.argument == *argument => None,
-            Err(error) => Some(format!(
-                "{text}\n   fails {error:?}\n  wanted {argument:?} {expected}"
-            )),
+            Err(error) => Some(format!("{text}\n   fails {error:?}\n  wanted {argument:?} {expected}")),
         })
         .collect();
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
@@ -179,10 +167,7 @@ fn every_promised_function_is_there_and_the_table_is_sorted() {
     let mut promised: Vec<&str> = promised.split_whitespace().collect();
     promised.sort_unstable();
     assert_eq!(names().collect::<Vec<_>>(), promised);
-    let context = FunctionContext {
-        base_dir: Path::new("/spec"),
-        env: &environment,
-    };
+    let context = FunctionContext { base_dir: Path::new("/spec"), env: &environment };
     for name in names() {
         assert!(call(name, &[], &context).is_some(), "{name} is not found");
     }
@@ -193,38 +178,14 @@ fn every_promised_function_is_there_and_the_table_is_sorted() {
 #[test]
 fn a_wrong_number_of_arguments_is_told_alike_by_all() {
     fails(&[
-        (
-            "substr(\"a\", 1)",
-            None,
-            "function `substr` takes 3 arguments, got 2",
-        ),
+        ("substr(\"a\", 1)", None, "function `substr` takes 3 arguments, got 2"),
         ("upper()", None, "function `upper` takes 1 argument, got 0"),
-        (
-            "upper(\"a\", \"b\")",
-            Some(1),
-            "function `upper` takes 1 argument, got 2",
-        ),
-        (
-            "lookup({})",
-            None,
-            "function `lookup` takes 2 to 3 arguments, got 1",
-        ),
-        (
-            "lookup({}, 1, 2, 3)",
-            Some(3),
-            "function `lookup` takes 2 to 3 arguments, got 4",
-        ),
+        ("upper(\"a\", \"b\")", Some(1), "function `upper` takes 1 argument, got 2"),
+        ("lookup({})", None, "function `lookup` takes 2 to 3 arguments, got 1"),
+        ("lookup({}, 1, 2, 3)", Some(3), "function `lookup` takes 2 to 3 arguments, got 4"),
         ("max()", None, "function `max` takes at least 1 argument, got 0"),
-        (
-            "join(\",\")",
-            None,
-            "function `join` takes at least 2 arguments, got 1",
-        ),
-        (
-            "setproduct([])",
-            None,
-            "function `setproduct` takes at least 2 arguments, got 1",
-        ),
+        ("join(\",\")", None, "function `join` takes at least 2 arguments, got 1"),
+        ("setproduct([])", None, "function `setproduct` takes at least 2 arguments, got 1"),
         ("coalesce()", None, "at least 1 argument, got 0"),
         ("concat()", None, "at least 1 argument, got 0"),
         ("range()", None, "function `range` takes 1 to 3 arguments, got 0"),
@@ -245,11 +206,7 @@ fn every_function_survives_every_kind_of_argument() {
         Value::string(""),
         Value::string("é%/(\"\u{1F468}\u{200D}"),
         Value::list(vec![]),
-        Value::list(vec![
-            Value::unknown(),
-            Value::null(),
-            Value::list(vec![Value::int(1)]),
-        ]),
+        Value::list(vec![Value::unknown(), Value::null(), Value::list(vec![Value::int(1)])]),
         Value::set(vec![Value::string("a"), Value::int(2)]),
         Value::map([("k".to_owned(), Value::unknown())].into()),
         eval("block()").unwrap(),
@@ -296,10 +253,7 @@ fn no_error_quotes_a_sensitive_argument() {
         r#"slice(secret([1]), 0, 99)"#,
     ] {
         let error = eval(text).unwrap_err().message;
-        assert!(
-            !error.contains("hunter2") && !error.contains("999"),
-            "{text}: {error}"
-        );
+        assert!(!error.contains("hunter2") && !error.contains("999"), "{text}: {error}");
     }
 }
 

@@ -38,11 +38,7 @@ pub(super) fn hold(cutover: &mut CutoverState, reason: &str, since_ms: i64) {
         Some(attempt) => attempt.to,
         None => cutover.live.other(),
     };
-    cutover.held = Some(Held {
-        reason: reason.to_owned(),
-        wanted,
-        since_ms,
-    });
+    cutover.held = Some(Held { reason: reason.to_owned(), wanted, since_ms });
 }
 
 pub(super) fn reach(cutover: &mut CutoverState, phase: Phase, proof: &Proof, took_us: u64, at_ms: i64) {
@@ -52,16 +48,9 @@ pub(super) fn reach(cutover: &mut CutoverState, phase: Phase, proof: &Proof, too
         Some(attempt) if attempt.open_kind == segue_contract::QuiesceKind::Writers => Phase::Started,
         _ => Phase::Routed,
     };
-    let name = if phase == Phase::Started {
-        "OPEN"
-    } else {
-        phase.as_str()
-    };
+    let name = if phase == Phase::Started { "OPEN" } else { phase.as_str() };
     if phase.is_pause() || phase == opens {
-        cutover.pauses.push(PauseTerm {
-            name: name.to_owned(),
-            us: took_us,
-        });
+        cutover.pauses.push(PauseTerm { name: name.to_owned(), us: took_us });
         keep_last(&mut cutover.pauses, MEASUREMENTS_MAX * 10);
     }
     if phase == Phase::Committed
@@ -75,31 +64,15 @@ pub(super) fn reach(cutover: &mut CutoverState, phase: Phase, proof: &Proof, too
         && let Some(attempt) = &cutover.attempt
     {
         let pause_us = pause_of_last_attempt(&cutover.pauses, name);
-        cutover.last_switch = Some(SwitchRecord {
-            epoch: attempt.epoch,
-            to: attempt.to,
-            at_ms,
-            pause_us,
-        });
+        cutover.last_switch = Some(SwitchRecord { epoch: attempt.epoch, to: attempt.to, at_ms, pause_us });
     }
 }
 
 /// The sum of the terms since the last DRAINED, up to the one named `last`.
 fn pause_of_last_attempt(pauses: &[PauseTerm], last: &str) -> u64 {
-    let start = pauses
-        .iter()
-        .rposition(|t| t.name == Phase::Drained.as_str())
-        .unwrap_or(0);
-    let end = pauses
-        .iter()
-        .rposition(|t| t.name == last)
-        .map_or(pauses.len(), |i| i + 1);
-    pauses
-        .get(start..end)
-        .unwrap_or_default()
-        .iter()
-        .map(|t| t.us)
-        .sum()
+    let start = pauses.iter().rposition(|t| t.name == Phase::Drained.as_str()).unwrap_or(0);
+    let end = pauses.iter().rposition(|t| t.name == last).map_or(pauses.len(), |i| i + 1);
+    pauses.get(start..end).unwrap_or_default().iter().map(|t| t.us).sum()
 }
 
 pub(super) fn add_stale(cutover: &mut CutoverState, finds: &[StaleFind], total: u64) {

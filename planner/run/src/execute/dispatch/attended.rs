@@ -59,10 +59,7 @@ pub fn switch_back(ground: &Arc<Ground>, cutover: &Address, reason: &str) -> Res
     let cutover = cutover.clone();
     attended(ground, move |ground| {
         for job in &attempt.jobs {
-            let unit = UnitRef {
-                migration: job.migration.clone(),
-                unit: job.unit.clone(),
-            };
+            let unit = UnitRef { migration: job.migration.clone(), unit: job.unit.clone() };
             ground.step(&unit.step("sync"), StepKind::Sync, || sync(ground, &unit))?;
         }
         let task = CutoverTask {
@@ -87,17 +84,12 @@ fn passes(ground: &Ground, desired: &Desired) -> Result<(), RunError> {
             due.insert(decl.address.clone(), now + decl.sync_interval_ms);
             let names = ground.recorder.look(|s| {
                 let finished = s.cutover_of(&decl.address).is_some_and(|c| c.finished);
-                let units = s
-                    .migrations
-                    .get(&decl.address)
-                    .map(|m| m.units.keys().cloned().collect::<Vec<_>>());
+                let units =
+                    s.migrations.get(&decl.address).map(|m| m.units.keys().cloned().collect::<Vec<_>>());
                 units.filter(|_| !finished).unwrap_or_default()
             });
             for unit in names {
-                let unit = UnitRef {
-                    migration: decl.address.clone(),
-                    unit,
-                };
+                let unit = UnitRef { migration: decl.address.clone(), unit };
                 match pass(ground, &unit, &unit.step("sync"), &Until::Stopped) {
                     Ok(_) => {}
                     Err(RunError::Interrupted) => return Ok(()),
@@ -106,9 +98,7 @@ fn passes(ground: &Ground, desired: &Desired) -> Result<(), RunError> {
             }
         }
         let next = due.values().min().copied().unwrap_or(now + 1000);
-        ground.control.sleep(Duration::from_millis(
-            next.saturating_sub(ground.clock.boot_ms()).max(1),
-        ));
+        ground.control.sleep(Duration::from_millis(next.saturating_sub(ground.clock.boot_ms()).max(1)));
     }
     Ok(())
 }

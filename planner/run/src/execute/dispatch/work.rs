@@ -27,11 +27,7 @@ pub(super) fn run(job: &Job, work: &Work) -> Result<(), RunError> {
         Work::Load(unit) => ground.step(&unit.step("load"), StepKind::Load, || load(ground, unit)),
         Work::Sync(unit) => ground.step(&unit.step("sync"), StepKind::Sync, || sync(ground, unit)),
         Work::Verify(unit) => {
-            let decl = job
-                .desired
-                .migrations
-                .get(&unit.migration)
-                .map(|m| m.verify.clone());
+            let decl = job.desired.migrations.get(&unit.migration).map(|m| m.verify.clone());
             let decl = decl.ok_or_else(|| lost(&unit.migration))?;
             ground.step(&unit.step("verify"), StepKind::Verify, || {
                 verify_unit(ground, unit, decl.level, decl.repair)
@@ -63,29 +59,20 @@ pub(super) fn run(job: &Job, work: &Work) -> Result<(), RunError> {
 }
 
 fn lost(address: &Address) -> RunError {
-    RunError::Setup(StepError::permanent(format!(
-        "{address} is in the plan and not in the spec"
-    )))
+    RunError::Setup(StepError::permanent(format!("{address} is in the plan and not in the spec")))
 }
 
 /// Both endpoints are looked at once more, now that the plan is being executed.
 fn check(job: &Job, migration: &Address) -> Result<(), RunError> {
     let ground = &*job.ground;
     let step = migration.step(StepKind::Check.as_str());
-    let decl = job
-        .desired
-        .migrations
-        .get(migration)
-        .ok_or_else(|| lost(migration))?;
+    let decl = job.desired.migrations.get(migration).ok_or_else(|| lost(migration))?;
     ground.step(&step, StepKind::Check, || {
         for address in [&decl.source, &decl.target] {
             let Some(block) = job.desired.endpoints.get(address) else {
                 return Err(lost(address));
             };
-            let endpoint = ground
-                .registry
-                .endpoint(block)
-                .map_err(|e| RunError::step(&step, e))?;
+            let endpoint = ground.registry.endpoint(block).map_err(|e| RunError::step(&step, e))?;
             let io = Io::new(ground, &step);
             let facts = retry(
                 ground,
@@ -98,10 +85,7 @@ fn check(job: &Job, migration: &Address) -> Result<(), RunError> {
             let planned = job.plan.basis.identities.get(address);
             if planned.is_some_and(|p| *p != facts.identity) {
                 let what = format!("{address} is another system than the one that was planned with");
-                return Err(RunError::step(
-                    &step,
-                    StepError::permanent(what).remedy("plan again"),
-                ));
+                return Err(RunError::step(&step, StepError::permanent(what).remedy("plan again")));
             }
         }
         Ok("both endpoints answer".to_owned())
@@ -111,21 +95,10 @@ fn check(job: &Job, migration: &Address) -> Result<(), RunError> {
 fn provision(job: &Job, migration: &Address) -> Result<(), RunError> {
     let ground = &*job.ground;
     let step = migration.step(StepKind::Provision.as_str());
-    let decl = job
-        .desired
-        .migrations
-        .get(migration)
-        .ok_or_else(|| lost(migration))?;
-    let block = job
-        .desired
-        .endpoints
-        .get(&decl.target)
-        .ok_or_else(|| lost(&decl.target))?;
+    let decl = job.desired.migrations.get(migration).ok_or_else(|| lost(migration))?;
+    let block = job.desired.endpoints.get(&decl.target).ok_or_else(|| lost(&decl.target))?;
     ground.step(&step, StepKind::Provision, || {
-        let endpoint = ground
-            .registry
-            .endpoint(block)
-            .map_err(|e| RunError::step(&step, e))?;
+        let endpoint = ground.registry.endpoint(block).map_err(|e| RunError::step(&step, e))?;
         let io = Io::new(ground, &step);
         let again = |work: &dyn Fn() -> Result<bool, StepError>| {
             retry(ground, &step, STEP_DEADLINE, || io.cancelled(), work).map_err(|e| RunError::step(&step, e))
@@ -135,10 +108,7 @@ fn provision(job: &Job, migration: &Address) -> Result<(), RunError> {
         }
         // Recorded before it is made: were it recorded after, a death between the two would leave an endpoint that
         // nobody takes away on abandon.
-        ground.record(Event::EndpointMade {
-            migration: migration.clone(),
-            endpoint: decl.target.clone(),
-        })?;
+        ground.record(Event::EndpointMade { migration: migration.clone(), endpoint: decl.target.clone() })?;
         again(&|| endpoint.provision(block, &io))?;
         Ok("made".to_owned())
     })
@@ -148,20 +118,11 @@ fn mend_route(job: &Job, address: &Address) -> Result<(), RunError> {
     let ground = &*job.ground;
     let step = address.step(StepKind::Switch.as_str());
     let decl = job.desired.routes.get(address).ok_or_else(|| lost(address))?;
-    let cutover = job
-        .desired
-        .cutovers
-        .values()
-        .find(|c| c.routes.contains(address))
-        .ok_or_else(|| lost(address))?;
-    let live = ground
-        .recorder
-        .look(|s| s.cutovers.get(&cutover.address).map_or(Side::Source, |c| c.live));
+    let cutover =
+        job.desired.cutovers.values().find(|c| c.routes.contains(address)).ok_or_else(|| lost(address))?;
+    let live = ground.recorder.look(|s| s.cutovers.get(&cutover.address).map_or(Side::Source, |c| c.live));
     ground.step(&step, StepKind::Switch, || {
-        let route = ground
-            .registry
-            .route(&decl.block)
-            .map_err(|e| RunError::step(&step, e))?;
+        let route = ground.registry.route(&decl.block).map_err(|e| RunError::step(&step, e))?;
         let io = Io::new(ground, &step);
         let set = || route.set(&decl.block, live, &io);
         retry(ground, &step, STEP_DEADLINE, || io.cancelled(), set).map_err(|e| RunError::step(&step, e))?;

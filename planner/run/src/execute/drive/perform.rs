@@ -38,10 +38,7 @@ impl Flight<'_> {
     pub(super) fn perform(&self, act: Action) -> Result<Proof, RunError> {
         let step = self.step(step_of(act));
         let bind = |e: StepError| RunError::step(&step, e);
-        let said = |said: String| Proof {
-            said,
-            ..Proof::default()
-        };
+        let said = |said: String| Proof { said, ..Proof::default() };
         if settle(self.known.phase) == Settle::Abort
             && let Some(error) = self.lapsed(0)
         {
@@ -52,11 +49,7 @@ impl Flight<'_> {
             Action::Fence => {
                 let frozen = |_: &Io<'_>| prove::frozen(self.ground, &step, &self.attempt, &self.until());
                 let positions = self.again(&step, frozen).map_err(bind)?;
-                Ok(Proof {
-                    said: names(&positions),
-                    positions,
-                    ..Proof::default()
-                })
+                Ok(Proof { said: names(&positions), positions, ..Proof::default() })
             }
             Action::CatchUp => self.catch_up(&step),
             Action::VerifyResidual => self.verify_residual(&step),
@@ -86,24 +79,13 @@ impl Flight<'_> {
 
     /// Passes until the fence itself is seen at the new side (protocol P5).
     fn catch_up(&self, step: &Address) -> Result<Proof, RunError> {
-        let fence = self
-            .known
-            .proofs
-            .get(&Phase::Fenced)
-            .map(|p| p.positions.clone())
-            .unwrap_or_default();
+        let fence = self.known.proofs.get(&Phase::Fenced).map(|p| p.positions.clone()).unwrap_or_default();
         let mut proof = Proof::default();
         let mut records = 0;
         for (job, wanted) in self.attempt.jobs.iter().zip(&fence) {
-            let unit = UnitRef {
-                migration: job.migration.clone(),
-                unit: job.unit.clone(),
-            };
-            let engine = self
-                .ground
-                .registry
-                .engine(&job.source, &job.target)
-                .map_err(|e| RunError::step(step, e))?;
+            let unit = UnitRef { migration: job.migration.clone(), unit: job.unit.clone() };
+            let engine =
+                self.ground.registry.engine(&job.source, &job.target).map_err(|e| RunError::step(step, e))?;
             let mut job = job.clone();
             let mut tries = 0;
             let report = loop {
@@ -136,18 +118,11 @@ impl Flight<'_> {
     }
 
     fn verify_residual(&self, step: &Address) -> Result<Proof, RunError> {
-        let caught_up = self
-            .known
-            .proofs
-            .get(&Phase::CaughtUp)
-            .map(|p| p.ledgers.clone())
-            .unwrap_or_default();
+        let caught_up =
+            self.known.proofs.get(&Phase::CaughtUp).map(|p| p.ledgers.clone()).unwrap_or_default();
         let mut checked = 0;
         for (job, ledger) in self.attempt.jobs.iter().zip(caught_up) {
-            let unit = UnitRef {
-                migration: job.migration.clone(),
-                unit: job.unit.clone(),
-            };
+            let unit = UnitRef { migration: job.migration.clone(), unit: job.unit.clone() };
             let since = self.ground.recorder.look(|s| {
                 s.migrations
                     .get(&unit.migration)?
@@ -159,21 +134,14 @@ impl Flight<'_> {
             });
             let mut job = job.clone();
             job.ledger = Some(ledger);
-            let call = VerifyCall {
-                level: self.attempt.verify,
-                since,
-                quiet: true,
-            };
+            let call = VerifyCall { level: self.attempt.verify, since, quiet: true };
             let report = compare(self.ground, &unit, step, &job, &call, &self.until())?;
             checked += report.records_checked;
             if report.mismatches_total > 0 {
                 return Err(mismatch(step, &report));
             }
         }
-        Ok(Proof {
-            said: format!("{checked} records compared, all equal"),
-            ..Proof::default()
-        })
+        Ok(Proof { said: format!("{checked} records compared, all equal"), ..Proof::default() })
     }
 
     /// Where the way back starts: the new side's position before its first write (protocol P10).
@@ -182,29 +150,19 @@ impl Flight<'_> {
         for job in &self.attempt.jobs {
             let mut back = job.clone();
             back.direction = Direction::from_live(self.attempt.to);
-            let engine = self
-                .ground
-                .registry
-                .engine(&job.source, &job.target)
-                .map_err(|e| RunError::step(step, e))?;
+            let engine =
+                self.ground.registry.engine(&job.source, &job.target).map_err(|e| RunError::step(step, e))?;
             positions.push(
-                self.again(step, |io| engine.position(&back, io))
-                    .map_err(|e| RunError::step(step, e))?,
+                self.again(step, |io| engine.position(&back, io)).map_err(|e| RunError::step(step, e))?,
             );
         }
-        Ok(Proof {
-            said: names(&positions),
-            positions,
-            ..Proof::default()
-        })
+        Ok(Proof { said: names(&positions), positions, ..Proof::default() })
     }
 
     /// Protocol P6 and P10: the position still equals the fence, the drain holds, the deadline is far enough.
     fn last_look(&self, step: &Address) -> Result<String, StepError> {
         let said = self.closed_and_drained(step)?;
-        let now = self.again(step, |_| {
-            prove::positions(self.ground, step, &self.attempt, &self.until())
-        })?;
+        let now = self.again(step, |_| prove::positions(self.ground, step, &self.attempt, &self.until()))?;
         let fence = self.known.proofs.get(&Phase::Fenced).map(|p| &p.positions);
         if fence != Some(&now) {
             return Err(moved_after_fence(&self.attempt));
@@ -217,10 +175,7 @@ impl Flight<'_> {
 
     fn raise(&self, step: &Address) -> Result<(), RunError> {
         if opened_by_hand(self, Action::RaiseAndRoute)? {
-            return Err(RunError::step(
-                step,
-                StepError::permanent("the old side was opened by hand"),
-            ));
+            return Err(RunError::step(step, StepError::permanent("the old side was opened by hand")));
         }
         for migration in migrations_of(&self.attempt) {
             claims::raise(self.ground, step, &migration, self.attempt.epoch, self.attempt.to)?;
@@ -231,19 +186,13 @@ impl Flight<'_> {
     fn open(&self, step: &Address) -> Result<String, StepError> {
         let quiesce = self.ground.registry.quiesce(&self.attempt.open.block)?;
         let io = Io::new(self.ground, step).until(Until::Never);
-        retry(
-            self.ground,
-            step,
-            SETTLING_DEADLINE,
-            || false,
-            || quiesce.open(&self.attempt.open, &io),
-        )?;
+        retry(self.ground, step, SETTLING_DEADLINE, || false, || quiesce.open(&self.attempt.open, &io))?;
         let barrier = |_: &Io<'_>| prove::barrier(self.ground, step, &self.attempt.open, &Until::Never);
         match self.again(step, barrier)? {
             BarrierState::Open => Ok("a write got through".to_owned()),
-            BarrierState::Unknown(why) => Ok(format!(
-                "opened; whether writes get through cannot be told: {why}"
-            )),
+            BarrierState::Unknown(why) => {
+                Ok(format!("opened; whether writes get through cannot be told: {why}"))
+            }
             BarrierState::Closed(why) => Err(StepError {
                 class: ErrorClass::Transient,
                 ..StepError::permanent(format!(
@@ -282,57 +231,35 @@ impl Flight<'_> {
         if self.attempt.open_kind == QuiesceKind::Writers && ttl_ms > 0 {
             let end = self.ground.clock.boot_ms() + ttl_ms;
             while self.ground.clock.boot_ms() < end {
-                self.ground.control.sleep(Duration::from_millis(
-                    end.saturating_sub(self.ground.clock.boot_ms()),
-                ));
+                self.ground
+                    .control
+                    .sleep(Duration::from_millis(end.saturating_sub(self.ground.clock.boot_ms())));
             }
         }
-        Ok(format!(
-            "{} routes point to the {}",
-            self.attempt.routes.len(),
-            self.attempt.to
-        ))
+        Ok(format!("{} routes point to the {}", self.attempt.routes.len(), self.attempt.to))
     }
 
     /// The whole old side is compared with the fence's ledger (protocol P6, P21).
     fn watch(&self, step: &Address) -> Result<String, RunError> {
-        let ledgers = self
-            .known
-            .proofs
-            .get(&Phase::CaughtUp)
-            .map(|p| p.ledgers.clone())
-            .unwrap_or_default();
+        let ledgers = self.known.proofs.get(&Phase::CaughtUp).map(|p| p.ledgers.clone()).unwrap_or_default();
         let mut total = 0;
         let mut seen = 0;
         for (job, ledger) in self.attempt.jobs.iter().zip(ledgers) {
             let mut back = job.clone();
             back.direction = Direction::from_live(self.attempt.to);
             back.ledger = Some(ledger);
-            let engine = self
-                .ground
-                .registry
-                .engine(&job.source, &job.target)
-                .map_err(|e| RunError::step(step, e))?;
-            let report = self
-                .again(step, |io| engine.stale(&back, io))
-                .map_err(|e| RunError::step(step, e))?;
+            let engine =
+                self.ground.registry.engine(&job.source, &job.target).map_err(|e| RunError::step(step, e))?;
+            let report =
+                self.again(step, |io| engine.stale(&back, io)).map_err(|e| RunError::step(step, e))?;
             total += report.total;
             seen += report.records_seen;
-            self.ground.record(Event::StaleLooked {
-                cutover: self.cutover.clone(),
-                report,
-            })?;
+            self.ground.record(Event::StaleLooked { cutover: self.cutover.clone(), report })?;
         }
         self.reopen_for_reverse(step)?;
         Ok(match total {
-            0 => format!(
-                "{seen} records on the {} looked at, no stale writes",
-                self.attempt.from
-            ),
-            n => format!(
-                "{n} STALE WRITES on the {}: `segue status` lists them",
-                self.attempt.from
-            ),
+            0 => format!("{seen} records on the {} looked at, no stale writes", self.attempt.from),
+            n => format!("{n} STALE WRITES on the {}: `segue status` lists them", self.attempt.from),
         })
     }
 
@@ -346,17 +273,10 @@ impl Flight<'_> {
 }
 
 fn moved_after_fence(attempt: &Attempt) -> StepError {
-    StepError::permanent(format!(
-        "the {} changed after its fence although it was closed",
-        attempt.from
-    ))
-    .remedy("find the writer that the quiesce does not stop (`segue drift` names what changed)")
+    StepError::permanent(format!("the {} changed after its fence although it was closed", attempt.from))
+        .remedy("find the writer that the quiesce does not stop (`segue drift` names what changed)")
 }
 
 fn names(positions: &[segue_contract::Position]) -> String {
-    positions
-        .iter()
-        .map(|p| p.0.chars().take(12).collect::<String>())
-        .collect::<Vec<_>>()
-        .join(" ")
+    positions.iter().map(|p| p.0.chars().take(12).collect::<String>()).collect::<Vec<_>>().join(" ")
 }

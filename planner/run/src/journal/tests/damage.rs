@@ -34,11 +34,7 @@ fn seed() -> u64 {
 }
 
 fn files(journal: &Path) -> Vec<PathBuf> {
-    let mut files: Vec<_> = segment::list(journal)
-        .unwrap()
-        .into_iter()
-        .map(|(_, path)| path)
-        .collect();
+    let mut files: Vec<_> = segment::list(journal).unwrap().into_iter().map(|(_, path)| path).collect();
     files.push(journal.join("head"));
     files
 }
@@ -50,11 +46,7 @@ fn damage(journal: &Path, dice: &mut Dice) -> String {
     let any = |dice: &mut Dice, bound: u64| &files[usize::try_from(dice.below(bound)).unwrap()];
     let kind = dice.below(6);
     let path = any(dice, files.len() as u64);
-    let file = std::fs::OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open(path)
-        .unwrap();
+    let file = std::fs::OpenOptions::new().read(true).write(true).open(path).unwrap();
     let length = file.metadata().unwrap().len();
     let at = dice.below(length);
     match kind {
@@ -94,26 +86,15 @@ fn damage(journal: &Path, dice: &mut Dice) -> String {
 
 fn check(scene: &Scene, what: &str, events: u64, proven: Mark, known: &[Mark]) {
     let (reading, shown) = read_checked(&scene.journal(), known);
-    let floor = known
-        .iter()
-        .map(|mark| mark.seq.0)
-        .chain([proven.seq.0])
-        .max()
-        .unwrap();
+    let floor = known.iter().map(|mark| mark.seq.0).chain([proven.seq.0]).max().unwrap();
     match &reading.verdict {
         Verdict::Damaged(damage) => {
             assert_eq!(damage.last_good.map_or(0, |mark| mark.seq.0), shown, "{what}");
-            assert!(
-                damage.to_string().contains("last good event is") || shown == 0,
-                "{what}: {damage}"
-            );
+            assert!(damage.to_string().contains("last good event is") || shown == 0, "{what}: {damage}");
         }
         Verdict::Clean | Verdict::TornTail { .. } => {
             let head_is_gone = matches!(reading.head, HeadState::Missing | HeadState::Unreadable);
-            assert!(
-                shown == events || head_is_gone || shown >= floor,
-                "{what}: {shown} of {events}"
-            );
+            assert!(shown == events || head_is_gone || shown >= floor, "{what}: {shown} of {events}");
             // One damage at a time: where the head is gone the segments are whole.
             assert!(!head_is_gone || shown == events, "{what}: {shown} of {events}");
         }

@@ -32,18 +32,11 @@ impl Disk {
         let data = CString::new(format!("size={size},mode=0700")).unwrap();
         mount("tmpfs", &at, "tmpfs", MountFlags::empty(), data.as_c_str())
             .expect("a tmpfs can be mounted (run as root)");
-        Self {
-            at,
-            _temporary: temporary,
-        }
+        Self { at, _temporary: temporary }
     }
 
     fn fill(&self) {
-        let mut ballast = std::fs::OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(self.ballast())
-            .unwrap();
+        let mut ballast = std::fs::OpenOptions::new().create(true).append(true).open(self.ballast()).unwrap();
         for size in [64 * 1024, 4096, 1] {
             while ballast.write_all(&vec![b'x'; size]).is_ok() {}
         }
@@ -71,9 +64,7 @@ fn append_until_full(journal: &Journal, mut next: u64) -> u64 {
     loop {
         match journal.append(event(next)).wait() {
             Ok(mark) => assert_eq!(mark.seq, Seq(next)),
-            Err(JournalError::StorageFull {
-                reserve_used: false, ..
-            }) => return next - 1,
+            Err(JournalError::StorageFull { reserve_used: false, .. }) => return next - 1,
             Err(other) => panic!("{other}"),
         }
         next += 1;
@@ -90,10 +81,7 @@ fn on_a_full_disk_a_few_hundred_settling_events_still_count_and_the_rest_is_refu
     let mut last = append_until_full(&journal, 101);
     for _ in 0..300 {
         last += 1;
-        assert_eq!(
-            journal.append_reserved(event(last)).wait().unwrap().seq,
-            Seq(last)
-        );
+        assert_eq!(journal.append_reserved(event(last)).wait().unwrap().seq, Seq(last));
         assert!(journal.append(event(last + 1)).wait().is_err());
     }
     journal.close().unwrap();
@@ -108,13 +96,7 @@ fn on_a_full_disk_a_few_hundred_settling_events_still_count_and_the_rest_is_refu
             Err(error) => break error,
         }
     };
-    assert!(matches!(
-        used_up,
-        JournalError::StorageFull {
-            reserve_used: true,
-            ..
-        }
-    ));
+    assert!(matches!(used_up, JournalError::StorageFull { reserve_used: true, .. }));
     // Space is freed: everything goes on, across the next segment.
     std::fs::remove_file(disk.ballast()).unwrap();
     append_all(&journal, last + 1..=last + 2000);
@@ -178,9 +160,7 @@ fn append_reserved(journal: &Journal, events: std::ops::RangeInclusive<u64>) {
 }
 
 fn segment_bytes_used(journal: &Path) -> u64 {
-    let reading = super::super::read(journal, Seq::FIRST, &[], &mut |_| {
-        std::ops::ControlFlow::Continue(())
-    });
+    let reading = super::super::read(journal, Seq::FIRST, &[], &mut |_| std::ops::ControlFlow::Continue(()));
     reading.unwrap().end.unwrap().offset
 }
 
@@ -203,10 +183,7 @@ fn the_store_is_left_alone_on_a_full_disk() {
     let disk = Disk::new("16m");
     let root = disk.at.join("state");
     let lock = lock(&root);
-    let mark = |seq| super::super::Mark {
-        seq: Seq(seq),
-        checksum: seq,
-    };
+    let mark = |seq| super::super::Mark { seq: Seq(seq), checksum: seq };
     let mut store = SledStore::open(&lock).unwrap().store;
     let mut batch = crate::store::Batch::default();
     batch.put("unit", "kept");
@@ -232,8 +209,5 @@ fn the_store_is_left_alone_on_a_full_disk() {
     let opened = SledStore::open(&lock).unwrap();
     assert_eq!(opened.set_aside, None);
     assert_eq!(opened.store.stands_at(), Some(mark(at - 1)));
-    assert_eq!(
-        opened.store.get(b"unit").unwrap().as_deref(),
-        Some(b"kept".as_slice())
-    );
+    assert_eq!(opened.store.get(b"unit").unwrap().as_deref(), Some(b"kept".as_slice()));
 }

@@ -58,20 +58,14 @@ fn a_visitor_can_stop() {
     let (journal, _) = scene.open();
     append_all(&journal, 1..=10);
     let reading = read(&scene.journal(), Seq(3), &[], &mut |_| ControlFlow::Break(())).unwrap();
-    assert_eq!(
-        (reading.verdict, reading.last.unwrap().seq),
-        (Verdict::Stopped, Seq(3))
-    );
+    assert_eq!((reading.verdict, reading.last.unwrap().seq), (Verdict::Stopped, Seq(3)));
 }
 
 #[test]
 fn no_journal_reads_as_an_empty_one() {
     let scene = Scene::new();
     let (reading, shown) = read_checked(&scene.journal(), &[]);
-    assert_eq!(
-        (reading.verdict, shown, reading.head),
-        (Verdict::Clean, 0, HeadState::Missing)
-    );
+    assert_eq!((reading.verdict, shown, reading.head), (Verdict::Clean, 0, HeadState::Missing));
 }
 
 #[test]
@@ -82,10 +76,7 @@ fn an_event_that_is_empty_or_too_long_is_refused_and_the_next_one_counts() {
         let refused = journal.append(vec![b'x'; bytes]).wait().unwrap_err();
         assert!(matches!(refused, JournalError::EventSize { bytes: told } if told == bytes));
     }
-    assert_eq!(
-        journal.append(vec![b'x'; MAX_EVENT_BYTES]).wait().unwrap().seq,
-        Seq(1)
-    );
+    assert_eq!(journal.append(vec![b'x'; MAX_EVENT_BYTES]).wait().unwrap().seq, Seq(1));
 }
 
 #[test]
@@ -93,9 +84,7 @@ fn a_ticket_can_be_awaited() {
     let scene = Scene::new();
     let (journal, _) = scene.open();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let mark = runtime
-        .block_on(async { journal.append(event(1)).await })
-        .unwrap();
+    let mark = runtime.block_on(async { journal.append(event(1)).await }).unwrap();
     assert_eq!(mark.seq, Seq(1));
 }
 
@@ -110,11 +99,7 @@ fn waiting_events_share_one_group() {
         groups.push(frame.durable.0);
         offset += 40 + frame.payload.len() as u64;
     }
-    assert_eq!(
-        groups[3..],
-        [3, 4, 4, 4, 4, 4],
-        "the frame says what was durable before its group"
-    );
+    assert_eq!(groups[3..], [3, 4, 4, 4, 4, 4], "the frame says what was durable before its group");
 }
 
 #[test]
@@ -134,11 +119,7 @@ fn a_reader_beside_a_writer_sees_a_growing_prefix_and_never_damage() {
             let last_look = ended.load(Ordering::SeqCst);
             let known: Vec<_> = journal.durable().into_iter().collect();
             let (reading, shown) = read_checked(&scene.journal(), &known);
-            assert!(
-                !matches!(reading.verdict, Verdict::Damaged(_)),
-                "{:?}",
-                reading.verdict
-            );
+            assert!(!matches!(reading.verdict, Verdict::Damaged(_)), "{:?}", reading.verdict);
             assert!(shown >= before, "what was seen stays");
             (before, readings) = (shown, readings + 1);
             if last_look {
@@ -164,14 +145,7 @@ fn after_a_failed_write_nothing_counts_until_the_journal_is_opened_again() {
     drop(writable);
     let journal = Journal::start(writer).unwrap();
     let failed = journal.append(event(6)).wait().unwrap_err();
-    assert!(matches!(
-        failed,
-        JournalError::WriteFailed {
-            first: Seq(6),
-            last: Seq(6),
-            ..
-        }
-    ));
+    assert!(matches!(failed, JournalError::WriteFailed { first: Seq(6), last: Seq(6), .. }));
     assert!(failed.to_string().contains("no event after 5 counts"), "{failed}");
     let refused = journal.append_reserved(event(6)).wait().unwrap_err();
     assert!(matches!(refused, JournalError::Poisoned(_)));
@@ -218,11 +192,7 @@ fn a_tap_kills_before_or_after_exactly_one_durable_write() {
         let root = temporary.path().join("state");
         let mut child = Command::new(std::env::current_exe().unwrap());
         child
-            .args([
-                "--exact",
-                "journal::tests::round_trip::child_that_is_killed",
-                "--ignored",
-            ])
+            .args(["--exact", "journal::tests::round_trip::child_that_is_killed", "--ignored"])
             .env("SEGUE_TEST_ROOT", &root)
             .env("SEGUE_TEST_AFTER", if after { "after" } else { "before" })
             .stdout(Stdio::null())
@@ -243,14 +213,8 @@ fn a_tap_kills_before_or_after_exactly_one_durable_write() {
 #[ignore = "the child of a_tap_kills_before_or_after_exactly_one_durable_write"]
 fn child_that_is_killed() {
     let root = std::env::var_os("SEGUE_TEST_ROOT").unwrap();
-    let kill = Kill {
-        at: Seq(KILL_AT),
-        after: std::env::var("SEGUE_TEST_AFTER").unwrap() == "after",
-    };
-    let one_by_one = JournalOptions {
-        group_events: 1,
-        ..SMALL
-    };
+    let kill = Kill { at: Seq(KILL_AT), after: std::env::var("SEGUE_TEST_AFTER").unwrap() == "after" };
+    let one_by_one = JournalOptions { group_events: 1, ..SMALL };
     let (journal, _) = Journal::open(&lock(root.as_ref()), one_by_one, &[], kill).unwrap();
     append_all(&journal, 1..=KILL_AT + 10);
 }

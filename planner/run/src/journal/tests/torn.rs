@@ -32,11 +32,7 @@ enum Torn {
 }
 
 fn tear(segment: &Path, at: u64, how: Torn) {
-    let file = std::fs::OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open(segment)
-        .unwrap();
+    let file = std::fs::OpenOptions::new().read(true).write(true).open(segment).unwrap();
     match how {
         Torn::Short => file.set_len(at).unwrap(),
         Torn::Zeros => {
@@ -89,10 +85,7 @@ fn a_torn_last_group_is_cut_off_at_every_byte_and_the_journal_goes_on() {
             }
             assert_eq!(reading.durable, Seq(10));
             let (journal, opened) = scene.open();
-            assert_eq!(
-                opened.cut.is_some(),
-                matches!(reading.verdict, Verdict::TornTail { .. })
-            );
+            assert_eq!(opened.cut.is_some(), matches!(reading.verdict, Verdict::TornTail { .. }));
             append_all(&journal, good + 1..=good + 3);
             journal.close().unwrap();
             let (reading, shown) = read_checked(&scene.journal(), &[before]);
@@ -122,9 +115,7 @@ fn a_last_group_that_was_acknowledged_is_never_cut_off_where_the_head_knows_it()
             };
             assert_eq!(damage.last_good.unwrap().seq, Seq(good));
             let before = paths::read(&path).unwrap();
-            let refused = Journal::open(&scene.lock, SMALL, &[last], NoTap)
-                .map(|_| ())
-                .unwrap_err();
+            let refused = Journal::open(&scene.lock, SMALL, &[last], NoTap).map(|_| ()).unwrap_err();
             assert!(matches!(refused, JournalError::Damaged(_)));
             assert_eq!(before, paths::read(&path).unwrap(), "nothing is changed");
         }
@@ -146,20 +137,14 @@ fn the_stores_mark_alone_is_evidence_enough() {
     set_head(&scene.journal(), before);
     assert_eq!(
         damage(&scene, &[last]).reason,
-        DamageReason::TooShort {
-            known: last,
-            known_by: KnownBy::Caller
-        }
+        DamageReason::TooShort { known: last, known_by: KnownBy::Caller }
     );
     restore(&scene);
     tear(&path, offsets[12] + 3, Torn::Hole);
     std::fs::remove_file(scene.journal().join("head")).unwrap();
     assert_eq!(
         damage(&scene, &[last]).reason,
-        DamageReason::Frame {
-            expected: Seq(13),
-            known_by: KnownBy::Caller
-        }
+        DamageReason::Frame { expected: Seq(13), known_by: KnownBy::Caller }
     );
 }
 
@@ -181,13 +166,7 @@ fn an_older_copy_that_went_on_by_itself_is_another_history() {
     let Verdict::Damaged(damage) = reading.verdict else {
         panic!("{:?}", reading.verdict);
     };
-    assert_eq!(
-        damage.reason,
-        DamageReason::OtherHistory {
-            seq: last.seq,
-            known_by: KnownBy::Caller
-        }
-    );
+    assert_eq!(damage.reason, DamageReason::OtherHistory { seq: last.seq, known_by: KnownBy::Caller });
 }
 
 #[test]
@@ -197,10 +176,7 @@ fn more_garbage_than_a_group_can_have_is_damage() {
     let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
     let garbage = vec![0xA5; usize::try_from(MAX_GROUP_BYTES).unwrap() + 1];
     file.write_all_at(&garbage, *offsets.last().unwrap()).unwrap();
-    assert!(matches!(
-        damage(&scene, &[]).reason,
-        DamageReason::TailTooLong { .. }
-    ));
+    assert!(matches!(damage(&scene, &[]).reason, DamageReason::TailTooLong { .. }));
 }
 
 #[test]

@@ -38,11 +38,7 @@ impl Applier<'_, '_> {
         let path = &change.path;
         let work = self.hand.work;
         let started = clock::now();
-        let xattrs = self
-            .hand
-            .from
-            .parent(path)
-            .and_then(|dir| meta::xattrs_at(&dir, name_of(path)));
+        let xattrs = self.hand.from.parent(path).and_then(|dir| meta::xattrs_at(&dir, name_of(path)));
         let xattrs = match xattrs {
             Ok(xattrs) => xattrs,
             Err(e) => {
@@ -59,13 +55,7 @@ impl Applier<'_, '_> {
             // The root's times move with the marker.
             is_same_data(old, &record)
                 || (path.is_empty()
-                    && is_same_data(
-                        &Record {
-                            mtime: record.mtime,
-                            ..(*old).clone()
-                        },
-                        &record,
-                    ))
+                    && is_same_data(&Record { mtime: record.mtime, ..(*old).clone() }, &record))
         });
         if let Some(old) = same {
             record.changed_in = old.changed_in;
@@ -73,10 +63,7 @@ impl Applier<'_, '_> {
         let changed = same.is_none();
         self.slots.push_back(Slot::Dir(Box::new(OpenDir {
             path: path.clone(),
-            plan: Some(Plan {
-                look: entry.look,
-                xattrs,
-            }),
+            plan: Some(Plan { look: entry.look, xattrs }),
             record: Some(record),
             changed,
         })));
@@ -85,12 +72,7 @@ impl Applier<'_, '_> {
 
     /// Takes up a directory that an earlier run of this load recorded, for what is still missing below it.
     pub(crate) fn resume_dir(&mut self, entry: &Entry) -> Result<(), StepError> {
-        let change = Change {
-            new: Some(entry.clone()),
-            old: None,
-            path: entry.path.clone(),
-            force: false,
-        };
+        let change = Change { new: Some(entry.clone()), old: None, path: entry.path.clone(), force: false };
         self.open_dir(change)?;
         if let Some(Slot::Dir(dir)) = self.slots.back_mut() {
             dir.record = None;
@@ -118,9 +100,7 @@ impl Applier<'_, '_> {
             && change.old.as_ref().is_some_and(|old| old.kind == Kind::Dir)
             && !work.inflight.knows(path, None)
         {
-            self.tally
-                .stale
-                .push(crate::engines::files::keep::find(path, "deleted", None));
+            self.tally.stale.push(crate::engines::files::keep::find(path, "deleted", None));
         }
         match rustix::fs::mkdirat(&dir, name, mode) {
             Ok(()) => self.tally.touched = true,
@@ -143,11 +123,7 @@ impl Applier<'_, '_> {
             _ => meta(look) != meta(&entry.look) && look.mode != 0o700,
         };
         if touched {
-            let what = if change.old.is_some() {
-                "changed"
-            } else {
-                "created"
-            };
+            let what = if change.old.is_some() { "changed" } else { "created" };
             let find = crate::engines::files::keep::find(&change.path, what, None);
             self.tally.stale.push(find);
         }
@@ -181,12 +157,7 @@ impl Applier<'_, '_> {
 
     /// Opens a directory only to remove it when everything below it is gone.
     pub(super) fn doom(&mut self, change: &Change) {
-        self.dirs.push(OpenDir {
-            path: change.path.clone(),
-            plan: None,
-            record: None,
-            changed: true,
-        });
+        self.dirs.push(OpenDir { path: change.path.clone(), plan: None, record: None, changed: true });
     }
 
     /// Finishes the directories that do not hold `path`.
@@ -214,10 +185,7 @@ impl Applier<'_, '_> {
         let done = meta::settle(&work.to, Place::Open(&fd), &plan.look, &plan.xattrs, false);
         let (_, refused) = done.map_err(|e| work.to.failed("change", path, e))?;
         if !refused.is_empty() {
-            let reason = format!(
-                "the written side does not keep its attributes {}",
-                refused.join(", ")
-            );
+            let reason = format!("the written side does not keep its attributes {}", refused.join(", "));
             self.aside(path, reason);
         }
         Ok(())

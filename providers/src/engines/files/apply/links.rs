@@ -59,21 +59,11 @@ impl Applier<'_, '_> {
         }
         let name = temporary(name_of(path));
         self.hand.unlink(&dir, &name, path)?;
-        rustix::fs::linkat(
-            &first_dir,
-            name_of(first),
-            &dir,
-            name.as_slice(),
-            AtFlags::empty(),
-        )
-        .map_err(fail)?;
+        rustix::fs::linkat(&first_dir, name_of(first), &dir, name.as_slice(), AtFlags::empty())
+            .map_err(fail)?;
         work.inflight.note(path, Some(&leader))?;
         rustix::fs::renameat(&dir, name.as_slice(), &dir, name_of(path)).map_err(fail)?;
-        let after = work
-            .to
-            .look_at(&dir, name_of(path))
-            .map_err(fail)?
-            .ok_or_else(|| fail(Errno::NOENT))?;
+        let after = work.to.look_at(&dir, name_of(path)).map_err(fail)?.ok_or_else(|| fail(Errno::NOENT))?;
         record.set_print(work.write(), after.print_written(clock::now()));
         self.push_link(&change, record, true)
     }

@@ -45,12 +45,7 @@ impl Applier<'_, '_> {
     fn record(&mut self, change: Change, outcome: Outcome) -> Result<(), StepError> {
         match outcome {
             Outcome::Carried(carried) => {
-                let Carried {
-                    record,
-                    written,
-                    stale,
-                    lacks,
-                } = *carried;
+                let Carried { record, written, stale, lacks } = *carried;
                 if let Some(stale) = stale {
                     self.tally.stale.push(stale);
                 }
@@ -82,10 +77,7 @@ impl Applier<'_, '_> {
     }
 
     pub(super) fn aside(&mut self, path: &[u8], reason: String) {
-        self.tally.set_aside.push(SetAside {
-            key: printed(path),
-            reason,
-        });
+        self.tally.set_aside.push(SetAside { key: printed(path), reason });
     }
 
     /// The ledger keeps what it had, and looks again in the next pass.

@@ -37,11 +37,7 @@ impl Begin {
         if let Some(checkpoint) = from {
             let mark = Mark::decode(checkpoint)?;
             create_dir_all(root)?;
-            return Ok(Self {
-                empty: mark.empty,
-                resumed: true,
-                mark: trusted(job, io, &mark),
-            });
+            return Ok(Self { empty: mark.empty, resumed: true, mark: trusted(job, io, &mark) });
         }
         if matches!(rustix::fs::lstat(root), Err(Errno::NOENT)) {
             create_dir_all(root)?;
@@ -54,11 +50,7 @@ impl Begin {
         if !empty {
             refuse_extras(job, io)?;
         }
-        Ok(Self {
-            empty,
-            resumed: false,
-            mark: None,
-        })
+        Ok(Self { empty, resumed: false, mark: None })
     }
 }
 
@@ -82,20 +74,14 @@ fn refuse_extras(job: &UnitJob, io: &dyn StepIo) -> Result<(), StepError> {
         if io.cancelled() {
             return Err(StepError::cancelled());
         }
-        while our
-            .as_ref()
-            .is_some_and(|our| compare_paths(&our.path, &there.path).is_lt())
-        {
+        while our.as_ref().is_some_and(|our| compare_paths(&our.path, &there.path).is_lt()) {
             our = ours.next()?;
         }
         let same = our.as_ref().filter(|our| our.path == there.path);
         match same {
             Some(our) if our.look.kind == there.look.kind && our.look.size == there.look.size => {}
             Some(_) => extra.push(format!("{} (differs)", work.to.full(&there.path).display())),
-            None => extra.push(format!(
-                "{} (not at the source)",
-                work.to.full(&there.path).display()
-            )),
+            None => extra.push(format!("{} (not at the source)", work.to.full(&there.path).display())),
         }
         if extra.len() >= NAMED {
             break;
@@ -140,10 +126,7 @@ pub(super) fn remove_leftovers(work: &Work<'_>, part: &Path) -> Result<(), StepE
         if let Ok(Some(look)) = work.to.look(above) {
             touched.entry(above.to_vec()).or_insert(look);
         }
-        let dir = hand
-            .to
-            .parent(&entry.path)
-            .map_err(|e| work.to.failed("remove", &entry.path, e))?;
+        let dir = hand.to.parent(&entry.path).map_err(|e| work.to.failed("remove", &entry.path, e))?;
         hand.unlink(&dir, name_of(&entry.path), &entry.path)?;
     }
     missing.extend(record.map(|record| record.path));
@@ -171,18 +154,12 @@ fn clear(
         }
     }
     for path in &scan.aside.leftovers {
-        let dir = hand
-            .to
-            .parent(path)
-            .map_err(|e| work.to.failed("remove", path, e))?;
+        let dir = hand.to.parent(path).map_err(|e| work.to.failed("remove", path, e))?;
         hand.unlink(&dir, name_of(path), path)?;
     }
     while let Some(path) = dirs.pop() {
         hand.to.forget();
-        let dir = hand
-            .to
-            .parent(&path)
-            .map_err(|e| work.to.failed("remove", &path, e))?;
+        let dir = hand.to.parent(&path).map_err(|e| work.to.failed("remove", &path, e))?;
         match rustix::fs::unlinkat(&dir, name_of(&path), rustix::fs::AtFlags::REMOVEDIR) {
             Ok(()) | Err(Errno::NOENT) => {}
             Err(e) => return Err(work.to.failed("remove directory", &path, e)),

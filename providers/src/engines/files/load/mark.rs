@@ -21,28 +21,17 @@ pub(crate) struct Mark {
 
 impl Mark {
     pub(crate) fn start(empty: bool) -> Self {
-        Self {
-            empty,
-            len: 0,
-            checksum: String::new(),
-        }
+        Self { empty, len: 0, checksum: String::new() }
     }
 
     pub(crate) fn at(empty: bool, mark: &PartMark) -> Self {
-        Self {
-            empty,
-            len: mark.len,
-            checksum: format!("{:032x}", mark.checksum),
-        }
+        Self { empty, len: mark.len, checksum: format!("{:032x}", mark.checksum) }
     }
 
     pub(crate) fn encode(&self) -> Result<Checkpoint, StepError> {
         let bytes = serde_json::to_vec(self)
             .map_err(|e| StepError::permanent("cannot encode a checkpoint").because(e))?;
-        Ok(Checkpoint {
-            version: VERSION,
-            bytes,
-        })
+        Ok(Checkpoint { version: VERSION, bytes })
     }
 
     pub(crate) fn decode(checkpoint: &Checkpoint) -> Result<Self, StepError> {

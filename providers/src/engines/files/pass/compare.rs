@@ -29,9 +29,7 @@ fn same_dir(look: &Look, print: &Print) -> bool {
 }
 
 fn same_xattrs(dirs: &mut OpenDirs<'_>, path: &[u8], record: &Record) -> bool {
-    let xattrs = dirs
-        .parent(path)
-        .and_then(|dir| meta::xattrs_at(&dir, name_of(path)));
+    let xattrs = dirs.parent(path).and_then(|dir| meta::xattrs_at(&dir, name_of(path)));
     xattrs.is_ok_and(|xattrs| xattrs.digest() == record.xattrs)
 }
 

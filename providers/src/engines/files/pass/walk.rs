@@ -74,14 +74,7 @@ impl<'a> Walk<'a> {
         Ok(Self {
             work,
             forced,
-            join: Join::start(
-                work.io,
-                ledger,
-                Some(work.from.clone()),
-                written,
-                &work.chosen,
-                work.threads,
-            )?,
+            join: Join::start(work.io, ledger, Some(work.from.clone()), written, &work.chosen, work.threads)?,
             whole,
             digest: Digest::new(),
             from: OpenDirs::new(&work.from),
@@ -106,16 +99,8 @@ impl<'a> Walk<'a> {
             }
         }
         self.show();
-        let written = self
-            .join
-            .written
-            .as_mut()
-            .map(|scan| std::mem::take(&mut scan.aside));
-        let aside = self
-            .join
-            .read
-            .as_mut()
-            .map(|scan| std::mem::take(&mut scan.aside));
+        let written = self.join.written.as_mut().map(|scan| std::mem::take(&mut scan.aside));
+        let aside = self.join.read.as_mut().map(|scan| std::mem::take(&mut scan.aside));
         Ok(Walked {
             digest: self.digest,
             aside: aside.unwrap_or_default(),
@@ -141,48 +126,27 @@ impl<'a> Walk<'a> {
             return Ok(());
         }
         self.blocked = None;
-        let trouble = [&seen.read, &seen.written]
-            .into_iter()
-            .flatten()
-            .find_map(|entry| entry.trouble.clone());
+        let trouble =
+            [&seen.read, &seen.written].into_iter().flatten().find_map(|entry| entry.trouble.clone());
         if let Some(reason) = trouble {
-            applier.tally.set_aside.push(SetAside {
-                key: printed(&seen.path),
-                reason,
-            });
+            applier.tally.set_aside.push(SetAside { key: printed(&seen.path), reason });
             self.blocked = Some(seen.path);
             return Ok(());
         }
-        while self
-            .above
-            .last()
-            .is_some_and(|(dir, ..)| !is_below(&seen.path, &dir.path))
-        {
+        while self.above.last().is_some_and(|(dir, ..)| !is_below(&seen.path, &dir.path)) {
             self.above.pop();
         }
         let force = self.forced.has(&seen.path) || self.is_stale(&seen);
         let carry = force || self.is_changed(&seen);
-        let is_dir = seen
-            .read
-            .as_ref()
-            .is_some_and(|entry| entry.look.kind == Kind::Dir);
+        let is_dir = seen.read.as_ref().is_some_and(|entry| entry.look.kind == Kind::Dir);
         if carry {
             self.hand_on_above(applier)?;
         }
         if is_dir && let Some(entry) = &seen.read {
-            self.above.push((
-                entry.clone(),
-                if carry { None } else { seen.record.clone() },
-                carry,
-            ));
+            self.above.push((entry.clone(), if carry { None } else { seen.record.clone() }, carry));
         }
         if carry {
-            applier.push(Change {
-                new: seen.read,
-                old: seen.record,
-                path: seen.path,
-                force,
-            })?;
+            applier.push(Change { new: seen.read, old: seen.record, path: seen.path, force })?;
         }
         Ok(())
     }

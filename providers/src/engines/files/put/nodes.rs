@@ -69,14 +69,9 @@ impl Hand<'_> {
         }
         let name = temporary(name_of(path));
         make(&to, &name, &record).map_err(|e| self.cannot_make(path, &record, e))?;
-        let (_, refused) = meta::settle(
-            &self.work.to,
-            Place::At(&to, &name),
-            &job.entry.look,
-            &xattrs,
-            false,
-        )
-        .map_err(|e| self.work.to.failed("change", path, e))?;
+        let (_, refused) =
+            meta::settle(&self.work.to, Place::At(&to, &name), &job.entry.look, &xattrs, false)
+                .map_err(|e| self.work.to.failed("change", path, e))?;
         let made = meta::look(&self.work.to, Place::At(&to, &name));
         let made = made.map_err(|e| self.work.to.failed("look at", path, e))?;
         if !is_own_load(self.work) {
@@ -139,27 +134,24 @@ impl Hand<'_> {
             }
         }
         for path in &scan.aside.leftovers {
-            let dir = self
-                .to
-                .parent(path)
-                .map_err(|e| self.work.to.failed("open the directory of", path, e))?;
+            let dir =
+                self.to.parent(path).map_err(|e| self.work.to.failed("open the directory of", path, e))?;
             self.unlink(&dir, name_of(path), path)?;
         }
         self.to.forget();
         while let Some(path) = dirs.pop() {
-            let dir = self
-                .to
-                .parent(&path)
-                .map_err(|e| self.work.to.failed("open the directory of", &path, e))?;
+            let dir =
+                self.to.parent(&path).map_err(|e| self.work.to.failed("open the directory of", &path, e))?;
             match rustix::fs::unlinkat(&dir, name_of(&path), AtFlags::REMOVEDIR) {
                 Ok(()) | Err(Errno::NOENT) => {}
                 Err(e) => return Err(self.work.to.failed("remove", &path, e)),
             }
         }
         self.to.forget();
-        let kept = self.work.stale_dir().join(std::path::Path::new(
-            <std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(path),
-        ));
+        let kept = self
+            .work
+            .stale_dir()
+            .join(std::path::Path::new(<std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(path)));
         Ok(super::keep::find(path, what, Some(kept)))
     }
 }

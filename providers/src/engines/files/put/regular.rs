@@ -72,12 +72,7 @@ impl Hand<'_> {
         } else {
             self.there(to, path, job.old.as_ref())?
         };
-        let taken = |hash| Taken {
-            look: *look,
-            xattrs,
-            hash,
-            print: look.print_read(started),
-        };
+        let taken = |hash| Taken { look: *look, xattrs, hash, print: look.print_read(started) };
         if let Some(equal) = self.equal_content(job, to, &there, &source, look)? {
             if let Some(now) = changed(&self.work.from, &source, look)? {
                 return Ok(Err(now));
@@ -85,11 +80,7 @@ impl Hand<'_> {
             return self.touch_up(job, to, &there, &taken(equal)).map(Ok);
         }
         if self.work.unknown == Unknown::Adopt && matches!(there, There::Other(..)) {
-            return Err(Stop::Failed(refuse(
-                self.work,
-                path,
-                "is there and differs from the source",
-            )));
+            return Err(Stop::Failed(refuse(self.work, path, "is there and differs from the source")));
         }
         self.write_file(job, to, &source, &there, taken)
     }
@@ -157,11 +148,7 @@ impl Hand<'_> {
         {
             record.changed_in = old.changed_in;
             let print = *old.print(self.work.write());
-            let again = if at.same_as(&print) {
-                at.print_written(clock::now())
-            } else {
-                print
-            };
+            let again = if at.same_as(&print) { at.print_written(clock::now()) } else { print };
             record.set_print(self.work.write(), again);
             return Ok(Outcome::Carried(Box::new(Carried {
                 record,
@@ -173,13 +160,7 @@ impl Hand<'_> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
         let fd = rustix::fs::openat(to, name_of(path), flags, Mode::empty());
         let fd = fd.map_err(|e| self.work.to.failed("open", path, e))?;
-        self.work.inflight.note(
-            path,
-            Some(&Look {
-                mtime: taken.look.mtime,
-                ..*at
-            }),
-        )?;
+        self.work.inflight.note(path, Some(&Look { mtime: taken.look.mtime, ..*at }))?;
         let (after, refused) =
             meta::settle(&self.work.to, Place::Open(&fd), &taken.look, &taken.xattrs, false)
                 .map_err(|e| self.work.to.failed("change", path, e))?;
@@ -198,11 +179,7 @@ impl Hand<'_> {
     ) -> Result<Result<Outcome, Option<Look>>, Stop> {
         let path = &job.entry.path;
         let straight = is_own_load(self.work);
-        let name = if straight {
-            name_of(path).to_vec()
-        } else {
-            temporary(name_of(path))
-        };
+        let name = if straight { name_of(path).to_vec() } else { temporary(name_of(path)) };
         let taken = taken(0);
         let target = self.create(job, to, &name, &taken.look)?;
         let abandon = |stop: Stop| {
@@ -210,9 +187,7 @@ impl Hand<'_> {
             let _ = rustix::fs::unlinkat(to, name.as_slice(), rustix::fs::AtFlags::empty());
             stop
         };
-        let copied = self
-            .copier
-            .copy(source, &target, taken.look.size, taken.look.blocks);
+        let copied = self.copier.copy(source, &target, taken.look.size, taken.look.blocks);
         let (hash, bytes) = copied.map_err(|e| abandon(self.content_error(path, e)))?;
         count(self.work, bytes);
         if let Some(now) = changed(&self.work.from, source, &taken.look)? {
@@ -220,14 +195,9 @@ impl Hand<'_> {
             return Ok(Err(now));
         }
         let bare = straight && !self.work.resumed;
-        let (mut after, refused) = meta::settle(
-            &self.work.to,
-            Place::Open(&target),
-            &taken.look,
-            &taken.xattrs,
-            bare,
-        )
-        .map_err(|e| abandon(self.work.to.failed("change", path, e).into()))?;
+        let (mut after, refused) =
+            meta::settle(&self.work.to, Place::Open(&target), &taken.look, &taken.xattrs, bare)
+                .map_err(|e| abandon(self.work.to.failed("change", path, e).into()))?;
         let mut stale = None;
         if !straight {
             stale = self.make_room(job, to, there)?;
@@ -249,11 +219,7 @@ impl Hand<'_> {
         let path = &job.entry.path;
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         // Nobody else's bits before the owner is right.
-        let mode = if look.uid == 0 && look.gid == 0 {
-            look.mode & 0o755
-        } else {
-            look.mode & 0o700
-        };
+        let mode = if look.uid == 0 && look.gid == 0 { look.mode & 0o755 } else { look.mode & 0o700 };
         let make = || rustix::fs::openat(to, name, flags, Mode::from_raw_mode(mode));
         let made = match make() {
             Err(Errno::EXIST) if is_own_load(self.work) && !self.work.resumed => {
@@ -290,18 +256,9 @@ impl Hand<'_> {
 }
 
 pub(super) fn carried(record: Record, stale: Option<StaleFind>, refused: &[String]) -> Outcome {
-    let lacks = (!refused.is_empty()).then(|| {
-        format!(
-            "the written side does not keep its attributes {}",
-            refused.join(", ")
-        )
-    });
-    Outcome::Carried(Box::new(Carried {
-        record,
-        written: true,
-        stale,
-        lacks,
-    }))
+    let lacks = (!refused.is_empty())
+        .then(|| format!("the written side does not keep its attributes {}", refused.join(", ")));
+    Outcome::Carried(Box::new(Carried { record, written: true, stale, lacks }))
 }
 
 /// How a file looks after it was read, when that is not how it looked before; inner `None`: no file.
@@ -328,11 +285,7 @@ fn is_equal_enough(unknown: Unknown, at: &Look, look: &Look) -> bool {
 /// A change in the tick in which a file was read would leave no trace: its last change must be over.
 fn wait_for_tick(ctime: Time) {
     // Whole seconds only: a file system with coarse stamps (FAT has two seconds).
-    let tick = if ctime.ns == 0 {
-        super::super::tree::HOT_NS
-    } else {
-        TICK_NS
-    };
+    let tick = if ctime.ns == 0 { super::super::tree::HOT_NS } else { TICK_NS };
     let age = clock::now().since_ns(ctime);
     if (0..tick).contains(&age) {
         std::thread::sleep(std::time::Duration::from_nanos((tick - age) as u64));

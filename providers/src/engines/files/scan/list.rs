@@ -47,22 +47,12 @@ pub(super) struct Listed {
 pub(super) fn list(tree: &Tree, chosen: &Chosen, work: &Work) -> Result<Listed, Errno> {
     match work {
         Work::Dir(path) => {
-            let mut listed = Listed {
-                entries: Vec::new(),
-                next: None,
-                sockets: 0,
-                leftovers: Vec::new(),
-            };
+            let mut listed = Listed { entries: Vec::new(), next: None, sockets: 0, leftovers: Vec::new() };
             let names = read_names(tree, path, &mut listed)?;
             stat_piece(tree, chosen, &Arc::new(names), 0, listed)
         }
         Work::Rest(names, from) => {
-            let listed = Listed {
-                entries: Vec::new(),
-                next: None,
-                sockets: 0,
-                leftovers: Vec::new(),
-            };
+            let listed = Listed { entries: Vec::new(), next: None, sockets: 0, leftovers: Vec::new() };
             stat_piece(tree, chosen, names, *from, listed)
         }
     }
@@ -97,12 +87,7 @@ fn read_names(tree: &Tree, path: &[u8], listed: &mut Listed) -> Result<Names, Er
     }
     // The zero at the end sorts below every byte of a name.
     spans.sort_unstable_by(|a, b| text.get(range(*a)).cmp(&text.get(range(*b))));
-    Ok(Names {
-        path: path.to_vec(),
-        dir,
-        text,
-        spans,
-    })
+    Ok(Names { path: path.to_vec(), dir, text, spans })
 }
 
 fn range((from, to): (u32, u32)) -> std::ops::Range<usize> {
@@ -134,24 +119,16 @@ fn stat_piece(
         let path = join(&names.path, name.to_bytes());
         let entry = match rustix::fs::statat(&names.dir, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => match Look::of(&stat, tree.owners) {
-                Some(look) => Entry {
-                    path,
-                    look,
-                    first: None,
-                    trouble: None,
-                },
+                Some(look) => Entry { path, look, first: None, trouble: None },
                 None => {
                     listed.sockets += 1;
                     continue;
                 }
             },
             Err(Errno::NOENT) => continue,
-            Err(e) => Entry {
-                path,
-                look: UNKNOWN,
-                first: None,
-                trouble: Some(format!("cannot look at it: {e}")),
-            },
+            Err(e) => {
+                Entry { path, look: UNKNOWN, first: None, trouble: Some(format!("cannot look at it: {e}")) }
+            }
         };
         let is_dir = entry.look.kind == Kind::Dir;
         if !chosen.is_all() && chosen.excludes(&entry.path, is_dir) {

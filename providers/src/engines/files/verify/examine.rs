@@ -177,9 +177,7 @@ impl<'a> Examiner<'a> {
 
 fn look(dirs: &mut OpenDirs<'_>, path: &[u8]) -> Result<Option<Look>, StepError> {
     let tree = dirs.tree;
-    let found = dirs
-        .parent(path)
-        .and_then(|dir| tree.look_at(&dir, name_of(path)));
+    let found = dirs.parent(path).and_then(|dir| tree.look_at(&dir, name_of(path)));
     match found {
         Ok(look) => Ok(look),
         Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),

@@ -26,10 +26,7 @@ fn collections_give_what_terraform_gives() {
         (r#"element(["a", "b"], 3)"#, r#""b""#),
         (r#"element(["a", "b", "c"], -1)"#, r#""c""#),
         (r#"element(["a", "b", "c"], -9223372036854775808)"#, r#""b""#),
-        (
-            r#"flatten([["a"], [], [["b"], "c"], toset(["d"])])"#,
-            r#"["a","b","c","d"]"#,
-        ),
+        (r#"flatten([["a"], [], [["b"], "c"], toset(["d"])])"#, r#"["a","b","c","d"]"#),
         (r#"flatten([["a"], null])"#, r#"["a",null]"#),
         (r#"flatten([])"#, "[]"),
         (r#"index(["a", "b"], "b")"#, "1"),
@@ -54,14 +51,8 @@ fn collections_give_what_terraform_gives() {
         (r#"merge(null, {a = 1})"#, "{a=1}"),
         (r#"reverse(["a", "b"])"#, r#"["b","a"]"#),
         (r#"reverse(toset(["b", "a"]))"#, r#"["b","a"]"#),
-        (
-            r#"setproduct(["a", "b"], [1, 2])"#,
-            r#"[["a",1],["a",2],["b",1],["b",2]]"#,
-        ),
-        (
-            r#"setproduct(["a"], [1], [true, false])"#,
-            r#"[["a",1,true],["a",1,false]]"#,
-        ),
+        (r#"setproduct(["a", "b"], [1, 2])"#, r#"[["a",1],["a",2],["b",1],["b",2]]"#),
+        (r#"setproduct(["a"], [1], [true, false])"#, r#"[["a",1,true],["a",1,false]]"#),
         (r#"setproduct([], [1])"#, "[]"),
         (r#"setproduct(["b", "a"], toset([1]))"#, r#"set[["a",1],["b",1]]"#),
         (r#"slice(["a", "b", "c"], 1, 2)"#, r#"["b"]"#),
@@ -84,32 +75,16 @@ fn collections_refuse_what_terraform_refuses() {
     fails(&[
         (r#"coalesce(null, null)"#, None, "all arguments are null or empty"),
         (r#"coalesce(null, "")"#, None, "all arguments are null or empty"),
-        (
-            r#"coalesce(1, [])"#,
-            None,
-            "list and number have no type in common",
-        ),
-        (
-            r#"compact([[]])"#,
-            Some(0),
-            "element 0 of argument 1 must be a string, got list",
-        ),
+        (r#"coalesce(1, [])"#, None, "list and number have no type in common"),
+        (r#"compact([[]])"#, Some(0), "element 0 of argument 1 must be a string, got list"),
         (r#"concat([1], "a")"#, Some(1), "must be a list, got string"),
         (r#"concat([1], null)"#, Some(1), "must not be null"),
         (r#"concat([1], toset(["a"]))"#, Some(1), "wrap it in tolist()"),
-        (
-            r#"contains("abc", "a")"#,
-            Some(0),
-            "must be a list or set, got string",
-        ),
+        (r#"contains("abc", "a")"#, Some(0), "must be a list or set, got string"),
         (r#"contains(null, "a")"#, Some(0), "must not be null"),
         (r#"contains([null], null)"#, Some(1), "must not be null"),
         (r#"distinct("a")"#, Some(0), "must be a list or set"),
-        (
-            r#"distinct([1, true])"#,
-            Some(0),
-            "bool and number have no type in common",
-        ),
+        (r#"distinct([1, true])"#, Some(0), "bool and number have no type in common"),
         (r#"element([], 0)"#, Some(0), "an empty list has no elements"),
         (r#"element(["a"], 1.5)"#, Some(1), "whole number"),
         (r#"element({a = 1}, 0)"#, Some(0), "must be a list, got map"),
@@ -122,11 +97,7 @@ fn collections_refuse_what_terraform_refuses() {
         (r#"keys(["a"])"#, Some(0), "must be a map, got list"),
         (r#"keys(null)"#, Some(0), "must not be null"),
         (r#"length(null)"#, Some(0), "must not be null"),
-        (
-            r#"length(5)"#,
-            Some(0),
-            "must be a string, list, set or map, got number",
-        ),
+        (r#"length(5)"#, Some(0), "must be a string, list, set or map, got number"),
         (
             r#"lookup({a = "x"}, "b")"#,
             Some(1),
@@ -136,46 +107,22 @@ fn collections_refuse_what_terraform_refuses() {
         (r#"merge({a = 1}, ["a"])"#, Some(1), "must be a map, got list"),
         (r#"reverse("ab")"#, Some(0), "must be a list or set"),
         (r#"setproduct(["a"], "b")"#, Some(1), "must be a list or set"),
-        (
-            r#"setproduct(range(1000), range(1000))"#,
-            None,
-            "more than 262144 elements",
-        ),
+        (r#"setproduct(range(1000), range(1000))"#, None, "more than 262144 elements"),
         (
             r#"setproduct(range(1000), range(1000), range(1000), range(1000), range(1000), range(1000), range(1000))"#,
             None,
             "more than 262144 elements",
         ),
-        (
-            r#"slice(["a", "b", "c"], 1, 5)"#,
-            Some(2),
-            "beyond the length of the list: 5 is more than 3",
-        ),
-        (
-            r#"slice(["a", "b", "c"], 2, 1)"#,
-            Some(1),
-            "must not lie after the end",
-        ),
-        (
-            r#"slice(["a", "b", "c"], -1, 1)"#,
-            Some(1),
-            "must not be negative",
-        ),
+        (r#"slice(["a", "b", "c"], 1, 5)"#, Some(2), "beyond the length of the list: 5 is more than 3"),
+        (r#"slice(["a", "b", "c"], 2, 1)"#, Some(1), "must not lie after the end"),
+        (r#"slice(["a", "b", "c"], -1, 1)"#, Some(1), "must not be negative"),
         (r#"slice(toset(["a"]), 0, 1)"#, Some(0), "got a set"),
         (r#"slice("abc", 0, 1)"#, Some(0), "must be a list"),
-        (
-            r#"sort(["b", null])"#,
-            Some(0),
-            "element 1 of argument 1 must be a string, got null",
-        ),
+        (r#"sort(["b", null])"#, Some(0), "element 1 of argument 1 must be a string, got null"),
         (r#"sort([["b"]])"#, Some(0), "element 0"),
         (r#"values(["a"])"#, Some(0), "must be a map"),
         (r#"zipmap(["a", "b"], [1])"#, None, "2 keys, 1 values"),
-        (
-            r#"zipmap(["a", null], [1, 2])"#,
-            Some(0),
-            "element 1 of argument 1 must be a string, got null",
-        ),
+        (r#"zipmap(["a", null], [1, 2])"#, Some(0), "element 1 of argument 1 must be a string, got null"),
     ]);
 }
 
@@ -220,22 +167,10 @@ fn conversions_refuse_what_terraform_refuses() {
         (r#"tobool(1)"#, Some(0), "must be a bool or a string, got number"),
         (r#"tolist("a")"#, Some(0), "must be a list or set, got string"),
         (r#"tolist({a = 1})"#, Some(0), "must be a list or set, got map"),
-        (
-            r#"tolist([1, {}])"#,
-            Some(0),
-            "map and number have no type in common",
-        ),
+        (r#"tolist([1, {}])"#, Some(0), "map and number have no type in common"),
         (r#"tomap(["a"])"#, Some(0), "must be a map, got list"),
-        (
-            r#"tomap({a = 1, b = [1]})"#,
-            Some(0),
-            "list and number have no type in common",
-        ),
-        (
-            r#"toset([1, true])"#,
-            Some(0),
-            "bool and number have no type in common",
-        ),
+        (r#"tomap({a = 1, b = [1]})"#, Some(0), "list and number have no type in common"),
+        (r#"toset([1, true])"#, Some(0), "bool and number have no type in common"),
         (r#"toset("a")"#, Some(0), "must be a list or set"),
         (r#"tonumber("a")"#, Some(0), "\"a\" is not a decimal number"),
         (r#"tonumber("")"#, Some(0), "is not a decimal number"),
@@ -248,17 +183,9 @@ fn conversions_refuse_what_terraform_refuses() {
         (r#"tonumber(".")"#, Some(0), "is not a decimal number"),
         (r#"tonumber("+-1")"#, Some(0), "is not a decimal number"),
         (r#"tonumber("1e400")"#, Some(0), "too large"),
-        (
-            r#"tonumber("9223372036854775808")"#,
-            Some(0),
-            "does not fit in 64 bits",
-        ),
+        (r#"tonumber("9223372036854775808")"#, Some(0), "does not fit in 64 bits"),
         (r#"tonumber(true)"#, Some(0), "must be a number, got bool"),
-        (
-            r#"tostring([])"#,
-            Some(0),
-            "must be a string, number or bool, got list",
-        ),
+        (r#"tostring([])"#, Some(0), "must be a string, number or bool, got list"),
     ]);
 }
 
@@ -354,10 +281,7 @@ fn sensitive_arguments_make_results_sensitive() {
         ("jsonencode({a = [secret(1)]})", "secret(\"{\\\"a\\\":[1]}\")"),
         ("jsondecode(secret(\"[1]\"))", "secret([1])"),
         ("format(\"%s\", secret(\"b\"))", "secret(\"b\")"),
-        (
-            "formatlist(\"%s\", [\"a\", secret(\"b\")])",
-            "[\"a\",secret(\"b\")]",
-        ),
+        ("formatlist(\"%s\", [\"a\", secret(\"b\")])", "[\"a\",secret(\"b\")]"),
         ("formatlist(secret(\"%s\"), [\"a\"])", "secret([\"a\"])"),
         ("element([secret(1), 2], 0)", "secret(1)"),
         ("element([secret(1), 2], 1)", "2"),
@@ -413,9 +337,6 @@ fn what_is_exactly_an_environment_variable_stays_that() {
         ("element([env(\"TOKEN\")], 0)", "env:TOKEN(\"tok-123\")"),
         ("merge({a = env(\"TOKEN\")})", "{a=env:TOKEN(\"tok-123\")}"),
         ("trimspace(env(\"TOKEN\"))", "secret(\"tok-123\")"),
-        (
-            "lookup(secret({a = env(\"TOKEN\")}), \"a\")",
-            "secret(\"tok-123\")",
-        ),
+        ("lookup(secret({a = env(\"TOKEN\")}), \"a\")", "secret(\"tok-123\")"),
     ]);
 }
