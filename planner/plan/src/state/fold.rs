@@ -77,7 +77,7 @@ pub fn fold(state: &mut State, entry: &Entry) {
             carry(state, migration, unit, pass, report);
         }
         Event::UnitVerified { migration, unit, report, whole } => {
-            verify(state, migration, unit, report, *whole, at_ms)
+            verify(state, migration, unit, report, *whole, at_ms);
         }
         Event::StaleLooked { cutover, report } => {
             let cutover = state.cutovers.entry(cutover.clone()).or_default();

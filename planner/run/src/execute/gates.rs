@@ -29,8 +29,9 @@ pub(super) fn wait(ground: &Ground, task: &CutoverTask) -> Result<(), RunError> 
         ground.begin_step(&address(&task.cutover, gate), StepKind::Gate)?;
     }
     // Fresh numbers first: what was measured yesterday says little of now.
-    carry(ground, &units, &task.cutover)?;
+    carry(ground, &units)?;
     loop {
+        nothing_left_out(ground, &units)?;
         let unmet: Vec<(Address, &GateDecl, String)> = task
             .gates
             .iter()
@@ -57,7 +58,8 @@ pub(super) fn wait(ground: &Ground, task: &CutoverTask) -> Result<(), RunError> 
         if ground.control.stopping() {
             return Err(RunError::Interrupted);
         }
-        carry(ground, &units, &task.cutover)?;
+        carry(ground, &units)?;
+        tell_if_it_will_not_converge(ground, &units, &task.cutover);
     }
     for gate in &task.gates {
         let took_us = super::ground::micros(began);
@@ -80,25 +82,46 @@ fn address(cutover: &Address, gate: &GateDecl) -> Address {
     cutover.step("gate").step(name)
 }
 
-fn carry(ground: &Ground, units: &[UnitRef], cutover: &Address) -> Result<(), RunError> {
+fn carry(ground: &Ground, units: &[UnitRef]) -> Result<(), RunError> {
     for unit in units {
-        let step = unit.step("sync");
-        pass(ground, unit, &step, &Until::Stopped)?;
+        pass(ground, unit, &unit.step("sync"), &Until::Stopped)?;
+    }
+    Ok(())
+}
+
+/// A record that was left out is a failed gate (protocol P24): better known before the pause than in it.
+fn nothing_left_out(ground: &Ground, units: &[UnitRef]) -> Result<(), RunError> {
+    for unit in units {
         let known = known(ground, unit);
-        if will_not_converge(&known.passes) {
-            let rates = known
-                .passes
-                .last()
-                .map(|p| format!("the last pass carried {} records", p.size()))
-                .unwrap_or_default();
-            ground.tell(&RunEvent::Said {
-                text: format!(
-                    "{cutover}: {step} will not converge: {rates}, and passes no longer get shorter; write less, raise load.parallelism or rate_limit, or raise the gate's limit"
+        if let Some(first) = known.set_aside.first() {
+            return Err(RunError::Gate {
+                step: unit.step("sync"),
+                what: format!(
+                    "{} records cannot be carried, the first: {} ({})",
+                    known.set_aside_total, first.key, first.reason
                 ),
+                remedy: "make them readable, or exclude them in select; then apply again".to_owned(),
             });
         }
     }
     Ok(())
+}
+
+/// Passes that no longer get shorter while a gate is unmet (protocol P26).
+fn tell_if_it_will_not_converge(ground: &Ground, units: &[UnitRef], cutover: &Address) {
+    for unit in units {
+        let known = known(ground, unit);
+        let Some(last) = known.passes.last().filter(|_| will_not_converge(&known.passes)) else { continue };
+        let per_s = |count: u64| count.saturating_mul(1_000_000) / last.took_us.max(1);
+        ground.tell(&RunEvent::Said {
+            text: format!(
+                "{cutover}: {} will not converge: a pass carries {} records ({} a second), and passes no longer get shorter; write less, raise load.parallelism or rate_limit, or raise the gate's limit",
+                unit.step("sync"),
+                last.size(),
+                per_s(last.size())
+            ),
+        });
+    }
 }
 
 fn known(ground: &Ground, unit: &UnitRef) -> UnitState {
