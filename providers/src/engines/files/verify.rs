@@ -126,7 +126,7 @@ fn settle(looking: &Looking, io: &dyn StepIo, call: &VerifyCall, found: &mut Fou
             Verdict::Same => {}
             Verdict::Residual => found.residual += 1,
             Verdict::Differs(what) => {
-                found.mismatches.push(VerifyMismatch { key: printed(&task.path), what })
+                found.mismatches.push(VerifyMismatch { key: printed(&task.path), what });
             }
         }
     }
