@@ -1,6 +1,8 @@
 //! The other kind of quiesce: the file system is made read-only as a whole, the target opens before the
 //! route moves.
 
+#![expect(clippy::expect_used, reason = "a test cannot go on without its disks")]
+
 use std::path::Path;
 use std::process::Command;
 
