@@ -68,9 +68,10 @@ pub fn forecast(units: &[&UnitState], pauses: &[PauseTerm], freeze_ms: u64, ttl_
             pauses.iter().filter(|t| t.name == name).map(|t| t.us.div_ceil(1000)).collect();
         p90(&values).map(|ms| (ms, format!("{} pauses", values.len())))
     };
+    // The first load says nothing of a pass in the pause.
+    let incremental = || units.iter().flat_map(|u| u.passes.iter()).filter(|p| !p.load);
     let passes = |of: fn(&PassRecord) -> u64| {
-        let values: Vec<u64> =
-            units.iter().flat_map(|u| u.passes.iter()).map(|p| of(p).div_ceil(1000)).collect();
+        let values: Vec<u64> = incremental().map(|p| of(p).div_ceil(1000)).collect();
         p90(&values).map(|ms| (ms, format!("{} passes", values.len())))
     };
     let mut terms = Vec::new();
@@ -153,6 +154,20 @@ mod tests {
         assert!(converged(&[pass(0)]));
         assert!(!converged(&[pass(9), pass(5)]));
         assert!(converged(&[pass(5), pass(5)]));
+    }
+
+    #[test]
+    fn the_first_load_is_no_measure_of_a_pass_in_the_pause() {
+        let pass = |load: bool, apply_us: u64| PassRecord {
+            load,
+            times: segue_contract::PassTimes { apply_us, ..Default::default() },
+            ..PassRecord::default()
+        };
+        let unit =
+            UnitState { passes: vec![pass(true, 9_000_000), pass(false, 4_000)], ..UnitState::default() };
+        let predicted = forecast(&[&unit], &[], 50, 0);
+        let catch_up = predicted.terms.iter().find(|t| t.name == "catch up").expect("a term");
+        assert_eq!((catch_up.ms, catch_up.basis.as_str()), (4, "1 passes"));
     }
 
     #[test]
