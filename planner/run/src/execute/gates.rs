@@ -71,6 +71,7 @@ pub(super) fn wait(ground: &Ground, task: &CutoverTask) -> Result<(), RunError> 
         }
         carry(ground, &units, &task.cutover)?;
     }
+    all_carried(ground, &units)?;
     for gate in &task.gates {
         let took_us = super::ground::micros(began);
         ground.end_step(
@@ -107,6 +108,25 @@ fn carry(ground: &Ground, units: &[UnitRef], cutover: &Address) -> Result<(), Ru
                 text: format!(
                     "{cutover}: {step} will not converge: {rates}, and passes no longer get shorter; write less, raise load.parallelism or rate_limit, or raise the gate's limit"
                 ),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Protocol P24: a record that was set aside is a failed gate. A pause that can only end in an abort is not begun.
+fn all_carried(ground: &Ground, units: &[UnitRef]) -> Result<(), RunError> {
+    for unit in units {
+        let known = known(ground, unit);
+        if let Some(first) = known.set_aside.first() {
+            return Err(RunError::Gate {
+                step: unit.step("sync"),
+                what: format!(
+                    "{} records cannot be carried, the first: {} ({})",
+                    known.set_aside_total, first.key, first.reason
+                ),
+                remedy: "`segue status` lists them; mend each, or leave it out with select { exclude }, then apply again"
+                    .to_owned(),
             });
         }
     }
