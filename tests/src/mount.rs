@@ -15,7 +15,10 @@ impl Mount {
     pub fn tmpfs(bytes: u64) -> Self {
         let mount = Self::prepared();
         let options = format!("size={bytes},mode=0755");
-        run("mount", &["-t", "tmpfs", "-o", &options, "tmpfs", &text(mount.path())]);
+        run(
+            "mount",
+            &["-t", "tmpfs", "-o", &options, "tmpfs", &text(mount.path())],
+        );
         mount
     }
 
@@ -87,7 +90,10 @@ fn text(path: &Path) -> String {
 #[track_caller]
 #[expect(clippy::expect_used, reason = "a test cannot go on without its tools")]
 pub fn run(program: &str, args: &[&str]) -> String {
-    let output = Command::new(program).args(args).output().expect("the tool starts");
+    let output = Command::new(program)
+        .args(args)
+        .output()
+        .expect("the tool starts");
     assert!(
         output.status.success(),
         "{program} {args:?}: {}",

@@ -10,7 +10,9 @@ impl Random {
     /// From `SEGUE_TESTS_SEED`, or a seed of its own; printed, so that a failure can be repeated.
     #[expect(clippy::print_stderr, reason = "the seed belongs to the test's output")]
     pub fn seeded(test: &str) -> Self {
-        let given = std::env::var("SEGUE_TESTS_SEED").ok().and_then(|s| s.parse().ok());
+        let given = std::env::var("SEGUE_TESTS_SEED")
+            .ok()
+            .and_then(|s| s.parse().ok());
         let seed = given.unwrap_or_else(|| RandomState::new().hash_one(test) >> 16);
         eprintln!("{test}: SEGUE_TESTS_SEED={seed}");
         Self(seed)
