@@ -1,11 +1,18 @@
-//! What the tests share. For scenarios: a scratch copy of the quickstart, the released binary, comparing
-//! trees. For laws: a world in a file that survives SIGKILL, and the lab that runs the tool in it and kills
-//! it on request.
+//! What the tests share. For scenarios: a scratch copy of the quickstart, the released binary, file systems of
+//! their own, seeds, what every scenario asks at its end, comparing trees. For laws: a world in a file that survives
+//! SIGKILL, and the lab that runs the tool in it and kills it on request.
 
 pub mod lab;
 pub mod memory;
+mod mount;
+mod outcome;
+mod random;
+mod running;
 mod scratch;
 mod tree;
 
+pub use mount::{Mount, run};
+pub use random::{Random, rounds};
+pub use running::{Running, wait_until};
 pub use scratch::{Ran, Scratch, segue_binary};
 pub use tree::{Difference, compare_trees};

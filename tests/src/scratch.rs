@@ -125,6 +125,14 @@ impl Scratch {
         Ran::new(&output)
     }
 
+    /// Runs the released binary as a user without rights (nobody: 65534). Needs root, to become it.
+    pub fn segue_as_nobody(&self, args: &[&str]) -> Ran {
+        let segue = segue_binary().display().to_string();
+        let mut words = vec!["--reuid=65534", "--regid=65534", "--clear-groups", &segue];
+        words.extend(args);
+        self.run("setpriv", &words)
+    }
+
     /// Starts the released binary and does not wait.
     #[expect(clippy::expect_used, reason = "a test cannot go on without its program")]
     pub fn start(&self, args: &[&str]) -> Child {
@@ -160,6 +168,19 @@ impl Scratch {
         let mut file =
             std::fs::OpenOptions::new().write(true).create(true).truncate(true).open(path).expect("the file");
         std::io::Write::write_all(&mut file, content.as_bytes()).expect("written");
+    }
+
+    /// A second spec in a directory of its own, for the same endpoints by their absolute paths.
+    pub fn elsewhere(&self, name: &str) -> PathBuf {
+        let at = |path: &str| self.at(path).display().to_string();
+        let text = segue_contract::paths::read_to_string(&self.at("site.segue.hcl")).unwrap_or_default();
+        let text = text
+            .replace("path = \"old\"", &format!("path = \"{}\"", at("old")))
+            .replace("path = \"new\"", &format!("path = \"{}\"", at("new")))
+            .replace("\"live\" #", &format!("\"{}\" #", at("live")))
+            .replace("./app", &at("app"));
+        self.write(&format!("{name}/site.segue.hcl"), &text);
+        self.at(name)
     }
 
     /// The state as JSON.

@@ -6,6 +6,9 @@ use segue_run::execute::RunEvent;
 use crate::printer::{Look, Paint};
 use crate::render::quantity::{bytes, count, micros, millis};
 
+/// Differing records that are named; `segue drift` lists them all.
+const NAMED_MAX: usize = 5;
+
 /// How loudly an event is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Volume {
@@ -97,7 +100,16 @@ fn carried(load: bool, report: &PassReport, took_us: u64) -> String {
 fn compared(report: &VerifyReport) -> String {
     let differ = match report.mismatches_total {
         0 => "all equal".to_owned(),
-        n => format!("{} DIFFER", count(n)),
+        n => {
+            let some = report.mismatches.iter().take(NAMED_MAX);
+            let named: Vec<String> = some.map(|m| format!("{} ({})", m.key, m.what)).collect();
+            let more = n.saturating_sub(named.len() as u64);
+            let rest = match more {
+                0 => String::new(),
+                _ => format!(" and {} more", count(more)),
+            };
+            format!("{} DIFFER: {}{rest}", count(n), named.join(", "))
+        }
     };
     format!(
         "compared {} records ({} by content, {}): {differ}",

@@ -127,3 +127,25 @@ fn releasing_removes_what_segue_made_and_leaves_the_rest() {
     engine.release(&world.job, true, &world.io).unwrap();
     assert!(!world.target.exists());
 }
+
+#[test]
+fn what_a_pass_wrote_is_no_stale_writers_when_the_run_died_before_its_ledger_was_recorded() {
+    let mut world = World::new();
+    fill(&world.source);
+    let engine = FilesEngine::new();
+    let report = engine.load(&world.job, None, &world.io).unwrap();
+    world.set(report.ledger);
+    put(&world.source.join("a"), "changed");
+    put(&world.source.join("fresh"), "made");
+    // The pass ends, and nobody records its ledger: the next one begins from the old one, on a source that went on.
+    engine.pass(&world.job, None, &world.io).unwrap();
+    put(&world.source.join("a"), "changed again, and longer");
+    put(&world.source.join("fresh"), "made again, and longer");
+    let again = engine.pass(&world.job, None, &world.io).unwrap();
+    assert_eq!(again.stale_total, 0, "{:?}", again.stale);
+    world.set(again.ledger);
+    world.assert_equal();
+    // And once it is recorded, what somebody else writes is found.
+    put(&world.target.join("a"), "a stale writer's");
+    assert_eq!(engine.stale(&world.job, &world.io).unwrap().total, 1);
+}

@@ -2,6 +2,7 @@
 //! endpoints' identities; raised between COMMITTED and opening, the old side first.
 
 use segue_contract::{Address, BlockRef, Claim, Marker, MarkerError, Side, StepIo};
+use segue_plan::cutover::{Settle, settle};
 use segue_plan::event::Event;
 use segue_plan::state::{MigrationState, State};
 
@@ -173,6 +174,15 @@ pub enum ClaimProblem {
         /// What the journal knows.
         known: u64,
     },
+    /// The endpoint's marker is raised, which happens after COMMITTED only, and the journal knows of no COMMITTED
+    /// of that attempt: its end is lost, or it is an old copy (protocol P19).
+    #[error("{endpoint} says that the {} serves since epoch {}, but the journal's attempt of that epoch is not committed: this state directory is an old copy", .marker.live, .marker.epoch)]
+    Uncommitted {
+        /// Where.
+        endpoint: Address,
+        /// What is there.
+        marker: Box<Marker>,
+    },
 }
 
 /// Looks at the markers of everything that the state holds. A marker that cannot be read is no problem
@@ -196,8 +206,18 @@ pub fn check_claims(ground: &Ground, state: &State) -> Vec<ClaimProblem> {
                     marker: Box::new(marker),
                     known: migration.epoch,
                 });
+            } else if marker.raised && uncommitted(state, address, marker.epoch) {
+                problems.push(ClaimProblem::Uncommitted { endpoint, marker: Box::new(marker) });
             }
         }
     }
     problems
+}
+
+/// Whether the attempt of this epoch is in flight in the state, before its COMMITTED.
+fn uncommitted(state: &State, migration: &Address, epoch: u64) -> bool {
+    state.cutover_of(migration).is_some_and(|cutover| {
+        settle(cutover.phase) == Settle::Abort
+            && cutover.attempt.as_ref().is_some_and(|attempt| attempt.epoch == epoch)
+    })
 }

@@ -31,7 +31,6 @@ pub(super) fn wait(ground: &Ground, task: &CutoverTask) -> Result<(), RunError> 
     // Fresh numbers first: what was measured yesterday says little of now.
     carry(ground, &units)?;
     loop {
-        nothing_left_out(ground, &units)?;
         let unmet: Vec<(Address, &GateDecl, String)> = task
             .gates
             .iter()
@@ -61,6 +60,7 @@ pub(super) fn wait(ground: &Ground, task: &CutoverTask) -> Result<(), RunError> 
         carry(ground, &units)?;
         tell_if_it_will_not_converge(ground, &units, &task.cutover);
     }
+    all_carried(ground, &units)?;
     for gate in &task.gates {
         let took_us = super::ground::micros(began);
         ground.end_step(
@@ -89,24 +89,6 @@ fn carry(ground: &Ground, units: &[UnitRef]) -> Result<(), RunError> {
     Ok(())
 }
 
-/// A record that was left out is a failed gate (protocol P24): better known before the pause than in it.
-fn nothing_left_out(ground: &Ground, units: &[UnitRef]) -> Result<(), RunError> {
-    for unit in units {
-        let known = known(ground, unit);
-        if let Some(first) = known.set_aside.first() {
-            return Err(RunError::Gate {
-                step: unit.step("sync"),
-                what: format!(
-                    "{} records cannot be carried, the first: {} ({})",
-                    known.set_aside_total, first.key, first.reason
-                ),
-                remedy: "make them readable, or exclude them in select; then apply again".to_owned(),
-            });
-        }
-    }
-    Ok(())
-}
-
 /// Passes that no longer get shorter while a gate is unmet (protocol P26).
 fn tell_if_it_will_not_converge(ground: &Ground, units: &[UnitRef], cutover: &Address) {
     for unit in units {
@@ -122,6 +104,25 @@ fn tell_if_it_will_not_converge(ground: &Ground, units: &[UnitRef], cutover: &Ad
             ),
         });
     }
+}
+
+/// Protocol P24: a record that was set aside is a failed gate. A pause that can only end in an abort is not begun.
+fn all_carried(ground: &Ground, units: &[UnitRef]) -> Result<(), RunError> {
+    for unit in units {
+        let known = known(ground, unit);
+        if let Some(first) = known.set_aside.first() {
+            return Err(RunError::Gate {
+                step: unit.step("sync"),
+                what: format!(
+                    "{} records cannot be carried, the first: {} ({})",
+                    known.set_aside_total, first.key, first.reason
+                ),
+                remedy: "`segue status` lists them; mend each, or leave it out with select { exclude }, then apply again"
+                    .to_owned(),
+            });
+        }
+    }
+    Ok(())
 }
 
 fn known(ground: &Ground, unit: &UnitRef) -> UnitState {

@@ -1,6 +1,10 @@
 //! What a pass is about to put under its final name, noted before it does. After a death the next run
 //! finds here that a path which looks foreign is Segue's own doing, and no stale writer's.
 //!
+//! Notes belong to the ledger that the pass began from. They are not removed when the pass ends, for it counts only
+//! when the journal names its new ledger: a death before that leaves the old ledger, and the notes that explain what
+//! lies at the written side beyond it. The first pass from another ledger removes them.
+//!
 //! The notes outlive the process, not a power cut: after one, what a dead pass wrote and its ledger does
 //! not know is compared by content, and kept aside when that differs. Nothing is lost either way.
 
@@ -11,8 +15,8 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use segue_contract::StepError;
 use segue_contract::paths::{self, PathError};
+use segue_contract::{ArtifactName, StepError};
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::tree::Look;
@@ -36,8 +40,11 @@ pub(crate) struct Inflight {
 }
 
 impl Inflight {
-    /// Opens the notes at `path`.
-    pub(crate) fn open(path: &Path) -> Result<Self, StepError> {
+    /// Opens the notes of passes from `ledger` (`None`: of a load) and removes those from earlier ledgers. All lie
+    /// at `base` with the ledger's name behind it.
+    pub(crate) fn open(base: &Path, ledger: Option<&ArtifactName>) -> Result<Self, StepError> {
+        let path = &named(base, ledger);
+        remove_others(base, path)?;
         let mut known: HashMap<u128, Vec<Note>> = HashMap::new();
         match paths::read(path) {
             Ok(bytes) => {
@@ -100,7 +107,7 @@ impl Inflight {
         })
     }
 
-    /// Forgets everything: the ledger knows it now.
+    /// Forgets everything: the ledger, which stays the same, knows it.
     pub(crate) fn clear(&self) -> Result<(), StepError> {
         match std::fs::remove_file(&self.path) {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
@@ -109,6 +116,32 @@ impl Inflight {
             _ => Ok(()),
         }
     }
+}
+
+fn named(base: &Path, ledger: Option<&ArtifactName>) -> PathBuf {
+    let mut name = base.as_os_str().to_owned();
+    name.push(format!("-{}", ledger.map_or("load", |ledger| ledger.0.as_str())));
+    PathBuf::from(name)
+}
+
+fn remove_others(base: &Path, own: &Path) -> Result<(), StepError> {
+    let (Some(dir), Some(prefix)) = (base.parent(), base.file_name()) else {
+        return Ok(());
+    };
+    let listed = std::fs::read_dir(dir).map_err(|e| PathError::new("list", dir, e))?;
+    for entry in listed {
+        let path = entry.map_err(|e| PathError::new("list", dir, e))?.path();
+        let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+        if name.starts_with(prefix.as_encoded_bytes()) && path != own {
+            match std::fs::remove_file(&path) {
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(PathError::new("remove", &path, e).into());
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(())
 }
 
 fn parse(bytes: &[u8]) -> Option<(u128, Note)> {

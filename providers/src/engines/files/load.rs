@@ -104,7 +104,6 @@ impl Load<'_, '_, '_> {
             relook: false,
         }
         .run()?;
-        work.inflight.clear()?;
         pass::tell(work, &scan.aside);
         let tally = std::mem::take(&mut self.applier.tally);
         // What an earlier run carried was scanned then, not now.

@@ -82,7 +82,9 @@ fn finish(
         }
         .run()?;
     }
-    work.inflight.clear()?;
+    if ledger == *name {
+        work.inflight.clear()?;
+    }
     tell(work, &walked.aside);
     let tally = std::mem::take(&mut applier.tally);
     let open = (tally.later > 0).then_some(work.pass);

@@ -67,7 +67,7 @@ impl<'a> Work<'a> {
             pass,
             unknown,
             resumed,
-            inflight: Inflight::open(&side_file(io.artifacts(), "inflight", job))?,
+            inflight: Inflight::open(&side_file(io.artifacts(), "inflight", job), job.ledger.as_ref())?,
             migration: job.migration.clone(),
             threads: threads(job),
             stop: AtomicBool::new(false),

@@ -1,0 +1,87 @@
+//! Small file systems of a test's own: a tmpfs of a size, or an image in a file. Unmounted when dropped.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tempfile::TempDir;
+
+/// A mounted file system.
+pub struct Mount {
+    dir: TempDir,
+}
+
+impl Mount {
+    /// A tmpfs of a size in bytes. Needs root.
+    pub fn tmpfs(bytes: u64) -> Self {
+        let mount = Self::prepared();
+        let options = format!("size={bytes},mode=0755");
+        run("mount", &["-t", "tmpfs", "-o", &options, "tmpfs", &text(mount.path())]);
+        mount
+    }
+
+    /// A file system in an image file. Needs root and a loop device.
+    pub fn image(image: &Path) -> Self {
+        let mount = Self::prepared();
+        run("mount", &["-o", "loop", &text(image), &text(mount.path())]);
+        mount
+    }
+
+    #[expect(clippy::expect_used, reason = "a test cannot go on without its directory")]
+    fn prepared() -> Self {
+        let dir = tempfile::Builder::new().prefix("segue-mount-").tempdir().expect("a mount point");
+        Self { dir }
+    }
+
+    /// Where it is mounted.
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// A path in it.
+    pub fn at(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// Gives a tmpfs another size, in bytes.
+    pub fn grow(&self, bytes: u64) {
+        let options = format!("remount,size={bytes}");
+        run("mount", &["-o", &options, &text(self.path())]);
+    }
+
+    /// Writes a file `ballast` until no byte is free.
+    pub fn fill(&self) {
+        let file = std::fs::OpenOptions::new().create(true).append(true).open(self.at("ballast"));
+        let Ok(mut file) = file else { return };
+        for size in [65_536, 4096, 1] {
+            let block = vec![7_u8; size];
+            while std::io::Write::write_all(&mut file, &block).is_ok() {}
+        }
+    }
+
+    /// Removes what `fill` wrote.
+    pub fn free(&self) {
+        let _ = std::fs::remove_file(self.at("ballast"));
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(self.path()).status();
+    }
+}
+
+fn text(path: &Path) -> String {
+    path.display().to_string()
+}
+
+/// Runs a tool that the test cannot go on without.
+///
+/// # Panics
+/// It fails.
+#[track_caller]
+#[expect(clippy::expect_used, reason = "a test cannot go on without its tools")]
+pub fn run(program: &str, args: &[&str]) -> String {
+    let output = Command::new(program).args(args).output().expect("the tool starts");
+    assert!(output.status.success(), "{program} {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}

@@ -1,0 +1,138 @@
+//! A segue that runs beside the test: waited for by condition, killed, interrupted, and read afterwards.
+
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::scratch::{Ran, Scratch, segue_binary};
+
+/// How long a test waits for anything at all, before it fails: far more than the slowest machine needs.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Between two looks.
+const LOOK_EVERY: Duration = Duration::from_millis(2);
+
+/// Waits until a condition holds.
+///
+/// # Panics
+/// When it does not in a minute.
+#[track_caller]
+pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < end, "waited a minute for this in vain: {what}");
+        std::thread::sleep(LOOK_EVERY);
+    }
+}
+
+/// A running segue. Killed when dropped.
+pub struct Running {
+    child: Child,
+    stdout: PathBuf,
+    stderr: PathBuf,
+}
+
+impl Running {
+    /// Starts the released binary in a scratch directory, with its output in files.
+    #[expect(clippy::expect_used, reason = "a test cannot go on without its program")]
+    pub fn new(scratch: &Scratch, args: &[&str]) -> Self {
+        let number = COUNTER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let named = |stream: &str| {
+            scratch.write(&format!("out/{number}.{stream}"), "");
+            scratch.at(&format!("out/{number}.{stream}"))
+        };
+        let (stdout, stderr) = (named("stdout"), named("stderr"));
+        let open = |path: &PathBuf| {
+            let file = std::fs::OpenOptions::new().append(true).open(path);
+            Stdio::from(file.expect("the output's file"))
+        };
+        let child = Command::new(segue_binary())
+            .args(args)
+            .current_dir(scratch.path())
+            .stdin(Stdio::null())
+            .stdout(open(&stdout))
+            .stderr(open(&stderr))
+            .env("NO_COLOR", "1")
+            .spawn()
+            .expect("segue starts");
+        Self { child, stdout, stderr }
+    }
+
+    /// What it wrote so far, both streams.
+    pub fn output(&self) -> String {
+        let read = |path: &PathBuf| segue_contract::paths::read_to_string(path).unwrap_or_default();
+        format!("{}{}", read(&self.stdout), read(&self.stderr))
+    }
+
+    /// Waits until it wrote this.
+    ///
+    /// # Panics
+    /// It ended before, or a minute passed.
+    #[track_caller]
+    pub fn until_it_says(&mut self, text: &str) {
+        wait_until(&format!("it says {text:?}"), || {
+            let said = self.output().contains(text);
+            let ended = self.ended();
+            assert!(
+                said || !ended || self.output().contains(text),
+                "it ended before it said {text:?}:\n{}",
+                self.output()
+            );
+            said
+        });
+    }
+
+    /// Whether it has ended.
+    pub fn ended(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(Some(_)))
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends a signal.
+    pub fn signal(&mut self, signal: Signal) {
+        if !self.ended()
+            && let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw)
+        {
+            // It may end between the look and the signal: its process id is not given away before `wait`.
+            let _ = kill_process(pid, signal);
+        }
+    }
+
+    /// SIGKILL, and waits for its end. `false`: it had ended before.
+    pub fn kill(mut self) -> bool {
+        let alive = !self.ended();
+        self.signal(Signal::KILL);
+        let _ = self.child.wait();
+        alive
+    }
+
+    /// Waits for its end.
+    #[expect(clippy::expect_used, reason = "a test cannot go on without its program")]
+    pub fn wait(mut self) -> Ran {
+        let end = Instant::now() + 3 * PATIENCE;
+        while !self.ended() {
+            assert!(Instant::now() < end, "segue does not end:\n{}", self.output());
+            std::thread::sleep(LOOK_EVERY);
+        }
+        let read = |path: &PathBuf| segue_contract::paths::read_to_string(path).unwrap_or_default();
+        Ran {
+            code: self.child.wait().expect("waited").code(),
+            stdout: read(&self.stdout),
+            stderr: read(&self.stderr),
+        }
+    }
+}
+
+static COUNTER: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.signal(Signal::KILL);
+        let _ = self.child.wait();
+    }
+}
