@@ -1,5 +1,7 @@
 //! Kill storms: segue dies at any instant, and the same command ends as if it never had.
 
+#![expect(clippy::print_stdout, reason = "seeds and deaths are told")]
+
 use std::time::{Duration, Instant};
 
 use segue_tests::{Random, Running, Scratch, rounds, wait_until};
