@@ -260,7 +260,7 @@ fn an_old_copy_of_the_state_opens_nothing() {
 /// The content of a state directory as it was once, in the place and the inode of today's.
 fn put_back(scratch: &Scratch, old: &str) {
     let at = |name: &str| scratch.at(name).display().to_string();
-    for part in ["journal", "artifacts", "identity.json"] {
+    for part in ["journal", "sled", "artifacts", "identity.json"] {
         segue_tests::run("rm", &["-rf", &at(&format!(".segue/{part}"))]);
         segue_tests::run("cp", &["-a", &at(&format!("{old}/{part}")), &at(&format!(".segue/{part}"))]);
     }

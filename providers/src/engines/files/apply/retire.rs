@@ -4,8 +4,10 @@ use rustix::io::Errno;
 use segue_contract::{SetAside, StepError};
 
 use super::{Applier, Change, Slot};
+use crate::engines::files::meta;
 use crate::engines::files::put::{Carried, Outcome, There};
-use crate::engines::files::tree::{name_of, printed};
+use crate::engines::files::tree::{name_of, printed, split};
+use crate::engines::files::xattr::Place;
 use crate::ledger::{Kind, Print, Record, Time, is_below};
 
 impl Applier<'_, '_> {
@@ -66,6 +68,9 @@ impl Applier<'_, '_> {
             }
             Outcome::Later => {
                 self.tally.later += 1;
+                if change.old.is_none() {
+                    self.remove_unknown(&change.path)?;
+                }
                 self.keep_old(change)
             }
             // Why is with the first failure that came in.
@@ -74,6 +79,28 @@ impl Applier<'_, '_> {
                 Ok(())
             }
         }
+    }
+
+    /// What a run that died put there, and no ledger will name, for the path vanished or changed while it was
+    /// read again: the next pass would take it for a stale writer's.
+    fn remove_unknown(&mut self, path: &[u8]) -> Result<(), StepError> {
+        let work = self.hand.work;
+        if !work.inflight.is_resumed() {
+            return Ok(());
+        }
+        let Ok(dir) = self.hand.to.parent(path) else { return Ok(()) };
+        let There::Ours(look) = self.hand.there(&dir, path, None)? else { return Ok(()) };
+        if look.kind == Kind::Dir {
+            return Ok(());
+        }
+        let above = work.to.look(split(path).0);
+        work.inflight.note(path, None)?;
+        self.hand.unlink(&dir, name_of(path), path)?;
+        if let Ok(Some(above)) = above {
+            meta::set_times(Place::Open(&dir), &above).map_err(|e| work.to.failed("change", path, e))?;
+        }
+        self.tally.touched = true;
+        Ok(())
     }
 
     pub(super) fn aside(&mut self, path: &[u8], reason: String) {
