@@ -5,6 +5,7 @@ use segue_language::{CutoverDecl, MigrationDecl};
 
 use super::Note;
 use super::build::Ground;
+use crate::cutover::{Settle, settle};
 use crate::diff::Change;
 use crate::observe::Seen;
 use crate::state::MigrationState;
@@ -156,7 +157,27 @@ fn check_marker(
             ),
             "bring back the newest state directory; nothing is opened or closed from an old one",
         );
+    } else if marker.raised && known.is_some_and(|k| at_rest_elsewhere(ground, k, marker)) {
+        notes.push(
+            endpoint,
+            Severity::Critical,
+            "MARKER_AHEAD",
+            format!(
+                "says that the {} serves since epoch {}, which the journal does not know: it is an old copy, or lost its end",
+                marker.live, marker.epoch
+            ),
+            "bring back the newest state directory; nothing is opened or closed from an old one",
+        );
     }
+}
+
+/// Whether the state is at rest with another side live than a raised marker names: a marker is raised after
+/// COMMITTED only, so the state lacks that (protocol P19).
+fn at_rest_elsewhere(ground: &Ground<'_>, known: &MigrationState, marker: &Marker) -> bool {
+    let cutover = known.record.cutover.as_ref();
+    let cutover = cutover.and_then(|address| ground.state.cutovers.get(address));
+    let live = cutover.map_or(Side::Source, |c| c.live);
+    cutover.is_none_or(|c| settle(c.phase) == Settle::Nothing) && live != marker.live
 }
 
 fn cutover(ground: &Ground<'_>, notes: &mut Notes, decl: &CutoverDecl) {
