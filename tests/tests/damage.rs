@@ -24,21 +24,14 @@ fn segments(journal: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 
 /// Where a segment's events end: the rest is reserved space.
 fn used(content: &[u8]) -> usize {
-    content
-        .iter()
-        .rposition(|byte| *byte != 0)
-        .map_or(0, |last| last + 1)
+    content.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1)
 }
 
 /// Damages one of the journal's files, and says how.
 fn damage(journal: &Path, random: &mut Random) -> String {
     let segments = segments(journal);
     let (path, content) = &segments[random.below(segments.len() as u64) as usize];
-    let name = path
-        .file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned();
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let mut content = content.clone();
     let end = used(&content).max(1);
     let at = random.below(end as u64) as usize;
@@ -97,19 +90,10 @@ fn a_damaged_journal_is_told_or_cut_and_never_changes_who_serves() {
             );
         }
         assert_eq!(scratch.live(), "new", "round {round}, {what}: {}", apply.all());
-        assert!(
-            !scratch.at("var/paused").exists(),
-            "round {round}, {what}: {}",
-            apply.all()
-        );
+        assert!(!scratch.at("var/paused").exists(), "round {round}, {what}: {}", apply.all());
         if apply.code == Some(0) {
             cut += 1;
-            assert_eq!(
-                scratch.serves(),
-                "target",
-                "round {round}, {what}: {}",
-                apply.all()
-            );
+            assert_eq!(scratch.serves(), "target", "round {round}, {what}: {}", apply.all());
         } else {
             told += 1;
             assert!(

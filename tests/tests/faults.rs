@@ -80,11 +80,7 @@ fn a_full_disk_under_the_state_in_the_pause_leaves_exactly_one_side_serving() {
     let ended = apply.wait();
     println!("with the disk full: {}", ended.all());
     let committed = scratch.live() == "new";
-    assert!(
-        matches!((ended.code, committed), (Some(0), true) | (Some(1 | 5), _)),
-        "{}",
-        ended.all()
-    );
+    assert!(matches!((ended.code, committed), (Some(0), true) | (Some(1 | 5), _)), "{}", ended.all());
     // Exactly one side serves, with the disk still full.
     scratch.accepts_writes();
     state.free();
@@ -102,10 +98,7 @@ fn a_full_disk_under_the_state_in_the_pause_leaves_exactly_one_side_serving() {
 
 #[test]
 fn an_application_that_keeps_a_file_open_while_it_claims_to_be_paused_is_named() {
-    for (held, what) in [
-        ("exec 3>>old/pages/1.html", "pages/1.html"),
-        ("cd old/pages", "old"),
-    ] {
+    for (held, what) in [("exec 3>>old/pages/1.html", "pages/1.html"), ("cd old/pages", "old")] {
         let scratch = writing();
         executable(&scratch, "holder", &format!("{held}\n: >\"$1\"\nexec sleep 600"));
         let ready = scratch.at("ready").display().to_string();
@@ -146,10 +139,7 @@ fn a_stop_command_that_hangs_is_ended_at_its_timeout() {
     let ran = scratch.segue(&APPLY);
     aborted(&scratch, ran, "300");
     let text = segue_contract::paths::read_to_string(&scratch.at("hanging")).expect("it ran");
-    assert!(
-        !std::path::Path::new("/proc").join(text.trim()).exists(),
-        "the hanging command was ended"
-    );
+    assert!(!std::path::Path::new("/proc").join(text.trim()).exists(), "the hanging command was ended");
 }
 
 #[test]
@@ -163,11 +153,7 @@ fn a_stop_that_stops_nothing_is_found_by_the_probe() {
 #[test]
 fn a_writer_that_goes_on_although_all_is_paused_is_found_by_the_position() {
     let scratch = writing();
-    executable(
-        &scratch,
-        "rogue",
-        "n=0; while [ ! -e rogue-stop ]; do n=$((n+1)); echo $n >>old/rogue; done",
-    );
+    executable(&scratch, "rogue", "n=0; while [ ! -e rogue-stop ]; do n=$((n+1)); echo $n >>old/rogue; done");
     let mut rogue = std::process::Command::new(scratch.at("rogue"))
         .current_dir(scratch.path())
         .spawn()
@@ -206,10 +192,7 @@ fn a_route_that_cannot_be_moved_is_told_and_completed_once_it_can() {
 #[test]
 fn ctrl_c_while_it_loads_stops_and_the_next_apply_goes_on() {
     let scratch = writing();
-    scratch.edit_spec(
-        "  verify {",
-        "  load {\n    rate_limit = \"1MiB/s\"\n  }\n  verify {",
-    );
+    scratch.edit_spec("  verify {", "  load {\n    rate_limit = \"1MiB/s\"\n  }\n  verify {");
     let mut apply = Running::new(&scratch, &APPLY);
     apply.until_it_says("load: started");
     apply.signal(Signal::INT);
@@ -296,25 +279,14 @@ fn what_a_stale_writer_left_is_kept_aside_listed_and_stops_finishing_until_it_is
         .filter_map(|find| Some(scratch.at(".segue/artifacts").join(find["kept"].as_str()?)))
         .map(|path| segue_contract::paths::read_to_string(&path).expect("it is kept"))
         .collect();
-    assert!(
-        kept.contains(&"an order that came too late\n".to_owned()),
-        "{kept:?}"
-    );
-    assert!(
-        kept.contains(&"written by somebody who did not know\n".to_owned()),
-        "{kept:?}"
-    );
+    assert!(kept.contains(&"an order that came too late\n".to_owned()), "{kept:?}");
+    assert!(kept.contains(&"written by somebody who did not know\n".to_owned()), "{kept:?}");
     scratch.segue(&["unhold", "cutover.site"]).expect_code(0);
-    scratch.edit_spec(
-        "live       = \"target\"",
-        "live       = \"source\"\n  finished   = true",
-    );
+    scratch.edit_spec("live       = \"target\"", "live       = \"source\"\n  finished   = true");
     let refused = scratch.segue(&APPLY);
     assert_ne!(refused.code, Some(0), "{}", refused.all());
     assert!(refused.all().contains("--stale"), "{}", refused.all());
-    scratch
-        .segue(&["unhold", "cutover.site", "--stale"])
-        .expect_code(0);
+    scratch.segue(&["unhold", "cutover.site", "--stale"]).expect_code(0);
     scratch.segue(&APPLY).expect_code(0);
     scratch.nothing_is_lost();
 }

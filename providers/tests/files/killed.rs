@@ -135,3 +135,44 @@ fn a_pass_stopped_anywhere_is_repeated_and_takes_its_own_work_for_its_own() {
         }
     }
 }
+
+/// The second pass finds the file listed, and gone when it opens it: what the dead pass put at the target is in
+/// no ledger, and must not stay there.
+#[test]
+fn what_a_dead_pass_put_and_the_writer_took_away_meanwhile_is_removed() {
+    let mut died_in_time = 0;
+    for calls in (0..400).step_by(20) {
+        let mut world = World::new();
+        put(&world.source.join("calm"), "x");
+        let engine = FilesEngine::new();
+        let report = engine.load(&world.job, None, &world.io).unwrap();
+        world.set(report.ledger);
+        put(&world.source.join("late"), "put by the pass that dies");
+        for i in 0..300 {
+            put(&world.source.join(format!("z/{i}")), format!("{i}"));
+        }
+        world.io.calls_left.store(calls, Ordering::SeqCst);
+        let first = engine.pass(&world.job, None, &world.io);
+        world.io.calls_left.store(-1, Ordering::SeqCst);
+        if first.is_ok() || !world.target.join("late").exists() {
+            continue;
+        }
+        died_in_time += 1;
+        put(&world.source.join("early"), "read before it");
+        let mut gone = Some(world.source.join("late"));
+        *world.io.on_take.lock().unwrap() = Some(Box::new(move |_| {
+            if let Some(path) = gone.take() {
+                std::fs::remove_file(path).unwrap();
+            }
+        }));
+        let report = engine.pass(&world.job, None, &world.io).unwrap();
+        *world.io.on_take.lock().unwrap() = None;
+        world.set(report.ledger);
+        let report = engine.pass(&world.job, None, &world.io).unwrap();
+        assert_eq!(report.stale, vec![]);
+        world.set(report.ledger);
+        world.assert_equal();
+        assert_eq!(engine.verify(&world.job, &world.full(), &world.io).unwrap().mismatches, vec![]);
+    }
+    assert!(died_in_time > 0, "no pass died between its write and its end");
+}
