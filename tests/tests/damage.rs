@@ -1,6 +1,8 @@
 //! A journal that something damaged: it is told with the last good event, or its torn end is cut off; never a panic, and
 //! never another live side.
 
+#![expect(clippy::expect_used, reason = "a test cannot go on without its files")]
+
 use std::path::{Path, PathBuf};
 
 use segue_tests::{Random, Scratch, rounds, run};

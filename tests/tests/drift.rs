@@ -1,6 +1,8 @@
 //! A target that something else changed: each kind of damage is caught at the level that claims to catch it, named,
 //! and mended.
 
+#![expect(clippy::expect_used, reason = "a test cannot go on without its files")]
+
 use segue_tests::{Scratch, compare_trees};
 
 const APPLY: [&str; 2] = ["apply", "--auto-approve"];

@@ -1,5 +1,10 @@
 //! Kill storms: segue dies at any instant, and the same command ends as if it never had.
 
+#![expect(
+    clippy::print_stdout,
+    reason = "what died where belongs to the output of a test that fails"
+)]
+
 use std::time::{Duration, Instant};
 
 use segue_tests::{Random, Running, Scratch, rounds, wait_until};
