@@ -55,6 +55,7 @@ pub(crate) fn writing(
     let result = settled(invocation, &session)
         .and_then(|settled| work(&Desk { ground: &session.ground, session: &session, settled: &settled }));
     listener.finish();
+    remove_old_ledgers(invocation, &session);
     let exit = result.as_ref().map_or_else(|failure| failure.exit, |exit| *exit);
     match (session.close(i32::from(exit.number())), result) {
         (Ok(()), result) => result,
@@ -63,6 +64,18 @@ pub(crate) fn writing(
             printer.warn(&format!("that the run ended could not be recorded: {error}"));
             Err(failure)
         }
+    }
+}
+
+/// Ledgers that no state names any more are removed. What cannot be removed now is removed another time.
+fn remove_old_ledgers(invocation: &Invocation, session: &Session) {
+    let state = session.ground.state();
+    let busy = state.in_flight().next().is_some() || !state.open_steps.is_empty();
+    if busy {
+        return;
+    }
+    if let Err(error) = segue_providers::ledger::collect(&session.ground.artifacts, &state.artifacts()) {
+        invocation.printer.warn(&format!("old ledgers were not removed: {error}"));
     }
 }
 

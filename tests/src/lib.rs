@@ -11,8 +11,8 @@ mod running;
 mod scratch;
 mod tree;
 
-pub use mount::{Mount, run};
-pub use random::{Random, rounds};
+pub use mount::{Bound, Mount, run};
+pub use random::{Random, rounds, say};
 pub use running::{Running, wait_until};
 pub use scratch::{Ran, Scratch, segue_binary};
 pub use tree::{Difference, compare_trees};

@@ -70,6 +70,25 @@ impl Drop for Mount {
     }
 }
 
+/// A directory that is shown at a second place. Unmounted when dropped.
+pub struct Bound {
+    at: PathBuf,
+}
+
+impl Bound {
+    /// Shows `what` at `at`, a directory that is there.
+    pub fn new(what: &Path, at: &Path) -> Self {
+        run("mount", &["--bind", &text(what), &text(at)]);
+        Self { at: at.to_owned() }
+    }
+}
+
+impl Drop for Bound {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.at).status();
+    }
+}
+
 fn text(path: &Path) -> String {
     path.display().to_string()
 }

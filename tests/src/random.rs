@@ -1,6 +1,7 @@
 //! Randomness that can be repeated: every test that uses it prints its seed, and `SEGUE_TESTS_SEED` gives it back.
 
 use std::hash::{BuildHasher, RandomState};
+use std::io::Write;
 use std::time::Duration;
 
 /// Numbers from a seed (splitmix64).
@@ -8,11 +9,10 @@ pub struct Random(u64);
 
 impl Random {
     /// From `SEGUE_TESTS_SEED`, or a seed of its own; printed, so that a failure can be repeated.
-    #[expect(clippy::print_stderr, reason = "the seed belongs to the test's output")]
     pub fn seeded(test: &str) -> Self {
         let given = std::env::var("SEGUE_TESTS_SEED").ok().and_then(|s| s.parse().ok());
         let seed = given.unwrap_or_else(|| RandomState::new().hash_one(test) >> 16);
-        eprintln!("{test}: SEGUE_TESTS_SEED={seed}");
+        say(&format!("{test}: SEGUE_TESTS_SEED={seed}"));
         Self(seed)
     }
 
@@ -39,4 +39,10 @@ impl Random {
 /// `short` rounds, or `long` ones with `SEGUE_TESTS_LONG`.
 pub fn rounds(short: usize, long: usize) -> usize {
     if std::env::var_os("SEGUE_TESTS_LONG").is_some() { long } else { short }
+}
+
+/// Says something that a test run shows although the test passes: seeds, and what was not run and why.
+pub fn say(text: &str) {
+    // Not by a macro: the test runner keeps what those print to itself.
+    let _ = writeln!(std::io::stderr(), "{text}");
 }

@@ -70,6 +70,7 @@ fn packages_are_named_only_where_they_may_be() {
             "tokio",
             &[
                 "planner/run/src/execute/dispatch",
+                "planner/run/src/execute/signals.rs",
                 "planner/run/src/execute/socket.rs",
                 "planner/run/src/journal/tests",
             ],

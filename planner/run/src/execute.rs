@@ -17,6 +17,7 @@ mod recorder;
 mod release;
 mod retry;
 mod settle;
+mod signals;
 mod socket;
 mod talk;
 mod unit;

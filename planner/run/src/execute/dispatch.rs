@@ -13,11 +13,10 @@ use segue_plan::diff::Change;
 use segue_plan::event::{Event, MigrationRecord};
 use segue_plan::observe::{Observed, Seen};
 use segue_plan::plan::{Plan, PlanStep, StepKind};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use super::unit::UnitRef;
-use super::{Ground, RunError, RunEvent, socket};
+use super::{Ground, RunError, RunEvent, signals, socket};
 pub use attended::{attended, follow, switch_back};
 use work::run;
 
@@ -296,6 +295,11 @@ async fn dispatch(job: Arc<Job>, nodes: Vec<Node>) -> Vec<RunError> {
             None => break,
         }
     }
+    // What came while the last step ended is for whoever goes on after it.
+    while let Ok(Message::Signal(name)) = receive.try_recv() {
+        signals += 1;
+        take_signal(&job.ground, name, signals);
+    }
     if job.ground.control.stopping() && failures.is_empty() && !waiting.is_empty() {
         failures.push(RunError::Interrupted);
     }
@@ -318,22 +322,16 @@ fn start(job: &Arc<Job>, index: usize, work: Work, send: &mpsc::Sender<Message>)
 }
 
 fn watch_signals(send: &mpsc::Sender<Message>) -> Result<(), RunError> {
-    for (kind, name) in [
-        (SignalKind::interrupt(), "Ctrl-C"),
-        (SignalKind::terminate(), "SIGTERM"),
-        (SignalKind::hangup(), "SIGHUP"),
-    ] {
-        let mut stream = signal(kind)
-            .map_err(|e| RunError::Setup(StepError::permanent("cannot wait for signals").because(e)))?;
-        let send = send.clone();
-        tokio::spawn(async move {
-            while stream.recv().await.is_some() {
-                if send.send(Message::Signal(name)).await.is_err() {
-                    break;
-                }
+    let taken = signals::taken()?;
+    let send = send.clone();
+    tokio::spawn(async move {
+        let mut taken = taken.lock().await;
+        while let Some(name) = taken.recv().await {
+            if send.send(Message::Signal(name)).await.is_err() {
+                break;
             }
-        });
-    }
+        }
+    });
     Ok(())
 }
 

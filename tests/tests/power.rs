@@ -1,0 +1,74 @@
+//! Power cuts: the disk with the state and the target is copied while the run stands still, which is what a disk holds
+//! when the power goes, and the run goes on from the copy.
+
+use rustix::process::Signal;
+use segue_tests::{Bound, Mount, Random, Running, Scratch, rounds, run, say};
+
+const APPLY: [&str; 2] = ["apply", "--auto-approve"];
+
+#[test]
+fn after_a_power_cut_at_any_time_it_ends_as_a_clean_run() {
+    if rounds(0, 1) == 0 {
+        say("NOT RUN: power cuts take minutes; `tests/run --long` sets SEGUE_TESTS_LONG");
+        return;
+    }
+    let mut random = Random::seeded("power_cut");
+    let clean = Scratch::new();
+    clean.app(&["start"]).expect_code(0);
+    clean.segue(&APPLY).expect_code(0);
+    let wanted = clean.what_matters();
+    for round in 1..=12 {
+        let place = tempfile::tempdir().expect("a directory");
+        let image = |name: &str| place.path().join(name);
+        let text = |name: &str| image(name).display().to_string();
+        run("truncate", &["-s", "64M", &text("disk")]);
+        run("mkfs.ext4", &["-q", "-F", &text("disk")]);
+        let disk = Mount::image(&image("disk"));
+        // Source, route and application stay on the machine's own disk: what is cut is Segue's own and the target.
+        let scratch = Scratch::new();
+        let at = scratch.path().display().to_string();
+        for name in ["state", "new"] {
+            run("mkdir", &[&disk.at(name).display().to_string()]);
+        }
+        run("mkdir", &[&format!("{at}/cut")]);
+        let bound = Bound::new(disk.path(), &scratch.at("cut"));
+        scratch.edit_spec("path = \"new\"", "path = \"cut/new\"");
+        scratch.edit_spec("target = \"new\"", "target = \"cut/new\"");
+        let spec = segue_contract::paths::read_to_string(&scratch.at("site.segue.hcl")).expect("the spec");
+        let backend = "segue {\n  backend \"local\" {\n    path = \"cut/state\"\n  }\n}\n";
+        scratch.write("site.segue.hcl", &format!("{backend}{spec}"));
+        scratch.app(&["start"]).expect_code(0);
+        let mut apply = Running::new(&scratch, &APPLY);
+        std::thread::sleep(random.time_below(std::time::Duration::from_millis(1500)));
+        apply.signal(Signal::STOP);
+        let said = apply.output().lines().last().unwrap_or_default().to_owned();
+        println!("round {round}: {said}");
+        // Writes that the application made on the new side without syncing them are its own to lose.
+        let application_wrote_there = scratch.live() != "old" && !scratch.at("var/paused").exists();
+        // No sync: only what was made durable is in the image.
+        run("cp", &["--sparse=always", &text("disk"), &text("after")]);
+        let _ = apply.kill();
+        drop(bound);
+        drop(disk);
+        let disk = Mount::image(&image("after"));
+        let bound = Bound::new(disk.path(), &scratch.at("cut"));
+        scratch.segue(&APPLY).expect_code(0);
+        assert_eq!(scratch.live(), "cut/new", "round {round}: {said}");
+        scratch.accepts_writes();
+        if application_wrote_there {
+            println!(
+                "  too late: the application wrote to the target already, its own unsynced writes are not held against Segue"
+            );
+        } else {
+            scratch.nothing_is_lost();
+        }
+        scratch.segue(&["plan", "--detailed-exitcode"]).expect_code(0);
+        let mut got = scratch.what_matters();
+        // What a dead pass wrote and its ledger does not know is kept aside after a power cut: nothing is lost.
+        got["stale_total"] = wanted["stale_total"].clone();
+        got["made"] = wanted["made"].clone();
+        assert_eq!(got, wanted, "round {round}: {said}");
+        scratch.app(&["stop"]).expect_code(0);
+        drop(bound);
+    }
+}
