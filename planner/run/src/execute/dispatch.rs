@@ -242,15 +242,19 @@ fn unit_of(step: &PlanStep) -> Option<UnitRef> {
     step.unit.as_ref().map(|unit| UnitRef { migration: step.block.clone(), unit: unit.clone() })
 }
 
+/// Without a socket the run goes on: readers fold the journal.
+fn listen(ground: &Arc<Ground>) {
+    if let Err(error) = socket::listen(Arc::clone(ground)) {
+        ground.tell(&RunEvent::Said {
+            text: format!("no control socket: {error}; `segue status` reads the journal instead"),
+        });
+    }
+}
+
 async fn dispatch(job: Arc<Job>, nodes: Vec<Node>) -> Vec<RunError> {
     let (send, mut receive) = mpsc::channel::<Message>(MESSAGES_MAX);
     let mut failures = Vec::new();
-    match socket::listen(Arc::clone(&job.ground)) {
-        Ok(_task) => {}
-        Err(error) => job.ground.tell(&RunEvent::Said {
-            text: format!("no control socket: {error}; `segue status` reads the journal instead"),
-        }),
-    }
+    listen(&job.ground);
     if let Err(error) = watch_signals(&send) {
         failures.push(error);
         return failures;

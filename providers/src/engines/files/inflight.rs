@@ -128,7 +128,12 @@ fn remove_others(base: &Path, own: &Path) -> Result<(), StepError> {
     let (Some(dir), Some(prefix)) = (base.parent(), base.file_name()) else {
         return Ok(());
     };
-    let listed = std::fs::read_dir(dir).map_err(|e| PathError::new("list", dir, e))?;
+    let listed = match std::fs::read_dir(dir) {
+        Ok(listed) => listed,
+        // The first run of all: there is nothing to remove.
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(e) => return Err(PathError::new("list", dir, e).into()),
+    };
     for entry in listed {
         let path = entry.map_err(|e| PathError::new("list", dir, e))?.path();
         let name = path.file_name().unwrap_or_default().as_encoded_bytes();
