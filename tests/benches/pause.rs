@@ -48,7 +48,7 @@ fn main() {
         }
         scratch.segue(&["apply", "--auto-approve", "--quiet"]).expect_code(0);
         let state = scratch.state();
-        let cutover = &state["cutovers"]["cutover.site"];
+        let cutover = &state["state"]["cutovers"]["cutover.site"];
         pauses.push(cutover["last_switch"]["pause_us"].as_f64().expect("a pause") / 1000.0);
         let measured = cutover["pauses"].as_array().expect("terms");
         let last = measured.iter().rposition(|t| t["name"] == "DRAINED").unwrap_or_default();
