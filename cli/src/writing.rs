@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use segue_contract::Address;
-use segue_run::execute::{Ground, settle_all};
+use segue_run::execute::{Ask, Ground, Reply, SocketError, ask, settle_all};
 use segue_run::session::{Session, Start};
 
 use crate::exit::Exit;
@@ -64,6 +64,27 @@ pub(crate) fn writing(
             printer.warn(&format!("that the run ended could not be recorded: {error}"));
             Err(failure)
         }
+    }
+}
+
+/// Asks the apply that runs in the state directory; `None`: none does.
+///
+/// # Errors
+/// It refused, or did not answer.
+pub(crate) fn ask_running(
+    invocation: &Invocation,
+    workspace: &Workspace,
+    question: &Ask,
+) -> Result<Option<Exit>, Failure> {
+    match ask(&workspace.state_dir, question) {
+        Ok(Reply::Taken { said }) => {
+            invocation.printer.say(&said);
+            Ok(Some(Exit::Done))
+        }
+        Ok(Reply::Refused { said }) => Err(Failure::new(said)),
+        Ok(Reply::Status { .. }) => Err(Failure::new("the running apply answered something else")),
+        Err(SocketError::Nobody(_) | SocketError::Path(_)) => Ok(None),
+        Err(error) => Err(error.into()),
     }
 }
 

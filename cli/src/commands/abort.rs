@@ -1,7 +1,7 @@
 //! `segue abort`
 
 use clap::Args;
-use segue_run::execute::{Ask, Reply, SocketError, ask};
+use segue_run::execute::Ask;
 use segue_run::host;
 
 use crate::exit::Exit;
@@ -9,7 +9,7 @@ use crate::failure::Failure;
 use crate::invocation::Invocation;
 use crate::names;
 use crate::workspace::Workspace;
-use crate::writing::writing;
+use crate::writing::{ask_running, writing};
 
 /// Abort a cutover that is in flight: the side that serves is re-opened first
 ///
@@ -32,17 +32,8 @@ impl Abort {
             None => None,
         };
         let by = format!("{}@{}", host::user(), host::hostname());
-        match ask(&workspace.state_dir, &Ask::Abort { cutover, by }) {
-            Ok(Reply::Taken { said }) => {
-                invocation.printer.say(&said);
-                return Ok(Exit::Done);
-            }
-            Ok(Reply::Refused { said }) => return Err(Failure::new(said)),
-            Ok(Reply::Status { .. }) => {
-                return Err(Failure::new("the running apply answered something else"));
-            }
-            Err(SocketError::Nobody(_) | SocketError::Path(_)) => {}
-            Err(error) => return Err(error.into()),
+        if let Some(exit) = ask_running(invocation, &workspace, &Ask::Abort { cutover, by })? {
+            return Ok(exit);
         }
         writing(invocation, &workspace, "abort", false, |desk| {
             if desk.settled.is_empty() {

@@ -2,14 +2,14 @@
 
 use clap::Args;
 use segue_plan::event::Event;
-use segue_run::execute::{Ask, Reply, SocketError, ask};
+use segue_run::execute::Ask;
 use segue_run::host;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::invocation::Invocation;
 use crate::workspace::Workspace;
-use crate::writing::writing;
+use crate::writing::{ask_running, writing};
 
 /// Digits of a whole hash.
 const HASH_DIGITS: usize = 64;
@@ -32,17 +32,8 @@ impl Approve {
         let workspace = Workspace::read(invocation);
         let by = format!("{}@{}", host::user(), host::hostname());
         let question = Ask::Approve { plan_hash: hash.clone(), by: by.clone() };
-        match ask(&workspace.state_dir, &question) {
-            Ok(Reply::Taken { said }) => {
-                invocation.printer.say(&said);
-                return Ok(Exit::Done);
-            }
-            Ok(Reply::Refused { said }) => return Err(Failure::new(said)),
-            Ok(Reply::Status { .. }) => {
-                return Err(Failure::new("the running apply answered something else"));
-            }
-            Err(SocketError::Nobody(_) | SocketError::Path(_)) => {}
-            Err(error) => return Err(error.into()),
+        if let Some(exit) = ask_running(invocation, &workspace, &question)? {
+            return Ok(exit);
         }
         writing(invocation, &workspace, "approve", false, |desk| {
             desk.ground.record(Event::Approved { plan_hash: hash.clone(), by: by.clone() })?;
