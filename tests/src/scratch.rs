@@ -84,9 +84,15 @@ impl Scratch {
     #[expect(clippy::expect_used, reason = "a test cannot go on without its scratch directory")]
     fn in_place(dir: TempDir) -> Self {
         let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/quickstart");
-        for name in ["app", "site.segue.hcl"] {
-            std::fs::copy(example.join(name), dir.path().join(name)).expect("the quickstart is there");
-        }
+        // A child copies: a program that this process held open for writing could not be started ("text file busy") for as long as a
+        // child that another thread has just forked still has the descriptor.
+        let copied = Command::new("cp")
+            .args(["app", "site.segue.hcl"])
+            .arg(dir.path())
+            .current_dir(&example)
+            .status()
+            .expect("cp is there");
+        assert!(copied.success(), "the quickstart is copied");
         let scratch = Self { dir };
         scratch.app(&["setup"]).expect_code(0);
         scratch

@@ -3,7 +3,7 @@
 //! This package is small and changes seldom: providers depend on it alone, so that an edit of the
 //! language or of the planner rebuilds no engine. It knows no HCL, no journal, no tokio.
 //!
-//! The roles a provider can play are the traits [`Endpoint`], [`Engine`], [`Quiesce`] and [`Route`];
+//! The roles a provider can play are the traits [`Endpoint`], [`Engine`], [`Quiesce`], [`Route`] and [`Probe`];
 //! what they are called with is plain data that the journal can hold (secrets only by reference), so
 //! that a cutover in flight can be settled from the journal alone.
 
@@ -14,6 +14,7 @@ mod error;
 mod facts;
 mod marker;
 pub mod paths;
+mod probe;
 mod quiesce;
 mod registry;
 mod route;
@@ -29,6 +30,7 @@ pub use engine::{
 pub use error::{ErrorClass, StepError};
 pub use facts::{Barrier, EndpointFacts, Finding, Identity, Severity, UnitFacts};
 pub use marker::{Claim, Marker, MarkerError};
+pub use probe::{Probe, Reading};
 pub use quiesce::{BarrierState, Holder, InUse, Quiesce, QuiesceCall, QuiesceKind};
 pub use registry::{Endpoint, Registry};
 pub use route::{Route, RouteAt};

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::{
-    BlockKind, BlockRef, BlockSchema, Claim, EndpointFacts, Engine, InUse, Marker, MarkerError, Quiesce,
-    Route, StepError, StepIo,
+    BlockKind, BlockRef, BlockSchema, Claim, EndpointFacts, Engine, InUse, Marker, MarkerError, Probe,
+    Quiesce, Route, StepError, StepIo,
 };
 
 /// A system that can be a source or a target.
@@ -45,6 +45,8 @@ pub struct Registry {
     engines: BTreeMap<(String, String), Arc<dyn Engine>>,
     quiesces: BTreeMap<String, Arc<dyn Quiesce>>,
     routes: BTreeMap<String, Arc<dyn Route>>,
+    gates: BTreeMap<String, Arc<dyn Probe>>,
+    watches: BTreeMap<String, Arc<dyn Probe>>,
 }
 
 impl Registry {
@@ -78,6 +80,18 @@ impl Registry {
         self
     }
 
+    /// Adds a gate type beyond the language's own.
+    pub fn add_gate(&mut self, name: &str, gate: Arc<dyn Probe>) -> &mut Self {
+        self.gates.insert(name.to_owned(), gate);
+        self
+    }
+
+    /// Adds a watch type.
+    pub fn add_watch(&mut self, name: &str, watch: Arc<dyn Probe>) -> &mut Self {
+        self.watches.insert(name.to_owned(), watch);
+        self
+    }
+
     /// All schemas, in the order of registration.
     pub fn schemas(&self) -> &[BlockSchema] {
         &self.schemas
@@ -101,6 +115,16 @@ impl Registry {
     /// The route of a block.
     pub fn route(&self, block: &BlockRef) -> Result<&Arc<dyn Route>, StepError> {
         self.routes.get(&block.provider).ok_or_else(|| unknown(block, "route"))
+    }
+
+    /// The probe of a gate block.
+    pub fn gate(&self, block: &BlockRef) -> Result<&Arc<dyn Probe>, StepError> {
+        self.gates.get(&block.provider).ok_or_else(|| unknown(block, "gate"))
+    }
+
+    /// The probe of a watch block.
+    pub fn watch(&self, block: &BlockRef) -> Result<&Arc<dyn Probe>, StepError> {
+        self.watches.get(&block.provider).ok_or_else(|| unknown(block, "watch"))
     }
 
     /// The engine between two endpoints of a spec, as declared (not as turned round by a switch back).

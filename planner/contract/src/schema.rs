@@ -15,8 +15,10 @@ pub enum BlockKind {
     Route,
     /// `quiesce "command" {}` inside a cutover
     Quiesce,
-    /// `gate "lag" {}` inside a cutover
+    /// `gate "http" {}` inside a cutover
     Gate,
+    /// `watch "http" {}` inside a cutover
+    Watch,
 }
 
 impl BlockKind {
@@ -28,6 +30,7 @@ impl BlockKind {
             Self::Route => "route",
             Self::Quiesce => "quiesce",
             Self::Gate => "gate",
+            Self::Watch => "watch",
         }
     }
 }
