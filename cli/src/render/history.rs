@@ -70,6 +70,15 @@ fn phrase(event: &Event) -> String {
             let said = if proof.said.is_empty() { String::new() } else { format!(": {}", proof.said) };
             format!("{cutover}: attempt {epoch} reached {phase} after {}{said}", micros(*took_us))
         }
+        Event::MemberOpened { cutover, epoch, migration } => {
+            format!("{cutover}: attempt {epoch}: {migration} takes writes on its new side")
+        }
+        Event::RouteSet { cutover, epoch, route, side } => {
+            format!("{cutover}: attempt {epoch}: {route} points to the {side}")
+        }
+        Event::CommitTakenBack { cutover, epoch, reason, held: _ } => {
+            format!("{cutover}: attempt {epoch}: its commit is taken back, and held: {reason}")
+        }
         Event::AbortBegan { cutover, epoch, reason, held } => {
             let held = if held.is_some() { ", held" } else { "" };
             format!("{cutover}: attempt {epoch} is aborted{held}: {reason}")

@@ -7,4 +7,4 @@ mod forecast;
 mod phase;
 
 pub use forecast::{DowntimeTerm, Forecast, Lag, converged, forecast, p90, will_not_converge};
-pub use phase::{Action, Phase, Settle, TABLE, Transition, When, action, advance, settle};
+pub use phase::{Action, Opens, Phase, Settle, TABLE, Transition, When, action, advance, settle};

@@ -203,6 +203,12 @@ pub struct CutoverState {
     pub switches: u64,
     /// The last attempt, in flight or over.
     pub attempt: Option<Box<Attempt>>,
+    /// The members of the attempt whose new side takes writes (protocol P20).
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub opened: BTreeSet<Address>,
+    /// The routes that the attempt has set, with where they point.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub routed: BTreeMap<Address, Side>,
     /// What its phases established.
     pub proofs: BTreeMap<Phase, crate::event::Proof>,
     /// Why nobody shall try again by itself.
@@ -230,6 +236,8 @@ impl Default for CutoverState {
             epoch: 0,
             switches: 0,
             attempt: None,
+            opened: BTreeSet::new(),
+            routed: BTreeMap::new(),
             proofs: BTreeMap::new(),
             held: None,
             aborting: None,
@@ -262,6 +270,9 @@ pub struct Aborting {
     pub held: Option<String>,
     /// Whether the side that served takes writes again.
     pub reopened: bool,
+    /// Whether a COMMITTED is taken back (protocol P16): markers and routes are set back, too.
+    #[serde(default)]
+    pub taken_back: bool,
 }
 
 /// The time of one phase of one pause.

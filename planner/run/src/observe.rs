@@ -143,23 +143,20 @@ fn migration(
 
 fn quiesces(decl: &CutoverDecl, desired: &Desired, registry: &Registry) -> Vec<QuiesceSeen> {
     let mut found = Vec::new();
-    let migration = decl.migrations.first().and_then(|m| desired.migrations.get(m));
-    let Some(migration) = migration else { return found };
-    for side in [Side::Source, Side::Target] {
-        let endpoint = match side {
-            Side::Source => &migration.source,
-            Side::Target => &migration.target,
-        };
-        let Some(endpoint) = desired.endpoints.get(endpoint) else {
-            continue;
-        };
-        for quiesce in decl.quiesces.iter().filter(|q| q.side.is_none_or(|s| s == side)) {
-            let call = QuiesceCall { block: quiesce.block.clone(), endpoint: endpoint.clone(), side };
+    for migration in decl.migrations.iter().filter_map(|m| desired.migrations.get(m)) {
+        for (side, endpoint) in [(Side::Source, &migration.source), (Side::Target, &migration.target)] {
+            let (Some(endpoint), Some(quiesce)) =
+                (desired.endpoints.get(endpoint), decl.quiesce_of(&migration.address, side))
+            else {
+                continue;
+            };
             let Ok(method) = registry.quiesce(&quiesce.block) else {
                 continue;
             };
+            let call = QuiesceCall { block: quiesce.block.clone(), endpoint: endpoint.clone(), side };
             found.push(QuiesceSeen {
                 block: quiesce.block.address.clone(),
+                migration: migration.address.clone(),
                 side,
                 kind: method.kind(),
                 findings: method.check(&call),

@@ -247,7 +247,15 @@ fn cutover(quiesces: BTreeMap<String, BodyShape>) -> BlockShape {
             "switch",
             &[],
             "What is pointed at the live side.",
-            vec![attribute("routes", ShapeType::References(&["route"]), "The routes, in order.").required()],
+            vec![
+                attribute("routes", ShapeType::References(&["route"]), "The routes, in order.").required(),
+                attribute(
+                    "settle",
+                    DURATION,
+                    "How long clients may keep an old answer; stopped writers are not started before.",
+                )
+                .or(json!(0)),
+            ],
         ),
         block(
             "fallback",

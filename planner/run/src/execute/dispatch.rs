@@ -366,7 +366,8 @@ fn take_signal(ground: &Ground, name: &str, count: u32) {
     }
     let said = if pausing {
         format!(
-            "{name} again: stopping at once. WRITES MAY BE REFUSED until the next segue command here settles the cutover (`segue apply`, `segue abort`)"
+            "{name} again: stopping at once. WRITES MAY BE REFUSED until {} settles the cutover",
+            if ground.guard.watches() { "the watchdog, in a moment," } else { "the next segue command here" }
         )
     } else {
         format!("{name} again: stopping at once; the same command goes on from the last checkpoint")

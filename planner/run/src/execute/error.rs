@@ -47,6 +47,16 @@ pub enum RunError {
         /// Why.
         reason: String,
     },
+    /// A cutover was switched and went back.
+    #[error("{cutover} was switched and went back, the {live} serves: {reason}")]
+    WentBack {
+        /// Which.
+        cutover: Address,
+        /// The side that serves.
+        live: Side,
+        /// Why.
+        reason: String,
+    },
     /// Writes are refused on both sides, and the next step failed.
     #[error("{cutover}: BOTH SIDES ARE CLOSED: {error}")]
     BothClosed {
@@ -89,6 +99,7 @@ impl RunError {
         match self {
             Self::Gate { .. } | Self::Held { .. } => 3,
             Self::Aborted { .. } => 5,
+            Self::WentBack { .. } => 7,
             Self::Mismatch { .. } => 8,
             Self::Interrupted => 130,
             Self::Step { error, .. } | Self::Setup(error) if error.class == ErrorClass::Cancelled => 130,
@@ -108,7 +119,7 @@ impl RunError {
             Self::Held { cutover, .. } => {
                 Some(format!("`segue unhold {cutover}` lets it go on, or edit live in the spec"))
             }
-            Self::Aborted { cutover, .. } => {
+            Self::Aborted { cutover, .. } | Self::WentBack { cutover, .. } => {
                 Some(format!("mend the cause, then `segue unhold {cutover}` and apply again"))
             }
             Self::BothClosed { error, .. } => Some(error.remedy.clone().unwrap_or_else(|| {

@@ -20,7 +20,12 @@ pub(super) fn run(job: &Job, work: &Work) -> Result<(), RunError> {
         Work::Protect(migration) => {
             let step = migration.step(StepKind::Protect.as_str());
             ground.step(&step, StepKind::Protect, || {
-                let epoch = claims::claim(ground, &step, migration, job.options.adopt_from.as_deref())?;
+                let epoch = claims::claim(
+                    ground,
+                    &step,
+                    std::slice::from_ref(migration),
+                    job.options.adopt_from.as_deref(),
+                )?;
                 Ok(format!("epoch {epoch}"))
             })
         }
