@@ -13,6 +13,7 @@ struct Group {
     scratch: Scratch,
 }
 
+#[expect(clippy::expect_used, reason = "a test cannot go on without its files")]
 impl Group {
     fn new() -> Self {
         let scratch = Scratch::new();

@@ -29,6 +29,7 @@ fn goes_on(scratch: &Scratch) {
     scratch.app(&["stop"]).expect_code(0);
 }
 
+#[expect(clippy::expect_used, reason = "this is an assertion of tests")]
 fn watchdog_of(scratch: &Scratch) -> Pid {
     let state = scratch.state();
     let pid = state["state"]["cutovers"]["cutover.site"]["attempt"]["watchdog"]["pid"]
