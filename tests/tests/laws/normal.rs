@@ -27,6 +27,7 @@ const LEFT_OUT: &[&str] = &[
     "since_ms",
     "binding",
     "state_id",
+    "watchdog",
 ];
 
 fn strip(value: &mut Value) {
