@@ -120,7 +120,7 @@ pub(crate) fn stale(job: &UnitJob, io: &dyn StepIo) -> Result<StaleReport, StepE
                             .map_err(|e| work.to.failed("look at", &seen.path, e))?;
                         match hand.there(&dir, &seen.path, Some(record))? {
                             There::Other(..) => "changed",
-                            There::Ours(_) | There::Nothing => continue,
+                            There::Ours(_) | There::Nothing | There::Alias(_) => continue,
                         }
                     }
                     None => continue,

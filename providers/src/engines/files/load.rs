@@ -102,6 +102,7 @@ impl Load<'_, '_, '_> {
             old: None,
             part: self.applier.out.path(),
             relook: false,
+            lacking: &self.applier.lacking,
         }
         .run()?;
         pass::tell(work, &scan.aside);
@@ -118,6 +119,8 @@ impl Load<'_, '_, '_> {
         self.remember_groups()?;
         while let Some(entry) = scan.next()? {
             if self.work.stopping() {
+                // A worker's failure comes out of the applier; without one it was asked for.
+                self.applier.finish()?;
                 return Err(StepError::cancelled());
             }
             self.digest.add(&entry);

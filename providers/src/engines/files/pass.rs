@@ -79,6 +79,7 @@ fn finish(
             old: Some(name),
             part: applier.out.path(),
             relook: !forced.is_none(),
+            lacking: &applier.lacking,
         }
         .run()?;
     }
@@ -104,6 +105,15 @@ pub(crate) fn tell(work: &Work<'_>, aside: &Aside) {
             code: "FILES_MOUNT".to_owned(),
             summary: format!("another file system is mounted on {}", scan::place(&work.from, path)),
             remedy: "Its content is carried into the same tree; exclude the directory if that is not meant."
+                .to_owned(),
+        });
+    }
+    if work.coarse.load(std::sync::atomic::Ordering::Relaxed) {
+        work.io.find(Finding {
+            severity: Severity::Warning,
+            code: "FILES_TIMES".to_owned(),
+            summary: format!("the file system of {} rounds the times of files", work.to.root().display()),
+            remedy: "Tools that compare times to the nanosecond will see a difference; Segue allows for it."
                 .to_owned(),
         });
     }
