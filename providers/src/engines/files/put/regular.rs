@@ -8,8 +8,8 @@ use rustix::io::Errno;
 use segue_contract::{Side, StaleFind};
 
 use super::{
-    Carried, Hand, Job, Outcome, Stop, There, alias_of, collision, count, is_own_load, is_same_data, is_untouched,
-    record_of, refuse, temporary, unreadable,
+    Carried, Hand, Job, Outcome, Stop, There, alias_of, collision, count, is_own_load, is_same_data,
+    is_untouched, record_of, refuse, temporary, unreadable,
 };
 use crate::engines::files::clock;
 use crate::engines::files::meta;
