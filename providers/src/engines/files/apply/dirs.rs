@@ -106,7 +106,13 @@ impl Applier<'_, '_> {
             self.tally.stale.push(crate::engines::files::keep::find(path, "deleted", None));
         }
         match rustix::fs::mkdirat(&dir, name, mode) {
-            Ok(()) => self.tally.touched = true,
+            Ok(()) => {
+                self.tally.touched = true;
+                if work.unknown == Unknown::Stale {
+                    let made = work.to.look_at(&dir, name).map_err(fail)?;
+                    work.inflight.note(path, made.as_ref())?;
+                }
+            }
             Err(Errno::EXIST) if fresh => return Err(collision(work, &dir, path)),
             Err(e) => return Err(fail(e)),
         }
