@@ -2,11 +2,10 @@
 //!
 //! What it is and whether it will do is [`look`]; the note that says who may act on it is [`note`]; who
 //! still holds it open is [`holders`]. They share [`place`] (which directory a path leads to) and
-//! [`mounts`] (which mounts lead to the same files).
+//! [`crate::mounts`] (which mounts lead to the same files).
 
 mod holders;
 mod look;
-mod mounts;
 mod note;
 mod place;
 #[cfg(test)]

@@ -11,9 +11,9 @@ use rustix::io::Errno;
 use segue_contract::paths::{self, PathError};
 use segue_contract::{Barrier, BlockRef, EndpointFacts, Finding, Severity, StepError, UnitFacts};
 
-use super::mounts::{self, Mount};
 use super::note;
 use super::place::Place;
+use crate::mounts::{self, Mount};
 
 /// The one unit of a directory.
 const TREE: &str = "tree";
@@ -23,7 +23,7 @@ const CASEFOLD: u32 = 0x4000_0000;
 /// Everything that planning needs to know of a directory.
 pub(super) fn facts(block: &BlockRef, place: &Place) -> Result<EndpointFacts, StepError> {
     let is_source = block.address.kind() == "source";
-    let mounts = mounts::read(Path::new("/proc/self/mountinfo"))?;
+    let mounts = mounts::own()?;
     let mut findings = Vec::new();
     let fit = if is_source { source(block, place) } else { target(block, place) };
     let blocked = fit.is_some();
@@ -199,7 +199,7 @@ fn case(at: &Path, kind: Option<&str>) -> &'static str {
 
 /// What a target's file system may not keep of a source, as far as it can be told before anything is written.
 pub(super) fn keeps(source: &Place, target: &Place) -> Result<Vec<Finding>, StepError> {
-    let mounts = mounts::read(Path::new("/proc/self/mountinfo"))?;
+    let mounts = mounts::own()?;
     let (ours, theirs) = (settings(source, &mounts), settings(target, &mounts));
     let is = |settings: &BTreeMap<String, String>, name: &str, value: &str| {
         settings.get(name).is_some_and(|found| found == value)
@@ -270,7 +270,7 @@ pub(super) fn pair(source: &Place, target: &Place) -> Result<Option<Finding>, St
     if below(source, target) {
         return Ok(Some(inside(format!("source {s}"), format!("target {t}"))));
     }
-    let mounts = mounts::read(Path::new("/proc/self/mountinfo"))?;
+    let mounts = mounts::own()?;
     let here = |place: &Place| mounts::location(&mounts, &place.root);
     let (Some(at_source), Some(at_target)) = (here(source), here(target)) else {
         return Ok(None);

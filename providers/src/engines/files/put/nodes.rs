@@ -16,7 +16,7 @@ use crate::engines::files::meta;
 use crate::engines::files::scan::Scan;
 use crate::engines::files::tree::{Look, name_of};
 use crate::engines::files::work::Unknown;
-use crate::engines::files::xattr::Place;
+use crate::engines::files::xattr::{Place, Xattrs};
 use crate::ledger::{Kind, Record};
 
 impl Hand<'_> {
@@ -71,18 +71,31 @@ impl Hand<'_> {
                 _ => {}
             }
         }
+        self.place_node(job, &to, &there, record, &xattrs, stale)
+    }
+
+    /// Makes a node aside, as it is to be, and puts it in its place.
+    fn place_node(
+        &mut self,
+        job: &Job,
+        to: &OwnedFd,
+        there: &There,
+        mut record: Record,
+        xattrs: &Xattrs,
+        stale: Option<StaleFind>,
+    ) -> Result<Outcome, Stop> {
+        let path = &job.entry.path;
         let name = temporary(name_of(path));
-        make(&to, &name, &record).map_err(|e| self.cannot_make(path, &record, e))?;
-        let (_, refused) =
-            meta::settle(&self.work.to, Place::At(&to, &name), &job.entry.look, &xattrs, false)
-                .map_err(|e| e.at(&self.work.to, path))?;
-        let made = meta::look(&self.work.to, Place::At(&to, &name));
+        make(to, &name, &record).map_err(|e| self.cannot_make(path, &record, e))?;
+        let (_, refused) = meta::settle(&self.work.to, Place::At(to, &name), &job.entry.look, xattrs, false)
+            .map_err(|e| e.at(&self.work.to, path))?;
+        let made = meta::look(&self.work.to, Place::At(to, &name));
         let made = made.map_err(|e| self.work.to.failed("look at", path, e))?;
         if !is_own_load(self.work) {
             self.work.inflight.note(path, Some(&made))?;
         }
-        self.land(&to, &name, path, &there)?;
-        let after = meta::look(&self.work.to, Place::At(&to, name_of(path)));
+        self.land(to, &name, path, there)?;
+        let after = meta::look(&self.work.to, Place::At(to, name_of(path)));
         let after = after.map_err(|e| self.work.to.failed("look at", path, e))?;
         record.set_print(self.work.write(), after.print_written(clock::now()));
         Ok(carried(self.work, record, true, stale, &refused))
