@@ -120,7 +120,9 @@ impl Load<'_, '_, '_> {
         while let Some(entry) = scan.next()? {
             if self.work.stopping() {
                 // A worker's failure comes out of the applier; without one it was asked for.
-                self.applier.finish()?;
+                if self.work.stop.load(Ordering::Relaxed) {
+                    self.applier.finish()?;
+                }
                 return Err(StepError::cancelled());
             }
             self.digest.add(&entry);
