@@ -5,6 +5,7 @@ mod command;
 mod directory;
 pub mod engines;
 pub mod ledger;
+mod mounts;
 mod quiesce;
 mod routes;
 #[cfg(test)]
