@@ -1,6 +1,7 @@
 //! Ways to quiesce, one file each.
 
 mod command;
+mod http;
 mod manual;
 mod remount;
 
@@ -13,6 +14,8 @@ pub(crate) fn register(registry: &mut Registry) {
     registry
         .schema(command::schema())
         .add_quiesce("command", Arc::new(command::CommandQuiesce))
+        .schema(http::schema())
+        .add_quiesce("http", Arc::new(http::HttpQuiesce))
         .schema(remount::schema())
         .add_quiesce("remount", Arc::new(remount::Remount))
         .schema(manual::schema())

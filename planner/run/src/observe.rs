@@ -161,7 +161,7 @@ fn quiesces(decl: &CutoverDecl, desired: &Desired, registry: &Registry) -> Vec<Q
             found.push(QuiesceSeen {
                 block: quiesce.block.address.clone(),
                 side,
-                kind: method.kind(),
+                kind: method.kind_of(&quiesce.block),
                 findings: method.check(&call),
             });
         }
