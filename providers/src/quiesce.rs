@@ -4,6 +4,7 @@ mod command;
 mod http;
 mod manual;
 mod remount;
+mod systemd;
 
 use std::sync::Arc;
 
@@ -18,6 +19,8 @@ pub(crate) fn register(registry: &mut Registry) {
         .add_quiesce("http", Arc::new(http::HttpQuiesce))
         .schema(remount::schema())
         .add_quiesce("remount", Arc::new(remount::Remount))
+        .schema(systemd::schema())
+        .add_quiesce("systemd", Arc::new(systemd::SystemdQuiesce))
         .schema(manual::schema())
         .add_quiesce("manual", Arc::new(manual::Manual));
 }
