@@ -164,9 +164,13 @@ impl Quiesce for SystemdQuiesce {
             Ok(systemd) => {
                 // Those that run now are those to be started; none runs any more once the side is closed.
                 let units = systemd.units().unwrap_or_default();
-                let running: Vec<String> = units.iter().filter(|u| u.runs()).map(|u| u.id.clone()).collect();
-                let wanted = if running.is_empty() { systemd.names().to_vec() } else { running };
-                hold::by_hand(&systemd, systemd.names(), &wanted)
+                let named = |wanted: &dyn Fn(&Unit) -> bool| -> Vec<String> {
+                    units.iter().filter(|u| wanted(u)).map(|u| u.id.clone()).collect()
+                };
+                let (all, running) = (named(&|_| true), named(&Unit::runs));
+                let all = if all.is_empty() { systemd.names().to_vec() } else { all };
+                let wanted = if running.is_empty() { &all } else { &running };
+                format!("{} && {}", hold::by_hand(&systemd, &all, wanted), lease::by_hand(&systemd))
             }
         }
     }

@@ -16,6 +16,8 @@ use serde_json::{Value, json};
 
 /// Set inside: `system` or `user`.
 const SCOPE: &str = "SEGUE_TEST_SYSTEMD_SCOPE";
+/// Set inside: which part of the test runs.
+const BOOT_NUMBER: &str = "SEGUE_TEST_SYSTEMD_BOOT";
 /// How long a test waits for anything, before it fails.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -41,7 +43,11 @@ for device in null zero full random urandom tty; do
 done
 mkdir /mnt/dev/shm
 mount --rbind /mnt/dev /dev
-for place in /run /tmp /var /root /home /etc/systemd; do mount -t tmpfs tmpfs $place; done
+for place in /run /tmp /var /home; do mount -t tmpfs tmpfs $place; done
+# What a reboot keeps.
+mkdir -p /mnt/out/keep/root /mnt/out/keep/systemd
+mount --bind /mnt/out/keep/root /root
+mount --bind /mnt/out/keep/systemd /etc/systemd
 mount -o remount,bind,ro /
 mount -o remount,bind,ro /sys
 mount --bind /proc/sys /proc/sys
@@ -75,7 +81,8 @@ SuccessAction=exit-force
 FailureAction=exit-force
 [Service]
 Type=oneshot
-Environment=HOME=/root XDG_RUNTIME_DIR=/run/user/0 PATH=$PATH $VARIABLE=$SEGUE_TEST_SYSTEMD_SCOPE RUST_BACKTRACE=0
+Environment=HOME=/root XDG_RUNTIME_DIR=/run/user/0 PATH=$PATH RUST_BACKTRACE=0
+Environment=SEGUE_TEST_SYSTEMD_SCOPE=$SEGUE_TEST_SYSTEMD_SCOPE SEGUE_TEST_SYSTEMD_BOOT=$SEGUE_TEST_SYSTEMD_BOOT
 ExecStart=/mnt/test --exact $NAME --nocapture
 StandardOutput=append:/mnt/out/log
 StandardError=append:/mnt/out/log
@@ -97,47 +104,55 @@ exec unshare --cgroup /bin/sh -c '
 /// Runs a test inside a systemd of each scope.
 #[track_caller]
 pub(crate) fn inside(name: &str, test: impl Fn(&World)) {
-    inside_of(&["system", "user"], name, test);
+    over_boots(name, &[&test]);
 }
 
-/// Runs a test inside a systemd of some scopes.
+/// Runs the parts of a test inside a systemd of each scope, with a reboot between two.
 #[track_caller]
-pub(crate) fn inside_of(scopes: &[&str], name: &str, test: impl Fn(&World)) {
-    if let Ok(scope) = std::env::var(SCOPE) {
-        test(&World::new(&scope));
+pub(crate) fn over_boots(name: &str, parts: &[&dyn Fn(&World)]) {
+    if let (Ok(scope), Ok(boot)) = (std::env::var(SCOPE), std::env::var(BOOT_NUMBER)) {
+        let part = parts.get(boot.parse::<usize>().expect("a number")).expect("a part");
+        part(&World::new(&scope));
         return;
     }
-    for scope in scopes {
+    for scope in ["system", "user"] {
         let out = tempfile::tempdir().expect("a directory");
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let group = format!("segue-test-{}-{number}", std::process::id());
-        let ended = Command::new("timeout")
-            .args(["-s", "KILL", "120", "unshare", "--mount", "--pid", "--fork", "--kill-child", "--uts"])
-            .args(["--ipc", "--net", "/bin/sh", "-c", BOOT])
-            .env("OUT", out.path())
-            .env("TEST", std::env::current_exe().expect("this test"))
-            .env("NAME", name)
-            .env("GROUP", &group)
-            .env("VARIABLE", SCOPE)
-            .env(SCOPE, scope)
-            .stdin(Stdio::null())
-            .output()
-            .expect("unshare starts");
-        let log = segue_contract::paths::read_to_string(&out.path().join("log")).unwrap_or_default();
-        let clean = "mount -t cgroup2 cgroup2 /mnt && find /mnt/\"$1\" -depth -type d -exec rmdir {} +";
-        let _ = Command::new("unshare")
-            .args(["--mount", "/bin/sh", "-c", clean, "sh", &group])
-            .stderr(Stdio::null())
-            .status();
-        let said =
-            format!("{}{}", String::from_utf8_lossy(&ended.stdout), String::from_utf8_lossy(&ended.stderr));
-        assert!(
-            ended.status.success() && log.contains("1 passed"),
-            "in the {scope}'s scope ({}; this needs root and systemd): {said}\n{log}",
-            ended.status
-        );
+        for boot in 0..parts.len() {
+            boot_and_run(name, scope, boot, out.path());
+        }
     }
+}
+
+#[track_caller]
+fn boot_and_run(name: &str, scope: &str, boot: usize, out: &Path) {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let number = COUNT.fetch_add(1, Ordering::Relaxed);
+    let group = format!("segue-test-{}-{number}", std::process::id());
+    let ended = Command::new("timeout")
+        .args(["-s", "KILL", "120", "unshare", "--mount", "--pid", "--fork", "--kill-child", "--uts"])
+        .args(["--ipc", "--net", "/bin/sh", "-c", BOOT])
+        .env("OUT", out)
+        .env("TEST", std::env::current_exe().expect("this test"))
+        .env("NAME", name)
+        .env("GROUP", &group)
+        .env(SCOPE, scope)
+        .env(BOOT_NUMBER, boot.to_string())
+        .stdin(Stdio::null())
+        .output()
+        .expect("unshare starts");
+    let clean = "mount -t cgroup2 cgroup2 /mnt && find /mnt/\"$1\" -depth -type d -exec rmdir {} +";
+    let _ = Command::new("unshare")
+        .args(["--mount", "/bin/sh", "-c", clean, "sh", &group])
+        .stderr(Stdio::null())
+        .status();
+    let log = segue_contract::paths::read_to_string(&out.join("log")).unwrap_or_default();
+    let said =
+        format!("{}{}", String::from_utf8_lossy(&ended.stdout), String::from_utf8_lossy(&ended.stderr));
+    assert!(
+        ended.status.success() && log.matches("1 passed").count() == boot + 1,
+        "in the {scope}'s scope, boot {boot} ({}; this needs root and systemd): {said}\n{log}",
+        ended.status
+    );
 }
 
 /// The inside of a booted systemd.
@@ -149,7 +164,7 @@ pub(crate) struct World {
 
 impl World {
     fn new(scope: &str) -> Self {
-        let io = Io { artifacts: PathBuf::from("/run/artifacts"), found: Mutex::default() };
+        let io = Io { artifacts: PathBuf::from("/mnt/out/keep/artifacts"), found: Mutex::default() };
         let quiesce =
             segue_providers::registry().quiesce(&block(&[], json!({}))).expect("registered").clone();
         Self { scope: scope.to_owned(), io, quiesce }

@@ -3,7 +3,7 @@
 use segue_contract::{BarrierState, ErrorClass};
 use serde_json::json;
 
-use crate::booted::{World, inside, wait_until};
+use crate::booted::{World, inside, over_boots, wait_until};
 
 const SLEEPS: &str = "ExecStart=/bin/sleep 1000";
 
@@ -99,6 +99,8 @@ fn a_unit_that_ignores_sigterm_is_named_and_can_be_given_back() {
         let patient = world.call(&["deaf.service"], json!({}));
         world.open(&patient).expect("opens");
         assert_eq!(world.is("deaf.service"), "active");
+        // Or the manager waits for it at its own end.
+        world.must(&["kill", "-s", "KILL", "deaf.service"]);
     });
 }
 
@@ -183,25 +185,27 @@ fn the_units_of_a_dead_run_are_given_back_by_the_next_and_by_hand() {
 
 #[test]
 fn units_stay_down_over_a_reboot() {
-    inside("stopping::units_stay_down_over_a_reboot", |world| {
+    let before = |world: &World| {
         world.service("web.service", "", &format!("{SLEEPS}\n[Install]\nWantedBy=basic.target"));
+        world.service("other.service", "", &format!("{SLEEPS}\n[Install]\nWantedBy=basic.target"));
         world.must(&["daemon-reload"]);
-        world.must(&["enable", "web.service"]);
+        world.must(&["enable", "web.service", "other.service"]);
         world.must(&["start", "web.service"]);
+        world.close(&world.call(&["web.service"], json!({}))).expect("closes");
+    };
+    let after = |world: &World| {
         let call = world.call(&["web.service"], json!({}));
-        world.close(&call).expect("closes");
-        // What a boot does with an enabled unit: everything below /run is gone, the target pulls it in.
-        let mask = format!("/run/systemd/{}", world.scope);
-        assert!(
-            !world.must(&["show", "-P", "DropInPaths", "web.service"]).contains(&mask),
-            "nothing in /run"
-        );
+        // As a boot does.
         world.must(&["start", "basic.target"]);
+        wait_until("the target's other unit runs", || world.is("other.service") == "active");
         assert_eq!(world.is("web.service"), "inactive");
+        assert!(is_closed(world, &call), "{:?}", world.observe(&call));
+        assert!(world.harden(&call).is_err(), "the lease is gone with the boot that held it");
         world.open(&call).expect("opens");
         assert_eq!(world.is("web.service"), "active");
         assert_eq!(world.must(&["is-enabled", "web.service"]), "enabled");
-    });
+    };
+    over_boots("stopping::units_stay_down_over_a_reboot", &[&before, &after]);
 }
 
 #[test]

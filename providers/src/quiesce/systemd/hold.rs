@@ -73,16 +73,14 @@ pub(super) fn let_start(systemd: &Systemd<'_>, before: Option<&Before>) -> Resul
     let names = before.map_or_else(|| systemd.names().to_vec(), Before::names);
     for name in &names {
         let path = drop_in(systemd, name)?;
+        let Some(directory) = path.parent() else { continue };
         match std::fs::remove_file(&path) {
-            Ok(()) => {}
-            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            Ok(()) => paths::sync_dir(directory)?,
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => return Err(PathError::new("remove", path, error).into()),
         }
-        let Some(directory) = path.parent() else { continue };
-        paths::sync_dir(directory)?;
-        let had = before.is_some_and(|b| b.units.iter().any(|u| &u.name == name && u.had_directory));
-        if !had {
-            // Somebody else may have put something there since: then it stays.
+        // Its directory goes where it was made for this; not if somebody else put something there since.
+        if before.is_some_and(|b| b.units.iter().any(|u| &u.name == name && !u.had_directory)) {
             let _ = std::fs::remove_dir(directory);
         }
     }

@@ -9,6 +9,7 @@ use segue_contract::{StepError, StepIo};
 use super::before::Before;
 use super::hold;
 use super::units::Systemd;
+use crate::command::quoted;
 
 /// How exactly the timer runs out; systemd's own default is a minute.
 const ACCURACY: &str = "--timer-property=AccuracySec=10ms";
@@ -145,6 +146,11 @@ pub(super) fn harden(systemd: &Systemd<'_>, io: &dyn StepIo) -> Result<(), StepE
     }
     before.hardened = true;
     before.write(systemd, io)
+}
+
+/// What a person types so that no timer acts later.
+pub(super) fn by_hand(systemd: &Systemd<'_>) -> String {
+    quoted(&systemd.argv(&["stop", &format!("{}*.timer", prefix(systemd))]))
 }
 
 /// Removes every trace of a lease, pending or run out: the units are given back.
