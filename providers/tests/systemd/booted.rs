@@ -166,7 +166,7 @@ impl World {
     fn new(scope: &str) -> Self {
         let io = Io { artifacts: PathBuf::from("/mnt/out/keep/artifacts"), found: Mutex::default() };
         let quiesce =
-            segue_providers::registry().quiesce(&block(&[], json!({}))).expect("registered").clone();
+            segue_providers::registry().quiesce(&block(&[], &json!({}))).expect("registered").clone();
         Self { scope: scope.to_owned(), io, quiesce }
     }
 
@@ -210,14 +210,14 @@ impl World {
     }
 
     /// A call of a block with these units.
-    pub(crate) fn call(&self, units: &[&str], more: Value) -> QuiesceCall {
+    pub(crate) fn call(&self, units: &[&str], more: &Value) -> QuiesceCall {
         let mut settings = json!({"scope": self.scope, "timeout": 20_000});
         if let (Some(all), Some(more)) = (settings.as_object_mut(), more.as_object()) {
             all.extend(more.clone());
         }
-        let mut endpoint = block(&[], json!({}));
+        let mut endpoint = block(&[], &json!({}));
         endpoint.address = Address::new("source.directory.old");
-        QuiesceCall { block: block(units, settings), endpoint, side: Side::Source }
+        QuiesceCall { block: block(units, &settings), endpoint, side: Side::Source }
     }
 
     pub(crate) fn check(&self, call: &QuiesceCall) -> Vec<String> {
@@ -259,7 +259,7 @@ impl World {
     }
 }
 
-fn block(units: &[&str], settings: Value) -> BlockRef {
+fn block(units: &[&str], settings: &Value) -> BlockRef {
     let mut config = Config::default();
     config.insert("units", Setting::Plain(json!(units)));
     for (name, value) in settings.as_object().cloned().unwrap_or_default() {

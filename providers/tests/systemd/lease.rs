@@ -15,7 +15,7 @@ fn started(world: &World) -> segue_contract::QuiesceCall {
     world.service("web.service", "", "ExecStart=/bin/sleep 1000");
     world.must(&["daemon-reload"]);
     world.must(&["start", "web.service"]);
-    world.call(&["web.service"], json!({}))
+    world.call(&["web.service"], &json!({}))
 }
 
 fn timers(world: &World) -> usize {

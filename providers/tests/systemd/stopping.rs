@@ -19,7 +19,7 @@ fn units_are_stopped_and_given_back_as_they_were() {
         world.must(&["daemon-reload"]);
         world.must(&["start", "web.service"]);
         let before = world.files();
-        let call = world.call(&["web.service", "idle.service"], json!({}));
+        let call = world.call(&["web.service", "idle.service"], &json!({}));
         assert_eq!(world.check(&call), Vec::<String>::new());
         assert_eq!(world.observe(&call), BarrierState::Open);
 
@@ -62,7 +62,7 @@ fn a_unit_that_restarts_itself_stays_down() {
         world.service("firm.service", "", &format!("{SLEEPS}\nRestart=always\nRestartSec=1ms"));
         world.must(&["daemon-reload"]);
         world.must(&["start", "flap.service", "firm.service"]);
-        let call = world.call(&["flap.service", "firm.service"], json!({}));
+        let call = world.call(&["flap.service", "firm.service"], &json!({}));
         world.close(&call).expect("closes");
         assert!(is_closed(world, &call), "{:?}", world.observe(&call));
         world.open(&call).expect("opens");
@@ -84,7 +84,7 @@ fn a_unit_that_ignores_sigterm_is_named_and_can_be_given_back() {
         );
         world.must(&["daemon-reload"]);
         world.must(&["start", "deaf.service"]);
-        let call = world.call(&["deaf.service"], json!({"timeout": 700}));
+        let call = world.call(&["deaf.service"], &json!({"timeout": 700}));
         let error = world.close(&call).expect_err("it does not end");
         assert_eq!(error.class, ErrorClass::Unknown, "{error}");
         let said = error.to_string();
@@ -96,7 +96,7 @@ fn a_unit_that_ignores_sigterm_is_named_and_can_be_given_back() {
         // Opening waits for its end, which somebody has to bring about.
         assert_eq!(world.open(&call).expect_err("not yet").class, ErrorClass::Transient);
         world.must(&["kill", "-s", "KILL", "deaf.service"]);
-        let patient = world.call(&["deaf.service"], json!({}));
+        let patient = world.call(&["deaf.service"], &json!({}));
         world.open(&patient).expect("opens");
         assert_eq!(world.is("deaf.service"), "active");
         // Or the manager waits for it at its own end.
@@ -117,7 +117,7 @@ fn a_process_that_a_stopped_unit_leaves_behind_is_no_quiet() {
         world.must(&["start", "messy.service"]);
         let left = segue_contract::paths::read_to_string("/run/left".as_ref()).expect("its child's number");
         let left = left.trim().to_owned();
-        let call = world.call(&["messy.service"], json!({"timeout": 700}));
+        let call = world.call(&["messy.service"], &json!({"timeout": 700}));
         let error = world.close(&call).expect_err("a process is left").to_string();
         let wanted = format!("messy.service is inactive, but left behind process {left} (sleep)");
         assert!(error.ends_with(&wanted), "{error}");
@@ -139,7 +139,7 @@ fn what_stops_along_is_started_again_and_masked_stays_masked() {
         std::os::unix::fs::symlink("/dev/null", &masked).expect("a mask");
         world.must(&["daemon-reload"]);
         world.must(&["start", "far.service"]);
-        let call = world.call(&["db.service", "masked.service"], json!({}));
+        let call = world.call(&["db.service", "masked.service"], &json!({}));
         assert_eq!(world.check(&call), Vec::<String>::new());
         world.close(&call).expect("closes");
         assert!(is_closed(world, &call), "{:?}", world.observe(&call));
@@ -164,7 +164,7 @@ fn the_units_of_a_dead_run_are_given_back_by_the_next_and_by_hand() {
         world.must(&["daemon-reload"]);
         world.must(&["start", "web.service"]);
         let before = world.files();
-        let call = world.call(&["web.service"], json!({}));
+        let call = world.call(&["web.service"], &json!({}));
         let by_hand = world.by_hand(&call);
         world.close(&call).expect("closes");
         // Nothing is kept in memory: this is what a later process sees. Its manager may have restarted too.
@@ -191,10 +191,10 @@ fn units_stay_down_over_a_reboot() {
         world.must(&["daemon-reload"]);
         world.must(&["enable", "web.service", "other.service"]);
         world.must(&["start", "web.service"]);
-        world.close(&world.call(&["web.service"], json!({}))).expect("closes");
+        world.close(&world.call(&["web.service"], &json!({}))).expect("closes");
     };
     let after = |world: &World| {
-        let call = world.call(&["web.service"], json!({}));
+        let call = world.call(&["web.service"], &json!({}));
         // As a boot does.
         world.must(&["start", "basic.target"]);
         wait_until("the target's other unit runs", || world.is("other.service") == "active");
@@ -220,10 +220,13 @@ fn what_cannot_work_is_found_before_anything_runs() {
         .expect("written");
         world.must(&["daemon-reload"]);
         world.must(&["start", "web.socket"]);
-        assert_eq!(world.check(&world.call(&["gone.service"], json!({}))), ["there is no unit gone.service"]);
-        let found = world.check(&world.call(&["web.service"], json!({})));
+        assert_eq!(
+            world.check(&world.call(&["gone.service"], &json!({}))),
+            ["there is no unit gone.service"]
+        );
+        let found = world.check(&world.call(&["web.service"], &json!({})));
         assert_eq!(found, ["web.socket starts web.service, and is not among the units"]);
-        let both = world.call(&["web.service", "web.socket"], json!({}));
+        let both = world.call(&["web.service", "web.socket"], &json!({}));
         assert_eq!(world.check(&both), Vec::<String>::new());
         world.close(&both).expect("closes");
         assert!(std::os::unix::net::UnixStream::connect("/run/web.sock").is_err(), "nobody listens");
