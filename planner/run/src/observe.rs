@@ -158,7 +158,7 @@ fn quiesces(decl: &CutoverDecl, desired: &Desired, registry: &Registry) -> Vec<Q
                 block: quiesce.block.address.clone(),
                 migration: migration.address.clone(),
                 side,
-                kind: method.kind(),
+                kind: method.kind_of(&quiesce.block),
                 findings: method.check(&call),
             });
         }
