@@ -61,11 +61,13 @@ impl Evaluator<'_> {
         match functions::call(name, &args, self.functions) {
             None => {
                 let span = self.span(name_at);
-                self.diagnostics.push(
+                let mut diagnostic =
                     Diagnostic::error("EXPR_UNKNOWN_FUNCTION", format!("there is no function `{name}`"))
-                        .at(span, "")
-                        .suggest(name, functions::names().chain(["try", "can"])),
-                );
+                        .at(span, "");
+                if self.suggests() {
+                    diagnostic = diagnostic.suggest(name, functions::names().chain(["try", "can"]));
+                }
+                self.diagnostics.push(diagnostic);
                 Err(Failed)
             }
             Some(Ok(value)) => Ok(value),
@@ -80,7 +82,9 @@ impl Evaluator<'_> {
     fn attempt(&mut self, expr: &Expression) -> Result<Value, Failed> {
         let kept = self.diagnostics.len();
         let bound = self.bindings.len();
+        self.attempts += 1;
         let result = self.evaluate(expr);
+        self.attempts -= 1;
         if result.is_err() {
             self.diagnostics.truncate(kept);
             self.bindings.truncate(bound);

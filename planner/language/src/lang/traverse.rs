@@ -131,7 +131,9 @@ impl Evaluator<'_> {
         };
         let mut diagnostic = Diagnostic::error("SPEC_UNKNOWN_REFERENCE", what).at(span, "");
         if !value.is_sensitive() {
-            diagnostic = diagnostic.suggest(name, entries.keys());
+            if self.suggests() {
+                diagnostic = diagnostic.suggest(name, entries.keys());
+            }
             if diagnostic.help.is_none() && entries.values().any(|v| matches!(v.data, Data::Block(_))) {
                 let key = entries.keys().next().cloned().unwrap_or_default();
                 diagnostic = diagnostic.help(format!("this has for_each: name the instance, [{key:?}]"));

@@ -13,7 +13,7 @@ use super::table::comes_later;
 use super::words::{check_labels, check_words};
 use super::world::{World, is_typed};
 use crate::lang::Value;
-use crate::syntax::{Base, Broken, Diagnostic, Diagnostics, Item, Span, nearest};
+use crate::syntax::{Base, Broken, Diagnostic, Diagnostics, Item, Span};
 
 /// A block as declared.
 #[derive(Clone, Copy, Debug)]
@@ -82,7 +82,8 @@ pub(super) fn declare<'i>(
             ),
             Structure::Block(block) => {
                 let Some(shape) = shapes.iter().find(|s| s.keyword == block.ident.as_str()) else {
-                    diagnostics.push(unknown(block, shapes, base));
+                    let told = unknown(block, shapes, base, diagnostics);
+                    diagnostics.push(told);
                     continue;
                 };
                 declare_block(&mut out, Declared { block, base }, shape, &mut seen, world, diagnostics);
@@ -92,7 +93,7 @@ pub(super) fn declare<'i>(
     out
 }
 
-fn unknown(block: &Block, shapes: &[BlockShape], base: Base) -> Diagnostic {
+fn unknown(block: &Block, shapes: &[BlockShape], base: Base, told: &Diagnostics) -> Diagnostic {
     let name = block.ident.as_str();
     let diagnostic = Diagnostic::error("SPEC_UNKNOWN_BLOCK", format!("there are no `{name}` blocks"))
         .at(header_span(block, base), "");
@@ -100,7 +101,7 @@ fn unknown(block: &Block, shapes: &[BlockShape], base: Base) -> Diagnostic {
         return diagnostic.help(format!("`{name}` is not in this version yet"));
     }
     let known: Vec<&str> = shapes.iter().map(|s| s.keyword.as_str()).collect();
-    match nearest(name, &known) {
+    match told.near(name, &known) {
         Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
         None => diagnostic.help(format!("there are: {}", known.join(", "))),
     }

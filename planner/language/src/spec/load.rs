@@ -200,8 +200,20 @@ fn outputs(
             );
             continue;
         }
-        let json = if hidden { serde_json::Value::Null } else { value.to_json() };
-        desired.outputs.insert(declared.name(), json);
+        let json = if hidden { Ok(serde_json::Value::Null) } else { value.to_json() };
+        match json {
+            Ok(json) => {
+                desired.outputs.insert(declared.name(), json);
+            }
+            Err(why) => {
+                let span = evaluator.span(attribute.value.span());
+                diagnostics.push(
+                    Diagnostic::error("EXPR_TOO_LARGE", why.to_string())
+                        .at(span, "too large to be shown")
+                        .help("leave such data in a file, and name the file"),
+                );
+            }
+        }
     }
 }
 

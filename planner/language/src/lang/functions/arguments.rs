@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::super::value::{Data, Number, Value};
+use super::super::value::{Data, MAX_WEIGHT, Number, TooLarge, Value};
 use super::FunctionContext;
 use super::conversion::{parse_number, scalar_text};
 
@@ -193,6 +193,14 @@ pub(super) fn check_elements(count: usize) -> Result<(), Fault> {
     Err(Fault::new(format!(
         "the result would have more than {MAX_ELEMENTS} elements; generate such data outside of the spec"
     )))
+}
+
+/// Refuses to walk through a value that is too large to be written out.
+pub(super) fn check_weight(value: &Value) -> Result<(), Fault> {
+    if value.weight() <= MAX_WEIGHT {
+        return Ok(());
+    }
+    Err(Fault::new(format!("{TooLarge}; leave such data outside of the spec")))
 }
 
 /// A string under construction that refuses to outgrow [`MAX_TEXT_BYTES`].
