@@ -10,6 +10,16 @@ use super::functions;
 use super::value::{Data, Value};
 use crate::syntax::Diagnostic;
 
+/// The arguments of a call.
+enum Given {
+    /// All of them, and where each stands.
+    All { args: Vec<Value>, places: Vec<Option<Range<usize>>> },
+    /// How many there are is not known before apply.
+    Unknown(Value),
+    /// Some cannot be evaluated, which was reported.
+    Broken,
+}
+
 impl Evaluator<'_> {
     pub(super) fn call(&mut self, call: &FuncCall, at: Option<Range<usize>>) -> Result<Value, Failed> {
         let name = call.name.name.value().as_str();
@@ -22,42 +32,13 @@ impl Evaluator<'_> {
             "can" => return self.can_call(call, at),
             _ => {}
         }
-        let mut args = Vec::with_capacity(call.args.len());
-        let mut places = Vec::with_capacity(call.args.len());
-        let mut failed = false;
-        let last = call.args.len().saturating_sub(1);
-        for (i, arg) in call.args.iter().enumerate() {
-            let Ok(value) = self.evaluate(arg) else {
-                failed = true;
-                continue;
-            };
-            if call.args.expand_final() && i == last {
-                let taint = value.clone();
-                match value.data {
-                    Data::List(items) | Data::Set(items) => {
-                        places.extend(std::iter::repeat_n(arg.span(), items.len()));
-                        args.extend(items.iter().map(|v| v.clone().tainted_by([&taint])));
-                    }
-                    Data::Unknown => return Ok(Value::unknown().tainted_by([&taint])),
-                    _ => {
-                        failed = true;
-                        let _ = self.fail::<()>(
-                            "EXPR_WRONG_TYPE",
-                            format!("`...` spreads a list, not a {}", taint.type_name()),
-                            arg.span(),
-                            format!("this is a {}", taint.type_name()),
-                            "",
-                        );
-                    }
-                }
-            } else {
-                places.push(arg.span());
-                args.push(value);
-            }
-        }
-        if failed && functions::names().any(|n| n == name) {
-            return Err(Failed);
-        }
+        let (args, places) = match self.arguments(call) {
+            Given::All { args, places } => (args, places),
+            Given::Unknown(value) => return Ok(value),
+            Given::Broken if functions::names().any(|n| n == name) => return Err(Failed),
+            // That there is no such function is to be told, too.
+            Given::Broken => (Vec::new(), Vec::new()),
+        };
         match functions::call(name, &args, self.functions) {
             None => {
                 let span = self.span(name_at);
@@ -76,6 +57,43 @@ impl Evaluator<'_> {
                 self.fail("EXPR_FUNCTION", error.message, place.or(at), "", "")
             }
         }
+    }
+
+    fn arguments(&mut self, call: &FuncCall) -> Given {
+        let mut args = Vec::with_capacity(call.args.len());
+        let mut places = Vec::with_capacity(call.args.len());
+        let mut failed = false;
+        let last = call.args.len().saturating_sub(1);
+        for (i, arg) in call.args.iter().enumerate() {
+            let Ok(value) = self.evaluate(arg) else {
+                failed = true;
+                continue;
+            };
+            if call.args.expand_final() && i == last {
+                let taint = value.clone();
+                match value.data {
+                    Data::List(items) | Data::Set(items) => {
+                        places.extend(std::iter::repeat_n(arg.span(), items.len()));
+                        args.extend(items.iter().map(|v| v.clone().tainted_by([&taint])));
+                    }
+                    Data::Unknown => return Given::Unknown(Value::unknown().tainted_by([&taint])),
+                    _ => {
+                        failed = true;
+                        let _ = self.fail::<()>(
+                            "EXPR_WRONG_TYPE",
+                            format!("`...` spreads a list, not a {}", taint.type_name()),
+                            arg.span(),
+                            format!("this is a {}", taint.type_name()),
+                            "",
+                        );
+                    }
+                }
+            } else {
+                places.push(arg.span());
+                args.push(value);
+            }
+        }
+        if failed { Given::Broken } else { Given::All { args, places } }
     }
 
     /// Evaluates and swallows what went wrong.

@@ -71,14 +71,8 @@ pub(super) fn decode(value: &Value, shape: &AttributeShape, base_dir: &Path) -> 
     })
 }
 
-fn plain(
-    value: &Value,
-    ty: &AttributeType,
-    shape: &AttributeShape,
-    base_dir: &Path,
-) -> Result<Json, Problem> {
-    let name = shape.name.as_str();
-    let wanted = match ty {
+fn wanted(ty: &AttributeType) -> &'static str {
+    match ty {
         AttributeType::String => "a string",
         AttributeType::Number => "a whole number",
         AttributeType::Bool => "true or false",
@@ -87,7 +81,17 @@ fn plain(
         AttributeType::Rate => "a rate with its unit, \"50MiB/s\"",
         AttributeType::Path => "a path",
         AttributeType::Words => "a list of strings",
-    };
+    }
+}
+
+fn plain(
+    value: &Value,
+    ty: &AttributeType,
+    shape: &AttributeShape,
+    base_dir: &Path,
+) -> Result<Json, Problem> {
+    let name = shape.name.as_str();
+    let wanted = wanted(ty);
     let wrong = || wrong_type(name, wanted, value);
     let quantity = |result: Result<u64, String>| {
         result.map(Json::from).map_err(|why| Problem {

@@ -165,34 +165,43 @@ fn collect(
         }
     }
     for (file, items) in var_files {
-        let from = setting.sources.get(*file).map_or("--var-file", |s| s.name.as_str()).to_owned();
-        for item in items {
-            let Item::Parsed(parsed) = item else { continue };
-            match &parsed.structure {
-                Structure::Attribute(attribute) => {
-                    let mut evaluator = Evaluator::new(
-                        &Nothing,
-                        setting.functions,
-                        setting.sources,
-                        diagnostics,
-                        parsed.base,
-                    );
-                    let value = evaluator.evaluate(&attribute.value).ok();
-                    let span = evaluator.span(attribute.key.span());
-                    let one = Given { value: Raw::Value(value), from: from.clone(), span: Some(span) };
-                    give(attribute.key.as_str(), one, diagnostics);
-                }
-                Structure::Block(block) => diagnostics.push(
-                    Diagnostic::error("SPEC_UNKNOWN_BLOCK", "a file of variables has no blocks")
-                        .at(header_span(block, parsed.base), "")
-                        .help("write name = value"),
-                ),
-            }
+        for (name, one) in from_file(*file, items, setting, diagnostics) {
+            give(&name, one, diagnostics);
         }
     }
     for (name, text) in &input.vars {
         let one = Given { value: Raw::Text(text.clone()), from: format!("--var {name}"), span: None };
         give(name, one, diagnostics);
+    }
+    given
+}
+
+/// What a file of variables gives.
+fn from_file(
+    file: usize,
+    items: &[Item],
+    setting: Setting<'_>,
+    diagnostics: &mut Diagnostics,
+) -> Vec<(String, Given)> {
+    let from = setting.sources.get(file).map_or("--var-file", |s| s.name.as_str()).to_owned();
+    let mut given = Vec::new();
+    for item in items {
+        let Item::Parsed(parsed) = item else { continue };
+        match &parsed.structure {
+            Structure::Attribute(attribute) => {
+                let mut evaluator =
+                    Evaluator::new(&Nothing, setting.functions, setting.sources, diagnostics, parsed.base);
+                let value = evaluator.evaluate(&attribute.value).ok();
+                let span = evaluator.span(attribute.key.span());
+                let one = Given { value: Raw::Value(value), from: from.clone(), span: Some(span) };
+                given.push((attribute.key.as_str().to_owned(), one));
+            }
+            Structure::Block(block) => diagnostics.push(
+                Diagnostic::error("SPEC_UNKNOWN_BLOCK", "a file of variables has no blocks")
+                    .at(header_span(block, parsed.base), "")
+                    .help("write name = value"),
+            ),
+        }
     }
     given
 }

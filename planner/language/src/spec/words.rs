@@ -106,7 +106,11 @@ pub(super) fn check_words(
             }
         }
     }
-    // What was only mistyped is not missing, too.
+    check_missing(body, shapes, header, diagnostics);
+}
+
+/// Reports arguments that a body needs and has not; what was only mistyped is not missing, too.
+fn check_missing(body: &Body, shapes: &Shapes<'_>, header: &Span, diagnostics: &mut Diagnostics) {
     let known: Vec<&str> = shapes.attributes().map(|a| a.name.as_str()).collect();
     let mistyped: Vec<String> = body
         .attributes()
