@@ -13,6 +13,9 @@ pub use desired::{
     CutoverDecl, Desired, FallbackDecl, GateCondition, GateDecl, MigrationDecl, Origin, QuiesceDecl,
     RouteDecl, Secrets, VerifyDecl,
 };
-pub use lang::{BlockValue, Data, Number, Sensitivity, Value, parse_bytes, parse_duration_ms, parse_rate};
+pub use lang::{
+    BlockValue, Collection, Data, Number, Sealed, Sensitivity, TooLarge, Value, parse_bytes,
+    parse_duration_ms, parse_rate,
+};
 pub use spec::{AttributeShape, BlockShape, BodyShape, Loaded, ShapeType, SpecInput, core_blocks, load};
 pub use syntax::{Diagnostic, Label, Severity, Source, Span, SpecPath, format, nearest};

@@ -4,5 +4,6 @@ mod blocks;
 mod expressions;
 mod mistakes;
 mod quickstart;
+mod sharing;
 mod variables;
 mod world;
