@@ -2,9 +2,10 @@
 //! the release at the end.
 
 use segue_contract::{Address, QuiesceKind, Side};
-use segue_language::{CutoverDecl, GateCondition};
+use segue_language::CutoverDecl;
 
 use super::build::Ground;
+use super::condition_steps::{gate_step, watch_of, watch_step};
 use super::migration_steps::last_steps;
 use super::{PlanStep, Reason, StepKind};
 use crate::cutover::{Action, Forecast, Phase, action, advance, forecast};
@@ -16,14 +17,29 @@ use crate::state::UnitState;
 pub(super) fn steps(ground: &Ground<'_>, decl: &CutoverDecl) -> (Vec<PlanStep>, Option<Forecast>) {
     let change = ground.changes.get(&decl.address).copied().unwrap_or(Change::Stay);
     match change {
-        Change::Stay | Change::Rest | Change::Refused => (Vec::new(), None),
-        Change::Finish | Change::Abandon => (vec![release(decl, change)], None),
+        Change::Stay => (watching(ground, decl), None),
+        Change::Rest | Change::Refused => (Vec::new(), None),
+        Change::Finish | Change::Abandon => {
+            let mut steps = watching(ground, decl);
+            let mut release = release(decl, change);
+            release.waits_for.extend(steps.iter().map(|s| s.address.clone()));
+            steps.push(release);
+            (steps, None)
+        }
         Change::Switch | Change::SwitchBack => {
             let to = if change == Change::Switch { Side::Target } else { Side::Source };
             let forecast = predicted(ground, decl);
             (switch_steps(ground, decl, to, &forecast), Some(forecast))
         }
     }
+}
+
+/// A switch that is done, and that a run which died or was stopped still watched: the next one goes on.
+fn watching(ground: &Ground<'_>, decl: &CutoverDecl) -> Vec<PlanStep> {
+    let known = ground.state.cutovers.get(&decl.address).filter(|c| c.watches());
+    let watches = known.and_then(|c| c.watch.as_ref()).map(|w| w.plan.watches.as_slice());
+    let step = |watch| PlanStep { reason: Reason::Resumed, ..watch_step(&decl.address, watch) };
+    watches.unwrap_or_default().iter().map(step).collect()
 }
 
 fn release(decl: &CutoverDecl, change: Change) -> PlanStep {
@@ -69,7 +85,7 @@ fn switch_steps(ground: &Ground<'_>, decl: &CutoverDecl, to: Side, forecast: &Fo
         steps.push(step);
     };
     for gate in &decl.gates {
-        push(gate_step(&decl.address, &gate.condition, gate.timeout_ms, forecast), &mut before);
+        push(gate_step(ground, decl, gate, forecast), &mut before);
     }
     let mut quiesce =
         PlanStep::new(&decl.address, at("quiesce"), StepKind::Quiesce, closing(ground, decl, to.other()));
@@ -95,32 +111,21 @@ fn switch_steps(ground: &Ground<'_>, decl: &CutoverDecl, to: Side, forecast: &Fo
         "no reverse sync: going back later loses what the new side took".to_owned()
     });
     push(retain, &mut before);
-    for step in &mut steps {
+    // A plan file that is applied again: the switch may be done, and only be watched still.
+    let known = ground.state.cutovers.get(&decl.address).cloned().unwrap_or_default();
+    let moved = ground.base.get(&decl.address).is_some_and(|b| known.switches > b.switches);
+    if known.live == to && moved {
+        for step in &mut steps {
+            step.done = !(known.watches() && step.kind == StepKind::Watch);
+            step.reason = if step.done { Reason::Done } else { Reason::Resumed };
+        }
+    }
+    for step in steps.iter_mut().filter(|s| !s.done) {
         if ground.state.open_steps.contains_key(&step.address) {
             step.reason = Reason::Resumed;
         }
     }
     steps
-}
-
-fn gate_step(cutover: &Address, condition: &GateCondition, timeout_ms: u64, forecast: &Forecast) -> PlanStep {
-    let (name, what) = match condition {
-        GateCondition::Lag { max_ms } => {
-            ("lag", format!("wait until the lag is at most {}", duration(*max_ms)))
-        }
-        GateCondition::Downtime { max_ms } => (
-            "downtime",
-            format!(
-                "wait until the predicted pause is at most {} (now {})",
-                duration(*max_ms),
-                duration(forecast.total_ms())
-            ),
-        ),
-        GateCondition::Approval => ("approval", "wait until somebody approves this plan's hash".to_owned()),
-    };
-    let mut step = PlanStep::new(cutover, cutover.step("gate").step(name), StepKind::Gate, what);
-    step.remarks.push(format!("at most {}", duration(timeout_ms)));
-    step
 }
 
 fn closing(ground: &Ground<'_>, decl: &CutoverDecl, side: Side) -> String {
@@ -186,7 +191,14 @@ fn action_steps(ground: &Ground<'_>, decl: &CutoverDecl, act: Action, to: Side) 
         }
         Action::StartWriters => vec![step(StepKind::Open, format!("start the writers on the {to}"))],
         Action::EnterWatch => Vec::new(),
-        Action::Watch => vec![step(StepKind::Watch, format!("look for stale writers on the {from}"))],
+        Action::Watch => {
+            let mut steps = vec![step(StepKind::Watch, format!("look for stale writers on the {from}"))];
+            // What is watched is the new system: going back leads to the one that was there all the time.
+            if to == Side::Target {
+                steps.extend(decl.watches.iter().map(|w| watch_step(&decl.address, &watch_of(w))));
+            }
+            steps
+        }
     }
 }
 
