@@ -19,6 +19,7 @@ mod unhold;
 mod validate;
 mod verify;
 mod version;
+mod watchdog;
 
 use clap::Subcommand;
 
@@ -49,6 +50,8 @@ pub(crate) enum Command {
     History(history::History),
     Completions(completions::Completions),
     Version(version::Version),
+    #[command(hide = true)]
+    Watchdog(watchdog::Watchdog),
 }
 
 /// Runs one.
@@ -73,5 +76,6 @@ pub(crate) fn run(command: &Command, invocation: &Invocation) -> Result<Exit, Fa
         Command::History(command) => command.run(invocation),
         Command::Completions(command) => command.run(invocation),
         Command::Version(command) => command.run(invocation),
+        Command::Watchdog(command) => command.run(invocation),
     }
 }

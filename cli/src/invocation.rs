@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use segue_contract::Registry;
 use segue_run::journal::{NoTap, Tap};
+use segue_run::lease::Program;
 
 use crate::arguments::Global;
 use crate::printer::Printer;
@@ -21,6 +22,8 @@ pub(crate) struct Invocation {
     pub(crate) registry: Registry,
     /// The binary's name.
     pub(crate) name: &'static str,
+    /// The program that watches pauses.
+    pub(crate) watchdog: Option<Program>,
     tap: Mutex<Option<Box<dyn Tap>>>,
 }
 
@@ -32,8 +35,9 @@ impl Invocation {
         registry: Registry,
         tap: Box<dyn Tap>,
         name: &'static str,
+        watchdog: Option<Program>,
     ) -> Self {
-        Self { global, printer, registry, name, tap: Mutex::new(Some(tap)) }
+        Self { global, printer, registry, name, watchdog, tap: Mutex::new(Some(tap)) }
     }
 
     /// What watches the journal: for the one session that a command opens.

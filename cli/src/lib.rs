@@ -27,6 +27,7 @@ use std::sync::Arc;
 use clap::{CommandFactory, FromArgMatches};
 use segue_contract::Registry;
 use segue_run::journal::Tap;
+use segue_run::lease::Program;
 
 use arguments::Arguments;
 use exit::Exit;
@@ -41,6 +42,8 @@ pub struct Setup {
     pub tap: Box<dyn Tap>,
     /// The binary's name, as help and completions say it.
     pub name: &'static str,
+    /// Whether a process of this binary watches over each pause, and settles it when the one that pauses dies.
+    pub watchdog: bool,
 }
 
 /// Runs one command of this process's command line; the exit codes are those of the design, section 3.
@@ -57,8 +60,11 @@ fn main_from(setup: Setup, words: impl IntoIterator<Item = OsString>) -> ExitCod
         Err(error) => return refuse(&error).code(),
     };
     let printer = Arc::new(Printer::new(&arguments.global));
-    let Setup { registry, tap, name } = setup;
-    let invocation = Invocation::new(arguments.global, printer, registry, tap, name);
+    let Setup { registry, tap, name, watchdog } = setup;
+    // The very file that runs, whatever lies under its name by then.
+    let program = Program { program: "/proc/self/exe".into(), arguments: vec!["watchdog".into()] };
+    let watchdog = watchdog.then_some(program);
+    let invocation = Invocation::new(arguments.global, printer, registry, tap, name, watchdog);
     let exit = match commands::run(&arguments.command, &invocation) {
         Ok(exit) => exit,
         Err(failure) => {

@@ -9,5 +9,6 @@ fn main() -> ExitCode {
         registry: segue_providers::registry(),
         tap: Box::new(segue_run::journal::NoTap),
         name: "segue",
+        watchdog: true,
     })
 }

@@ -10,7 +10,7 @@ use segue_contract::{
 use segue_language::Desired;
 use segue_plan::cutover::{DowntimeTerm, Forecast, Phase};
 use segue_plan::diff::{Change, SettingDiff};
-use segue_plan::event::{Attempt, BootTime, MigrationRecord};
+use segue_plan::event::{Attempt, BootTime, Member, MigrationRecord};
 use segue_plan::plan::{Basis, Drift, Estimate, Note, Plan, PlanStep, Reason, StepKind};
 use segue_plan::state::{
     CutoverState, Held, MigrationState, PassRecord, PauseTerm, State, SwitchRecord, UnitState, VerifiedRecord,
@@ -72,13 +72,18 @@ fn attempt() -> Attempt {
         freeze_ms: 50,
         began: BootTime { ms: 1_000_000, boot_id: "boot".to_owned() },
         jobs: Vec::new(),
-        close_kind: QuiesceKind::Writers,
-        close: call(Side::Source, "source.directory.old"),
-        open_kind: QuiesceKind::Writers,
-        open: call(Side::Target, "target.directory.new"),
+        members: vec![Member {
+            migration: Address::new("migration.site"),
+            close_kind: QuiesceKind::Writers,
+            close: call(Side::Source, "source.directory.old"),
+            open_kind: QuiesceKind::Writers,
+            open: call(Side::Target, "target.directory.new"),
+            verify: VerifyLevel::Full,
+            repair: false,
+        }],
         routes: Vec::new(),
-        verify: VerifyLevel::Full,
-        repair: false,
+        settle_ms: 0,
+        watchdog: None,
         reverse: true,
         by_hand: PathBuf::from("/srv/.segue/BY_HAND.txt"),
     }

@@ -47,6 +47,7 @@ pub(crate) fn writing(
         version: VERSION,
         tap: invocation.take_tap(),
         adopt,
+        watchdog: invocation.watchdog.clone(),
     };
     let session = Session::open(start, invocation.registry.clone(), listener.listen(), workspace.secrets())?;
     for notice in &session.notices {

@@ -309,7 +309,7 @@ impl Views<'_> {
 
 /// Whether clients' writes are, or may be, refused on both sides.
 fn refuses_writes(known: &CutoverState) -> bool {
-    let opened = |attempt: &Attempt| attempt.open_kind == segue_contract::QuiesceKind::Data;
+    let opened = |attempt: &Attempt| !attempt.opens().writers;
     match known.phase {
         Phase::Aborting => known.aborting.as_ref().is_none_or(|a| !a.reopened),
         Phase::Opened => false,

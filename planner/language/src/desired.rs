@@ -114,10 +114,21 @@ pub struct CutoverDecl {
     /// `watch` blocks, in order.
     #[serde(default)]
     pub watches: Vec<WatchDecl>,
+    /// `switch { settle }`: how long old answers of the routes live, at least, in milliseconds.
+    pub settle_ms: u64,
     /// `fallback {}`
     pub fallback: FallbackDecl,
     /// `depends_on`
     pub depends_on: Vec<Address>,
+}
+
+impl CutoverDecl {
+    /// The quiesce that closes and opens a side of a migration.
+    pub fn quiesce_of(&self, migration: &Address, side: Side) -> Option<&QuiesceDecl> {
+        self.quiesces.iter().find(|q| {
+            q.side.is_none_or(|s| s == side) && (q.migrations.is_empty() || q.migrations.contains(migration))
+        })
+    }
 }
 
 /// A `quiesce` block.

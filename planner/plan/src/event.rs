@@ -3,11 +3,11 @@
 //! A reader of this version reads every line that an older version wrote; a line with a higher
 //! version is refused with the version that can read it. Nothing here holds a secret.
 
-use std::path::PathBuf;
+mod attempt;
 
 use segue_contract::{
-    Address, ArtifactName, BlockRef, Checkpoint, Direction, ErrorClass, Finding, Identity, Marker,
-    PassReport, Position, QuiesceCall, QuiesceKind, Side, StaleReport, UnitJob, VerifyLevel, VerifyReport,
+    Address, BlockRef, Checkpoint, Direction, ErrorClass, Finding, Identity, Marker, PassReport, Side,
+    StaleReport, UnitJob, VerifyReport,
 };
 use serde::{Deserialize, Serialize};
 
@@ -15,8 +15,10 @@ use crate::cutover::Phase;
 use crate::plan::StepKind;
 use crate::state::State;
 
+pub use attempt::{Attempt, BootTime, Member, Proof, Watcher};
+
 /// The version of the lines that this build writes.
-pub const WIRE_VERSION: u32 = 1;
+pub const WIRE_VERSION: u32 = 2;
 
 /// One line of the journal.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -198,6 +200,38 @@ pub enum Event {
         proof: Proof,
         /// Time since the phase before, in microseconds.
         took_us: u64,
+    },
+    /// One member of an attempt takes writes on its new side: that side accepts them, or its writers run.
+    MemberOpened {
+        /// The cutover.
+        cutover: Address,
+        /// The attempt.
+        epoch: u64,
+        /// The member.
+        migration: Address,
+    },
+    /// A route was set and observed there.
+    RouteSet {
+        /// The cutover.
+        cutover: Address,
+        /// The attempt.
+        epoch: u64,
+        /// The route.
+        route: Address,
+        /// Where it points.
+        side: Side,
+    },
+    /// A commit was taken back (protocol P16, P17): the new sides are proven closed, no client ever wrote to
+    /// them, and the side that served is re-opened.
+    CommitTakenBack {
+        /// The cutover.
+        cutover: Address,
+        /// The attempt.
+        epoch: u64,
+        /// Why.
+        reason: String,
+        /// The hold that comes with it (protocol P23).
+        held: String,
     },
     /// An attempt is being aborted (intent): the side that served is re-opened first.
     AbortBegan {
@@ -411,63 +445,6 @@ pub struct MigrationRecord {
     pub jobs: Vec<UnitJob>,
 }
 
-/// A time on the boot clock (`CLOCK_BOOTTIME`), which goes on while the machine sleeps and is not set by anybody.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BootTime {
-    /// Milliseconds since boot.
-    pub ms: u64,
-    /// Which boot.
-    pub boot_id: String,
-}
-
-impl BootTime {
-    /// Milliseconds since `earlier`; `None` when the machine was booted between.
-    pub fn since(&self, earlier: &Self) -> Option<u64> {
-        (self.boot_id == earlier.boot_id).then(|| self.ms.saturating_sub(earlier.ms))
-    }
-}
-
-/// One attempt at a cutover, with every argument that settling it needs (protocol P14).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Attempt {
-    /// Rises with each attempt; the markers' epoch.
-    pub epoch: u64,
-    /// The side that served.
-    pub from: Side,
-    /// The side that shall serve.
-    pub to: Side,
-    /// The hash of the plan that asked for it; empty for a switch back by command.
-    pub plan_hash: String,
-    /// Set when the cutover is held once this attempt is over (protocol P23): a switch back by command.
-    pub held_after: Option<String>,
-    /// Limit of the pause until COMMITTED, in milliseconds.
-    pub timeout_ms: u64,
-    /// Two positions this far apart must be equal, in milliseconds.
-    pub freeze_ms: u64,
-    /// When QUIESCING began.
-    pub began: BootTime,
-    /// The units, moving `from` -> `to`; ledgers as of the last pass before.
-    pub jobs: Vec<UnitJob>,
-    /// What the closing acts on: writes, or writers.
-    pub close_kind: QuiesceKind,
-    /// Closes (and on abort re-opens) the side that served.
-    pub close: QuiesceCall,
-    /// What the opening acts on: decides the order of opening and routing (protocol P12).
-    pub open_kind: QuiesceKind,
-    /// Opens the side that shall serve.
-    pub open: QuiesceCall,
-    /// The routes, in order.
-    pub routes: Vec<BlockRef>,
-    /// How closely the residual is verified, and whether what differs is carried again once.
-    pub verify: VerifyLevel,
-    /// See `verify`.
-    pub repair: bool,
-    /// Whether the old side is kept fresh.
-    pub reverse: bool,
-    /// Where `BY_HAND.txt` was written.
-    pub by_hand: PathBuf,
-}
-
 /// What is watched after a switch, with all that watching needs when the spec is gone.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WatchPlan {
@@ -492,18 +469,4 @@ pub struct Watch {
     pub failures: u32,
     /// Whether lost health switches back, or is only reported.
     pub switch_back: bool,
-}
-
-/// What a phase established.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Proof {
-    /// FENCED: the position of each unit after the drain. REVERSE_ARMED: where the way back starts.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub positions: Vec<Position>,
-    /// CAUGHT_UP: each unit's ledger, to which the old side is compared afterwards.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub ledgers: Vec<ArtifactName>,
-    /// For people: `probe refused: exit 1; no process holds the tree open`.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub said: String,
 }

@@ -77,6 +77,8 @@ pub struct MigrationSeen {
 /// A quiesce method for one side.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QuiesceSeen {
+    /// The migration that it serves.
+    pub migration: Address,
     /// The block.
     pub block: Address,
     /// The side.

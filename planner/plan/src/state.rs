@@ -206,6 +206,12 @@ pub struct CutoverState {
     pub switches: u64,
     /// The last attempt, in flight or over.
     pub attempt: Option<Box<Attempt>>,
+    /// The members of the attempt whose new side takes writes (protocol P20).
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub opened: BTreeSet<Address>,
+    /// The routes that the attempt has set, with where they point.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub routed: BTreeMap<Address, Side>,
     /// What its phases established.
     pub proofs: BTreeMap<Phase, crate::event::Proof>,
     /// Why nobody shall try again by itself.
@@ -236,6 +242,8 @@ impl Default for CutoverState {
             epoch: 0,
             switches: 0,
             attempt: None,
+            opened: BTreeSet::new(),
+            routed: BTreeMap::new(),
             proofs: BTreeMap::new(),
             held: None,
             aborting: None,
@@ -305,6 +313,9 @@ pub struct Aborting {
     pub held: Option<String>,
     /// Whether the side that served takes writes again.
     pub reopened: bool,
+    /// Whether a COMMITTED is taken back (protocol P16): markers and routes are set back, too.
+    #[serde(default)]
+    pub taken_back: bool,
 }
 
 /// The time of one phase of one pause.
@@ -333,7 +344,10 @@ impl CutoverState {
     /// Whether the switch is done and watches are still to be looked at: nothing has to be settled, and the next
     /// apply goes on watching.
     pub fn watches(&self) -> bool {
-        self.phase == Phase::Watching && self.watch.as_ref().is_some_and(|w| !w.plan.watches.is_empty())
+        // What is watched is the new system: going back leads to the one that was there all the time.
+        let forward = self.attempt.as_ref().is_some_and(|a| a.to == Side::Target);
+        let planned = self.watch.as_ref().is_some_and(|w| !w.plan.watches.is_empty());
+        self.phase == Phase::Watching && forward && planned
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use segue_contract::paths;
 use serde::{Deserialize, Serialize};
 
@@ -51,6 +53,36 @@ impl ProcessId {
             return Liveness::Unknown;
         }
         if process_alive(self.pid, self.start_ticks) { Liveness::Alive } else { Liveness::Gone }
+    }
+}
+
+impl ProcessId {
+    /// Kills it, and returns when it has ended: by a descriptor of the process, so that another that got its
+    /// number meanwhile is not meant. One that has ended is fine.
+    ///
+    /// # Errors
+    /// It cannot be killed (another user's), or cannot be seen from here.
+    pub fn kill(&self) -> std::io::Result<()> {
+        let unseen = || std::io::Error::other(format!("process {} cannot be seen from here", self.pid));
+        let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw).ok_or_else(unseen)?;
+        let descriptor = match pidfd_open(pid, PidfdFlags::empty()) {
+            Ok(descriptor) => descriptor,
+            Err(rustix::io::Errno::SRCH) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        // The descriptor is of the process that has the number now: is it the one that is meant?
+        match self.liveness() {
+            Liveness::Gone => return Ok(()),
+            Liveness::Unknown => return Err(unseen()),
+            Liveness::Alive => {}
+        }
+        match pidfd_send_signal(&descriptor, Signal::KILL) {
+            Ok(()) | Err(rustix::io::Errno::SRCH) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let mut ended = [PollFd::new(&descriptor, PollFlags::IN)];
+        while poll(&mut ended, None).map_err(std::io::Error::from)? == 0 {}
+        Ok(())
     }
 }
 

@@ -6,6 +6,7 @@ pub mod directory;
 pub mod execute;
 pub mod host;
 pub mod journal;
+pub mod lease;
 pub mod lock;
 pub mod observe;
 pub mod session;

@@ -11,5 +11,6 @@ fn main() -> ExitCode {
         registry: registry(),
         tap: Box::new(KillTap::from_environment()),
         name: "segue-lab",
+        watchdog: false,
     })
 }

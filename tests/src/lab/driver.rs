@@ -102,6 +102,7 @@ pub fn run(case: &Case, task: &Task) -> Outcome {
         return planned(case);
     }
     let start = Start {
+        watchdog: None,
         state_dir: &case.state_dir,
         command: "lab",
         version: "0.1.0",

@@ -300,6 +300,7 @@ impl Lab {
             freeze_ms: 1,
             gates: vec![gate],
             quiesces: vec![QuiesceDecl { block: quiesce, migrations: Vec::new(), side: None }],
+            settle_ms: 0,
             routes: vec![route.address.clone()],
             fallback: FallbackDecl {
                 reverse: want.reverse,

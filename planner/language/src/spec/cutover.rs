@@ -39,15 +39,11 @@ pub(super) fn decode(
     let settings = &instance.settings;
     let migrations = settings.references("migrations").to_vec();
     let before = diagnostics.len();
-    if migrations.len() != 1 {
-        let summary = match migrations.len() {
-            0 => "a cutover has a migration",
-            _ => "a cutover of several migrations is not in this version yet",
-        };
+    if migrations.is_empty() {
         diagnostics.push(
-            Diagnostic::error("SPEC_GROUP", summary)
+            Diagnostic::error("SPEC_GROUP", "a cutover has a migration")
                 .at(settings.place("migrations"), "")
-                .help("name one migration; groups that switch together come later"),
+                .help("name those that switch together: migrations = [migration.name]"),
         );
     }
     let freeze_ms = settings.number("freeze").unwrap_or(MIN_FREEZE_MS);
@@ -86,6 +82,7 @@ pub(super) fn decode(
         quiesces,
         watches,
         routes: settings.nested("switch").map(|s| s.references("routes").to_vec()).unwrap_or_default(),
+        settle_ms: settings.nested("switch").and_then(|s| s.number("settle")).unwrap_or(0),
         fallback: FallbackDecl {
             reverse: fallback.is_some_and(|f| f.flag("reverse")),
             report_stale_writers: fallback.and_then(|f| f.text("stale_writers")) == Some("report"),

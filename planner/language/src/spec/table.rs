@@ -240,7 +240,15 @@ fn cutover(
             "switch",
             &[],
             "What is pointed at the live side.",
-            vec![attribute("routes", ShapeType::References(&["route"]), "The routes, in order.").required()],
+            vec![
+                attribute("routes", ShapeType::References(&["route"]), "The routes, in order.").required(),
+                attribute(
+                    "settle",
+                    DURATION,
+                    "How long clients may keep an old answer; stopped writers are not started before.",
+                )
+                .or(json!(0)),
+            ],
         ),
         block("watch", &["type"], "What is looked at after a switch to the target.", Vec::new())
             .repeated()

@@ -27,11 +27,11 @@ pub enum Phase {
     ReverseArmed,
     /// The point of no return: durable in the journal.
     Committed,
-    /// The new side takes writes (quiesce on the data only).
+    /// The new sides that open by accepting writes take them.
     Opened,
     /// Every route points to the new side, observed.
     Routed,
-    /// The writers run again, on the new side (quiesce on the writers only).
+    /// The writers that were stopped run again, on the new sides.
     Started,
     /// The new side serves; health and stale writers are looked at.
     Watching,
@@ -113,23 +113,53 @@ impl fmt::Display for Phase {
     }
 }
 
+/// What opening the new sides of an attempt acts on: a group may have members of both kinds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Opens {
+    /// Some side accepts writes again.
+    pub data: bool,
+    /// Some writers are started.
+    pub writers: bool,
+}
+
+impl From<QuiesceKind> for Opens {
+    fn from(kind: QuiesceKind) -> Self {
+        Self { data: kind == QuiesceKind::Data, writers: kind == QuiesceKind::Writers }
+    }
+}
+
+impl FromIterator<QuiesceKind> for Opens {
+    fn from_iter<T: IntoIterator<Item = QuiesceKind>>(kinds: T) -> Self {
+        kinds.into_iter().map(Self::from).fold(Self { data: false, writers: false }, |a, b| Self {
+            data: a.data || b.data,
+            writers: a.writers || b.writers,
+        })
+    }
+}
+
 /// When a row of the table applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum When {
     /// Always.
     Always,
-    /// When the new side opens by accepting writes.
+    /// When some new side opens by accepting writes.
     OnData,
-    /// When the new side opens by starting writers.
+    /// When none does.
+    NotOnData,
+    /// When some new side opens by starting writers.
     OnWriters,
+    /// When none does.
+    NotOnWriters,
 }
 
 impl When {
-    fn holds(self, open_kind: QuiesceKind) -> bool {
+    fn holds(self, opens: Opens) -> bool {
         match self {
             Self::Always => true,
-            Self::OnData => open_kind == QuiesceKind::Data,
-            Self::OnWriters => open_kind == QuiesceKind::Writers,
+            Self::OnData => opens.data,
+            Self::NotOnData => !opens.data,
+            Self::OnWriters => opens.writers,
+            Self::NotOnWriters => !opens.writers,
         }
     }
 }
@@ -194,27 +224,27 @@ pub const TABLE: &[Transition] = &[
     row(Phase::Verified, When::Always, Action::Harden, Phase::Hardened, "P6 P7"),
     row(Phase::Hardened, When::Always, Action::ArmReverse, Phase::ReverseArmed, "P10"),
     row(Phase::ReverseArmed, When::Always, Action::Commit, Phase::Committed, "P6 P10"),
-    row(Phase::Committed, When::OnData, Action::RaiseAndOpen, Phase::Opened, "P12 P17 P18"),
-    row(Phase::Opened, When::OnData, Action::Route, Phase::Routed, "P12"),
-    row(Phase::Routed, When::OnData, Action::EnterWatch, Phase::Watching, "P12"),
-    row(Phase::Committed, When::OnWriters, Action::RaiseAndRoute, Phase::Routed, "P12 P17 P18"),
-    row(Phase::Routed, When::OnWriters, Action::StartWriters, Phase::Started, "P12 P13"),
+    row(Phase::Committed, When::OnData, Action::RaiseAndOpen, Phase::Opened, "P12 P17 P18 P20"),
+    row(Phase::Opened, When::OnData, Action::Route, Phase::Routed, "P12 P20"),
+    row(Phase::Committed, When::NotOnData, Action::RaiseAndRoute, Phase::Routed, "P12 P17 P18"),
+    row(Phase::Routed, When::NotOnWriters, Action::EnterWatch, Phase::Watching, "P12"),
+    row(Phase::Routed, When::OnWriters, Action::StartWriters, Phase::Started, "P12 P13 P20"),
     row(Phase::Started, When::OnWriters, Action::EnterWatch, Phase::Watching, "P12"),
     row(Phase::Watching, When::Always, Action::Watch, Phase::Soaking, "P6 P21"),
 ];
 
-fn find(phase: Phase, open_kind: QuiesceKind) -> Option<&'static Transition> {
-    TABLE.iter().find(|row| row.from == phase && row.when.holds(open_kind))
+fn find(phase: Phase, opens: Opens) -> Option<&'static Transition> {
+    TABLE.iter().find(|row| row.from == phase && row.when.holds(opens))
 }
 
 /// What is done to leave `phase`; `None`: nothing is under way there.
-pub fn action(phase: Phase, open_kind: QuiesceKind) -> Option<Action> {
-    find(phase, open_kind).map(|row| row.action)
+pub fn action(phase: Phase, opens: impl Into<Opens>) -> Option<Action> {
+    find(phase, opens.into()).map(|row| row.action)
 }
 
 /// The phase after `phase`, once its action succeeded.
-pub fn advance(phase: Phase, open_kind: QuiesceKind) -> Option<Phase> {
-    find(phase, open_kind).map(|row| row.to)
+pub fn advance(phase: Phase, opens: impl Into<Opens>) -> Option<Phase> {
+    find(phase, opens.into()).map(|row| row.to)
 }
 
 /// What whoever comes after a death does with an attempt (protocol P14).
@@ -250,7 +280,11 @@ pub fn settle(phase: Phase) -> Settle {
 mod tests {
     use super::*;
 
-    fn walk(kind: QuiesceKind) -> Vec<Phase> {
+    const DATA: Opens = Opens { data: true, writers: false };
+    const WRITERS: Opens = Opens { data: false, writers: true };
+    const BOTH: Opens = Opens { data: true, writers: true };
+
+    fn walk(kind: Opens) -> Vec<Phase> {
         let mut phase = Phase::Quiescing;
         let mut path = vec![phase];
         while let Some(next) = advance(phase, kind) {
@@ -265,25 +299,32 @@ mod tests {
     }
 
     #[test]
-    fn both_kinds_end_in_soaking() {
-        for kind in [QuiesceKind::Data, QuiesceKind::Writers] {
+    fn every_kind_ends_in_soaking() {
+        for kind in [DATA, WRITERS, BOTH] {
             assert_eq!(walk(kind).last(), Some(&Phase::Soaking));
         }
     }
 
     #[test]
     fn on_the_data_opens_before_it_routes_and_on_the_writers_routes_before_it_starts() {
-        let data = walk(QuiesceKind::Data);
+        let data = walk(DATA);
         assert!(place(&data, Phase::Opened) < place(&data, Phase::Routed));
         assert!(!data.contains(&Phase::Started));
-        let writers = walk(QuiesceKind::Writers);
+        let writers = walk(WRITERS);
         assert!(place(&writers, Phase::Routed) < place(&writers, Phase::Started));
         assert!(!writers.contains(&Phase::Opened));
     }
 
     #[test]
+    fn a_group_of_both_kinds_opens_then_routes_then_starts_the_writers() {
+        let both = walk(BOTH);
+        assert!(place(&both, Phase::Opened) < place(&both, Phase::Routed));
+        assert!(place(&both, Phase::Routed) < place(&both, Phase::Started));
+    }
+
+    #[test]
     fn the_fence_comes_after_the_drain_and_the_reverse_is_armed_before_anything_opens() {
-        for kind in [QuiesceKind::Data, QuiesceKind::Writers] {
+        for kind in [DATA, WRITERS, BOTH] {
             let path = walk(kind);
             assert!(place(&path, Phase::Drained) < place(&path, Phase::Fenced));
             assert!(place(&path, Phase::Fenced) < place(&path, Phase::CaughtUp));
@@ -295,7 +336,7 @@ mod tests {
 
     #[test]
     fn settling_turns_at_committed_and_nowhere_else() {
-        for kind in [QuiesceKind::Data, QuiesceKind::Writers] {
+        for kind in [DATA, WRITERS, BOTH] {
             let path = walk(kind);
             let commit = place(&path, Phase::Committed);
             for (i, phase) in path.iter().enumerate() {
@@ -311,7 +352,7 @@ mod tests {
 
     #[test]
     fn signals_are_deferred_from_hardened_until_the_new_side_takes_writes() {
-        let path = walk(QuiesceKind::Writers);
+        let path = walk(WRITERS);
         let deferred: Vec<_> = path.iter().filter(|p| p.defers_signals()).copied().collect();
         assert_eq!(deferred.first(), Some(&Phase::Hardened));
         assert_eq!(deferred.last(), Some(&Phase::Started));
@@ -319,7 +360,7 @@ mod tests {
 
     #[test]
     fn every_phase_but_the_resting_ones_has_exactly_one_way_on() {
-        for kind in [QuiesceKind::Data, QuiesceKind::Writers] {
+        for kind in [DATA, WRITERS, BOTH] {
             for phase in walk(kind) {
                 let ways = TABLE.iter().filter(|r| r.from == phase && r.when.holds(kind)).count();
                 assert_eq!(ways, usize::from(phase != Phase::Soaking), "{phase}");

@@ -8,7 +8,7 @@ use super::build::Ground;
 use super::condition_steps::{gate_step, watch_of, watch_step};
 use super::migration_steps::last_steps;
 use super::{PlanStep, Reason, StepKind};
-use crate::cutover::{Action, Forecast, Phase, action, advance, forecast};
+use crate::cutover::{Action, Forecast, Opens, Phase, action, advance, forecast};
 use crate::diff::Change;
 use crate::observe::Seen;
 use crate::state::UnitState;
@@ -68,10 +68,15 @@ fn predicted(ground: &Ground<'_>, decl: &CutoverDecl) -> Forecast {
     forecast(&units, pauses, decl.freeze_ms, ttl_ms.unwrap_or(0))
 }
 
-/// How the side that shall serve opens: decides the order of opening and routing.
-fn kind_of(ground: &Ground<'_>, decl: &CutoverDecl, side: Side) -> QuiesceKind {
+/// How the members' sides open: decides the order of opening and routing.
+fn opens(ground: &Ground<'_>, decl: &CutoverDecl, side: Side) -> Opens {
     let seen = ground.observed.quiesces.get(&decl.address);
-    seen.and_then(|list| list.iter().find(|q| q.side == side)).map_or(QuiesceKind::Writers, |q| q.kind)
+    let kinds: Vec<QuiesceKind> =
+        seen.into_iter().flatten().filter(|q| q.side == side).map(|q| q.kind).collect();
+    match kinds.is_empty() {
+        true => Opens::from(QuiesceKind::Writers),
+        false => kinds.into_iter().collect(),
+    }
 }
 
 fn switch_steps(ground: &Ground<'_>, decl: &CutoverDecl, to: Side, forecast: &Forecast) -> Vec<PlanStep> {
@@ -92,9 +97,9 @@ fn switch_steps(ground: &Ground<'_>, decl: &CutoverDecl, to: Side, forecast: &Fo
     quiesce.remarks = quiesce_remarks(decl, to.other());
     push(quiesce, &mut before);
 
-    let open_kind = kind_of(ground, decl, to);
+    let opens = opens(ground, decl, to);
     let mut phase = Phase::Quiescing;
-    while let (Some(act), Some(next)) = (action(phase, open_kind), advance(phase, open_kind)) {
+    while let (Some(act), Some(next)) = (action(phase, opens), advance(phase, opens)) {
         for step in action_steps(ground, decl, act, to) {
             push(step, &mut before);
         }
@@ -128,23 +133,34 @@ fn switch_steps(ground: &Ground<'_>, decl: &CutoverDecl, to: Side, forecast: &Fo
     steps
 }
 
+/// Every way in which the members' sides are closed, each once.
 fn closing(ground: &Ground<'_>, decl: &CutoverDecl, side: Side) -> String {
-    let method =
-        decl.quiesces.iter().find(|q| q.side.is_none_or(|s| s == side)).map(|q| q.block.provider.clone());
-    let method = method.unwrap_or_else(|| "quiesce".to_owned());
-    match kind_of(ground, decl, side) {
-        QuiesceKind::Writers => format!("stop the writers ({method})"),
-        QuiesceKind::Data => format!("refuse writes at the {side} ({method})"),
+    let seen = ground.observed.quiesces.get(&decl.address);
+    let mut ways: Vec<String> = Vec::new();
+    for migration in &decl.migrations {
+        let method = decl.quiesce_of(migration, side).map_or("quiesce", |q| q.block.provider.as_str());
+        let kind = seen.and_then(|list| list.iter().find(|q| q.side == side && q.migration == *migration));
+        let way = match kind.map(|q| q.kind) {
+            Some(QuiesceKind::Writers) | None => format!("stop the writers ({method})"),
+            Some(QuiesceKind::Data) => format!("refuse writes at the {side} ({method})"),
+        };
+        if !ways.contains(&way) {
+            ways.push(way);
+        }
     }
+    ways.join(", ")
 }
 
 fn quiesce_remarks(decl: &CutoverDecl, from: Side) -> Vec<String> {
     vec![
         format!("not committed within {}: abort, the {from} is re-opened first", duration(decl.timeout_ms)),
         format!(
-            "if Segue dies before the commit, nobody re-opens the {from} by itself: run any segue command, or follow BY_HAND.txt"
+            "if this process dies or hangs before the commit, its watchdog re-opens the {from}: at once, or when the {} are over",
+            duration(decl.timeout_ms)
         ),
-        "if this machine dies, nobody re-opens it either".to_owned(),
+        format!(
+            "if this machine dies, nobody re-opens the {from}: run any segue command when it is back, or follow BY_HAND.txt"
+        ),
     ]
 }
 

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::cutover::Phase;
 use crate::event::{Entry, Event, MigrationRecord};
-use cutovers::{add_stale, begin_attempt, hold, reach, take_back_commit};
+use cutovers::{add_stale, begin_attempt, hold, reach, take_back, take_back_commit};
 
 /// Applies one event.
 pub fn fold(state: &mut State, entry: &Entry) {
@@ -96,12 +96,30 @@ pub fn fold(state: &mut State, entry: &Entry) {
                 reach(cutover, *phase, proof, *took_us, at_ms);
             }
         }
+        Event::MemberOpened { cutover, epoch, migration } => {
+            if let Some(cutover) = state.cutovers.get_mut(cutover).filter(|c| c.epoch == *epoch) {
+                cutover.opened.insert(migration.clone());
+            }
+        }
+        Event::RouteSet { cutover, epoch, route, side } => {
+            if let Some(cutover) = state.cutovers.get_mut(cutover).filter(|c| c.epoch == *epoch) {
+                cutover.routed.insert(route.clone(), *side);
+            }
+        }
+        Event::CommitTakenBack { cutover, epoch, reason, held } => {
+            if let Some(cutover) = state.cutovers.get_mut(cutover).filter(|c| c.epoch == *epoch) {
+                take_back(cutover, reason, held, at_ms);
+            }
+        }
         Event::AbortBegan { cutover, epoch, reason, held } => {
             if let Some(cutover) = state.cutovers.get_mut(cutover).filter(|c| c.epoch == *epoch) {
                 take_back_commit(cutover);
                 cutover.phase = Phase::Aborting;
-                let reopened = cutover.aborting.as_ref().is_some_and(|a| a.reopened);
-                cutover.aborting = Some(Aborting { reason: reason.clone(), held: held.clone(), reopened });
+                let before = cutover.aborting.as_ref();
+                let reopened = before.is_some_and(|a| a.reopened);
+                let taken_back = before.is_some_and(|a| a.taken_back);
+                cutover.aborting =
+                    Some(Aborting { reason: reason.clone(), held: held.clone(), reopened, taken_back });
                 if let Some(reason) = held {
                     hold(cutover, reason, at_ms);
                 }

@@ -51,7 +51,7 @@ pub fn adopt(
             continue;
         }
         let step = migration.step("protect");
-        claims::claim(ground, &step, &migration, Some(&marker.state_id))?;
+        claims::claim(ground, &step, std::slice::from_ref(&migration), Some(&marker.state_id))?;
         said.push(format!(
             "{endpoint} was held by {}@{} from {}, and is this state's now",
             marker.user, marker.host, marker.state_dir

@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use segue_contract::{Address, BlockRef, Direction, QuiesceCall, Side, StepError, UnitJob, VerifyLevel};
-use segue_language::{CutoverDecl, Desired};
-use segue_plan::event::Attempt;
+use segue_contract::{Address, Direction, QuiesceCall, QuiesceKind, Side, StepError, UnitJob};
+use segue_language::{CutoverDecl, Desired, MigrationDecl};
+use segue_plan::event::{Attempt, Member};
 use segue_plan::state::State;
 
 use super::{Ground, RunError};
@@ -28,6 +28,54 @@ fn jobs_towards(state: &State, migrations: &[Address], to: Side) -> Vec<UnitJob>
     jobs
 }
 
+/// The group's migrations so that each comes after those that it depends on (protocol P20).
+fn in_order<'a>(decl: &CutoverDecl, desired: &'a Desired) -> Vec<&'a MigrationDecl> {
+    let mut waiting: Vec<&MigrationDecl> =
+        decl.migrations.iter().filter_map(|m| desired.migrations.get(m)).collect();
+    let mut order: Vec<&MigrationDecl> = Vec::new();
+    while !waiting.is_empty() {
+        let free = |m: &MigrationDecl| !waiting.iter().any(|w| m.depends_on.contains(&w.address));
+        // The spec was checked for circles; were there one, the declared order would do.
+        let next = waiting.iter().position(|m| free(m)).unwrap_or(0);
+        order.push(waiting.remove(next));
+    }
+    order
+}
+
+fn member(
+    ground: &Ground,
+    desired: &Desired,
+    decl: &CutoverDecl,
+    migration: &MigrationDecl,
+    to: Side,
+) -> Result<Member, RunError> {
+    let call = |side: Side| {
+        let endpoint = match side {
+            Side::Source => &migration.source,
+            Side::Target => &migration.target,
+        };
+        match (decl.quiesce_of(&migration.address, side), desired.endpoints.get(endpoint)) {
+            (Some(quiesce), Some(endpoint)) => {
+                Ok(QuiesceCall { block: quiesce.block.clone(), endpoint: endpoint.clone(), side })
+            }
+            _ => Err(RunError::Setup(StepError::permanent(format!(
+                "{} has no quiesce for the {side} of {}",
+                decl.address, migration.address
+            )))),
+        }
+    };
+    let (close, open) = (call(to.other())?, call(to)?);
+    Ok(Member {
+        migration: migration.address.clone(),
+        close_kind: ground.registry.quiesce(&close.block).map_err(RunError::Setup)?.kind(),
+        open_kind: ground.registry.quiesce(&open.block).map_err(RunError::Setup)?.kind(),
+        close,
+        open,
+        verify: migration.verify.level,
+        repair: migration.verify.repair,
+    })
+}
+
 /// An attempt as the spec declares it.
 pub(super) fn attempt_from_spec(
     ground: &Ground,
@@ -36,26 +84,16 @@ pub(super) fn attempt_from_spec(
     to: Side,
     plan_hash: &str,
 ) -> Result<Attempt, RunError> {
-    let setup = |what: String| RunError::Setup(StepError::permanent(what));
-    let migration = decl.migrations.first().and_then(|m| desired.migrations.get(m));
-    let migration = migration.ok_or_else(|| setup(format!("{} names no migration", decl.address)))?;
-    let call = |side: Side| {
-        let quiesce = decl.quiesces.iter().find(|q| q.side.is_none_or(|s| s == side));
-        let endpoint = match side {
-            Side::Source => &migration.source,
-            Side::Target => &migration.target,
-        };
-        match (quiesce, desired.endpoints.get(endpoint)) {
-            (Some(quiesce), Some(endpoint)) => {
-                Ok(QuiesceCall { block: quiesce.block.clone(), endpoint: endpoint.clone(), side })
-            }
-            _ => Err(setup(format!("{} has no quiesce for the {side}", decl.address))),
-        }
-    };
-    let (close, open) = (call(to.other())?, call(to)?);
-    let routes: Vec<BlockRef> =
-        decl.routes.iter().filter_map(|r| desired.routes.get(r)).map(|r| r.block.clone()).collect();
-    let attempt = Attempt {
+    let members: Vec<Member> = in_order(decl, desired)
+        .into_iter()
+        .map(|migration| member(ground, desired, decl, migration, to))
+        .collect::<Result<_, _>>()?;
+    if members.is_empty() {
+        let what = format!("{} names no migration of the spec", decl.address);
+        return Err(RunError::Setup(StepError::permanent(what)));
+    }
+    let migrations: Vec<Address> = members.iter().map(|m| m.migration.clone()).collect();
+    Ok(Attempt {
         epoch: 0,
         from: to.other(),
         to,
@@ -64,18 +102,14 @@ pub(super) fn attempt_from_spec(
         timeout_ms: decl.timeout_ms,
         freeze_ms: decl.freeze_ms,
         began: ground.now(),
-        jobs: ground.recorder.look(|state| jobs_towards(state, &decl.migrations, to)),
-        close_kind: ground.registry.quiesce(&close.block).map_err(RunError::Setup)?.kind(),
-        open_kind: ground.registry.quiesce(&open.block).map_err(RunError::Setup)?.kind(),
-        close,
-        open,
-        routes,
-        verify: migration.verify.level,
-        repair: migration.verify.repair,
+        jobs: ground.recorder.look(|state| jobs_towards(state, &migrations, to)),
+        members,
+        routes: decl.routes.iter().filter_map(|r| desired.routes.get(r)).map(|r| r.block.clone()).collect(),
+        settle_ms: decl.settle_ms,
         reverse: decl.fallback.reverse,
         by_hand: by_hand_path(ground),
-    };
-    Ok(attempt)
+        watchdog: None,
+    })
 }
 
 /// The attempt that leads back from the last complete switch, from the state alone.
@@ -105,35 +139,53 @@ pub(super) fn attempt_from_state(
     };
     // The last attempt may have been aborted on its way back: what counts is who serves.
     let to = known.live.other();
-    if to == Side::Source && !last.reverse {
+    let accepted = known.watch.as_ref().is_some_and(|w| w.plan.accept_loss);
+    if to == Side::Source && !last.reverse && !accepted {
         return refuse(
             format!("{cutover} has no reverse sync: going back would lose what the target took"),
             "set fallback { reverse = true } and apply; or live = \"source\" with fallback { accept_loss = true }",
         );
     }
-    let (close, open, close_kind, open_kind) = if last.to == known.live {
-        (last.open.clone(), last.close.clone(), last.open_kind, last.close_kind)
-    } else {
-        (last.close.clone(), last.open.clone(), last.close_kind, last.open_kind)
-    };
-    let mut migrations: Vec<Address> = last.jobs.iter().map(|j| j.migration.clone()).collect();
-    migrations.dedup();
-    Ok(Attempt {
+    let turn = last.to == known.live;
+    Ok(back_from(ground, &last, known.live, turn, held_after))
+}
+
+/// The attempt that leads away from `live`, made of another of the same cutover; `turn`: that one led to `live`,
+/// so that what it opened is closed.
+fn back_from(ground: &Ground, last: &Attempt, live: Side, turn: bool, held_after: &str) -> Attempt {
+    let to = live.other();
+    let mut members = last.members.clone();
+    if turn {
+        // What depends on another leaves before it.
+        members.reverse();
+        for member in &mut members {
+            std::mem::swap(&mut member.close, &mut member.open);
+            std::mem::swap(&mut member.close_kind, &mut member.open_kind);
+        }
+    }
+    let migrations: Vec<Address> = members.iter().map(|m| m.migration.clone()).collect();
+    Attempt {
         epoch: 0,
-        from: known.live,
+        from: live,
         to,
         plan_hash: String::new(),
         held_after: Some(held_after.to_owned()),
         began: ground.now(),
         jobs: ground.recorder.look(|state| jobs_towards(state, &migrations, to)),
-        close,
-        open,
-        close_kind,
-        open_kind,
-        verify: VerifyLevel::Count.max(last.verify),
+        members,
         by_hand: by_hand_path(ground),
-        ..*last
-    })
+        watchdog: None,
+        timeout_ms: last.timeout_ms,
+        freeze_ms: last.freeze_ms,
+        routes: last.routes.clone(),
+        settle_ms: last.settle_ms,
+        reverse: last.reverse,
+    }
+}
+
+/// The attempt by which a group goes back of which some members opened and one could not be (protocol P20).
+pub(super) fn attempt_of_group_going_back(ground: &Ground, failed: &Attempt, reason: &str) -> Attempt {
+    back_from(ground, failed, failed.to, true, reason)
 }
 
 fn by_hand_path(ground: &Ground) -> PathBuf {
@@ -149,9 +201,6 @@ pub(super) fn write_by_hand(ground: &Ground, cutover: &Address, attempt: &Attemp
 
 fn by_hand_text(ground: &Ground, cutover: &Address, attempt: &Attempt) -> Result<String, StepError> {
     let (from, to) = (attempt.from, attempt.to);
-    let marker = |block: &BlockRef| ground.registry.endpoint(block).map(|e| e.marker_by_hand(block));
-    let closer = ground.registry.quiesce(&attempt.close.block)?;
-    let opener = ground.registry.quiesce(&attempt.open.block)?;
     let mut text = String::new();
     let mut line = |s: &str| {
         let _ = writeln!(text, "{s}");
@@ -162,29 +211,43 @@ fn by_hand_text(ground: &Ground, cutover: &Address, attempt: &Attempt) -> Result
     line("below only when segue itself cannot run.");
     line("");
     line(&format!("1. See who may be opened. The {from}'s marker:"));
-    line(&format!("     cat {}", marker(&attempt.close.endpoint)?));
-    line(&format!("   \"raised\": true and \"epoch\": {} there: the {to} serves, go to 3.", attempt.epoch));
+    for member in &attempt.members {
+        let endpoint = &member.close.endpoint;
+        line(&format!("     cat {}", ground.registry.endpoint(endpoint)?.marker_by_hand(endpoint)));
+    }
+    line(&format!(
+        "   \"raised\": true and \"epoch\": {} in any of them: the {to} serves, go to 3.",
+        attempt.epoch
+    ));
     line("   Anything else: the switch has not happened, go to 2.");
     line("");
-    line(&format!("2. Go back to the {from} (safe only while its marker is not raised):"));
+    line(&format!("2. Go back to the {from} (safe only while no marker of it is raised):"));
     line("   stop every segue process first, and keep it from being started.");
-    for route in &attempt.routes {
-        line(&format!("     {}", ground.registry.route(route)?.set_by_hand(route, from)));
-    }
-    line(&format!("     {}", closer.open_by_hand(&attempt.close)));
-    line("");
-    line(&format!("3. Go on to the {to} (safe only when the marker is raised):"));
-    let routes: Vec<String> = attempt
-        .routes
-        .iter()
-        .map(|r| ground.registry.route(r).map(|route| route.set_by_hand(r, to)))
-        .collect::<Result<_, _>>()?;
-    let open = opener.open_by_hand(&attempt.open);
-    let in_order = match attempt.open_kind {
-        segue_contract::QuiesceKind::Data => std::iter::once(open).chain(routes).collect::<Vec<_>>(),
-        segue_contract::QuiesceKind::Writers => routes.into_iter().chain(std::iter::once(open)).collect(),
+    let routes = |side: Side| -> Result<Vec<String>, StepError> {
+        attempt.routes.iter().map(|r| Ok(ground.registry.route(r)?.set_by_hand(r, side))).collect()
     };
-    for command in in_order {
+    let opening = |calls: Vec<&QuiesceCall>| -> Result<Vec<String>, StepError> {
+        let mut commands = Vec::new();
+        for call in calls {
+            let command = ground.registry.quiesce(&call.block)?.open_by_hand(call);
+            if !commands.contains(&command) {
+                commands.push(command);
+            }
+        }
+        Ok(commands)
+    };
+    let close_all = attempt.members.iter().map(|m| &m.close).collect();
+    for command in routes(from)?.into_iter().chain(opening(close_all)?) {
+        line(&format!("     {command}"));
+    }
+    line("");
+    line(&format!("3. Go on to the {to} (safe only when its marker is raised):"));
+    let open_of = |kind: QuiesceKind| -> Vec<&QuiesceCall> {
+        attempt.members.iter().filter(|m| m.open_kind == kind).map(|m| &m.open).collect()
+    };
+    let in_order =
+        [opening(open_of(QuiesceKind::Data))?, routes(to)?, opening(open_of(QuiesceKind::Writers))?];
+    for command in in_order.into_iter().flatten() {
         line(&format!("     {command}"));
     }
     Ok(text)

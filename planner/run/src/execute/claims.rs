@@ -1,7 +1,7 @@
 //! Markers at both endpoints (protocol P18): claimed before the first effect, in the order of the
 //! endpoints' identities; raised between COMMITTED and opening, the old side first.
 
-use segue_contract::{Address, BlockRef, Claim, Marker, MarkerError, Side, StepIo};
+use segue_contract::{Address, BlockRef, Claim, Identity, Marker, MarkerError, Side, StepIo};
 use segue_plan::cutover::{Settle, settle};
 use segue_plan::event::Event;
 use segue_plan::state::{MigrationState, State};
@@ -73,43 +73,63 @@ fn again(
     answered.unwrap_or_else(|error| Err(MarkerError::Failed(error)))
 }
 
-/// Claims both endpoints of a migration with an epoch above every one that was seen, and returns it. A
+/// Claims the endpoints of the migrations with one epoch above every one that was seen, and returns it. A
 /// refused claimant takes back what it claimed first: the first claim of a migration is removed, a later
 /// one is left, for it only says what this state held already.
 pub(super) fn claim(
     ground: &Ground,
     step: &Address,
-    migration: &Address,
+    migrations: &[Address],
     adopt_from: Option<&str>,
 ) -> Result<u64, RunError> {
-    let before = known(ground, migration)?;
-    let live = ground.recorder.look(|s| s.live_of(migration));
     let io = Io::new(ground, step);
-    let mut epoch = before.epoch;
-    for (_, block) in endpoints(&before) {
-        let endpoint = ground.registry.endpoint(&block).map_err(|e| RunError::step(step, e))?;
-        if let Some(found) = endpoint.marker(&block, &io).map_err(|e| RunError::marker(&block.address, e))? {
-            epoch = epoch.max(found.epoch);
+    let mut group: Vec<(Address, MigrationState)> = Vec::new();
+    let mut epoch = 0;
+    for migration in migrations {
+        let before = known(ground, migration)?;
+        epoch = epoch.max(before.epoch);
+        for (_, block) in endpoints(&before) {
+            let endpoint = ground.registry.endpoint(&block).map_err(|e| RunError::step(step, e))?;
+            let found = endpoint.marker(&block, &io).map_err(|e| RunError::marker(&block.address, e))?;
+            epoch = epoch.max(found.map_or(0, |marker| marker.epoch));
         }
+        group.push((migration.clone(), before));
     }
     epoch += 1;
-    ground.record(Event::ClaimBegan { migration: migration.clone(), epoch })?;
-    let marker = marker_of(ground, &before, epoch, live, false);
+    for migration in migrations {
+        ground.record(Event::ClaimBegan { migration: migration.clone(), epoch })?;
+    }
+    let mut places: Vec<(&Identity, BlockRef, Marker, bool)> = Vec::new();
+    for (migration, before) in &group {
+        let live = ground.recorder.look(|s| s.live_of(migration));
+        let marker = marker_of(ground, before, epoch, live, false);
+        let record = &before.record;
+        for (identity, block) in
+            [(&record.source_identity, &record.source), (&record.target_identity, &record.target)]
+        {
+            places.push((identity, block.clone(), marker.clone(), before.marker.is_none()));
+        }
+    }
+    places.sort_by(|a, b| a.0.cmp(b.0));
     let mut made: Vec<BlockRef> = Vec::new();
-    for (_, block) in endpoints(&before) {
+    for (_, block, marker, first) in places {
         if let Err(error) = write(ground, step, &block, &marker, adopt_from, Until::Stopped) {
-            if before.marker.is_none() {
-                for block in made {
-                    let endpoint = ground.registry.endpoint(&block).map_err(|e| RunError::step(step, e))?;
-                    let removed = endpoint.remove_marker(&block, &ground.who.state_id, &io);
-                    removed.map_err(|e| RunError::marker(&block.address, e))?;
-                }
+            for block in made {
+                let endpoint = ground.registry.endpoint(&block).map_err(|e| RunError::step(step, e))?;
+                let removed = endpoint.remove_marker(&block, &ground.who.state_id, &io);
+                removed.map_err(|e| RunError::marker(&block.address, e))?;
             }
             return Err(error);
         }
-        made.push(block);
+        if first {
+            made.push(block);
+        }
     }
-    ground.record(Event::ClaimMade { migration: migration.clone(), marker })?;
+    for (migration, before) in &group {
+        let live = ground.recorder.look(|s| s.live_of(migration));
+        let marker = marker_of(ground, before, epoch, live, false);
+        ground.record(Event::ClaimMade { migration: migration.clone(), marker })?;
+    }
     Ok(epoch)
 }
 
@@ -130,6 +150,24 @@ pub(super) fn raise(
         write(ground, step, &block, &marker, None, Until::Never)?;
     }
     ground.record_settling(Event::ClaimMade { migration: migration.clone(), marker })
+}
+
+/// Says at both endpoints again that `live` serves, after an attempt whose COMMITTED is taken back: with an epoch
+/// above the attempt's, the side that was to serve first.
+pub(super) fn raise_back(
+    ground: &Ground,
+    step: &Address,
+    migrations: &[Address],
+    epoch: u64,
+    live: Side,
+) -> Result<(), RunError> {
+    for migration in migrations {
+        ground.record_settling(Event::ClaimBegan { migration: migration.clone(), epoch: epoch + 1 })?;
+    }
+    for migration in migrations {
+        raise(ground, step, migration, epoch + 1, live)?;
+    }
+    Ok(())
 }
 
 /// The marker at one side of a migration.
@@ -214,10 +252,12 @@ pub fn check_claims(ground: &Ground, state: &State) -> Vec<ClaimProblem> {
     problems
 }
 
-/// Whether the attempt of this epoch is in flight in the state, before its COMMITTED.
+/// Whether the attempt of this epoch is in flight in the state, before its COMMITTED. One whose COMMITTED is
+/// being taken back has raised markers, and rightly so.
 fn uncommitted(state: &State, migration: &Address, epoch: u64) -> bool {
     state.cutover_of(migration).is_some_and(|cutover| {
         settle(cutover.phase) == Settle::Abort
             && cutover.attempt.as_ref().is_some_and(|attempt| attempt.epoch == epoch)
+            && !cutover.aborting.as_ref().is_some_and(|aborting| aborting.taken_back)
     })
 }

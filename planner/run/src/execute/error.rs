@@ -47,6 +47,30 @@ pub enum RunError {
         /// Why.
         reason: String,
     },
+    /// A cutover was switched and went back.
+    #[error("{cutover} was switched and went back, the {live} serves: {reason}")]
+    WentBack {
+        /// Which.
+        cutover: Address,
+        /// The side that serves.
+        live: Side,
+        /// Why.
+        reason: String,
+    },
+    /// Health was lost after a switch, and the side that serves was kept.
+    #[error("{cutover}: HEALTH WAS LOST and the {live} still serves: {lost}; {why}")]
+    Unhealthy {
+        /// Which.
+        cutover: Address,
+        /// The side that serves.
+        live: Side,
+        /// What was seen.
+        lost: String,
+        /// Why it did not go back.
+        why: String,
+        /// What to do.
+        remedy: String,
+    },
     /// Writes are refused on both sides, and the next step failed.
     #[error("{cutover}: BOTH SIDES ARE CLOSED: {error}")]
     BothClosed {
@@ -89,11 +113,13 @@ impl RunError {
         match self {
             Self::Gate { .. } | Self::Held { .. } => 3,
             Self::Aborted { .. } => 5,
+            Self::WentBack { .. } => 7,
             Self::Mismatch { .. } => 8,
             Self::Interrupted => 130,
             Self::Step { error, .. } | Self::Setup(error) if error.class == ErrorClass::Cancelled => 130,
             Self::Step { .. }
             | Self::Record(_)
+            | Self::Unhealthy { .. }
             | Self::BothClosed { .. }
             | Self::Marker { .. }
             | Self::Setup(_) => 1,
@@ -104,11 +130,11 @@ impl RunError {
     pub fn remedy(&self) -> Option<String> {
         match self {
             Self::Step { error, .. } | Self::Setup(error) => error.remedy.clone(),
-            Self::Gate { remedy, .. } => Some(remedy.clone()),
+            Self::Gate { remedy, .. } | Self::Unhealthy { remedy, .. } => Some(remedy.clone()),
             Self::Held { cutover, .. } => {
                 Some(format!("`segue unhold {cutover}` lets it go on, or edit live in the spec"))
             }
-            Self::Aborted { cutover, .. } => {
+            Self::Aborted { cutover, .. } | Self::WentBack { cutover, .. } => {
                 Some(format!("mend the cause, then `segue unhold {cutover}` and apply again"))
             }
             Self::BothClosed { error, .. } => Some(error.remedy.clone().unwrap_or_else(|| {

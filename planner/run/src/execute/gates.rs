@@ -6,6 +6,7 @@ mod probes;
 mod told;
 mod verified;
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -65,6 +66,7 @@ pub(super) fn wait(ground: &Ground, task: &CutoverTask) -> Result<(), RunError> 
         told: Told::default(),
         probes: Probes::default(),
         asked: false,
+        forecast_ms: Cell::new(None),
     };
     let looks = waiting.until_all_hold()?;
     all_carried(ground, &units)?;
@@ -104,6 +106,8 @@ struct Waiting<'a> {
     probes: Probes,
     /// Whether the person at the terminal was asked to approve.
     asked: bool,
+    /// The predicted pause that was told last, in milliseconds.
+    forecast_ms: Cell<Option<u64>>,
 }
 
 impl Waiting<'_> {

@@ -9,7 +9,7 @@ use segue_plan::event::{BootTime, Event};
 use segue_plan::plan::StepKind;
 use segue_plan::state::State;
 
-use super::{Control, Listener, Recorder, RunError, RunEvent};
+use super::{Control, Guard, Listener, Recorder, RunError, RunEvent};
 use crate::clock::Clock;
 
 /// Who acts: part of every marker.
@@ -41,6 +41,8 @@ pub struct Ground {
     pub secrets: Secrets,
     /// What is asked from outside.
     pub control: Arc<Control>,
+    /// Who settles when this process dies in a pause.
+    pub guard: Guard,
     /// Who acts.
     pub who: Who,
     /// Ledgers and what was kept aside.

@@ -4,10 +4,11 @@
 use std::time::Duration;
 
 use segue_contract::{Address, BarrierState, Holder, Position, QuiesceCall, QuiesceKind, StepError};
-use segue_plan::event::Attempt;
+use segue_plan::event::{Attempt, Member};
 
 use super::Ground;
 use super::io::{Io, Until};
+use super::together::together;
 
 /// Tries of a probe whose answer is not known, or of a tree that is still held open, before it counts as
 /// not quiet; with the wait between, half a second.
@@ -37,35 +38,36 @@ pub(super) fn barrier(
     Ok(last)
 }
 
-/// Proves that the closed side is closed and drained. Says by what.
+/// Proves that a member's closed side is closed and drained. Says by what.
 pub(super) fn closed_and_drained(
     ground: &Ground,
     step: &Address,
     attempt: &Attempt,
+    member: &Member,
     until: &Until,
 ) -> Result<String, StepError> {
-    let said = match barrier(ground, step, &attempt.close, until)? {
+    let said = match barrier(ground, step, &member.close, until)? {
         BarrierState::Closed(proof) => proof,
         BarrierState::Open => {
             return Err(StepError::permanent(format!(
                 "the {} still takes writes after {} was closed by {}",
-                attempt.from, attempt.close.endpoint.address, attempt.close.block.address
+                attempt.from, member.close.endpoint.address, member.close.block.address
             ))
             .remedy("the probe got a write through: see what the stop command leaves running"));
         }
         BarrierState::Unknown(why) => {
             return Err(StepError::permanent(format!(
-                "whether the {} is closed cannot be told: {why}",
-                attempt.from
+                "whether {} is closed cannot be told: {why}",
+                member.close.endpoint.address
             )));
         }
     };
-    match attempt.close_kind {
+    match member.close_kind {
         // Refusing writes as a whole (a read-only file system) is its own drain barrier: it fails while
         // anything is open for writing.
         QuiesceKind::Data => Ok(said),
         QuiesceKind::Writers => {
-            let free = nobody_holds(ground, step, attempt, until)?;
+            let free = nobody_holds(ground, step, member, until)?;
             Ok(format!("{said}; {free}"))
         }
     }
@@ -74,11 +76,11 @@ pub(super) fn closed_and_drained(
 fn nobody_holds(
     ground: &Ground,
     step: &Address,
-    attempt: &Attempt,
+    member: &Member,
     until: &Until,
 ) -> Result<String, StepError> {
     let io = Io::new(ground, step).until(until.clone());
-    let block = &attempt.close.endpoint;
+    let block = &member.close.endpoint;
     let endpoint = ground.registry.endpoint(block)?;
     for attempt_no in 1.. {
         let found = endpoint.in_use(block, &io)?;
@@ -108,19 +110,17 @@ fn held_open(endpoint: &str, holders: &[Holder]) -> StepError {
         .remedy("stop these processes in the quiesce's stop command: what they write later would be lost")
 }
 
-/// The position of every unit of the side that was closed.
+/// The position of every unit of the sides that were closed.
 pub(super) fn positions(
     ground: &Ground,
     step: &Address,
     attempt: &Attempt,
     until: &Until,
 ) -> Result<Vec<Position>, StepError> {
-    let io = Io::new(ground, step).until(until.clone());
-    attempt
-        .jobs
-        .iter()
-        .map(|job| ground.registry.engine(&job.source, &job.target)?.position(job, &io))
-        .collect()
+    together(&attempt.jobs, |job| {
+        let io = Io::new(ground, step).until(until.clone());
+        ground.registry.engine(&job.source, &job.target)?.position(job, &io)
+    })
 }
 
 /// Two equal positions, `freeze` apart.
@@ -143,9 +143,11 @@ pub(super) fn frozen(
     if first == second {
         return Ok(second);
     }
+    let changed = attempt.jobs.iter().zip(first.iter().zip(&second)).find(|(_, (a, b))| a != b);
+    let place = changed.map_or_else(|| attempt.from.to_string(), |(job, _)| job.reads().address.to_string());
     Err(StepError::permanent(format!(
-        "the {} changed within {} ms although it was closed: something still writes to {}",
-        attempt.from, attempt.freeze_ms, attempt.close.endpoint.address
+        "{place} changed within {} ms although it was closed: something still writes to it",
+        attempt.freeze_ms
     ))
     .remedy("find the writer that the quiesce does not stop (`segue drift` names what changed)"))
 }

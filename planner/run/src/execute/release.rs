@@ -36,7 +36,7 @@ fn finish(ground: &Ground, decl: &CutoverDecl, step: &Address) -> Result<String,
         for unit in units(ground, migration) {
             if decl.fallback.reverse {
                 // A run that died may have closed it already.
-                if let Some((call, kind)) = old_side(ground, decl) {
+                if let Some((call, kind)) = old_side(ground, decl, migration) {
                     open_where_segue_is_refused(ground, step, &call, kind)?;
                 }
                 pass(ground, &unit, step, &Until::Stopped)?;
@@ -56,7 +56,7 @@ fn finish(ground: &Ground, decl: &CutoverDecl, step: &Address) -> Result<String,
             ),
         });
     }
-    let by_hand = close_old_side(ground, decl, step)?;
+    let by_hand = close_old_sides(ground, decl, step)?;
     for migration in &decl.migrations {
         claims::release(ground, step, migration)?;
     }
@@ -75,30 +75,37 @@ fn look(ground: &Ground, decl: &CutoverDecl, unit: &UnitRef, step: &Address) -> 
     ground.record(Event::StaleLooked { cutover: decl.address.clone(), report })
 }
 
-/// What closes the declared source, as the last attempt knew it.
-fn old_side(ground: &Ground, decl: &CutoverDecl) -> Option<(QuiesceCall, QuiesceKind)> {
+/// What closes a declared source, as the last attempt knew it.
+fn old_side(ground: &Ground, decl: &CutoverDecl, migration: &Address) -> Option<(QuiesceCall, QuiesceKind)> {
     let attempt = ground.recorder.look(|s| s.cutovers.get(&decl.address).and_then(|c| c.attempt.clone()))?;
+    let member = attempt.member(migration)?.clone();
     Some(match attempt.from {
-        Side::Source => (attempt.close, attempt.close_kind),
-        Side::Target => (attempt.open, attempt.open_kind),
+        Side::Source => (member.close, member.close_kind),
+        Side::Target => (member.open, member.open_kind),
     })
 }
 
-/// Finishing leaves the old side's barrier closed, where it has one, and says how to lift it (protocol P2).
-fn close_old_side(ground: &Ground, decl: &CutoverDecl, step: &Address) -> Result<String, RunError> {
-    let Some((call, kind)) = old_side(ground, decl) else {
-        return Ok(String::new());
-    };
-    if kind != QuiesceKind::Data {
-        return Ok("the source is kept as it is".to_owned());
+/// Finishing leaves the old sides' barriers closed, where they have one, and says how to lift them (protocol P2).
+fn close_old_sides(ground: &Ground, decl: &CutoverDecl, step: &Address) -> Result<String, RunError> {
+    let mut said = Vec::new();
+    for migration in &decl.migrations {
+        let Some((call, kind)) = old_side(ground, decl, migration) else {
+            continue;
+        };
+        if kind != QuiesceKind::Data {
+            said.push(format!("{} is kept as it is", call.endpoint.address));
+            continue;
+        }
+        let quiesce = ground.registry.quiesce(&call.block).map_err(RunError::Setup)?;
+        let io = Io::new(ground, step);
+        retry(ground, step, STEP_DEADLINE, || io.cancelled(), || quiesce.close(&call, &io))
+            .map_err(|e| RunError::step(step, e))?;
+        let closed =
+            format!("{} is kept closed; to open it: {}", call.endpoint.address, quiesce.open_by_hand(&call));
+        ground.tell(&RunEvent::Said { text: closed.clone() });
+        said.push(closed);
     }
-    let quiesce = ground.registry.quiesce(&call.block).map_err(RunError::Setup)?;
-    let io = Io::new(ground, step);
-    retry(ground, step, STEP_DEADLINE, || io.cancelled(), || quiesce.close(&call, &io))
-        .map_err(|e| RunError::step(step, e))?;
-    let said = format!("the source is kept closed; to open it: {}", quiesce.open_by_hand(&call));
-    ground.tell(&RunEvent::Said { text: said.clone() });
-    Ok(said)
+    Ok(said.join("; "))
 }
 
 fn abandon(ground: &Ground, decl: &CutoverDecl, step: &Address) -> Result<String, RunError> {

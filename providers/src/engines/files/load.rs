@@ -118,6 +118,8 @@ impl Load<'_, '_, '_> {
         self.remember_groups()?;
         while let Some(entry) = scan.next()? {
             if self.work.stopping() {
+                // A worker's failure comes out of the applier; without one it was asked for.
+                self.applier.finish()?;
                 return Err(StepError::cancelled());
             }
             self.digest.add(&entry);

@@ -2,7 +2,9 @@
 
 use segue_contract::StaleFind;
 
-use super::super::{CutoverState, Held, LIST_MAX, MEASUREMENTS_MAX, PauseTerm, State, SwitchRecord};
+use super::super::{
+    Aborting, CutoverState, Held, LIST_MAX, MEASUREMENTS_MAX, PauseTerm, State, SwitchRecord,
+};
 use super::keep_last;
 use crate::cutover::Phase;
 use crate::event::{Attempt, Proof};
@@ -13,6 +15,8 @@ pub(super) fn begin_attempt(state: &mut State, address: &Address, attempt: &Atte
     cutover.epoch = attempt.epoch;
     cutover.phase = Phase::Quiescing;
     cutover.proofs.clear();
+    cutover.opened.clear();
+    cutover.routed.clear();
     cutover.aborting = None;
     cutover.attempt = Some(Box::new(attempt.clone()));
     if let Some(reason) = &attempt.held_after {
@@ -20,8 +24,20 @@ pub(super) fn begin_attempt(state: &mut State, address: &Address, attempt: &Atte
     }
 }
 
-/// An abort after COMMITTED (the operator opened the old side by hand before the new one was, protocol
-/// P17) takes the commit back: no client ever wrote to the new side.
+/// A commit that is taken back (protocol P16, P17): no client ever wrote to the new side.
+pub(super) fn take_back(cutover: &mut CutoverState, reason: &str, held: &str, at_ms: i64) {
+    take_back_commit(cutover);
+    cutover.phase = Phase::Aborting;
+    cutover.aborting = Some(Aborting {
+        reason: reason.to_owned(),
+        held: Some(held.to_owned()),
+        reopened: false,
+        taken_back: true,
+    });
+    hold(cutover, held, at_ms);
+}
+
+/// Lines of version 1 say by an abort after COMMITTED that it is taken back.
 pub(super) fn take_back_commit(cutover: &mut CutoverState) {
     let committed = crate::cutover::settle(cutover.phase) == crate::cutover::Settle::Complete;
     if let (true, Some(attempt)) = (committed, &cutover.attempt) {
@@ -45,7 +61,7 @@ pub(super) fn reach(cutover: &mut CutoverState, phase: Phase, proof: &Proof, too
     cutover.phase = phase;
     cutover.proofs.insert(phase, proof.clone());
     let opens = match &cutover.attempt {
-        Some(attempt) if attempt.open_kind == segue_contract::QuiesceKind::Writers => Phase::Started,
+        Some(attempt) if attempt.opens().writers => Phase::Started,
         _ => Phase::Routed,
     };
     let name = if phase == Phase::Started { "OPEN" } else { phase.as_str() };

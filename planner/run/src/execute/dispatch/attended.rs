@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 
 use super::super::attempt::attempt_from_state;
 use super::super::drive::{CutoverTask, run_cutover};
+use super::super::gates::Conditions;
 use super::super::io::Until;
 use super::super::unit::{UnitRef, pass, sync};
 use super::super::{Ground, RunError, socket};
@@ -22,6 +23,7 @@ pub fn attended(
     ground: &Arc<Ground>,
     work: impl FnOnce(&Ground) -> Result<(), RunError> + Send + 'static,
 ) -> Result<(), RunError> {
+    ground.control.attend();
     runtime()?.block_on(async {
         let (send, mut receive) = mpsc::channel::<Message>(MESSAGES_MAX);
         watch_signals(&send)?;
@@ -65,9 +67,7 @@ pub fn switch_back(ground: &Arc<Ground>, cutover: &Address, reason: &str) -> Res
         let task = CutoverTask {
             cutover,
             attempt,
-            gates: Vec::new(),
-            sync_interval_ms: 0,
-            wait_for_approval: false,
+            conditions: Conditions::default(),
         };
         run_cutover(ground, task)
     })

@@ -1,21 +1,21 @@
 //! What each action of the transition table does.
 
 use segue_contract::{
-    Address, BarrierState, Direction, ErrorClass, QuiesceKind, RouteAt, StepError, VerifyCall,
+    Address, ArtifactName, BarrierState, Direction, PassReport, Position, QuiesceKind, RouteAt, Side,
+    StepError, UnitJob, VerifyCall, VerifyLevel,
 };
 use segue_plan::cutover::{Action, Phase, Settle, settle};
-use segue_plan::event::{Attempt, Event, Proof};
+use segue_plan::event::{Event, Member, Proof};
 use segue_plan::plan::StepKind;
 use std::time::Duration;
 
 use super::super::io::{Io, Until};
 use super::super::retry::retry;
+use super::super::together::{each_once, together};
 use super::super::unit::{UnitRef, carried, compare, mismatch};
-use super::super::{RunError, claims, prove};
-use super::{
-    CATCH_UPS_MAX, COMMIT_MARGIN_MS, Flight, SETTLING_DEADLINE, migrations_of, open_where_segue_is_refused,
-    opened_by_hand,
-};
+use super::super::{RunError, claims, prove, watching};
+use super::{CATCH_UPS_MAX, COMMIT_MARGIN_MS, Flight, SETTLING_DEADLINE, open_where_segue_is_refused};
+use crate::lease::Decision;
 
 /// The step that an action appears as in plans.
 pub(super) fn step_of(act: Action) -> StepKind {
@@ -53,95 +53,119 @@ impl Flight<'_> {
             }
             Action::CatchUp => self.catch_up(&step),
             Action::VerifyResidual => self.verify_residual(&step),
-            Action::Harden => self.closed_and_drained(&step).map(said).map_err(bind),
+            Action::Harden => self.harden(&step).map(said).map_err(bind),
             Action::ArmReverse => self.arm_reverse(&step),
             Action::Commit => self.last_look(&step).map(said).map_err(bind),
             Action::RaiseAndOpen => {
                 self.raise(&step)?;
-                self.open(&step).map(said).map_err(bind)
+                self.open(&step, QuiesceKind::Data).map(said).map_err(bind)
             }
             Action::RaiseAndRoute => {
                 self.raise(&step)?;
                 self.route(&step).map(said).map_err(bind)
             }
             Action::Route => self.route(&step).map(said).map_err(bind),
-            Action::StartWriters => self.open(&step).map(said).map_err(bind),
+            Action::StartWriters => self.open(&step, QuiesceKind::Writers).map(said).map_err(bind),
             Action::EnterWatch => Ok(Proof::default()),
             Action::Watch => self.watch(&step).map(said),
         }
     }
 
     fn close(&self, step: &Address) -> Result<String, StepError> {
-        let quiesce = self.ground.registry.quiesce(&self.attempt.close.block)?;
-        self.again(step, |io| quiesce.close(&self.attempt.close, io))?;
+        together(&self.attempt.members, |member| {
+            let quiesce = self.ground.registry.quiesce(&member.close.block)?;
+            self.again(step, |io| quiesce.close(&member.close, io))
+        })?;
         self.closed_and_drained(step)
     }
 
-    /// Passes until the fence itself is seen at the new side (protocol P5).
+    /// Passes until the fence itself is seen at the new side of every unit (protocol P5).
     fn catch_up(&self, step: &Address) -> Result<Proof, RunError> {
         let fence = self.known.proofs.get(&Phase::Fenced).map(|p| p.positions.clone()).unwrap_or_default();
-        let mut proof = Proof::default();
+        let units: Vec<(&UnitJob, &Position)> = self.attempt.jobs.iter().zip(&fence).collect();
+        let caught_up = together(&units, |(job, wanted)| self.catch_unit_up(step, job, wanted))?;
+        let records: u64 = caught_up.iter().map(|(_, records)| records).sum();
+        let mut proof = Proof { said: format!("{records} records"), ..Proof::default() };
+        for (report, _) in caught_up {
+            proof.ledgers.push(report.ledger);
+            proof.positions.push(report.position);
+        }
+        Ok(proof)
+    }
+
+    /// The last report, and how many records were carried.
+    fn catch_unit_up(
+        &self,
+        step: &Address,
+        job: &UnitJob,
+        wanted: &Position,
+    ) -> Result<(PassReport, u64), RunError> {
+        let unit = UnitRef { migration: job.migration.clone(), unit: job.unit.clone() };
+        let engine =
+            self.ground.registry.engine(&job.source, &job.target).map_err(|e| RunError::step(step, e))?;
+        let mut job = job.clone();
         let mut records = 0;
-        for (job, wanted) in self.attempt.jobs.iter().zip(&fence) {
-            let unit = UnitRef { migration: job.migration.clone(), unit: job.unit.clone() };
-            let engine =
-                self.ground.registry.engine(&job.source, &job.target).map_err(|e| RunError::step(step, e))?;
-            let mut job = job.clone();
-            let mut tries = 0;
-            let report = loop {
-                tries += 1;
-                let report = carried(self.ground, &unit, step, false, job.direction, || {
-                    self.again(step, |io| engine.pass(&job, None, io))
-                })?;
-                records += report.records_written + report.records_deleted;
-                job.ledger = Some(report.ledger.clone());
-                if report.position == *wanted {
-                    break report;
-                }
-                if tries == CATCH_UPS_MAX {
-                    return Err(RunError::step(step, moved_after_fence(&self.attempt)));
-                }
-            };
+        for _ in 0..CATCH_UPS_MAX {
+            let report = carried(self.ground, &unit, step, false, job.direction, || {
+                self.again(step, |io| engine.pass(&job, None, io))
+            })?;
+            records += report.records_written + report.records_deleted;
+            job.ledger = Some(report.ledger.clone());
+            if report.position != *wanted {
+                continue;
+            }
             if let Some(first) = report.set_aside.first() {
                 let error = StepError::permanent(format!(
-                    "{} records cannot be carried, the first: {} ({})",
-                    report.set_aside_total, first.key, first.reason
+                    "{} records of {} cannot be carried, the first: {} ({})",
+                    report.set_aside_total, unit.migration, first.key, first.reason
                 ))
                 .remedy("make them readable, or exclude them in select");
                 return Err(RunError::step(step, error));
             }
-            proof.ledgers.push(report.ledger);
-            proof.positions.push(report.position);
+            return Ok((report, records));
         }
-        proof.said = format!("{records} records");
-        Ok(proof)
+        Err(RunError::step(step, moved_after_fence(&job)))
     }
 
     fn verify_residual(&self, step: &Address) -> Result<Proof, RunError> {
         let caught_up =
             self.known.proofs.get(&Phase::CaughtUp).map(|p| p.ledgers.clone()).unwrap_or_default();
-        let mut checked = 0;
-        for (job, ledger) in self.attempt.jobs.iter().zip(caught_up) {
+        let units: Vec<(&UnitJob, ArtifactName)> = self.attempt.jobs.iter().zip(caught_up).collect();
+        let checked: u64 = together(&units, |(job, ledger)| {
             let unit = UnitRef { migration: job.migration.clone(), unit: job.unit.clone() };
             let since = self.ground.recorder.look(|s| {
-                s.migrations
-                    .get(&unit.migration)?
-                    .units
-                    .get(&unit.unit)?
-                    .verified
-                    .as_ref()
-                    .map(|v| v.ledger.clone())
+                let unit = s.migrations.get(&unit.migration)?.units.get(&unit.unit)?;
+                unit.verified.as_ref().map(|v| v.ledger.clone())
             });
-            let mut job = job.clone();
-            job.ledger = Some(ledger);
-            let call = VerifyCall { level: self.attempt.verify, since, quiet: true };
+            let level = self.attempt.member(&job.migration).map_or(VerifyLevel::Full, |m| m.verify);
+            let call = VerifyCall { level, since, quiet: true };
+            let job = UnitJob { ledger: Some(ledger.clone()), ..(*job).clone() };
             let report = compare(self.ground, &unit, step, &job, &call, &self.until())?;
-            checked += report.records_checked;
-            if report.mismatches_total > 0 {
-                return Err(mismatch(step, &report));
+            match report.mismatches_total {
+                0 => Ok(report.records_checked),
+                _ => Err(mismatch(step, &report)),
             }
-        }
+        })?
+        .into_iter()
+        .sum();
         Ok(Proof { said: format!("{checked} records compared, all equal"), ..Proof::default() })
+    }
+
+    /// Protocol P7: from here on nothing but this attempt, or who settles it, opens the closed side. Decided once,
+    /// against whoever thinks that the lease is over; and only while somebody watches.
+    fn harden(&self, step: &Address) -> Result<String, StepError> {
+        let said = self.closed_and_drained(step)?;
+        if let Some(error) = self.lapsed(COMMIT_MARGIN_MS) {
+            return Err(error);
+        }
+        if self.attempt.watchdog.is_some() {
+            self.ground.guard.answers()?;
+        }
+        match self.lease_file().decide(Decision::Hardened)? {
+            Decision::Hardened => Ok(said),
+            Decision::Expired => Err(StepError::permanent("the lease of the pause has expired")
+                .remedy("another process settles: `segue status` says how it ended")),
+        }
     }
 
     /// Where the way back starts: the new side's position before its first write (protocol P10).
@@ -164,8 +188,13 @@ impl Flight<'_> {
         let said = self.closed_and_drained(step)?;
         let now = self.again(step, |_| prove::positions(self.ground, step, &self.attempt, &self.until()))?;
         let fence = self.known.proofs.get(&Phase::Fenced).map(|p| &p.positions);
-        if fence != Some(&now) {
-            return Err(moved_after_fence(&self.attempt));
+        let fence = fence.map(Vec::as_slice).unwrap_or_default();
+        if fence != now.as_slice() {
+            let moved = self.attempt.jobs.iter().zip(fence.iter().zip(&now)).find(|(_, (a, b))| a != b);
+            return Err(match moved {
+                Some((job, _)) => moved_after_fence(job),
+                None => StepError::permanent("the fence is not in the state"),
+            });
         }
         match self.lapsed(COMMIT_MARGIN_MS) {
             Some(error) => Err(error),
@@ -174,61 +203,60 @@ impl Flight<'_> {
     }
 
     fn raise(&self, step: &Address) -> Result<(), RunError> {
-        if opened_by_hand(self, Action::RaiseAndRoute)? {
+        if self.opened_by_hand(Action::RaiseAndRoute)? {
             return Err(RunError::step(step, StepError::permanent("the old side was opened by hand")));
         }
-        for migration in migrations_of(&self.attempt) {
-            claims::raise(self.ground, step, &migration, self.attempt.epoch, self.attempt.to)?;
+        for migration in self.attempt.migrations() {
+            claims::raise(self.ground, step, migration, self.attempt.epoch, self.attempt.to)?;
         }
         Ok(())
     }
 
-    fn open(&self, step: &Address) -> Result<String, StepError> {
-        let quiesce = self.ground.registry.quiesce(&self.attempt.open.block)?;
+    /// Opens the new side of every member of one kind, each after those that it depends on, and records each
+    /// (protocol P20).
+    fn open(&self, step: &Address, kind: QuiesceKind) -> Result<String, StepError> {
+        let mut said = Vec::new();
+        for member in self.attempt.members.iter().filter(|m| m.open_kind == kind) {
+            said.push(self.open_member(step, member)?);
+            let event = Event::MemberOpened {
+                cutover: self.cutover.clone(),
+                epoch: self.attempt.epoch,
+                migration: member.migration.clone(),
+            };
+            self.ground.record_settling(event).map_err(|e| StepError::unknown(e.to_string()))?;
+        }
+        Ok(each_once(&said).join("; "))
+    }
+
+    fn open_member(&self, step: &Address, member: &Member) -> Result<String, StepError> {
+        let quiesce = self.ground.registry.quiesce(&member.open.block)?;
         let io = Io::new(self.ground, step).until(Until::Never);
-        retry(self.ground, step, SETTLING_DEADLINE, || false, || quiesce.open(&self.attempt.open, &io))?;
-        let barrier = |_: &Io<'_>| prove::barrier(self.ground, step, &self.attempt.open, &Until::Never);
-        match self.again(step, barrier)? {
+        let patience = self.opening_patience();
+        retry(self.ground, step, patience, || false, || quiesce.open(&member.open, &io))?;
+        let look = || match prove::barrier(self.ground, step, &member.open, &Until::Never)? {
             BarrierState::Open => Ok("a write got through".to_owned()),
             BarrierState::Unknown(why) => {
                 Ok(format!("opened; whether writes get through cannot be told: {why}"))
             }
-            BarrierState::Closed(why) => Err(StepError {
-                class: ErrorClass::Transient,
-                ..StepError::permanent(format!(
-                    "the {} was opened and still refuses writes: {why}",
-                    self.attempt.to
-                ))
-            }),
-        }
+            BarrierState::Closed(why) => Err(StepError::transient(format!(
+                "{} was opened and still refuses writes: {why}",
+                member.open.endpoint.address
+            ))),
+        };
+        retry(self.ground, step, patience, || false, look)
+    }
+
+    /// How long opening the new side is tried before the old one is looked at again (protocol P16): both are closed
+    /// meanwhile, so no longer than the spec allows a pause to be.
+    fn opening_patience(&self) -> Duration {
+        SETTLING_DEADLINE.min(Duration::from_millis(self.attempt.timeout_ms))
     }
 
     /// Points every route to the new side, and looks that it does; with stopped writers old answers expire
     /// before anybody is started (protocol P12).
     fn route(&self, step: &Address) -> Result<String, StepError> {
-        let io = Io::new(self.ground, step).until(Until::Never);
-        let mut ttl_ms = 0;
-        for block in &self.attempt.routes {
-            let route = self.ground.registry.route(block)?;
-            retry(
-                self.ground,
-                step,
-                SETTLING_DEADLINE,
-                || false,
-                || {
-                    route.set(block, self.attempt.to, &io)?;
-                    match route.observe(block, &io)? {
-                        RouteAt::Side(side) if side == self.attempt.to => Ok(()),
-                        other => Err(StepError::transient(format!(
-                            "{} was set and points to {other:?}",
-                            block.address
-                        ))),
-                    }
-                },
-            )?;
-            ttl_ms = ttl_ms.max(route.ttl_ms(block));
-        }
-        if self.attempt.open_kind == QuiesceKind::Writers && ttl_ms > 0 {
+        let ttl_ms = self.point_routes(step, self.attempt.to)?.max(self.attempt.settle_ms);
+        if self.attempt.opens().writers && ttl_ms > 0 {
             let end = self.ground.clock.boot_ms() + ttl_ms;
             while self.ground.clock.boot_ms() < end {
                 self.ground
@@ -237,6 +265,31 @@ impl Flight<'_> {
             }
         }
         Ok(format!("{} routes point to the {}", self.attempt.routes.len(), self.attempt.to))
+    }
+
+    /// Points every route to a side and looks that it does. Returns how long old answers live, in milliseconds.
+    pub(super) fn point_routes(&self, step: &Address, side: Side) -> Result<u64, StepError> {
+        let io = Io::new(self.ground, step).until(Until::Never);
+        let mut ttl_ms = 0;
+        for block in &self.attempt.routes {
+            let route = self.ground.registry.route(block)?;
+            let set = || {
+                route.set(block, side, &io)?;
+                match route.observe(block, &io)? {
+                    RouteAt::Side(found) if found == side => Ok(()),
+                    other => Err(StepError::transient(format!(
+                        "{} was set and points to {other:?}",
+                        block.address
+                    ))),
+                }
+            };
+            retry(self.ground, step, SETTLING_DEADLINE, || false, set)?;
+            let (cutover, epoch) = (self.cutover.clone(), self.attempt.epoch);
+            let event = Event::RouteSet { cutover, epoch, route: block.address.clone(), side };
+            self.ground.record_settling(event).map_err(|e| StepError::unknown(e.to_string()))?;
+            ttl_ms = ttl_ms.max(route.ttl_ms(block));
+        }
+        Ok(ttl_ms)
     }
 
     /// The whole old side is compared with the fence's ledger (protocol P6, P21).
@@ -257,26 +310,30 @@ impl Flight<'_> {
             self.ground.record(Event::StaleLooked { cutover: self.cutover.clone(), report })?;
         }
         self.reopen_for_reverse(step)?;
-        Ok(match total {
+        let stale = match total {
             0 => format!("{seen} records on the {} looked at, no stale writes", self.attempt.from),
             n => format!("{n} STALE WRITES on the {}: `segue status` lists them", self.attempt.from),
-        })
+        };
+        let watched = watching::watch(self.ground, self.cutover, &self.attempt, &self.known)?;
+        Ok(watched.into_iter().fold(stale, |said, more| format!("{said}; {more}")))
     }
 
     fn reopen_for_reverse(&self, step: &Address) -> Result<(), RunError> {
         if !self.attempt.reverse {
             return Ok(());
         }
-        let (close, kind) = (&self.attempt.close, self.attempt.close_kind);
-        open_where_segue_is_refused(self.ground, step, close, kind)
+        for member in &self.attempt.members {
+            open_where_segue_is_refused(self.ground, step, &member.close, member.close_kind)?;
+        }
+        Ok(())
     }
 }
 
-fn moved_after_fence(attempt: &Attempt) -> StepError {
-    StepError::permanent(format!("the {} changed after its fence although it was closed", attempt.from))
+fn moved_after_fence(job: &UnitJob) -> StepError {
+    StepError::permanent(format!("{} changed after its fence although it was closed", job.reads().address))
         .remedy("find the writer that the quiesce does not stop (`segue drift` names what changed)")
 }
 
-fn names(positions: &[segue_contract::Position]) -> String {
+fn names(positions: &[Position]) -> String {
     positions.iter().map(|p| p.0.chars().take(12).collect::<String>()).collect::<Vec<_>>().join(" ")
 }

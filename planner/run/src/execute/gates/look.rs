@@ -122,7 +122,9 @@ fn downtime(waiting: &Waiting<'_>, max_ms: u64) -> Look {
     } else {
         Look::met(format!("predicted pause {total} ms, at most {max_ms} ms: {terms}"))
     };
-    waiting.ground.tell(&RunEvent::Forecast { cutover: waiting.task.cutover.clone(), forecast });
+    if waiting.forecast_ms.replace(Some(total)) != Some(total) {
+        waiting.ground.tell(&RunEvent::Forecast { cutover: waiting.task.cutover.clone(), forecast });
+    }
     look.measured(total as f64)
 }
 
