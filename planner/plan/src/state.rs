@@ -272,6 +272,8 @@ pub struct WatchState {
     pub seen: BTreeMap<Address, WatchSeen>,
     /// The watch that lost health, and what it saw.
     pub lost: Option<(Address, String)>,
+    /// Whether the side that serves was kept although health was lost.
+    pub kept: bool,
 }
 
 /// What a watch saw last.
@@ -348,6 +350,12 @@ impl CutoverState {
         let forward = self.attempt.as_ref().is_some_and(|a| a.to == Side::Target);
         let planned = self.watch.as_ref().is_some_and(|w| !w.plan.watches.is_empty());
         self.phase == Phase::Watching && forward && planned
+    }
+
+    /// Whether health was lost and the way back is still to be gone: it was not begun, or a death ended it.
+    pub fn goes_back(&self) -> bool {
+        let lost = self.watch.as_ref().is_some_and(|w| w.lost.is_some() && !w.kept);
+        lost && self.live == Side::Target && matches!(self.phase, Phase::Watching | Phase::Soaking)
     }
 }
 

@@ -36,10 +36,15 @@ pub(super) fn steps(ground: &Ground<'_>, decl: &CutoverDecl) -> (Vec<PlanStep>, 
 
 /// A switch that is done, and that a run which died or was stopped still watched: the next one goes on.
 fn watching(ground: &Ground<'_>, decl: &CutoverDecl) -> Vec<PlanStep> {
-    let known = ground.state.cutovers.get(&decl.address).filter(|c| c.watches());
-    let watches = known.and_then(|c| c.watch.as_ref()).map(|w| w.plan.watches.as_slice());
-    let step = |watch| PlanStep { reason: Reason::Resumed, ..watch_step(&decl.address, watch) };
-    watches.unwrap_or_default().iter().map(step).collect()
+    let known = ground.state.cutovers.get(&decl.address).filter(|c| c.watches() || c.goes_back());
+    let Some(watch) = known.and_then(|c| c.watch.as_ref()) else { return Vec::new() };
+    let steps = watch.plan.watches.iter().map(|w| {
+        let mut step = PlanStep { reason: Reason::Resumed, ..watch_step(&decl.address, w) };
+        let lost = watch.lost.iter().filter(|(address, _)| *address == step.address);
+        step.remarks.extend(lost.map(|(_, said)| format!("health was lost: {said}; it goes back by itself")));
+        step
+    });
+    steps.collect()
 }
 
 fn release(decl: &CutoverDecl, change: Change) -> PlanStep {
@@ -121,7 +126,7 @@ fn switch_steps(ground: &Ground<'_>, decl: &CutoverDecl, to: Side, forecast: &Fo
     let moved = ground.base.get(&decl.address).is_some_and(|b| known.switches > b.switches);
     if known.live == to && moved {
         for step in &mut steps {
-            step.done = !(known.watches() && step.kind == StepKind::Watch);
+            step.done = !((known.watches() || known.goes_back()) && step.kind == StepKind::Watch);
             step.reason = if step.done { Reason::Done } else { Reason::Resumed };
         }
     }

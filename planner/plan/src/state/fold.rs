@@ -120,6 +120,7 @@ pub fn fold(state: &mut State, entry: &Entry) {
                 let taken_back = before.is_some_and(|a| a.taken_back);
                 cutover.aborting =
                     Some(Aborting { reason: reason.clone(), held: held.clone(), reopened, taken_back });
+                watches::aborted(cutover, held.as_ref());
                 if let Some(reason) = held {
                     hold(cutover, reason, at_ms);
                 }

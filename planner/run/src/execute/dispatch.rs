@@ -13,6 +13,7 @@ use segue_plan::diff::Change;
 use segue_plan::event::{Event, MigrationRecord};
 use segue_plan::observe::{Observed, Seen};
 use segue_plan::plan::{Plan, PlanStep, StepKind};
+use segue_plan::state::State;
 use tokio::sync::mpsc;
 
 use super::unit::UnitRef;
@@ -182,7 +183,11 @@ fn nodes(ground: &Ground, desired: &Desired, plan: &Plan) -> (Vec<Node>, Vec<Run
     let mut nodes: Vec<Node> = Vec::new();
     let mut cutovers: BTreeMap<Address, Node> = BTreeMap::new();
     let watched = |block: &Address| {
-        let live = ground.recorder.look(|s| s.cutovers.get(block).filter(|c| c.watches()).map(|c| c.live));
+        let known = |s: &State| {
+            let known = s.cutovers.get(block).filter(|c| c.watches() || c.goes_back());
+            known.map(|c| c.live)
+        };
+        let live = ground.recorder.look(known);
         live.is_some() && live == desired.cutovers.get(block).map(|c| c.live)
     };
     for step in plan.pending().filter(|step| !resting.contains(&step.block)) {

@@ -15,6 +15,7 @@ use segue_plan::event::{Attempt, Event, Watch, WatchPlan};
 use segue_plan::plan::StepKind;
 use segue_plan::state::CutoverState;
 
+use super::drive::drive;
 use super::ground::micros;
 use super::unit::{UnitRef, carried, job_of};
 use super::{Ground, RunError, RunEvent};
@@ -29,6 +30,15 @@ pub(super) fn is_for_an_apply(ground: &Ground, known: &CutoverState) -> bool {
     known.watches() && !ground.control.attended()
 }
 
+/// Goes on with what a run that died, or was stopped, still watched or was on the way back from.
+pub(super) fn go_on(ground: &Ground, cutover: &Address) -> Result<(), RunError> {
+    let known = ground.recorder.look(|s| s.cutovers.get(cutover).cloned()).unwrap_or_default();
+    if known.watches() {
+        return drive(ground, cutover);
+    }
+    if known.goes_back() { back::go_back(ground, cutover) } else { Ok(()) }
+}
+
 /// Watches until every watch's time is over. Says what was seen; `None`: there is nothing to watch.
 ///
 /// # Errors
@@ -40,6 +50,9 @@ pub(super) fn watch(
     known: &CutoverState,
 ) -> Result<Option<String>, RunError> {
     let Some(state) = known.watch.as_ref().filter(|_| known.watches()) else { return Ok(None) };
+    if known.goes_back() {
+        return back::go_back(ground, cutover).map(|()| None);
+    }
     let watching = Watching {
         ground,
         cutover,
@@ -50,9 +63,6 @@ pub(super) fn watch(
         ended: AtomicBool::new(false),
         outcome: Mutex::default(),
     };
-    if let Some((address, said)) = &state.lost {
-        return back::go_back(&watching, address, said);
-    }
     let began = std::time::Instant::now();
     ground.record(Event::WatchBegan {
         cutover: cutover.clone(),
@@ -77,7 +87,7 @@ pub(super) fn watch(
         ground.end_step(address, StepKind::Watch, said.unwrap_or_default(), micros(began))?;
     }
     match lost {
-        Some((address, said)) => back::go_back(&watching, &address, &said),
+        Some(_) => back::go_back(ground, cutover).map(|()| None),
         None => {
             let said: Vec<String> = said.iter().map(|(of, said)| format!("{of}: {said}")).collect();
             Ok(Some(said.join("; ")))

@@ -30,10 +30,15 @@ pub(super) fn fold(state: &mut State, event: &Event, at_ms: i64) {
         Event::HealthLost { cutover, epoch, watch: address, said } => {
             if let Some(watch) = find(state, cutover, *epoch).and_then(|c| c.watch.as_mut()) {
                 watch.lost = Some((address.clone(), said.clone()));
+                watch.kept = false;
             }
         }
         Event::BackRefused { cutover, epoch, why, held } => {
-            if let Some(cutover) = find(state, cutover, *epoch).filter(|_| *held) {
+            let Some(cutover) = find(state, cutover, *epoch) else { return };
+            if let Some(watch) = &mut cutover.watch {
+                watch.kept = true;
+            }
+            if *held {
                 hold(cutover, why, at_ms);
             }
         }
@@ -43,6 +48,14 @@ pub(super) fn fold(state: &mut State, event: &Event, at_ms: i64) {
 
 fn find<'s>(state: &'s mut State, cutover: &Address, epoch: u64) -> Option<&'s mut CutoverState> {
     state.cutovers.get_mut(cutover).filter(|c| c.epoch == epoch)
+}
+
+/// A way back that a death ended is gone again: it holds nothing yet.
+pub(super) fn aborted(cutover: &mut CutoverState, held: Option<&String>) {
+    let back = cutover.attempt.as_ref().is_some_and(|a| a.held_after.is_some());
+    if back && held.is_none() && cutover.watch.as_ref().is_some_and(|w| w.lost.is_some() && !w.kept) {
+        cutover.held = None;
+    }
 }
 
 /// The watch is over: what is left of it is whether health was lost.

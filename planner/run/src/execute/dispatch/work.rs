@@ -6,12 +6,12 @@ use segue_plan::event::{Event, WatchPlan};
 use segue_plan::plan::{StepKind, watch_of};
 
 use super::super::attempt::attempt_from_spec;
-use super::super::drive::{CutoverTask, drive, run_cutover};
+use super::super::drive::{CutoverTask, run_cutover};
 use super::super::gates::Conditions;
 use super::super::io::Io;
 use super::super::retry::{STEP_DEADLINE, retry};
 use super::super::unit::{load, sync, verify_unit};
-use super::super::{RunError, claims, release};
+use super::super::{RunError, claims, release, watching};
 use super::{Job, Work};
 
 pub(super) fn run(job: &Job, work: &Work) -> Result<(), RunError> {
@@ -51,7 +51,7 @@ pub(super) fn run(job: &Job, work: &Work) -> Result<(), RunError> {
             let conditions = conditions(job, decl, *to, interval.min().unwrap_or_default());
             run_cutover(ground, CutoverTask { cutover: cutover.clone(), attempt, conditions })
         }
-        Work::Watch(cutover) => drive(ground, cutover),
+        Work::Watch(cutover) => watching::go_on(ground, cutover),
         Work::Release(cutover, change) => {
             let decl = job.desired.cutovers.get(cutover).ok_or_else(|| lost(cutover))?;
             release::release(ground, decl, *change)
