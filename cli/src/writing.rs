@@ -84,7 +84,8 @@ pub(crate) fn ask_running(
         }
         Ok(Reply::Refused { said }) => Err(Failure::new(said)),
         Ok(Reply::Status { .. }) => Err(Failure::new("the running apply answered something else")),
-        Err(SocketError::Nobody(_) | SocketError::Path(_)) => Ok(None),
+        // One that does not answer hangs: whoever takes the lock sees whether its time is over.
+        Err(SocketError::Nobody(_) | SocketError::Path(_) | SocketError::Broken(_)) => Ok(None),
         Err(error) => Err(error.into()),
     }
 }

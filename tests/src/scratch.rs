@@ -131,6 +131,21 @@ impl Scratch {
         Ran::new(&output)
     }
 
+    /// Writes a shell script that can be run. A child writes it: see `in_place`.
+    #[expect(clippy::expect_used, reason = "a test cannot go on without its script")]
+    pub fn executable(&self, name: &str, script: &str) {
+        let mut child = Command::new("install")
+            .args(["-m", "0755", "/dev/stdin", name])
+            .current_dir(self.path())
+            .stdin(Stdio::piped())
+            .spawn()
+            .expect("install is there");
+        let mut input = child.stdin.take().expect("a pipe");
+        std::io::Write::write_all(&mut input, format!("#!/bin/sh\n{script}\n").as_bytes()).expect("written");
+        drop(input);
+        assert!(child.wait().expect("it ends").success(), "{name} is written");
+    }
+
     /// Runs the released binary as a user without rights (nobody: 65534). Needs root, to become it.
     pub fn segue_as_nobody(&self, args: &[&str]) -> Ran {
         let segue = segue_binary().display().to_string();

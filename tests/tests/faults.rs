@@ -13,11 +13,6 @@ fn writing() -> Scratch {
     scratch
 }
 
-fn executable(scratch: &Scratch, name: &str, script: &str) {
-    scratch.write(name, &format!("#!/bin/sh\n{script}\n"));
-    segue_tests::run("chmod", &["0755", &scratch.at(name).display().to_string()]);
-}
-
 /// Aborted: exit 5 with this reason, the source open and serving, held until somebody says go on.
 #[track_caller]
 fn aborted(scratch: &Scratch, ran: Ran, reason: &str) {
@@ -68,11 +63,8 @@ fn a_full_disk_under_the_state_in_the_pause_leaves_exactly_one_side_serving() {
     );
     scratch.write("site.segue.hcl", &format!("{backend}{text}"));
     scratch.edit_spec("[\"./app\", \"pause\"]", "[\"./slow-pause\"]");
-    executable(
-        &scratch,
-        "slow-pause",
-        ": >pausing\nwhile [ ! -e go-on ]; do sleep 0.01; done\nexec ./app pause",
-    );
+    scratch
+        .executable("slow-pause", ": >pausing\nwhile [ ! -e go-on ]; do sleep 0.01; done\nexec ./app pause");
     let apply = Running::new(&scratch, &APPLY);
     wait_until("it pauses", || scratch.at("pausing").exists());
     state.fill();
@@ -100,7 +92,7 @@ fn a_full_disk_under_the_state_in_the_pause_leaves_exactly_one_side_serving() {
 fn an_application_that_keeps_a_file_open_while_it_claims_to_be_paused_is_named() {
     for (held, what) in [("exec 3>>old/pages/1.html", "pages/1.html"), ("cd old/pages", "old")] {
         let scratch = writing();
-        executable(&scratch, "holder", &format!("{held}\n: >\"$1\"\nexec sleep 600"));
+        scratch.executable("holder", &format!("{held}\n: >\"$1\"\nexec sleep 600"));
         let ready = scratch.at("ready").display().to_string();
         let mut holder = std::process::Command::new(scratch.at("holder"))
             .arg(&ready)
@@ -122,7 +114,7 @@ fn an_application_that_keeps_a_file_open_while_it_claims_to_be_paused_is_named()
 fn a_stop_command_that_fails_aborts_with_what_it_printed() {
     let scratch = writing();
     scratch.edit_spec("[\"./app\", \"pause\"]", "[\"./broken-pause\"]");
-    executable(&scratch, "broken-pause", "echo no such unit >&2; exit 7");
+    scratch.executable("broken-pause", "echo no such unit >&2; exit 7");
     let ran = scratch.segue(&APPLY);
     assert!(ran.stderr.contains("no such unit"), "{}", ran.all());
     aborted(&scratch, ran, "7");
@@ -135,7 +127,7 @@ fn a_stop_command_that_hangs_is_ended_at_its_timeout() {
     let scratch = writing();
     scratch.edit_spec("[\"./app\", \"pause\"]", "[\"./hanging-pause\"]");
     scratch.edit_spec("    probe = ", "    timeout = \"300ms\"\n    probe = ");
-    executable(&scratch, "hanging-pause", "echo $$ >hanging; exec sleep 600");
+    scratch.executable("hanging-pause", "echo $$ >hanging; exec sleep 600");
     let ran = scratch.segue(&APPLY);
     aborted(&scratch, ran, "300");
     let text = segue_contract::paths::read_to_string(&scratch.at("hanging")).expect("it ran");
@@ -153,7 +145,7 @@ fn a_stop_that_stops_nothing_is_found_by_the_probe() {
 #[test]
 fn a_writer_that_goes_on_although_all_is_paused_is_found_by_the_position() {
     let scratch = writing();
-    executable(&scratch, "rogue", "n=0; while [ ! -e rogue-stop ]; do n=$((n+1)); echo $n >>old/rogue; done");
+    scratch.executable("rogue", "n=0; while [ ! -e rogue-stop ]; do n=$((n+1)); echo $n >>old/rogue; done");
     let mut rogue = std::process::Command::new(scratch.at("rogue"))
         .current_dir(scratch.path())
         .spawn()
@@ -170,8 +162,7 @@ fn a_route_that_cannot_be_moved_is_told_and_completed_once_it_can() {
     let scratch = writing();
     scratch.edit_spec("[\"./app\", \"pause\"]", "[\"./tricky-pause\"]");
     // The link becomes a directory in the pause, after the plan looked.
-    executable(
-        &scratch,
+    scratch.executable(
         "tricky-pause",
         "./app pause; [ -e tricked ] || { rm live; mkdir live; : >live/keep; : >tricked; }",
     );
@@ -209,7 +200,7 @@ fn ctrl_c_while_it_loads_stops_and_the_next_apply_goes_on() {
 fn ctrl_c_in_the_pause_aborts_opens_the_source_and_holds() {
     let scratch = writing();
     scratch.edit_spec("[\"./app\", \"pause\"]", "[\"./slow-pause\"]");
-    executable(&scratch, "slow-pause", ": >pausing; sleep 600");
+    scratch.executable("slow-pause", ": >pausing; sleep 600");
     let mut apply = Running::new(&scratch, &APPLY);
     wait_until("it pauses", || scratch.at("pausing").exists());
     apply.signal(Signal::INT);
@@ -222,7 +213,7 @@ fn ctrl_c_in_the_pause_aborts_opens_the_source_and_holds() {
 fn abort_from_another_terminal_opens_the_source_and_holds() {
     let scratch = writing();
     scratch.edit_spec("[\"./app\", \"pause\"]", "[\"./slow-pause\"]");
-    executable(&scratch, "slow-pause", ": >pausing; sleep 600");
+    scratch.executable("slow-pause", ": >pausing; sleep 600");
     let apply = Running::new(&scratch, &APPLY);
     wait_until("it pauses", || scratch.at("pausing").exists());
     scratch.segue(&["abort", "cutover.site"]).expect_code(0);

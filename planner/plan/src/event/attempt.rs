@@ -138,17 +138,18 @@ mod wire {
     #[derive(Deserialize)]
     #[serde(untagged)]
     enum Members {
-        Several {
-            members: Vec<Member>,
-        },
-        One {
-            close_kind: QuiesceKind,
-            close: QuiesceCall,
-            open_kind: QuiesceKind,
-            open: QuiesceCall,
-            verify: VerifyLevel,
-            repair: bool,
-        },
+        Several { members: Vec<Member> },
+        One(Box<One>),
+    }
+
+    #[derive(Deserialize)]
+    struct One {
+        close_kind: QuiesceKind,
+        close: QuiesceCall,
+        open_kind: QuiesceKind,
+        open: QuiesceCall,
+        verify: VerifyLevel,
+        repair: bool,
     }
 
     impl From<AnyAttempt> for Attempt {
@@ -172,7 +173,8 @@ mod wire {
             } = any;
             let members = match members {
                 Members::Several { members } => members,
-                Members::One { close_kind, close, open_kind, open, verify, repair } => {
+                Members::One(one) => {
+                    let One { close_kind, close, open_kind, open, verify, repair } = *one;
                     let migration =
                         jobs.first().map_or_else(|| Address::new("migration"), |job| job.migration.clone());
                     vec![Member { migration, close_kind, close, open_kind, open, verify, repair }]

@@ -1,25 +1,26 @@
 //! Driving an attempt along the transition table, and aborting it. The journal's phase says where it is:
 //! a fresh attempt and one that a death left behind run through the same code.
 
+mod back;
 mod perform;
 
 use std::time::{Duration, Instant};
 
-use segue_contract::{
-    Address, Barrier, BarrierState, ErrorClass, QuiesceCall, QuiesceKind, RouteAt, StepError, StepIo,
-};
+use segue_contract::{Address, Barrier, QuiesceCall, QuiesceKind, StepError, StepIo};
 use segue_plan::cutover::{Action, Phase, Settle, action, advance, settle};
 use segue_plan::event::{Attempt, Event, Member};
 use segue_plan::plan::StepKind;
 use segue_plan::state::CutoverState;
 
-use super::attempt::{attempt_of_group_going_back, write_by_hand};
+use super::attempt::write_by_hand;
 use super::ground::micros;
 use super::io::{Io, Until};
 use super::retry::retry;
 use super::together::{each_once, together};
 use super::{Ground, RunError, RunEvent, claims, gates, prove, watching};
-use crate::lease::{LeaseFile, SETTLING_MS};
+use crate::lease::LeaseFile;
+pub(super) use back::abort;
+use back::fail_after_commit;
 use perform::step_of;
 
 /// How long an effect after COMMITTED, or the re-opening of a side, is tried again before the run ends and
@@ -265,239 +266,6 @@ fn fail(flight: &Flight<'_>, act: Action, error: RunError) -> Result<(), RunErro
     abort(ground, cutover, &reason, Some(reason.clone()))?;
     ground.control.abort_done(cutover);
     Err(RunError::Aborted { cutover: cutover.clone(), live: flight.attempt.from, reason })
-}
-
-fn fail_after_commit(
-    flight: &Flight<'_>,
-    act: Action,
-    step: &Address,
-    error: RunError,
-) -> Result<(), RunError> {
-    let (ground, cutover) = (flight.ground, flight.cutover);
-    // When it cannot be told, what failed first is what is said.
-    let by_hand = flight.known.phase == Phase::Committed && flight.opened_by_hand(act).unwrap_or(false);
-    ground.note_failure(step, &error);
-    let reason = if by_hand {
-        "the old side was opened by hand before the new one".to_owned()
-    } else {
-        format!("the {} could not be opened: {error}", flight.attempt.to)
-    };
-    // Read again: members that opened meanwhile are in the journal.
-    let now = Flight::read(ground, cutover)?;
-    match now.way_back(act, &error, by_hand) {
-        WayBack::TakeBack => {
-            take_back(ground, cutover, &reason)?;
-            Err(RunError::Aborted { cutover: cutover.clone(), live: flight.attempt.from, reason })
-        }
-        WayBack::GroupGoesBack => {
-            group_goes_back(&now, &reason)?;
-            Err(RunError::WentBack { cutover: cutover.clone(), live: flight.attempt.from, reason })
-        }
-        WayBack::None => Err(match error {
-            RunError::Step { error, .. } | RunError::Setup(error) if now.someone_is_closed() => {
-                RunError::BothClosed { cutover: cutover.clone(), error }
-            }
-            other => other,
-        }),
-    }
-}
-
-/// What a failure after COMMITTED allows.
-enum WayBack {
-    /// Every new side is proven closed and nothing that opens one can still land: the commit is taken back (P16).
-    TakeBack,
-    /// Some members opened and took writes: the group goes back by the protocol (P20).
-    GroupGoesBack,
-    /// Neither: what is closed stays closed, and what is open stays open.
-    None,
-}
-
-impl Flight<'_> {
-    fn way_back(&self, act: Action, error: &RunError, by_hand: bool) -> WayBack {
-        if by_hand {
-            return WayBack::TakeBack;
-        }
-        let opening = matches!(act, Action::RaiseAndOpen | Action::RaiseAndRoute | Action::StartWriters);
-        // A call whose outcome is unknown may still land.
-        let known = match error {
-            RunError::Step { error, .. } | RunError::Setup(error) => error.class != ErrorClass::Unknown,
-            _ => false,
-        };
-        if !opening || !known {
-            return WayBack::None;
-        }
-        if !self.known.opened.is_empty() {
-            return if self.attempt.reverse { WayBack::GroupGoesBack } else { WayBack::None };
-        }
-        let step = self.step(step_of(act));
-        let closed = self.attempt.members.iter().all(|member| {
-            let seen = prove::barrier(self.ground, &step, &member.open, &Until::Never);
-            matches!(seen, Ok(BarrierState::Closed(_)))
-        });
-        // A route that cannot even be told is no way back either: it is mended, and the switch completed.
-        let io = Io::new(self.ground, &step).until(Until::Never);
-        let routable = self.attempt.routes.iter().all(|block| {
-            let seen = self.ground.registry.route(block).and_then(|route| route.observe(block, &io));
-            matches!(seen, Ok(RouteAt::Side(_)))
-        });
-        if closed && routable { WayBack::TakeBack } else { WayBack::None }
-    }
-
-    /// Whether the clients of some member are refused on both of its sides.
-    fn someone_is_closed(&self) -> bool {
-        self.known.phase.is_pause() && self.known.opened.len() < self.attempt.members.len()
-    }
-
-    /// Protocol P17: the operator opened an old side by hand, and nothing was begun that opens the new one.
-    fn opened_by_hand(&self, act: Action) -> Result<bool, RunError> {
-        if !matches!(act, Action::RaiseAndOpen | Action::RaiseAndRoute) {
-            return Ok(false);
-        }
-        for member in &self.attempt.members {
-            let raised = claims::read(self.ground, self.cutover, &member.close.endpoint)?
-                .is_some_and(|m| m.raised && m.epoch >= self.attempt.epoch);
-            if raised {
-                return Ok(false);
-            }
-        }
-        let step = self.step(step_of(act));
-        let look = |member: &Member| {
-            self.again(&step, |_| match prove::barrier(self.ground, &step, &member.close, &Until::Never)? {
-                BarrierState::Open => Ok(true),
-                BarrierState::Closed(_) => Ok(false),
-                // Raising the marker forbids what BY_HAND.txt allowed: not before it is known.
-                BarrierState::Unknown(why) => Err(StepError::unknown(format!(
-                    "whether the {} was opened by hand cannot be told: {why}",
-                    self.attempt.from
-                ))),
-            })
-        };
-        let open = together(&self.attempt.members, look).map_err(|e| RunError::step(&step, e))?;
-        Ok(open.contains(&true))
-    }
-}
-
-/// Protocol P20: some members of the group took writes and one could not be opened. The group goes back by the
-/// protocol, so that none of those writes is lost.
-fn group_goes_back(flight: &Flight<'_>, reason: &str) -> Result<(), RunError> {
-    let (ground, cutover) = (flight.ground, flight.cutover);
-    ground.tell(&RunEvent::Said { text: format!("{cutover}: the group goes back, for {reason}") });
-    let mut attempt = attempt_of_group_going_back(ground, &flight.attempt, reason);
-    let step = cutover.step("quiesce");
-    let migrations: Vec<Address> = attempt.migrations().cloned().collect();
-    attempt.watchdog = flight.attempt.watchdog.clone();
-    attempt.epoch = claims::claim(ground, &step, &migrations, None)?;
-    for job in &mut attempt.jobs {
-        job.epoch = attempt.epoch;
-    }
-    write_by_hand(ground, cutover, &attempt)?;
-    enter(ground, cutover, attempt)?;
-    drive(ground, cutover)
-}
-
-/// Protocol P16 and P17: a record of its own takes the commit back; then the old side is opened as by any abort.
-fn take_back(ground: &Ground, cutover: &Address, reason: &str) -> Result<(), RunError> {
-    let epoch = ground.recorder.look(|s| s.cutovers.get(cutover).map_or(0, |c| c.epoch));
-    ground.record_settling(Event::CommitTakenBack {
-        cutover: cutover.clone(),
-        epoch,
-        reason: reason.to_owned(),
-        held: reason.to_owned(),
-    })?;
-    abort(ground, cutover, reason, Some(reason.to_owned()))
-}
-
-/// Re-opens the side that served before anything else is undone, then records the abort. Nothing stops
-/// it; it can be repeated.
-pub(super) fn abort(
-    ground: &Ground,
-    cutover: &Address,
-    reason: &str,
-    held: Option<String>,
-) -> Result<(), RunError> {
-    let flight = Flight::read(ground, cutover)?;
-    let epoch = flight.attempt.epoch;
-    let before = flight.known.aborting.as_ref();
-    let taken_back = before.is_some_and(|a| a.taken_back);
-    let held = held.or_else(|| before.and_then(|a| a.held.clone()));
-    ground.tell(&RunEvent::Aborting { cutover: cutover.clone(), reason: reason.to_owned() });
-    // From here on this process re-opens what it closed; it is not to be killed for that.
-    let patience = ground.clock.boot_ms().saturating_add(SETTLING_MS);
-    let _ = ground.guard.lease(cutover, epoch, patience);
-    let intent = ground.record_settling(Event::AbortBegan {
-        cutover: cutover.clone(),
-        epoch,
-        reason: reason.to_owned(),
-        held,
-    });
-    let step = cutover.step("abort");
-    let reopened = if taken_back { flight.reopen_after_commit(&step) } else { flight.reopen(&step) };
-    if let Err(error) = reopened {
-        let error = match error.remedy {
-            Some(_) => error,
-            None => error.remedy(format!(
-                "follow {} to open the {}",
-                flight.attempt.by_hand.display(),
-                flight.attempt.from
-            )),
-        };
-        return Err(RunError::BothClosed { cutover: cutover.clone(), error });
-    }
-    // A disk that takes no record must not keep the side closed: opening it is what any settler would do.
-    intent?;
-    ground.record_settling(Event::SideReopened {
-        cutover: cutover.clone(),
-        epoch,
-        side: flight.attempt.from,
-    })?;
-    ground.record_settling(Event::Aborted { cutover: cutover.clone(), epoch })?;
-    over(&flight);
-    ground.tell(&RunEvent::Aborted { cutover: cutover.clone(), live: flight.attempt.from });
-    Ok(())
-}
-
-impl Flight<'_> {
-    /// Opens every side that served, and looks that it is open: a closing call of a dead sender may have landed
-    /// meanwhile (protocol P15).
-    fn reopen(&self, step: &Address) -> Result<(), StepError> {
-        let io = Io::new(self.ground, step).until(Until::Never);
-        let open = |member: &Member| {
-            let call = &member.close;
-            let quiesce = self.ground.registry.quiesce(&call.block)?;
-            let work = || {
-                quiesce.open(call, &io)?;
-                // What cannot be told must not keep a side that was opened from being said to be open.
-                match prove::barrier(self.ground, step, call, &Until::Never) {
-                    Ok(BarrierState::Open | BarrierState::Unknown(_)) | Err(_) => Ok(()),
-                    Ok(BarrierState::Closed(why)) => Err(StepError::transient(format!(
-                        "{} was opened and still refuses writes: {why}",
-                        call.endpoint.address
-                    ))),
-                }
-            };
-            retry(self.ground, step, SETTLING_DEADLINE, || false, work)
-        };
-        together(&self.attempt.members, open).map(|_| ())
-    }
-
-    /// The same after a COMMITTED that is taken back: first the markers say again who serves, and where writers
-    /// are to be started the routes lead back before (protocol P12).
-    fn reopen_after_commit(&self, step: &Address) -> Result<(), StepError> {
-        let plain = |error: RunError| match error {
-            RunError::Step { error, .. } | RunError::Setup(error) => error,
-            other => StepError::permanent(other.to_string()),
-        };
-        let migrations: Vec<Address> = self.attempt.migrations().cloned().collect();
-        claims::raise_back(self.ground, step, &migrations, self.attempt.epoch, self.attempt.from)
-            .map_err(plain)?;
-        let writers = self.attempt.members.iter().any(|m| m.close_kind == QuiesceKind::Writers);
-        if writers {
-            self.point_routes(step, self.attempt.from)?;
-            return self.reopen(step);
-        }
-        self.reopen(step)?;
-        self.point_routes(step, self.attempt.from).map(|_| ())
-    }
 }
 
 /// A read-only file system stops Segue too: where Segue must write to the side that does not serve, and stale writers

@@ -10,7 +10,7 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use segue_contract::Address;
+use segue_contract::{Address, Side};
 use segue_language::{GateCondition, GateDecl, VerifyDecl};
 use segue_plan::cutover::will_not_converge;
 use segue_plan::event::{Event, WatchPlan};
@@ -78,8 +78,12 @@ pub(super) fn wait(ground: &Ground, task: &CutoverTask) -> Result<(), RunError> 
     plan_watch(ground, task)
 }
 
-/// Before the attempt, so that whoever settles it knows what to watch; a way back is not watched.
+/// Before the attempt, so that whoever settles it knows what to watch. A way back is not watched, and forgets
+/// nothing before it is gone: health that was lost leads back again after a death.
 fn plan_watch(ground: &Ground, task: &CutoverTask) -> Result<(), RunError> {
+    if task.attempt.to == Side::Source {
+        return Ok(());
+    }
     let plan = &task.conditions.watch;
     let known = ground.recorder.look(|s| {
         let watch = s.cutovers.get(&task.cutover).and_then(|c| c.watch.as_ref());

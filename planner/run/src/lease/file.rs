@@ -89,7 +89,7 @@ impl LeaseFile {
     /// Takes the file away, once the attempt is over. That it stays costs a few bytes: the next attempt has
     /// another epoch.
     pub fn remove(&self) {
-        let _ = unlink(&self.directory.join(&self.name));
+        let _ = unlink(self.directory.join(&self.name));
     }
 }
 

@@ -225,7 +225,7 @@ mod tests {
     /// Says lines, then waits until `held` is dropped, as a pipe does that a living holder keeps open.
     struct Pipe {
         said: std::io::Cursor<Vec<u8>>,
-        held: std::sync::mpsc::Receiver<()>,
+        held: Receiver<()>,
     }
 
     impl Read for Pipe {

@@ -34,8 +34,9 @@ pub(super) fn look_until_over(watching: &Watching<'_>, watch: &Watch) -> Result<
     let mut seen = Seen::default();
     let mut due_ms = ground.clock.boot_ms();
     loop {
-        // At least one look, also where all of the time was over when a run died.
-        if watching.over() || seen.looks > 0 && watching.watched_ms() >= watch.for_ms {
+        // At least one look, also where all of the time was over when a run died; and not while it looks bad.
+        let settled = seen.looks > 0 && (seen.failed == 0 || seen.reported);
+        if watching.over() || settled && watching.watched_ms() >= watch.for_ms {
             break;
         }
         let now_ms = ground.clock.boot_ms();
