@@ -87,8 +87,7 @@ impl Condition {
         };
         let known = Known(self.known.iter().map(|(k, v)| (k.clone(), Value::from_json(v))).collect());
         let functions = FunctionContext { base_dir: Path::new("/"), env: &|_| None };
-        let sources =
-            [Source { name: "condition".to_owned(), path: Default::default(), text: text.clone() }];
+        let sources = [Source { name: "condition".to_owned(), path: Default::default(), text }];
         let mut diagnostics = Diagnostics::default();
         let base = Base { file: 0, offset: 0 };
         let mut evaluator = Evaluator::new(&known, &functions, &sources, &mut diagnostics, base);
@@ -174,7 +173,7 @@ impl Evaluator<'_> {
         references_of_expression(expr, &mut references);
         let mut known = BTreeMap::new();
         for reference in references.iter().filter(|r| r.root != OBSERVED) {
-            let (name, value) = self.kept(&reference.root, &reference.path, reference.span.clone())?;
+            let (name, value) = self.kept(&reference.root, &reference.path, reference.span.as_ref())?;
             if value.shows_secret() {
                 let at = reference.span.clone();
                 return self.fail("SPEC_SENSITIVE_VALUE", secret, at, "a sensitive value", advice);
@@ -190,15 +189,16 @@ impl Evaluator<'_> {
         &mut self,
         root: &str,
         path: &[String],
-        at: Option<Range<usize>>,
+        at: Option<&Range<usize>>,
     ) -> Result<(String, Value), Failed> {
+        let at = || at.cloned();
         let names: Vec<(&str, Option<Range<usize>>)> =
-            path.iter().map(|name| (name.as_str(), at.clone())).collect();
+            path.iter().map(|name| (name.as_str(), at())).collect();
         let root_name = hcl::edit::Ident::new(root);
-        let (mut value, mut taken) = self.reference(&root_name, at.clone(), &names)?;
+        let (mut value, mut taken) = self.reference(&root_name, at(), &names)?;
         for name in &path[taken.min(path.len())..] {
             let told = self.diagnostics.len();
-            match self.attribute(&value, name, at.clone()) {
+            match self.attribute(&value, name, at()) {
                 Ok(inner) => value = inner,
                 // `try()` may have asked for what is not there.
                 Err(Failed) => {
