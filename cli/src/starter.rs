@@ -75,7 +75,7 @@ fn value(kind: BlockKind, attribute: &AttributeSchema, label: &str) -> String {
         (AttributeType::Path, _, _) => format!("{label:?}"),
         (AttributeType::String, _, _) if attribute.sensitive => "env(\"SECRET\")".to_owned(),
         (AttributeType::String, _, _) => "\"...\"".to_owned(),
-        (AttributeType::Number, _, _) => "1".to_owned(),
+        (AttributeType::Number | AttributeType::Decimal, _, _) => "1".to_owned(),
         (AttributeType::Bool, _, _) => "false".to_owned(),
         (AttributeType::Duration, _, _) => "\"30s\"".to_owned(),
         (AttributeType::Size, _, _) => "\"50MiB\"".to_owned(),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use segue_language::{Desired, Loaded, Secrets, Severity, SpecInput, SpecPath, load};
 use segue_plan::plan::{Plan, PlanOptions, plan};
 use segue_run::clock::SystemClock;
-use segue_run::execute::ObserveIo;
+use segue_run::execute::{ObserveIo, claim_problems};
 use segue_run::observe::observe;
 use segue_run::session::{Snapshot, snapshot};
 
@@ -104,6 +104,17 @@ impl Workspace {
             invocation.printer.warn(notice);
         }
         Ok(snapshot)
+    }
+
+    /// Why the state may not be believed: what the endpoints' markers say against it. While a run is under way it
+    /// knows best.
+    pub(crate) fn doubts(&self, invocation: &Invocation, snapshot: &Snapshot) -> Vec<String> {
+        let Some(state_id) = snapshot.state_id.as_deref().filter(|_| snapshot.running.is_none()) else {
+            return Vec::new();
+        };
+        let io = ObserveIo::new(snapshot.artifacts.clone(), self.secrets());
+        let problems = claim_problems(&invocation.registry, &io, state_id, &snapshot.state);
+        problems.iter().map(ToString::to_string).collect()
     }
 
     /// Observes and plans without the lock.

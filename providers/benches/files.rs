@@ -132,6 +132,54 @@ fn peak_kib() -> u64 {
     line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).unwrap_or(0)
 }
 
+/// What Segue is measured against.
+struct Rivals {
+    rsync: Best,
+    cp: Best,
+    /// rsync with nothing to do.
+    idle: Best,
+}
+
+impl Rivals {
+    fn run(&mut self, base: &Path, from: &str) {
+        let target = base.join("rsync");
+        fresh(&target);
+        let to = format!("{}/", target.display());
+        self.rsync.add(timed(&target, || run("rsync", &["-aHAX", from, &to])));
+        for _ in 0..3 {
+            self.idle.add(timed(&target, || run("rsync", &["-aHAX", from, &to])));
+        }
+        fs::remove_dir_all(&target).unwrap();
+        let target = base.join("cp");
+        fresh(&target);
+        let (from, to) = (format!("{from}."), format!("{}", target.display()));
+        self.cp.add(timed(&target, || {
+            run("cp", &["-a", "--reflink=never", &from, &to]);
+        }));
+        fs::remove_dir_all(&target).unwrap();
+    }
+}
+
+fn print(&[load, pass, full]: &[Best; 3], rivals: Option<&Rivals>) {
+    println!("{:<34}{:>10}{:>12}", "", "seconds", "with syncfs");
+    let row = |name: &str, best: Best| println!("{name:<34}{:>10.3}{:>12.3}", best.0, best.1);
+    row("segue load (syncs by itself)", load);
+    if let Some(Rivals { rsync, cp, .. }) = rivals {
+        row("rsync -aHAX", *rsync);
+        row("cp -a", *cp);
+    }
+    row("segue pass, no change", pass);
+    if let Some(Rivals { idle, .. }) = rivals {
+        row("rsync -aHAX, no change", *idle);
+    }
+    row("segue verify, full", full);
+    if let Some(Rivals { rsync, cp, idle }) = rivals {
+        println!("rsync / segue load: {:.2} ({:.2} with syncfs)", rsync.0 / load.0, rsync.1 / load.1);
+        println!("cp / segue load: {:.2} ({:.2} with syncfs)", cp.0 / load.0, cp.1 / load.1);
+        println!("rsync / segue no-change pass: {:.2} ({:.2} with syncfs)", idle.0 / pass.0, idle.1 / pass.1);
+    }
+}
+
 fn main() {
     let base = std::env::var("SEGUE_BENCH_DIR").map_or_else(|_| std::env::temp_dir(), PathBuf::from);
     let base = base.join(format!("segue-bench-{}", std::process::id()));
@@ -146,8 +194,8 @@ fn main() {
     );
     let others = std::env::var("SEGUE_BENCH_ONLY").is_err();
     let none = Best(f64::MAX, f64::MAX);
-    let [mut load, mut rsync, mut cp, mut pass, mut idle] = [none; 5];
-    let mut full = none;
+    let [mut load, mut pass, mut full] = [none; 3];
+    let mut rivals = Rivals { rsync: none, cp: none, idle: none };
     let from = format!("{}/", source.display());
     for round in 0..number("SEGUE_BENCH_ROUNDS", 3) {
         let target = base.join("segue");
@@ -183,39 +231,9 @@ fn main() {
             continue;
         }
         fs::remove_dir_all(&target).unwrap();
-        let target = base.join("rsync");
-        fresh(&target);
-        let to = format!("{}/", target.display());
-        rsync.add(timed(&target, || run("rsync", &["-aHAX", &from, &to])));
-        for _ in 0..3 {
-            idle.add(timed(&target, || run("rsync", &["-aHAX", &from, &to])));
-        }
-        fs::remove_dir_all(&target).unwrap();
-        let target = base.join("cp");
-        fresh(&target);
-        let (from, to) = (format!("{from}."), format!("{}", target.display()));
-        cp.add(timed(&target, || {
-            run("cp", &["-a", "--reflink=never", &from, &to]);
-        }));
-        fs::remove_dir_all(&target).unwrap();
+        rivals.run(&base, &from);
     }
-    println!("{:<34}{:>10}{:>12}", "", "seconds", "with syncfs");
-    let row = |name: &str, best: Best| println!("{name:<34}{:>10.3}{:>12.3}", best.0, best.1);
-    row("segue load (syncs by itself)", load);
-    if others {
-        row("rsync -aHAX", rsync);
-        row("cp -a", cp);
-    }
-    row("segue pass, no change", pass);
-    if others {
-        row("rsync -aHAX, no change", idle);
-    }
-    row("segue verify, full", full);
-    if others {
-        println!("rsync / segue load: {:.2} ({:.2} with syncfs)", rsync.0 / load.0, rsync.1 / load.1);
-        println!("cp / segue load: {:.2} ({:.2} with syncfs)", cp.0 / load.0, cp.1 / load.1);
-        println!("rsync / segue no-change pass: {:.2} ({:.2} with syncfs)", idle.0 / pass.0, idle.1 / pass.1);
-    }
+    print(&[load, pass, full], others.then_some(&rivals));
     println!("peak memory of segue: {} MiB", peak_kib() / 1024);
     fs::remove_dir_all(&base).unwrap();
 }

@@ -5,7 +5,7 @@ mod orphans;
 mod run;
 
 pub(crate) use orphans::end_orphans;
-pub(crate) use run::{Call, Ended, quoted, run};
+pub(crate) use run::{Call, Ended, quoted, run, run_unless};
 
 use segue_contract::{AttributeSchema, AttributeType};
 

@@ -2,11 +2,10 @@
 //!
 //! What it is and whether it will do is [`look`]; the note that says who may act on it is [`note`]; who
 //! still holds it open is [`holders`]. They share [`place`] (which directory a path leads to) and
-//! [`mounts`] (which mounts lead to the same files).
+//! [`crate::mounts`] (which mounts lead to the same files).
 
 mod holders;
 mod look;
-mod mounts;
 mod note;
 mod place;
 #[cfg(test)]
@@ -66,8 +65,12 @@ impl Endpoint for Directory {
             .map_err(StepError::from)
             .and_then(Place::of)
             .and_then(|s| Ok((s, Place::of(target.path(PATH)?)?)));
-        match places.and_then(|(s, t)| look::pair(&s, &t)) {
-            Ok(found) => found.into_iter().collect(),
+        let found = places.and_then(|(s, t)| match look::pair(&s, &t)? {
+            Some(found) => Ok(vec![found]),
+            None => look::keeps(&s, &t),
+        });
+        match found {
+            Ok(found) => found,
             // Nothing may be moved between two directories that were not proven to be apart.
             Err(error) => vec![Finding {
                 severity: Severity::Critical,

@@ -4,7 +4,10 @@
 mod command;
 mod directory;
 pub mod engines;
+mod http;
 pub mod ledger;
+mod mounts;
+mod probes;
 mod quiesce;
 mod routes;
 #[cfg(test)]
@@ -24,5 +27,6 @@ pub fn registry() -> Registry {
     registry.add_engine("directory", "directory", Arc::new(engines::files::FilesEngine::new()));
     quiesce::register(&mut registry);
     routes::register(&mut registry);
+    probes::register(&mut registry);
     registry
 }

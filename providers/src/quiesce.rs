@@ -1,8 +1,10 @@
 //! Ways to quiesce, one file each.
 
 mod command;
+mod http;
 mod manual;
 mod remount;
+mod systemd;
 
 use std::sync::Arc;
 
@@ -13,8 +15,12 @@ pub(crate) fn register(registry: &mut Registry) {
     registry
         .schema(command::schema())
         .add_quiesce("command", Arc::new(command::CommandQuiesce))
+        .schema(http::schema())
+        .add_quiesce("http", Arc::new(http::HttpQuiesce))
         .schema(remount::schema())
         .add_quiesce("remount", Arc::new(remount::Remount))
+        .schema(systemd::schema())
+        .add_quiesce("systemd", Arc::new(systemd::SystemdQuiesce))
         .schema(manual::schema())
         .add_quiesce("manual", Arc::new(manual::Manual));
 }

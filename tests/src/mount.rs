@@ -8,6 +8,8 @@ use tempfile::TempDir;
 /// A mounted file system.
 pub struct Mount {
     dir: TempDir,
+    /// The image that it is in, where that is the test's own too.
+    _image: Option<TempDir>,
 }
 
 impl Mount {
@@ -17,6 +19,28 @@ impl Mount {
         let options = format!("size={bytes},mode=0755");
         run("mount", &["-t", "tmpfs", "-o", &options, "tmpfs", &text(mount.path())]);
         mount
+    }
+
+    /// A ramfs, which keeps neither extended attributes nor ACLs. Needs root.
+    pub fn ramfs() -> Self {
+        let mount = Self::prepared();
+        run("mount", &["-t", "ramfs", "-o", "mode=0755", "ramfs", &text(mount.path())]);
+        mount
+    }
+
+    /// A file system that `mkfs` (with its arguments) makes in an image of so many MiB, with these words for `mount`
+    /// before the image: `&["-o", "loop,ro"]`. Needs root and a loop device.
+    #[expect(clippy::expect_used, reason = "a test cannot go on without its directory")]
+    pub fn made(mib: u32, mkfs: &[&str], mount: &[&str]) -> Self {
+        let place = tempfile::Builder::new().prefix("segue-image-").tempdir().expect("a place for the image");
+        let image = text(&place.path().join("image"));
+        run("truncate", &["-s", &format!("{mib}M"), &image]);
+        let (program, words) = mkfs.split_first().expect("a mkfs");
+        run(program, &[words, &[&image]].concat());
+        let mut made = Self::prepared();
+        run("mount", &[mount, &[&image, &text(made.path())]].concat());
+        made._image = Some(place);
+        made
     }
 
     /// A file system in an image file. Needs root and a loop device.
@@ -29,7 +53,7 @@ impl Mount {
     #[expect(clippy::expect_used, reason = "a test cannot go on without its directory")]
     fn prepared() -> Self {
         let dir = tempfile::Builder::new().prefix("segue-mount-").tempdir().expect("a mount point");
-        Self { dir }
+        Self { dir, _image: None }
     }
 
     /// Where it is mounted.

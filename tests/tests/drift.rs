@@ -126,3 +126,15 @@ fn a_route_that_was_moved_by_hand_is_drift_and_plan_says_so() {
     assert_eq!(scratch.live(), "new", "it is set back");
     scratch.segue(&["plan", "--detailed-exitcode"]).expect_code(0);
 }
+
+#[test]
+fn a_route_that_somebody_moved_before_the_first_switch_is_named_and_set_back() {
+    let scratch = carried();
+    for (moved, said) in [("new", "points to the target"), ("/elsewhere", "neither side")] {
+        shell(&scratch, &format!("ln -sfn {moved} live"));
+        let plan = scratch.segue(&["plan", "--detailed-exitcode"]).expect_code(2);
+        assert!(plan.stdout.contains("route.symlink.site") && plan.stdout.contains(said), "{}", plan.all());
+        scratch.segue(&APPLY).expect_code(0);
+        assert_eq!(scratch.live(), "old");
+    }
+}

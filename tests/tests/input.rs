@@ -249,9 +249,13 @@ fn an_old_copy_of_the_state_opens_nothing() {
     segue_contract::paths::rename(&scratch.at(".segue"), &scratch.at("copy")).expect("renamed");
     segue_contract::paths::rename(&scratch.at("real"), &scratch.at(".segue")).expect("renamed");
     put_back(&scratch, "copy");
-    let refused = scratch.segue(&APPLY).expect_code(1);
-    assert!(refused.all().contains("epoch"), "{}", refused.all());
-    scratch.segue(&["switch-back", "cutover.site"]).expect_code(1);
+    for command in [&APPLY[..], &["switch-back", "cutover.site"], &["status"], &["plan"]] {
+        let refused = scratch.segue(command).expect_code(1);
+        assert!(refused.all().contains("epoch") && refused.all().contains("old copy"), "{}", refused.all());
+    }
+    let status = scratch.segue(&["status"]).expect_code(1);
+    assert!(status.stdout.starts_with("!! WHO SERVES IS NOT KNOWN HERE"), "{}", status.all());
+    assert!(scratch.segue(&["state", "pull"]).stderr.contains("not to be believed"));
     assert_eq!(scratch.live(), "new");
     scratch.accepts_writes();
     scratch.nothing_is_lost();

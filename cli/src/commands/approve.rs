@@ -40,8 +40,10 @@ impl Approve {
         }
         if let Some(approvers) = workspace.desired_if_right().and_then(|desired| refused(desired, &by)) {
             let who = approvers.join(", ");
-            return Err(Failure::new(format!("{by} may not approve: the spec's gate \"approval\" names {who}"))
-                .remedy(format!("have it approved by {who}, or change `approvers`, which changes the hash")));
+            return Err(Failure::new(format!(
+                "{by} may not approve: the spec's gate \"approval\" names {who}"
+            ))
+            .remedy(format!("have it approved by {who}, or change `approvers`, which changes the hash")));
         }
         writing(invocation, &workspace, "approve", false, |desk| {
             desk.ground.record(Event::Approved { plan_hash: hash.clone(), by: by.clone() })?;

@@ -26,12 +26,14 @@ impl Status {
         let clock = SystemClock::new();
         let now =
             Now { wall_ms: clock.wall_ms(), boot_ms: clock.boot_ms(), boot_id: clock.boot_id().to_owned() };
-        let view = StatusView::of(&snapshot, workspace.desired_if_right(), &now);
+        let doubts = workspace.doubts(invocation, &snapshot);
+        let exit = if doubts.is_empty() { Exit::Done } else { Exit::Error };
+        let view = StatusView::of(&snapshot, doubts, workspace.desired_if_right(), &now);
         if printer.json() {
             printer.json_data(&view)?;
         } else {
             printer.data(&view.text(&printer.out_look()))?;
         }
-        Ok(Exit::Done)
+        Ok(exit)
     }
 }

@@ -46,7 +46,10 @@ pub(super) fn phrase(event: &RunEvent, look: &Look) -> Option<(Volume, String)> 
         }
         RunEvent::WatchRead { step, ok: false, said, failed, failures } => Some((
             Volume::Always,
-            format!("{step}: {}, {failed} of {failures} in a row: {said}", look.paint(Paint::Bad, "not good")),
+            format!(
+                "{step}: {}, {failed} of {failures} in a row: {said}",
+                look.paint(Paint::Bad, "not good")
+            ),
         )),
         RunEvent::Fallback { cutover, behind_ms: Some(ms) } => {
             talk(format!("{cutover}: if you go back now: 0 writes lost, {} behind", millis(*ms)))

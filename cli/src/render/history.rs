@@ -102,7 +102,8 @@ fn phrase(event: &Event) -> String {
             format!("{cutover}: {} watches after the switch", plan.watches.len())
         }
         Event::WatchBegan { cutover, epoch, watched_ms, at: _ } => {
-            let before = if *watched_ms == 0 { String::new() } else { format!(" after {}", millis(*watched_ms)) };
+            let before =
+                if *watched_ms == 0 { String::new() } else { format!(" after {}", millis(*watched_ms)) };
             format!("{cutover}: attempt {epoch} is watched{before}")
         }
         Event::WatchRead { cutover: _, epoch: _, watch, ok, said, value: _, failed: _, at: _ } => {

@@ -34,6 +34,8 @@ impl Now {
 /// Everything that status tells.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct StatusView {
+    /// What the endpoints' markers say against this state: with any, who serves is not known here.
+    doubts: Vec<String>,
     /// Who writes now.
     running: Option<String>,
     cutovers: Vec<CutoverView>,
@@ -135,10 +137,11 @@ struct MigrationView {
 
 impl StatusView {
     /// Gathers it. The spec adds what it wants, where it can be read.
-    pub(crate) fn of(snapshot: &Snapshot, desired: Option<&Desired>, now: &Now) -> Self {
+    pub(crate) fn of(snapshot: &Snapshot, doubts: Vec<String>, desired: Option<&Desired>, now: &Now) -> Self {
         let Snapshot { state, sequence: _, running, notices: _, state_id: _, artifacts } = snapshot;
         let views = Views { state, running: running.as_deref(), desired, now, artifacts };
         Self {
+            doubts,
             running: running.clone(),
             cutovers: state.cutovers.iter().map(|(a, c)| views.cutover(a, c)).collect(),
             migrations: state.migrations.iter().flat_map(|(a, m)| views.migration(a, m)).collect(),

@@ -160,6 +160,14 @@ impl BlockRef {
         value.as_u64().map(Some).ok_or_else(|| self.wrong(name, "a whole number"))
     }
 
+    /// Any number; absent is `None`.
+    pub fn decimal(&self, name: &str) -> Result<Option<f64>, ConfigError> {
+        let Some(value) = self.config.plain(name) else {
+            return Ok(None);
+        };
+        value.as_f64().map(Some).ok_or_else(|| self.wrong(name, "a number"))
+    }
+
     /// A boolean; absent is `None`.
     pub fn flag(&self, name: &str) -> Result<Option<bool>, ConfigError> {
         let Some(value) = self.config.plain(name) else {

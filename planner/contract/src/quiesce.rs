@@ -63,6 +63,11 @@ pub trait Quiesce: Send + Sync {
     /// What this method acts on.
     fn kind(&self) -> QuiesceKind;
 
+    /// What this block acts on, for methods where the block says so.
+    fn kind_of(&self, _block: &BlockRef) -> QuiesceKind {
+        self.kind()
+    }
+
     /// Whether the spec and the world allow this method here: a critical finding refuses the plan.
     fn check(&self, call: &QuiesceCall) -> Vec<crate::Finding>;
 
@@ -74,6 +79,29 @@ pub trait Quiesce: Send + Sync {
 
     /// Tries a write by the writers' own way (protocol P4) or looks at the barrier.
     fn observe(&self, call: &QuiesceCall, io: &dyn StepIo) -> Result<BarrierState, StepError>;
+
+    /// Arms or renews a timer that the endpoint itself holds and that re-opens the side `lease_ms` milliseconds from
+    /// now, whether or not Segue still lives (protocol P7, P9). Called before [`Quiesce::close`], and again to renew.
+    /// Says who re-opens; `None`: this method has no such timer.
+    ///
+    /// # Errors
+    /// The timer is not armed, or ran out before it was renewed.
+    fn lease(
+        &self,
+        _call: &QuiesceCall,
+        _lease_ms: u64,
+        _io: &dyn StepIo,
+    ) -> Result<Option<String>, StepError> {
+        Ok(None)
+    }
+
+    /// Takes that timer away, so that the side cannot open by itself any more (protocol P7).
+    ///
+    /// # Errors
+    /// It was not certainly still pending: it ran out, is not known, or cannot be asked. Then abort.
+    fn harden(&self, _call: &QuiesceCall, _io: &dyn StepIo) -> Result<(), StepError> {
+        Ok(())
+    }
 
     /// What a person types to re-open the side without Segue.
     fn open_by_hand(&self, call: &QuiesceCall) -> String;

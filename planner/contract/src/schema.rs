@@ -76,6 +76,8 @@ pub enum AttributeType {
     String,
     /// A whole number, held as `u64`.
     Number,
+    /// Any number, held as `f64`.
+    Decimal,
     /// `true` or `false`.
     Bool,
     /// `"30s"`: held as milliseconds.
@@ -113,6 +115,13 @@ impl AttributeSchema {
     #[must_use]
     pub fn default(mut self, value: serde_json::Value) -> Self {
         self.default = Some(value);
+        self
+    }
+
+    /// With a value that is a secret.
+    #[must_use]
+    pub fn secret(mut self) -> Self {
+        self.sensitive = true;
         self
     }
 

@@ -223,8 +223,7 @@ pub enum Day {
 
 impl Day {
     /// The week.
-    pub const ALL: [Self; 7] =
-        [Self::Mon, Self::Tue, Self::Wed, Self::Thu, Self::Fri, Self::Sat, Self::Sun];
+    pub const ALL: [Self; 7] = [Self::Mon, Self::Tue, Self::Wed, Self::Thu, Self::Fri, Self::Sat, Self::Sun];
 
     /// The word in a spec.
     pub fn as_str(self) -> &'static str {

@@ -13,6 +13,9 @@ pub use desired::{
     CutoverDecl, Day, Desired, FallbackDecl, GateCondition, GateDecl, MigrationDecl, Origin, QuiesceDecl,
     RouteDecl, Secrets, VerifyDecl, WatchDecl, WindowDecl,
 };
-pub use lang::{BlockValue, Condition, Data, Judged, Number, Sensitivity, Value, Verdict, parse_bytes, parse_duration_ms, parse_rate};
+pub use lang::{
+    BlockValue, Condition, Data, Judged, Number, Sensitivity, Value, Verdict, parse_bytes, parse_duration_ms,
+    parse_rate,
+};
 pub use spec::{AttributeShape, BlockShape, BodyShape, Loaded, ShapeType, SpecInput, core_blocks, load};
 pub use syntax::{Diagnostic, Label, Severity, Source, Span, SpecPath, format, nearest};

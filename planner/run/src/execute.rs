@@ -26,7 +26,7 @@ mod unit;
 mod watching;
 
 pub use adopt::adopt;
-pub use claims::{ClaimProblem, check_claims};
+pub use claims::{ClaimProblem, check_claims, claim_problems};
 pub use control::{Control, StopLevel};
 pub use dispatch::{ApplyOptions, apply, attended, follow, switch_back};
 pub use error::RunError;

@@ -116,11 +116,7 @@ fn migration(
     if let Some(known) = known.filter(|m| !m.units.is_empty()) {
         names = known.units.keys().cloned().collect();
     }
-    let refused = result
-        .findings
-        .iter()
-        .chain(&facts.findings)
-        .any(|f| f.severity == Severity::Critical);
+    let refused = result.findings.iter().chain(&facts.findings).any(|f| f.severity == Severity::Critical);
     for name in names {
         if refused || state.cutover_of(&decl.address).is_some_and(|c| c.finished) {
             result.units.insert(name, Seen::Fact(Default::default()));
@@ -185,7 +181,7 @@ fn quiesces(decl: &CutoverDecl, desired: &Desired, registry: &Registry) -> Vec<Q
                 block: quiesce.block.address.clone(),
                 migration: migration.address.clone(),
                 side,
-                kind: method.kind(),
+                kind: method.kind_of(&quiesce.block),
                 findings: method.check(&call),
             });
         }

@@ -16,6 +16,8 @@ use super::orphans::{CHILD_OF, own_name};
 
 /// How much of what a command printed is shown, in bytes from its end.
 const TAIL_BYTES: u64 = 2048;
+/// How much of what a command printed is read where all of it matters, in bytes from its end.
+const WHOLE_BYTES: u64 = 4 << 20;
 /// How often a cancel is looked for while a command runs.
 const SLICE: Duration = Duration::from_millis(50);
 
@@ -38,9 +40,15 @@ pub(crate) struct Ended {
     pub(crate) status: ExitStatus,
     /// The end of what it printed, both streams.
     pub(crate) printed: String,
+    output: File,
 }
 
 impl Ended {
+    /// All that it printed, up to [`WHOLE_BYTES`].
+    pub(crate) fn whole(&self) -> String {
+        tail(&self.output, WHOLE_BYTES)
+    }
+
     /// `exit 3`, `signal 9`
     pub(crate) fn how(&self) -> String {
         match (self.status.code(), self.status.signal()) {
@@ -57,6 +65,11 @@ impl Ended {
 /// Permanent: it cannot be started. Unknown: it was killed at its time limit or on a cancel; what it did
 /// until then is not known.
 pub(crate) fn run(call: &Call<'_>, io: &dyn StepIo) -> Result<Ended, StepError> {
+    run_unless(call, &|| io.cancelled())
+}
+
+/// The same where there is no step: while a plan is made.
+pub(crate) fn run_unless(call: &Call<'_>, cancelled: &dyn Fn() -> bool) -> Result<Ended, StepError> {
     let timeout = Duration::from_millis(call.block.number("timeout")?.unwrap_or(TIMEOUT_DEFAULT_MS));
     let shown = quoted(call.argv);
     let cannot =
@@ -89,7 +102,7 @@ pub(crate) fn run(call: &Call<'_>, io: &dyn StepIo) -> Result<Ended, StepError> 
             call.block.base_dir.display()
         ))
     })?;
-    let status = wait(child, timeout, io).map_err(|e| match e {
+    let status = wait(child, timeout, cancelled).map_err(|e| match e {
         Late::Timeout => StepError::unknown(format!(
             "{shown} did not end within {} ms and was killed",
             timeout.as_millis()
@@ -98,7 +111,7 @@ pub(crate) fn run(call: &Call<'_>, io: &dyn StepIo) -> Result<Ended, StepError> 
         Late::Cancelled => StepError::cancelled(),
         Late::Failed(e) => StepError::unknown(format!("cannot wait for {shown}")).because(e),
     })?;
-    Ok(Ended { status, printed: tail(&output) })
+    Ok(Ended { status, printed: tail(&output, TAIL_BYTES), output })
 }
 
 enum Late {
@@ -107,7 +120,7 @@ enum Late {
     Failed(std::io::Error),
 }
 
-fn wait(mut child: Child, timeout: Duration, io: &dyn StepIo) -> Result<ExitStatus, Late> {
+fn wait(mut child: Child, timeout: Duration, cancelled: &dyn Fn() -> bool) -> Result<ExitStatus, Late> {
     let pid = Pid::from_child(&child);
     let end = Instant::now() + timeout;
     let descriptor = pidfd_open(pid, PidfdFlags::empty()).map_err(|e| Late::Failed(e.into()))?;
@@ -115,7 +128,7 @@ fn wait(mut child: Child, timeout: Duration, io: &dyn StepIo) -> Result<ExitStat
         let left = end.saturating_duration_since(Instant::now());
         let late = if left.is_zero() {
             Some(Late::Timeout)
-        } else if io.cancelled() {
+        } else if cancelled() {
             Some(Late::Cancelled)
         } else {
             None
@@ -137,9 +150,9 @@ fn wait(mut child: Child, timeout: Duration, io: &dyn StepIo) -> Result<ExitStat
     }
 }
 
-fn tail(output: &File) -> String {
+fn tail(output: &File, bytes: u64) -> String {
     let length = output.metadata().map(|m| m.len()).unwrap_or(0);
-    let start = length.saturating_sub(TAIL_BYTES);
+    let start = length.saturating_sub(bytes);
     let mut bytes = vec![0; usize::try_from(length - start).unwrap_or(0)];
     let read = output.read_at(&mut bytes, start).unwrap_or(0);
     bytes.truncate(read);

@@ -16,8 +16,8 @@ use std::path::{Path, PathBuf};
 use segue_contract::paths::{self, PathError};
 use segue_contract::{Holder, InUse, StepError, StepIo};
 
-use super::mounts::{self, Location};
 use super::place::Place;
+use crate::mounts::{self, Location};
 
 /// More are not listed: the answer is the same.
 const HOLDERS_MAX: usize = 1000;
@@ -43,7 +43,7 @@ pub(super) fn in_use(place: &Place, io: &dyn StepIo) -> Result<InUse, StepError>
     if place.found.is_none() {
         return Ok(InUse::default());
     }
-    let own = mounts::read(Path::new("/proc/self/mountinfo"))?;
+    let own = mounts::own()?;
     let location = mounts::location(&own, &place.root);
     let mut names = vec![place.root.clone()];
     names.extend(location.iter().flat_map(|l| mounts::names_of(&own, l)));

@@ -11,9 +11,9 @@ use rustix::io::Errno;
 use segue_contract::paths::{self, PathError};
 use segue_contract::{Barrier, BlockRef, EndpointFacts, Finding, Severity, StepError, UnitFacts};
 
-use super::mounts::{self, Mount};
 use super::note;
 use super::place::Place;
+use crate::mounts::{self, Mount};
 
 /// The one unit of a directory.
 const TREE: &str = "tree";
@@ -23,7 +23,7 @@ const CASEFOLD: u32 = 0x4000_0000;
 /// Everything that planning needs to know of a directory.
 pub(super) fn facts(block: &BlockRef, place: &Place) -> Result<EndpointFacts, StepError> {
     let is_source = block.address.kind() == "source";
-    let mounts = mounts::read(Path::new("/proc/self/mountinfo"))?;
+    let mounts = mounts::own()?;
     let mut findings = Vec::new();
     let fit = if is_source { source(block, place) } else { target(block, place) };
     let blocked = fit.is_some();
@@ -187,11 +187,59 @@ fn case(at: &Path, kind: Option<&str>) -> &'static str {
     if matches!(kind, Some("vfat" | "msdos" | "exfat" | "ntfs" | "ntfs3" | "cifs" | "smb3")) {
         return "insensitive";
     }
+    if kind.is_some_and(|kind| kind.starts_with("fuse")) {
+        return "unknown";
+    }
     let flags = paths::open(at).ok().and_then(|dir| ioctl_getflags(&dir).ok());
     match flags {
         Some(flags) if flags.bits() & CASEFOLD != 0 => "insensitive",
         _ => "sensitive",
     }
+}
+
+/// What a target's file system may not keep of a source, as far as it can be told before anything is written.
+pub(super) fn keeps(source: &Place, target: &Place) -> Result<Vec<Finding>, StepError> {
+    let mounts = mounts::own()?;
+    let (ours, theirs) = (settings(source, &mounts), settings(target, &mounts));
+    let is = |settings: &BTreeMap<String, String>, name: &str, value: &str| {
+        settings.get(name).is_some_and(|found| found == value)
+    };
+    let at = target.root.display();
+    let mut findings = Vec::new();
+    let mut warn = |code: &str, summary: String, remedy: &str| {
+        findings.push(Finding {
+            severity: Severity::Warning,
+            code: code.to_owned(),
+            summary,
+            remedy: remedy.to_owned(),
+        });
+    };
+    if is(&ours, "case", "sensitive") && is(&theirs, "case", "insensitive") {
+        warn(
+            "DIR_CASE",
+            format!("{at} takes names that differ only by case for one, and the source does not"),
+            "Two such names stop the load, which names both; rename one, or use a target that tells them apart.",
+        );
+    }
+    for (name, what) in [("xattr", "extended attributes"), ("acl", "access control lists")] {
+        if is(&ours, name, "yes") && is(&theirs, name, "no") {
+            warn(
+                "DIR_ATTRIBUTES",
+                format!("the file system of {at} keeps no {what}, and the source's does"),
+                "A path that has some counts as not carried and stops the cutover; use a target that keeps them.",
+            );
+        }
+    }
+    let kind = theirs.get("file_system").map_or("unknown", String::as_str);
+    if matches!(kind, "vfat" | "msdos" | "exfat") || kind.starts_with("fuseblk") {
+        let may = if kind.starts_with("fuseblk") { "may keep" } else { "keeps" };
+        warn(
+            "DIR_OWNERS",
+            format!("the file system of {at} ({kind}) {may} no owners, modes and links"),
+            "The load stops at the first path whose owner or mode it does not keep; use a target that keeps them.",
+        );
+    }
+    Ok(findings)
 }
 
 /// Whether two directories are one, or one lies inside the other: by name, by inode, or by what is
@@ -222,7 +270,7 @@ pub(super) fn pair(source: &Place, target: &Place) -> Result<Option<Finding>, St
     if below(source, target) {
         return Ok(Some(inside(format!("source {s}"), format!("target {t}"))));
     }
-    let mounts = mounts::read(Path::new("/proc/self/mountinfo"))?;
+    let mounts = mounts::own()?;
     let here = |place: &Place| mounts::location(&mounts, &place.root);
     let (Some(at_source), Some(at_target)) = (here(source), here(target)) else {
         return Ok(None);

@@ -8,44 +8,13 @@ mod marking;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use segue_contract::{
-    Address, BlockRef, Checkpoint, Claim, Config, Finding, Marker, Progress, Secret, SecretRef, Setting,
-    Side, StepError, StepIo,
-};
+use segue_contract::{Address, BlockRef, Claim, Marker, Side};
 
-/// A step that nobody watches.
-struct Quiet;
-
-impl StepIo for Quiet {
-    fn cancelled(&self) -> bool {
-        false
-    }
-    fn progress(&self, _: Progress) {}
-    fn checkpoint(&self, _: Checkpoint) -> Result<(), StepError> {
-        Ok(())
-    }
-    fn take(&self, _: u64) {}
-    fn artifacts(&self) -> &Path {
-        Path::new("/nonexistent")
-    }
-    fn secret(&self, _: &SecretRef) -> Result<Secret, StepError> {
-        Err(StepError::permanent("no secrets here"))
-    }
-    fn find(&self, _: Finding) {}
-    fn confirm(&self, _: &str, _: &str) -> Result<(), StepError> {
-        Err(StepError::permanent("nobody to ask"))
-    }
-}
+use crate::testing;
 
 fn block(kind: &str, path: &Path) -> BlockRef {
-    let mut config = Config::default();
-    config.insert("path", Setting::Plain(path.to_str().unwrap().into()));
-    BlockRef {
-        address: Address::block(&[kind, "directory", "x"], None),
-        provider: "directory".to_owned(),
-        base_dir: PathBuf::from("/"),
-        config,
-    }
+    let address = format!("{kind}.directory.x");
+    testing::block_in(Path::new("/"), &address, "directory", &[("path", path.to_str().unwrap().into())])
 }
 
 fn source(path: &Path) -> BlockRef {

@@ -26,6 +26,7 @@ mod pool;
 mod position;
 mod put;
 mod release;
+mod renames;
 mod repair;
 mod report;
 mod scan;

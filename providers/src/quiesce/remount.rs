@@ -1,7 +1,7 @@
 //! `quiesce "remount"`: the endpoint's file system, one of its own, is made read-only as a whole. While
 //! anything is open for writing the kernel refuses, so success is the drain barrier.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustix::mount::{MountFlags, mount_remount};
 use segue_contract::{
@@ -10,6 +10,7 @@ use segue_contract::{
 };
 
 use crate::command::quoted;
+use crate::mounts::{self, Mount};
 
 pub(super) fn schema() -> BlockSchema {
     BlockSchema {
@@ -22,89 +23,36 @@ pub(super) fn schema() -> BlockSchema {
     }
 }
 
-/// A line of /proc/self/mountinfo (proc_pid_mountinfo(5)).
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Mount {
-    /// What of the file system is mounted: `/` is all of it.
-    root: String,
-    point: PathBuf,
-    options: Vec<String>,
-    super_options: Vec<String>,
-}
-
-impl Mount {
-    fn parse(line: &str) -> Option<Self> {
-        let (left, right) = line.split_once(" - ")?;
-        let left: Vec<&str> = left.split(' ').collect();
-        let right: Vec<&str> = right.split(' ').collect();
-        let list = |text: &str| text.split(',').map(str::to_owned).collect();
-        Some(Self {
-            root: unescape(left.get(3)?),
-            point: PathBuf::from(unescape(left.get(4)?)),
-            options: list(left.get(5)?),
-            super_options: list(right.get(2)?),
-        })
-    }
-
-    /// The flags that a remount must repeat, or it would drop them.
-    fn flags(&self) -> MountFlags {
-        let table = [
-            ("nosuid", MountFlags::NOSUID),
-            ("nodev", MountFlags::NODEV),
-            ("noexec", MountFlags::NOEXEC),
-            ("noatime", MountFlags::NOATIME),
-            ("nodiratime", MountFlags::NODIRATIME),
-            ("relatime", MountFlags::RELATIME),
-            ("sync", MountFlags::SYNCHRONOUS),
-            ("dirsync", MountFlags::DIRSYNC),
-        ];
-        let has = |name: &str| self.options.iter().chain(&self.super_options).any(|o| o == name);
-        table.iter().filter(|(name, _)| has(name)).fold(MountFlags::empty(), |flags, (_, flag)| flags | *flag)
-    }
-
-    fn is_read_only(&self) -> bool {
-        self.super_options.iter().any(|o| o == "ro")
-    }
-}
-
-/// Spaces and such are octal there: `\040`.
-fn unescape(text: &str) -> String {
-    let mut bytes = Vec::new();
-    let mut rest = text.as_bytes();
-    while let Some((first, tail)) = rest.split_first() {
-        let octal = tail
-            .get(..3)
-            .and_then(|d| std::str::from_utf8(d).ok())
-            .and_then(|d| u8::from_str_radix(d, 8).ok());
-        match (first, octal) {
-            (b'\\', Some(byte)) => {
-                bytes.push(byte);
-                rest = tail.get(3..).unwrap_or_default();
-            }
-            _ => {
-                bytes.push(*first);
-                rest = tail;
-            }
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
+/// The flags that a remount must repeat, or it would drop them.
+fn flags(mount: &Mount) -> MountFlags {
+    let table = [
+        ("nosuid", MountFlags::NOSUID),
+        ("nodev", MountFlags::NODEV),
+        ("noexec", MountFlags::NOEXEC),
+        ("noatime", MountFlags::NOATIME),
+        ("nodiratime", MountFlags::NODIRATIME),
+        ("relatime", MountFlags::RELATIME),
+        ("sync", MountFlags::SYNCHRONOUS),
+        ("dirsync", MountFlags::DIRSYNC),
+    ];
+    let has = table.iter().filter(|(name, _)| mount.has(name));
+    has.fold(MountFlags::empty(), |flags, (_, flag)| flags | *flag)
 }
 
 fn mount_of(call: &QuiesceCall) -> Result<Mount, StepError> {
     let path = call.endpoint.path("path")?;
     let real = std::fs::canonicalize(path).map_err(|e| paths::PathError::new("find", path, e))?;
-    let table = paths::read_to_string(Path::new("/proc/self/mountinfo"))?;
     // The last mount on a point covers those before it.
-    let found = table.lines().filter_map(Mount::parse).rfind(|m| m.point == real);
+    let found = mounts::own()?.into_iter().rfind(|m| m.point == real);
     let mount = found.ok_or_else(|| {
         StepError::permanent(format!("{} is not the root of a file system of its own", real.display()))
             .remedy("use another quiesce, or put the tree on a file system of its own")
     })?;
-    if mount.root != "/" {
+    if mount.inner != Path::new("/") {
         return Err(StepError::permanent(format!(
             "{} is only the part {} of a file system",
             real.display(),
-            mount.root
+            mount.inner.display()
         ))
         .remedy("name the mount point of the whole file system, or use another quiesce"));
     }
@@ -138,10 +86,10 @@ impl Quiesce for Remount {
 
     fn close(&self, call: &QuiesceCall, _: &dyn StepIo) -> Result<(), StepError> {
         let mount = mount_of(call)?;
-        if mount.is_read_only() {
+        if mount.is_read_only_as_a_whole() {
             return Ok(());
         }
-        mount_remount(&mount.point, mount.flags() | MountFlags::RDONLY, "").map_err(|e| {
+        mount_remount(&mount.point, flags(&mount) | MountFlags::RDONLY, "").map_err(|e| {
             let what = format!("cannot make {} read-only", mount.point.display());
             if e == rustix::io::Errno::BUSY {
                 StepError::permanent(format!("{what}: something there is open for writing")).remedy(format!(
@@ -156,10 +104,10 @@ impl Quiesce for Remount {
 
     fn open(&self, call: &QuiesceCall, _: &dyn StepIo) -> Result<(), StepError> {
         let mount = mount_of(call)?;
-        if !mount.is_read_only() {
+        if !mount.is_read_only_as_a_whole() {
             return Ok(());
         }
-        mount_remount(&mount.point, mount.flags(), "").map_err(|e| {
+        mount_remount(&mount.point, flags(&mount), "").map_err(|e| {
             StepError::transient(format!("cannot make {} writable again", mount.point.display()))
                 .because(std::io::Error::from(e))
         })
@@ -167,7 +115,7 @@ impl Quiesce for Remount {
 
     fn observe(&self, call: &QuiesceCall, _: &dyn StepIo) -> Result<BarrierState, StepError> {
         let mount = mount_of(call)?;
-        Ok(if mount.is_read_only() {
+        Ok(if mount.is_read_only_as_a_whole() {
             BarrierState::Closed(format!("{} is mounted read-only as a whole", mount.point.display()))
         } else {
             BarrierState::Open
@@ -189,17 +137,6 @@ mod tests {
 
     use super::*;
     use crate::testing::{Io, block};
-
-    #[test]
-    fn a_mountinfo_line_is_read_with_its_escapes() {
-        let line =
-            r"36 35 98:0 /mnt1 /mnt/my\040disk rw,noatime master:1 - ext3 /dev/root rw,errors=continue";
-        let mount = Mount::parse(line).expect("parses");
-        assert_eq!(mount.point, Path::new("/mnt/my disk"));
-        assert_eq!(mount.root, "/mnt1");
-        assert!(!mount.is_read_only());
-        assert_eq!(mount.flags(), MountFlags::NOATIME);
-    }
 
     /// A tmpfs for one test; needs root, and fails without.
     struct Tmpfs(tempfile::TempDir);
@@ -242,7 +179,7 @@ mod tests {
         assert_eq!(refused.kind(), std::io::ErrorKind::ReadOnlyFilesystem);
         assert!(matches!(Remount.observe(&call, &io), Ok(BarrierState::Closed(_))));
         Remount.open(&call, &io).expect("opens");
-        assert_eq!(mount_of(&call).expect("mount").flags() & MountFlags::NOSUID, MountFlags::NOSUID);
+        assert_eq!(flags(&mount_of(&call).expect("mount")) & MountFlags::NOSUID, MountFlags::NOSUID);
         std::fs::File::create_new(disk.0.path().join("x")).expect("writable again");
     }
 

@@ -95,7 +95,7 @@ fn a_load_repeated_after_its_end_is_found_done() {
 #[test]
 fn a_pass_stopped_anywhere_is_repeated_and_takes_its_own_work_for_its_own() {
     for direction in [Direction::Forward, Direction::Reverse] {
-        for stop_at in (1..400).step_by(37) {
+        for stop_at in (1..800).step_by(61) {
             let mut world = World::new();
             grow(&world, 60);
             let engine = FilesEngine::new();
@@ -141,7 +141,7 @@ fn a_pass_stopped_anywhere_is_repeated_and_takes_its_own_work_for_its_own() {
 #[test]
 fn what_a_dead_pass_put_and_the_writer_took_away_meanwhile_is_removed() {
     let mut died_in_time = 0;
-    for calls in (0..400).step_by(20) {
+    for calls in (0..1000).step_by(40) {
         let mut world = World::new();
         put(&world.source.join("calm"), "x");
         let engine = FilesEngine::new();

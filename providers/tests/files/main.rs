@@ -12,6 +12,7 @@ mod everything;
 mod killed;
 mod mutate;
 mod passes;
+mod renames;
 mod space;
 mod stale;
 mod world;

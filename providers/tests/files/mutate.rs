@@ -71,9 +71,15 @@ fn room(root: &Path, path: &Path) {
     }
 }
 
+fn is_file(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|meta| meta.is_file())
+}
+
+fn exists(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok()
+}
+
 fn do_it(root: &Path, act: &Act) {
-    let is_file = |path: &Path| fs::symlink_metadata(path).is_ok_and(|meta| meta.is_file());
-    let exists = |path: &Path| fs::symlink_metadata(path).is_ok();
     match *act {
         Act::Write(a, b, len) => {
             let path = path(root, a, b);
@@ -129,6 +135,13 @@ fn do_it(root: &Path, act: &Act) {
                 fs::create_dir(path).unwrap();
             }
         }
+        Act::Chmod(..) | Act::Chown(..) | Act::Xattr(..) | Act::Mtime(..) => describe(root, act),
+    }
+}
+
+/// Changes what is said of a path, and not what it is.
+fn describe(root: &Path, act: &Act) {
+    match *act {
         Act::Chmod(a, b, mode) => {
             let path = path(root, a, b);
             if exists(&path) && !path.is_symlink() {
@@ -153,6 +166,7 @@ fn do_it(root: &Path, act: &Act) {
                 set_mtime(&path, i64::from(s));
             }
         }
+        _ => {}
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a command does, without a command line: takes the lock, settles, observes, plans, applies, records
 //! how it ended. The laws of the core run it as a process of its own, so that it can be killed.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,11 +15,15 @@ use segue_run::clock::SystemClock;
 use segue_run::execute::{
     ApplyOptions, Ground, Listener, ObserveIo, RunError, RunEvent, apply, settle_all, switch_back,
 };
+use segue_run::lease::Program;
 use segue_run::observe::observe;
 use segue_run::session::{Session, SessionError, Start, snapshot};
 use serde::{Deserialize, Serialize};
 
-use super::{KillTap, registry};
+use super::{KILL, KillTap, registry};
+
+/// The program that watches over a run; absent: nobody does.
+pub const WATCHDOG: &str = "SEGUE_LAB_WATCHDOG";
 
 /// Set to see what the run tells.
 const TALK: &str = "SEGUE_LAB_TALK";
@@ -96,13 +101,19 @@ impl Listener for Talk {
     }
 }
 
+/// The lab's own watchdog, which nobody kills.
+fn watchdog(program: OsString) -> Program {
+    let words = ["-u".into(), KILL.into(), program, "watchdog".into()];
+    Program { program: "env".into(), arguments: words.into() }
+}
+
 /// Runs a command.
 pub fn run(case: &Case, task: &Task) -> Outcome {
     if *task == Task::Plan {
         return planned(case);
     }
     let start = Start {
-        watchdog: None,
+        watchdog: std::env::var_os(WATCHDOG).map(watchdog),
         state_dir: &case.state_dir,
         command: "lab",
         version: "0.1.0",

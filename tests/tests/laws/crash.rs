@@ -70,7 +70,7 @@ impl Scenario {
 
     fn crash_at_every_event(&self) {
         let mut cells = 0;
-        for kind in [Kind::Writers, Kind::Data] {
+        for kind in [Kind::Writers, Kind::Data, Kind::Group] {
             let lab = self.prepare(kind);
             let first = lab.last_event() + 1;
             let clean = self.clean(&lab);
@@ -118,6 +118,38 @@ impl Scenario {
             }
         }
         eprintln!("crash matrix of {}: {cells} deaths at calls", self.name);
+    }
+}
+
+impl Scenario {
+    /// The same with a watchdog: before anybody types anything, one side serves and takes writes.
+    fn settled_by_the_watchdog_at_every_event(&self) {
+        let mut cells = 0;
+        for kind in [Kind::Writers, Kind::Data, Kind::Group] {
+            let mut lab = self.prepare(kind);
+            lab.watched = true;
+            let first = lab.last_event() + 1;
+            let clean = self.clean(&lab);
+            let last = lab.last_event();
+            for n in first..=last {
+                cells += 1;
+                let kill = format!("after:{n}");
+                let what = format!("{} {kind:?} watched, {kill} of {first}..={last}", self.name);
+                lab.restore("base");
+                let ended = lab.try_run(&lab.case(self.want), &Task::Apply, Some(&kill));
+                assert!(ended.is_none(), "{what}: was not killed: {:?}", ended.map(|o| o.messages));
+                lab.until_nobody_watches();
+                let state = lab.state();
+                assert!(state.in_flight().next().is_none(), "{what}: is not settled");
+                let live = state.cutovers.get(&cutover()).map_or(Side::Source, |c| c.live);
+                lab.keep("settled");
+                lab.check_serves(live, &what);
+                lab.restore("settled");
+                self.resume(&lab, &what);
+                self.check(&lab, &clean, &what);
+            }
+        }
+        eprintln!("watched crash matrix of {}: {cells} deaths at events", self.name);
     }
 }
 
@@ -200,6 +232,21 @@ fn an_abandon_killed_at_any_event_resumes_to_the_clean_end() {
 #[test]
 fn an_abort_killed_at_any_event_resumes_to_the_clean_end() {
     abort().crash_at_every_event();
+}
+
+#[test]
+fn a_watchdog_settles_a_switch_that_dies_at_any_event() {
+    switch().settled_by_the_watchdog_at_every_event();
+}
+
+#[test]
+fn a_watchdog_settles_a_switch_back_that_dies_at_any_event() {
+    back().settled_by_the_watchdog_at_every_event();
+}
+
+#[test]
+fn a_watchdog_settles_an_abort_that_dies_at_any_event() {
+    abort().settled_by_the_watchdog_at_every_event();
 }
 
 #[test]

@@ -14,8 +14,10 @@ use segue_plan::event::Event;
 use segue_plan::state::State;
 use segue_run::directory::StateDirectory;
 use segue_run::session::{history, snapshot};
-use segue_tests::lab::{Case, KILL, Outcome, Task};
-use segue_tests::memory::{Answers, Deed, Fault, Handle, MEMORY, MEMORY_BLOCK, Store, World, expected};
+use segue_tests::lab::{Case, KILL, Outcome, Task, WATCHDOG};
+use segue_tests::memory::{
+    Answers, Author, Deed, Fault, Handle, MEMORY, MEMORY_BLOCK, Record, Store, World, expected,
+};
 use tempfile::TempDir;
 
 /// Writes before the first command.
@@ -34,6 +36,8 @@ pub(crate) enum Kind {
     Data,
     /// The store refuses everybody.
     Blind,
+    /// Two migrations that switch as one: the first refuses clients, the second stops writers.
+    Group,
 }
 
 impl Kind {
@@ -42,13 +46,13 @@ impl Kind {
     fn quiesce(self) -> &'static str {
         match self {
             Self::Writers => MEMORY,
-            Self::Data | Self::Blind => MEMORY_BLOCK,
+            Self::Data | Self::Blind | Self::Group => MEMORY_BLOCK,
         }
     }
 
     fn barrier(self) -> &'static str {
         match self {
-            Self::Data => "identity",
+            Self::Data | Self::Group => "identity",
             Self::Writers | Self::Blind => "none",
         }
     }
@@ -74,6 +78,8 @@ const fn want(live: Side, finished: bool) -> Want {
 pub(crate) struct Lab {
     dir: TempDir,
     pub(crate) kind: Kind,
+    /// Whether a watchdog settles what dies.
+    pub(crate) watched: bool,
 }
 
 pub(crate) fn cutover() -> Address {
@@ -96,7 +102,7 @@ impl Lab {
         let shm = Path::new("/dev/shm");
         let place = if shm.is_dir() { shm.to_owned() } else { std::env::temp_dir() };
         let dir = tempfile::Builder::new().prefix("segue-lab-").tempdir_in(place).expect("a directory");
-        let lab = Self { dir, kind };
+        let lab = Self { dir, kind, watched: false };
         paths::create_dir_all(&lab.here()).expect("made");
         let mut world = World {
             seed,
@@ -107,6 +113,13 @@ impl Lab {
             ..World::default()
         };
         let old = Store { exists: true, open: true, ..Store::default() };
+        if kind == Kind::Group {
+            // Nobody writes to it: what matters is that it is never served from another side than the first.
+            let record = |n: u64| Record { value: Some(n.to_string()), version: n, by: Author::Client };
+            let records = (1..9).map(|n| (format!("side-{n}"), record(n))).collect();
+            world.stores.insert("old2".to_owned(), Store { records, ..old.clone() });
+            world.routes.insert("side".to_owned(), Some("old2".to_owned()));
+        }
         world.stores.insert("old".to_owned(), old);
         for _ in 0..WRITES_BEFORE {
             world.tick();
@@ -177,6 +190,9 @@ impl Lab {
         if let Some(kill) = kill {
             command.env(KILL, kill);
         }
+        if self.watched {
+            command.env(WATCHDOG, env!("CARGO_BIN_EXE_segue-lab"));
+        }
         let output = command.output().expect("started");
         if output.status.signal() == Some(9) {
             return None;
@@ -213,6 +229,15 @@ impl Lab {
         snapshot(&self.state_dir()).expect("readable").state
     }
 
+    /// Waits until the watchdog of the attempt that died has ended, if there is one.
+    pub(crate) fn until_nobody_watches(&self) {
+        let attempt = |c: &segue_plan::state::CutoverState| c.attempt.as_ref()?.watchdog.clone();
+        let Some(watcher) = self.state().cutovers.values().find_map(attempt) else { return };
+        segue_tests::wait_until("the watchdog is through", || {
+            !segue_run::host::process_alive(watcher.pid, watcher.start_time)
+        });
+    }
+
     pub(crate) fn events(&self) -> Vec<(u64, Event)> {
         let mut events = Vec::new();
         history(&self.state_dir(), &mut |seq, entry| {
@@ -238,9 +263,14 @@ impl Lab {
         );
         assert_eq!(world.serving(), Some(store(live)), "{what}: running, route, old, new open: {shown:?}");
         assert_eq!(world.routes["site"].as_deref(), Some(store(live)), "{what}: the route");
-        if self.kind == Kind::Data {
+        if matches!(self.kind, Kind::Data | Kind::Group) {
             let other = world.stores.get(store(live.other()));
             assert!(other.is_none_or(|s| !s.open), "{what}: both sides take writes");
+        }
+        if self.kind == Kind::Group {
+            let second = format!("{}2", store(live));
+            assert_eq!(world.routes["side"], Some(second.clone()), "{what}: the second route");
+            assert_eq!(world.stores[&second].live().len(), 8, "{what}: the second's records");
         }
         // And it goes on doing so until the writers have nothing more to write.
         for _ in 0..=WRITES_MAX {
@@ -296,6 +326,7 @@ impl Lab {
             verify: VerifyDecl { level: VerifyLevel::Full, valid_for_ms: 86_400_000, repair: true },
             depends_on: Vec::new(),
         };
+        let second = (self.kind == Kind::Group).then(|| self.second(&migration));
         let quiesce = self.block("cutover.site.quiesce", self.kind.quiesce(), &[]);
         let gate = GateDecl {
             address: Address::new("cutover.site.gate.lag"),
@@ -322,13 +353,69 @@ impl Lab {
             },
             depends_on: Vec::new(),
         };
-        Desired {
+        let mut desired = Desired {
             endpoints: endpoints.into_iter().map(|b| (b.address.clone(), b)).collect(),
             routes: BTreeMap::from([(route.address.clone(), RouteDecl { block: route })]),
             migrations: BTreeMap::from([(migration.address.clone(), migration)]),
             cutovers: BTreeMap::from([(cutover.address.clone(), cutover)]),
             ..Desired::default()
+        };
+        if let Some(second) = second {
+            second.join(&mut desired);
         }
+        desired
+    }
+
+    /// The second member of a group.
+    fn second(&self, first: &MigrationDecl) -> Second {
+        let settings = |name| [("name", name), ("barrier", "none")];
+        let source = self.block("source.memory.old2", MEMORY, &settings("old2"));
+        let target = self.block("target.memory.new2", MEMORY, &settings("new2"));
+        let migration = MigrationDecl {
+            address: Address::new("migration.side"),
+            source: source.address.clone(),
+            target: target.address.clone(),
+            depends_on: vec![first.address.clone()],
+            ..first.clone()
+        };
+        Second {
+            endpoints: [source, target],
+            route: self.block(
+                "route.memory.side",
+                MEMORY,
+                &[("name", "side"), ("source", "old2"), ("target", "new2")],
+            ),
+            quiesce: self.block("cutover.site.quiesce_2", MEMORY, &[]),
+            migration,
+        }
+    }
+}
+
+struct Second {
+    endpoints: [BlockRef; 2],
+    route: BlockRef,
+    quiesce: BlockRef,
+    migration: MigrationDecl,
+}
+
+impl Second {
+    fn join(self, desired: &mut Desired) {
+        let Self { endpoints, route, quiesce, migration } = self;
+        let cutover = desired.cutovers.values_mut().next().expect("the cutover");
+        for first in &mut cutover.quiesces {
+            first.migrations.clone_from(&cutover.migrations);
+        }
+        cutover.quiesces.push(QuiesceDecl {
+            block: quiesce,
+            migrations: vec![migration.address.clone()],
+            side: None,
+        });
+        cutover.migrations.push(migration.address.clone());
+        cutover.routes.push(route.address.clone());
+        cutover.fallback.report_stale_writers = true;
+        desired.endpoints.extend(endpoints.map(|b| (b.address.clone(), b)));
+        desired.routes.insert(route.address.clone(), RouteDecl { block: route });
+        desired.migrations.insert(migration.address.clone(), migration);
     }
 }
 

@@ -30,6 +30,7 @@ const LEFT_OUT: &[&str] = &[
     "watched_ms",
     "last",
     "state_id",
+    "watchdog",
 ];
 
 fn strip(value: &mut Value) {

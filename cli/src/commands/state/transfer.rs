@@ -43,7 +43,11 @@ impl Pull {
     /// Prints it.
     pub(crate) fn run(&self, invocation: &Invocation) -> Result<Exit, Failure> {
         let Self {} = self;
-        let snapshot = Workspace::read(invocation).snapshot(invocation)?;
+        let workspace = Workspace::read(invocation);
+        let snapshot = workspace.snapshot(invocation)?;
+        for doubt in workspace.doubts(invocation, &snapshot) {
+            invocation.printer.warn(&format!("this state is not to be believed: {doubt}"));
+        }
         let mut artifacts: Vec<String> = snapshot.state.artifacts().into_iter().map(|a| a.0).collect();
         artifacts.sort();
         artifacts.dedup();

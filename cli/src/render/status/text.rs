@@ -12,8 +12,11 @@ const FALLBACK_OLD_MS: u64 = 3_600_000;
 impl StatusView {
     /// For people.
     pub(crate) fn text(&self, look: &Look) -> String {
-        let Self { running, cutovers, migrations, last_run, now_ms } = self;
+        let Self { doubts, running, cutovers, migrations, last_run, now_ms } = self;
         let mut out = String::new();
+        if !doubts.is_empty() {
+            out.push_str(&doubt_text(doubts, look));
+        }
         for cutover in cutovers.iter().filter(|c| c.died) {
             out.push_str(&died_text(cutover, look));
         }
@@ -34,6 +37,16 @@ impl StatusView {
         }
         out
     }
+}
+
+/// The endpoints know more than this state does (protocol P19).
+fn doubt_text(doubts: &[String], look: &Look) -> String {
+    let mut out = format!("{}\n", look.paint(Paint::Bad, "!! WHO SERVES IS NOT KNOWN HERE"));
+    for doubt in doubts {
+        out.push_str(&format!("   {doubt}\n"));
+    }
+    out.push_str("   Nothing is opened or closed from here. Bring back the newest state directory; when it is gone for good,\n   `segue adopt` begins anew from what the endpoints say. What follows is what the old state says.\n\n");
+    out
 }
 
 /// What nobody may overlook.
@@ -285,7 +298,8 @@ mod tests {
     use crate::sample;
 
     fn text(state: segue_plan::state::State, running: Option<&str>) -> String {
-        StatusView::of(&sample::snapshot(state, running), None, &sample::now()).text(&Look::plain())
+        StatusView::of(&sample::snapshot(state, running), Vec::new(), None, &sample::now())
+            .text(&Look::plain())
     }
 
     #[test]

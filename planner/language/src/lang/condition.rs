@@ -150,11 +150,6 @@ impl Evaluator<'_> {
     fn checked(&mut self, expr: &Expression) -> Result<Condition, Failed> {
         let secret = "what a condition refers to is kept in the plan, and this is sensitive";
         let advice = "compare it in `locals`, or let a gate \"command\" look at it";
-        if let Some((_, value)) = self.condition(expr)?
-            && value.is_sensitive()
-        {
-            return self.fail("SPEC_SENSITIVE_VALUE", secret, expr.span(), "a sensitive value", advice);
-        }
         let mut outside: Option<(String, Option<Range<usize>>)> = None;
         visit_expression(expr, &mut |inner, _| {
             if let Expression::FuncCall(call) = inner {
@@ -168,6 +163,11 @@ impl Evaluator<'_> {
             let what = format!("`{name}()` cannot stand in a condition that is evaluated again later");
             let help = "compute it in `locals`: its value is then part of the plan";
             return self.fail("SPEC_BAD_VALUE", what, at, "", help);
+        }
+        if let Some((_, value)) = self.condition(expr)?
+            && value.is_sensitive()
+        {
+            return self.fail("SPEC_SENSITIVE_VALUE", secret, expr.span(), "a sensitive value", advice);
         }
         let mut references = Vec::new();
         references_of_expression(expr, &mut references);

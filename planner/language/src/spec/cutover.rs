@@ -68,7 +68,9 @@ pub(super) fn decode(
     let quiesces = settings
         .all("quiesce")
         .enumerate()
-        .map(|(i, nested)| quiesce(instance, nested, same_before(settings, "quiesce", nested, i), around, secrets))
+        .map(|(i, nested)| {
+            quiesce(instance, nested, same_before(settings, "quiesce", nested, i), around, secrets)
+        })
         .collect();
     let fallback = settings.nested("fallback");
     (diagnostics.len() == before).then(|| CutoverDecl {

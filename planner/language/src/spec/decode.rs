@@ -75,6 +75,7 @@ fn plain(value: &Value, ty: &AttributeType, name: &str, base_dir: &Path) -> Resu
     let wanted = match ty {
         AttributeType::String => "a string",
         AttributeType::Number => "a whole number",
+        AttributeType::Decimal => "a number",
         AttributeType::Bool => "true or false",
         AttributeType::Duration => "a duration with its unit, \"30s\"",
         AttributeType::Size => "a size with its unit, \"50MiB\"",
@@ -104,6 +105,7 @@ fn plain(value: &Value, ty: &AttributeType, name: &str, base_dir: &Path) -> Resu
                 help: None,
             })
         }
+        (AttributeType::Decimal, Data::Number(n)) => Ok(Json::from(n.as_f64())),
         (AttributeType::Duration, Data::String(s)) => quantity(parse_duration_ms(s)),
         (AttributeType::Size, Data::String(s)) => quantity(parse_bytes(s)),
         (AttributeType::Rate, Data::String(s)) => quantity(parse_rate(s)),

@@ -181,10 +181,16 @@ watch "ask" {
     assert_eq!((*interval_ms, block.number("timeout").unwrap()), (2_000, Some(10_000)));
     let token = Setting::Secret(SecretRef::Env("OLD_PASSWORD".to_owned()));
     assert_eq!(block.config.get("token"), Some(&token));
-    assert!(block.config.get("interval").is_none() && block.config.get("wait").is_none(), "not the provider's");
+    assert!(
+        block.config.get("interval").is_none() && block.config.get("wait").is_none(),
+        "not the provider's"
+    );
     let watch = &found.watches[0];
     assert_eq!(watch.block.address.as_str(), "cutover.site.watch.ask");
-    assert_eq!((watch.for_ms, watch.interval_ms, watch.failures, watch.switch_back), (1_800_000, 5_000, 5, true));
+    assert_eq!(
+        (watch.for_ms, watch.interval_ms, watch.failures, watch.switch_back),
+        (1_800_000, 5_000, 5, true)
+    );
 }
 
 #[test]
@@ -254,7 +260,7 @@ fn what_can_be_known_of_a_condition_before_anything_runs_is_told() {
     told(r#"observed.units["migration.sit"]["tree"].records > 0"#, "migration.sit");
     told("observed.forecast_ms < local.limit.lag", "did you mean `limits`?");
     told("1 + 1", "a condition is true or false");
-    told(r#"env("OLD_PASSWORD") == "x""#, "sensitive");
+    told(r#"env("OLD_PASSWORD") == "x""#, "cannot stand in a condition");
     told(r#"observed.forecast_ms < 5 && file("x") == """#, "cannot stand in a condition");
     assert_eq!(condition("observed.now != \"\" || can(observed.units)").problems(), "");
 }

@@ -38,9 +38,8 @@ pub fn observed(facts: &Facts<'_>) -> Value {
     let side = |migration: &Address, side: Side| {
         facts.endpoints.get(&(migration.clone(), side)).map_or_else(Value::unknown, endpoint_value)
     };
-    let by_migration = |value: &dyn Fn(&Address) -> Value| {
-        map(facts.migrations.iter().map(|m| (m.to_string(), value(m))))
-    };
+    let by_migration =
+        |value: &dyn Fn(&Address) -> Value| map(facts.migrations.iter().map(|m| (m.to_string(), value(m))));
     let now = jiff::Timestamp::from_millisecond(facts.wall_ms).map(|at| at.to_string());
     map([
         ("units".to_owned(), by_migration(&units)),
@@ -196,7 +195,9 @@ mod tests {
         let source = "observed.source[\"migration.site\"].exists";
         assert_eq!(judge(source).unwrap(), (Verdict::Unknown, String::new()));
         assert!(judge("observed.units[\"migration.sit\"][\"tree\"].records > 0").is_err());
-        assert!(judge("observed.units[\"migration.site\"][\"tree\"].record > 0").unwrap_err().contains("records"));
+        assert!(
+            judge("observed.units[\"migration.site\"][\"tree\"].record > 0").unwrap_err().contains("records")
+        );
         assert!(judge("observed.forecast_ms").unwrap_err().contains("true or false"));
     }
 

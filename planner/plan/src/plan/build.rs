@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use segue_contract::{Address, Finding, RouteAt, Severity};
+use segue_contract::{Address, Finding, RouteAt, Severity, Side};
 use segue_language::Desired;
 
 use super::hash::{base_of, basis};
@@ -141,19 +141,20 @@ fn drift(ground: &Ground<'_>) -> Vec<Drift> {
 fn drifted_routes(ground: &Ground<'_>) -> Vec<(Address, String)> {
     let mut found = Vec::new();
     for cutover in ground.desired.cutovers.values() {
-        let Some(known) = ground.state.cutovers.get(&cutover.address) else {
-            continue;
-        };
-        if known.switches == 0 || known.finished {
+        let known = ground.state.cutovers.get(&cutover.address);
+        if known.is_some_and(|c| c.finished) {
             continue;
         }
+        let (live, switches) = known.map_or((Side::Source, 0), |c| (c.live, c.switches));
         for route in &cutover.routes {
             let Some(Seen::Fact(at)) = ground.observed.routes.get(route).map(|r| &r.at) else {
                 continue;
             };
             let what = match at {
-                RouteAt::Side(side) if *side == known.live => continue,
-                RouteAt::Side(side) => format!("points to the {side}, while the {} serves", known.live),
+                RouteAt::Side(side) if *side == live => continue,
+                // The first switch makes it.
+                RouteAt::Missing if switches == 0 => continue,
+                RouteAt::Side(side) => format!("points to the {side}, while the {live} serves"),
                 RouteAt::Other(other) => format!("points to {other:?}, which is neither side"),
                 RouteAt::Missing => "is gone".to_owned(),
             };
@@ -172,14 +173,12 @@ fn route_repairs(ground: &Ground<'_>) -> Vec<PlanStep> {
         }
         let drifted = drifted_routes(ground).into_iter().filter(|(a, _)| cutover.routes.contains(a));
         for (address, what) in drifted {
-            let Some(known) = ground.state.cutovers.get(&cutover.address) else {
-                continue;
-            };
+            let live = ground.state.cutovers.get(&cutover.address).map_or(Side::Source, |c| c.live);
             let mut step = PlanStep::new(
                 &address,
                 address.step("switch"),
                 StepKind::Switch,
-                format!("point it to the {} again", known.live),
+                format!("point it to the {live} again"),
             );
             step.reason = Reason::Drifted;
             step.remarks.push(what);

@@ -1,6 +1,6 @@
 //! The steps of gates and watches: what is waited for, and what is looked at after the switch.
 
-use segue_contract::{Address, BlockRef, Severity, Setting, VerifyLevel};
+use segue_contract::{Address, BlockRef, Setting, Severity, VerifyLevel};
 use segue_language::{CutoverDecl, GateCondition, GateDecl, WatchDecl};
 
 use super::build::Ground;

@@ -105,7 +105,7 @@ fn switch_steps(ground: &Ground<'_>, decl: &CutoverDecl, to: Side, forecast: &Fo
     let opens = opens(ground, decl, to);
     let mut phase = Phase::Quiescing;
     while let (Some(act), Some(next)) = (action(phase, opens), advance(phase, opens)) {
-        for step in action_steps(ground, decl, act, to) {
+        for step in action_steps(ground, decl, act, to, opens) {
             push(step, &mut before);
         }
         phase = next;
@@ -170,7 +170,13 @@ fn quiesce_remarks(decl: &CutoverDecl, from: Side) -> Vec<String> {
 }
 
 /// The steps that one action of the table appears as.
-fn action_steps(ground: &Ground<'_>, decl: &CutoverDecl, act: Action, to: Side) -> Vec<PlanStep> {
+fn action_steps(
+    ground: &Ground<'_>,
+    decl: &CutoverDecl,
+    act: Action,
+    to: Side,
+    opens: Opens,
+) -> Vec<PlanStep> {
     let from = to.other();
     let step = |kind: StepKind, what: String| {
         PlanStep::new(&decl.address, decl.address.step(kind.as_str()), kind, what)
@@ -210,7 +216,14 @@ fn action_steps(ground: &Ground<'_>, decl: &CutoverDecl, act: Action, to: Side) 
         Action::RaiseAndRoute | Action::Route => {
             vec![step(StepKind::Switch, format!("point {} to the {to}, and look that it does", routes()))]
         }
-        Action::StartWriters => vec![step(StepKind::Open, format!("start the writers on the {to}"))],
+        Action::StartWriters => {
+            let mut step = step(StepKind::Open, format!("start the writers on the {to}"));
+            if opens.data {
+                // A group of both kinds has a step of its own for each.
+                step.address = decl.address.step("start");
+            }
+            vec![step]
+        }
         Action::EnterWatch => Vec::new(),
         Action::Watch => {
             let mut steps = vec![step(StepKind::Watch, format!("look for stale writers on the {from}"))];

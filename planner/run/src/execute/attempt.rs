@@ -67,8 +67,8 @@ fn member(
     let (close, open) = (call(to.other())?, call(to)?);
     Ok(Member {
         migration: migration.address.clone(),
-        close_kind: ground.registry.quiesce(&close.block).map_err(RunError::Setup)?.kind(),
-        open_kind: ground.registry.quiesce(&open.block).map_err(RunError::Setup)?.kind(),
+        close_kind: ground.registry.quiesce(&close.block).map_err(RunError::Setup)?.kind_of(&close.block),
+        open_kind: ground.registry.quiesce(&open.block).map_err(RunError::Setup)?.kind_of(&open.block),
         close,
         open,
         verify: migration.verify.level,

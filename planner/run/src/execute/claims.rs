@@ -1,7 +1,7 @@
 //! Markers at both endpoints (protocol P18): claimed before the first effect, in the order of the
 //! endpoints' identities; raised between COMMITTED and opening, the old side first.
 
-use segue_contract::{Address, BlockRef, Claim, Identity, Marker, MarkerError, Side, StepIo};
+use segue_contract::{Address, BlockRef, Claim, Identity, Marker, MarkerError, Registry, Side, StepIo};
 use segue_plan::cutover::{Settle, settle};
 use segue_plan::event::Event;
 use segue_plan::state::{MigrationState, State};
@@ -226,17 +226,29 @@ pub enum ClaimProblem {
 /// Looks at the markers of everything that the state holds. A marker that cannot be read is no problem
 /// here: the step that needs it will say so.
 pub fn check_claims(ground: &Ground, state: &State) -> Vec<ClaimProblem> {
+    let io = Io::new(ground, &Address::new("state")).until(Until::Never);
+    claim_problems(&ground.registry, &io, &ground.who.state_id, state)
+}
+
+/// The same for readers, who have no run.
+pub fn claim_problems(
+    registry: &Registry,
+    io: &dyn StepIo,
+    state_id: &str,
+    state: &State,
+) -> Vec<ClaimProblem> {
     let mut problems = Vec::new();
     for (address, migration) in &state.migrations {
         if migration.marker.is_none() {
             continue;
         }
         for (_, block) in endpoints(migration) {
-            let Ok(Some(marker)) = read(ground, address, &block) else {
+            let found = registry.endpoint(&block).map(|endpoint| endpoint.marker(&block, io));
+            let Ok(Ok(Some(marker))) = found else {
                 continue;
             };
             let endpoint = block.address.clone();
-            if marker.state_id != ground.who.state_id {
+            if marker.state_id != state_id {
                 problems.push(ClaimProblem::Foreign { endpoint, marker: Box::new(marker) });
             } else if marker.epoch > migration.epoch {
                 problems.push(ClaimProblem::Ahead {
@@ -244,7 +256,7 @@ pub fn check_claims(ground: &Ground, state: &State) -> Vec<ClaimProblem> {
                     marker: Box::new(marker),
                     known: migration.epoch,
                 });
-            } else if marker.raised && uncommitted(state, address, marker.epoch) {
+            } else if marker.raised && uncommitted(state, address, &marker) {
                 problems.push(ClaimProblem::Uncommitted { endpoint, marker: Box::new(marker) });
             }
         }
@@ -252,12 +264,17 @@ pub fn check_claims(ground: &Ground, state: &State) -> Vec<ClaimProblem> {
     problems
 }
 
-/// Whether the attempt of this epoch is in flight in the state, before its COMMITTED. One whose COMMITTED is
-/// being taken back has raised markers, and rightly so.
-fn uncommitted(state: &State, migration: &Address, epoch: u64) -> bool {
-    state.cutover_of(migration).is_some_and(|cutover| {
-        settle(cutover.phase) == Settle::Abort
-            && cutover.attempt.as_ref().is_some_and(|attempt| attempt.epoch == epoch)
-            && !cutover.aborting.as_ref().is_some_and(|aborting| aborting.taken_back)
-    })
+/// Whether the state knows no COMMITTED that explains a raised marker: its attempt is in flight before that, or
+/// nothing is in flight and another side serves. An attempt whose COMMITTED is being taken back has raised markers,
+/// and rightly so.
+fn uncommitted(state: &State, migration: &Address, marker: &Marker) -> bool {
+    let Some(cutover) = state.cutover_of(migration) else { return false };
+    match settle(cutover.phase) {
+        Settle::Nothing => cutover.live != marker.live,
+        Settle::Complete => false,
+        Settle::Abort => {
+            cutover.attempt.as_ref().is_some_and(|attempt| attempt.epoch == marker.epoch)
+                && !cutover.aborting.as_ref().is_some_and(|aborting| aborting.taken_back)
+        }
+    }
 }

@@ -149,7 +149,7 @@ mod tests {
         let (alice, bob) = (vec!["alice".to_owned()], vec!["bob".to_owned()]);
         assert_eq!(control.refuses_approval("h", "mallory@a"), None);
         control.expect_approval("h", &alice);
-        assert_eq!(control.refuses_approval("h", "bob@a"), Some(alice.clone()));
+        assert_eq!(control.refuses_approval("h", "bob@a"), Some(alice));
         assert_eq!(control.refuses_approval("h", "alice@a"), None);
         assert_eq!(control.refuses_approval("other", "bob@a"), None);
         control.expect_approval("h", &bob);

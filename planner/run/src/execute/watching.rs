@@ -155,7 +155,9 @@ impl Watching<'_> {
                 // A look that panicked has seen nothing: nobody may take that for health.
                 if looker.join().is_err() {
                     let said = "a watch stopped by a defect of segue".to_owned();
-                    self.lock().error.get_or_insert(RunError::Setup(segue_contract::StepError::permanent(said)));
+                    self.lock()
+                        .error
+                        .get_or_insert(RunError::Setup(segue_contract::StepError::permanent(said)));
                 }
             }
             self.end();

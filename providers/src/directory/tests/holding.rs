@@ -6,8 +6,9 @@ use std::process::{Child, Command, Stdio};
 
 use segue_contract::{Endpoint, Holder};
 
-use super::{Mounted, Quiet, is_root, mkdir, scratch, source, touch};
+use super::{Mounted, is_root, mkdir, scratch, source, touch};
 use crate::directory::Directory;
+use crate::testing::Io;
 
 /// A process that waits, until it is dropped.
 struct Held(Child);
@@ -41,7 +42,7 @@ impl Drop for Held {
 
 /// What the process holds, in order.
 fn held(at: &Path, by: &Held) -> Vec<String> {
-    let found = Directory.in_use(&source(at), &Quiet).unwrap();
+    let found = Directory.in_use(&source(at), &Io::default()).unwrap();
     let ours = |h: &Holder| h.pid == by.0.id();
     let mut what: Vec<String> = found.holders.into_iter().filter(ours).map(|h| h.what).collect();
     what.sort();
@@ -49,7 +50,7 @@ fn held(at: &Path, by: &Held) -> Vec<String> {
 }
 
 fn nobody(at: &Path) -> bool {
-    Directory.in_use(&source(at), &Quiet).unwrap().holders.is_empty()
+    Directory.in_use(&source(at), &Io::default()).unwrap().holders.is_empty()
 }
 
 #[test]
@@ -68,7 +69,7 @@ fn descriptors_are_found_and_say_whether_they_write() {
     );
     std::fs::remove_file(tree.join("f")).unwrap();
     assert_eq!(held(&tree, &by).len(), 2, "a deleted file that is still open");
-    let all = Directory.in_use(&source(&tree), &Quiet).unwrap();
+    let all = Directory.in_use(&source(&tree), &Io::default()).unwrap();
     assert!(all.holders[0].command.starts_with("sh -c exec 7"), "{:?}", all.holders);
     drop(by);
     assert!(nobody(&tree));
@@ -131,13 +132,13 @@ fn processes_that_may_not_be_looked_at_are_told() {
         return;
     }
     let (_keep, dir) = scratch();
-    let seen_all = Directory.in_use(&source(&dir), &Quiet).unwrap().incomplete;
+    let seen_all = Directory.in_use(&source(&dir), &Io::default()).unwrap().incomplete;
     assert!(seen_all.is_none_or(|why| !why.contains("run as root")));
     std::fs::set_permissions(&dir, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let user = std::thread::spawn(move || {
         let nobody = rustix::process::Uid::from_raw(65534);
         rustix::thread::set_thread_res_uid(nobody, nobody, nobody).unwrap();
-        let seen = Directory.in_use(&source(&dir), &Quiet).unwrap();
+        let seen = Directory.in_use(&source(&dir), &Io::default()).unwrap();
         assert!(seen.incomplete.unwrap().contains("run as root"));
     });
     user.join().unwrap();

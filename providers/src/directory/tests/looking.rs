@@ -6,11 +6,12 @@ use std::path::Path;
 
 use segue_contract::{BlockRef, Endpoint, EndpointFacts, Severity};
 
-use super::{Mounted, Quiet, claim, is_root, mkdir, scratch, source, target, touch};
+use super::{Mounted, claim, is_root, mkdir, scratch, source, target, touch};
 use crate::directory::{Directory, schemas};
+use crate::testing::Io;
 
 fn seen(block: &BlockRef) -> EndpointFacts {
-    Directory.observe(block, &Quiet).unwrap()
+    Directory.observe(block, &Io::default()).unwrap()
 }
 
 fn codes(block: &BlockRef) -> Vec<String> {
@@ -52,7 +53,7 @@ fn findings_say_what_is_wrong_with_a_directory() {
     assert_eq!(codes(&target(&bare)), none);
     assert_eq!(codes(&target(&full)), ["DIR_NOT_EMPTY"]);
     assert_eq!(codes(&target(&found)), ["DIR_NOT_EMPTY"]);
-    Directory.write_marker(&target(&full), &claim("s", 1), &Quiet).unwrap();
+    Directory.write_marker(&target(&full), &claim("s", 1), &Io::default()).unwrap();
     assert_eq!(codes(&target(&full)), none);
     assert_eq!(seen(&target(&full)).marker, Some(claim("s", 1).marker));
 }
@@ -97,8 +98,8 @@ fn identity_survives_making_the_directory_and_symlinks_on_the_way() {
     let before = seen(&plain);
     assert!(!before.exists);
     assert_eq!(seen(&linked).identity, before.identity);
-    assert!(Directory.provision(&linked, &Quiet).unwrap());
-    assert!(!Directory.provision(&plain, &Quiet).unwrap());
+    assert!(Directory.provision(&linked, &Io::default()).unwrap());
+    assert!(!Directory.provision(&plain, &Io::default()).unwrap());
     let after = seen(&plain);
     assert!(after.exists);
     assert_eq!(after.identity, before.identity);
@@ -112,9 +113,9 @@ fn identity_survives_making_the_directory_and_symlinks_on_the_way() {
 fn provision_refuses_a_file_in_the_way() {
     let (_keep, dir) = scratch();
     touch(&dir.join("file"));
-    let error = Directory.provision(&target(&dir.join("file")), &Quiet).unwrap_err();
+    let error = Directory.provision(&target(&dir.join("file")), &Io::default()).unwrap_err();
     assert!(error.to_string().contains("is not a directory"), "{error}");
-    assert!(Directory.provision(&target(&dir.join("file/below")), &Quiet).is_err());
+    assert!(Directory.provision(&target(&dir.join("file/below")), &Io::default()).is_err());
 }
 
 #[test]

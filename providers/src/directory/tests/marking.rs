@@ -8,19 +8,20 @@ use std::thread;
 
 use segue_contract::{Endpoint, Marker, MarkerError, paths};
 
-use super::{Mounted, Quiet, claim, is_root, mkdir, scratch, source};
+use super::{Mounted, claim, is_root, mkdir, scratch, source};
 use crate::directory::Directory;
+use crate::testing::Io;
 
 fn write(at: &Path, state: &str, epoch: u64) -> Result<(), MarkerError> {
-    Directory.write_marker(&source(at), &claim(state, epoch), &Quiet)
+    Directory.write_marker(&source(at), &claim(state, epoch), &Io::default())
 }
 
 fn read(at: &Path) -> Option<Marker> {
-    Directory.marker(&source(at), &Quiet).unwrap()
+    Directory.marker(&source(at), &Io::default()).unwrap()
 }
 
 fn remove(at: &Path, state: &str) -> Result<(), MarkerError> {
-    Directory.remove_marker(&source(at), state, &Quiet)
+    Directory.remove_marker(&source(at), state, &Io::default())
 }
 
 fn refused(result: Result<(), MarkerError>) -> Marker {
@@ -108,12 +109,12 @@ fn adopting_takes_over_from_the_named_state_only() {
     write(&dir, "a", 3).unwrap();
     let mut adopt = claim("b", 4);
     adopt.adopt_from = Some("c".to_owned());
-    refused(Directory.write_marker(&source(&dir), &adopt, &Quiet));
+    refused(Directory.write_marker(&source(&dir), &adopt, &Io::default()));
     adopt.adopt_from = Some("a".to_owned());
     adopt.marker.epoch = 2;
-    refused(Directory.write_marker(&source(&dir), &adopt, &Quiet));
+    refused(Directory.write_marker(&source(&dir), &adopt, &Io::default()));
     adopt.marker.epoch = 4;
-    Directory.write_marker(&source(&dir), &adopt, &Quiet).unwrap();
+    Directory.write_marker(&source(&dir), &adopt, &Io::default()).unwrap();
     assert_eq!(read(&dir).unwrap().state_id, "b");
 }
 
@@ -125,9 +126,9 @@ fn a_damaged_marker_is_named_and_left_alone() {
         [b"", b"{\"version\":1", b"{\"version\":1,\"marker\":{}}", b"{\"version\":2,\"marker\":7}"];
     for bytes in pieces {
         paths::replace(&file, bytes).unwrap();
-        let error = Directory.marker(&source(&dir), &Quiet).unwrap_err().to_string();
+        let error = Directory.marker(&source(&dir), &Io::default()).unwrap_err().to_string();
         assert!(error.contains(file.to_str().unwrap()), "{error}");
-        assert!(Directory.observe(&source(&dir), &Quiet).is_err());
+        assert!(Directory.observe(&source(&dir), &Io::default()).is_err());
         assert!(matches!(write(&dir, "a", 1), Err(MarkerError::Failed(_))));
         assert!(matches!(remove(&dir, "a"), Err(MarkerError::Failed(_))));
         assert_eq!(paths::read(&file).unwrap(), bytes);
@@ -185,7 +186,7 @@ fn the_marker_of_a_mount_point_lies_beside_it() {
     // Not mounted, the tree would look as if everything had been deleted.
     drop(mount);
     assert_eq!(read(&root).unwrap().epoch, 2);
-    let findings = Directory.observe(&source(&root), &Quiet).unwrap().findings;
+    let findings = Directory.observe(&source(&root), &Io::default()).unwrap().findings;
     assert_eq!(findings[0].code, "DIR_NOT_MOUNTED");
     assert!(matches!(write(&root, "a", 3), Err(MarkerError::Failed(_))));
     remove(&root, "a").unwrap();

@@ -5,7 +5,7 @@ mod dirs;
 mod links;
 mod retire;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use segue_contract::{ErrorClass, SetAside, StaleFind, StepError};
 
@@ -82,6 +82,8 @@ pub(crate) struct Applier<'w, 'p> {
     /// Its path, as long as what was below it is removed: its own record stands for all of that.
     replaced: Option<Vec<u8>>,
     pub(crate) tally: Tally,
+    /// Directories whose attributes the written side does not keep; about 100 bytes each.
+    pub(crate) lacking: HashSet<Vec<u8>>,
     /// The first failure of a worker.
     failure: Option<StepError>,
     /// Whether there was one: then nothing more is recorded, or a path would seem carried that was not.
@@ -104,6 +106,7 @@ impl<'w, 'p> Applier<'w, 'p> {
             held: None,
             replaced: None,
             tally: Tally::default(),
+            lacking: HashSet::new(),
             failure: None,
             failed: false,
         }

@@ -1,5 +1,6 @@
 //! Closing a load or pass: the written side is made durable, and the ledger with it.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -7,7 +8,7 @@ use segue_contract::{ArtifactName, Side, StepError, StepIo};
 
 use super::clock;
 use super::tree::{OpenDirs, Tree, name_of};
-use crate::ledger::{Kind, LedgerReader, LedgerWriter, PartReader, Record, is_below};
+use crate::ledger::{Kind, LedgerReader, LedgerWriter, PartReader, Print, Record, is_below};
 
 /// What the new ledger is made of.
 pub(crate) struct Merge<'a> {
@@ -19,6 +20,8 @@ pub(crate) struct Merge<'a> {
     pub(crate) part: &'a Path,
     /// Look again at every file with several names, not only at those that were carried.
     pub(crate) relook: bool,
+    /// Directories whose attributes the written side does not keep: every pass looks at them again.
+    pub(crate) lacking: &'a HashSet<Vec<u8>>,
 }
 
 /// Makes everything written so far on the written side durable.
@@ -79,6 +82,9 @@ impl Merge<'_> {
             {
                 if record.kind == Kind::Dir || record.linked || was_linked {
                     self.look_again(&mut dirs, &mut record)?;
+                }
+                if self.lacking.contains(&record.path) {
+                    record.set_print(self.write.other(), Print::default());
                 }
                 writer.push(&record)?;
             }

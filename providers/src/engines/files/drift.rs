@@ -9,8 +9,9 @@ use segue_contract::{
 
 use super::join::{Join, Seen};
 use super::keep::holder;
-use super::pass::{differs_from_ledger, is_unchanged, ledger_of};
+use super::pass::{differs_from_ledger, forget, is_unchanged, ledger_of};
 use super::put::{Hand, There};
+use super::renames::MoveLog;
 use super::report::Bounded;
 use super::scan::Scan;
 use super::select::Chosen;
@@ -94,7 +95,11 @@ fn written_differs(to: &mut OpenDirs<'_>, seen: &Seen, side: segue_contract::Sid
 /// See [`segue_contract::Engine::stale`].
 pub(crate) fn stale(job: &UnitJob, io: &dyn StepIo) -> Result<StaleReport, StepError> {
     let work = Work::open(job, io, Unknown::Stale, 0, false)?;
-    let mut join = Join::start(io, ledger_of(job)?, None, Some(work.to.clone()), &work.chosen, work.threads)?;
+    let name = ledger_of(job)?;
+    // What a pass that died renamed is no stale writer's.
+    let base = MoveLog::open(job, &work)?.apply(&work, name)?;
+    let from = base.as_ref().unwrap_or(name);
+    let mut join = Join::start(io, from, None, Some(work.to.clone()), &work.chosen, work.threads)?;
     let mut hand = Hand::new(&work);
     let mut to = OpenDirs::new(&work.to);
     let mut finds = Bounded::default();
@@ -120,7 +125,7 @@ pub(crate) fn stale(job: &UnitJob, io: &dyn StepIo) -> Result<StaleReport, StepE
                             .map_err(|e| work.to.failed("look at", &seen.path, e))?;
                         match hand.there(&dir, &seen.path, Some(record))? {
                             There::Other(..) => "changed",
-                            There::Ours(_) | There::Nothing => continue,
+                            There::Ours(_) | There::Nothing | There::Alias(_) => continue,
                         }
                     }
                     None => continue,
@@ -134,5 +139,6 @@ pub(crate) fn stale(job: &UnitJob, io: &dyn StepIo) -> Result<StaleReport, StepE
         let process = (finds.total < LOOKED_UP).then(|| holder(&work.to.full(&seen.path))).flatten();
         finds.push(StaleFind { key: printed(&seen.path), what: what.to_owned(), kept: None, process });
     }
+    forget(io, base);
     Ok(StaleReport { records_seen: seen_total, finds: finds.list, total: finds.total })
 }

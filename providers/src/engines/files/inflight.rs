@@ -20,7 +20,7 @@ use segue_contract::{ArtifactName, StepError};
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::tree::Look;
-use crate::ledger::Time;
+use crate::ledger::{Kind, Time};
 
 /// Key hash, inode, size, seconds, nanoseconds.
 const NOTE: usize = 16 + 8 + 8 + 8 + 4;
@@ -102,6 +102,8 @@ impl Inflight {
         }
         let notes = self.known.get(&xxh3_128(path)).map_or(&[][..], Vec::as_slice);
         notes.iter().any(|note| match look {
+            // What is put into a directory moves its times.
+            Some(look) if look.kind == Kind::Dir => note.ino == look.ino,
             Some(look) => (note.ino, note.size, note.mtime) == (look.ino, look.size, look.mtime),
             None => true,
         })
@@ -118,13 +120,13 @@ impl Inflight {
     }
 }
 
-fn named(base: &Path, ledger: Option<&ArtifactName>) -> PathBuf {
+pub(super) fn named(base: &Path, ledger: Option<&ArtifactName>) -> PathBuf {
     let mut name = base.as_os_str().to_owned();
     name.push(format!("-{}", ledger.map_or("load", |ledger| ledger.0.as_str())));
     PathBuf::from(name)
 }
 
-fn remove_others(base: &Path, own: &Path) -> Result<(), StepError> {
+pub(super) fn remove_others(base: &Path, own: &Path) -> Result<(), StepError> {
     let (Some(dir), Some(prefix)) = (base.parent(), base.file_name()) else {
         return Ok(());
     };

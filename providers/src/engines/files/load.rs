@@ -102,6 +102,7 @@ impl Load<'_, '_, '_> {
             old: None,
             part: self.applier.out.path(),
             relook: false,
+            lacking: &self.applier.lacking,
         }
         .run()?;
         pass::tell(work, &scan.aside);
@@ -119,7 +120,9 @@ impl Load<'_, '_, '_> {
         while let Some(entry) = scan.next()? {
             if self.work.stopping() {
                 // A worker's failure comes out of the applier; without one it was asked for.
-                self.applier.finish()?;
+                if self.work.stop.load(Ordering::Relaxed) {
+                    self.applier.finish()?;
+                }
                 return Err(StepError::cancelled());
             }
             self.digest.add(&entry);

@@ -5,10 +5,38 @@ use std::os::fd::OwnedFd;
 
 use rustix::fs::{AtFlags, Gid, Mode, Timespec, Timestamps, Uid};
 use rustix::io::Errno;
+use segue_contract::StepError;
 
 use super::tree::{Look, Tree};
 use super::xattr::{self, Place, Xattrs};
 use crate::ledger::{Kind, Time};
+
+/// What of a path could not be settled, and why.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Unsettled {
+    doing: &'static str,
+    errno: Errno,
+}
+
+impl From<Errno> for Unsettled {
+    fn from(errno: Errno) -> Self {
+        Self { doing: "change", errno }
+    }
+}
+
+impl Unsettled {
+    /// The error for a path. Root is refused only by file systems that do not keep what was to be set.
+    pub(crate) fn at(self, tree: &Tree, path: &[u8]) -> StepError {
+        let error = tree.failed(self.doing, path, self.errno);
+        if tree.owners && matches!(self.errno, Errno::PERM | Errno::NOSYS | Errno::NOTSUP) {
+            return error.remedy(format!(
+                "the file system of {} keeps no owners and modes: move to one that does (ext4, xfs, btrfs)",
+                tree.root().display()
+            ));
+        }
+        error
+    }
+}
 
 /// Makes `place` look as `want` with `xattrs`, changing only what differs, and looks at the result.
 /// Gives also the attributes that the file system refuses.
@@ -18,15 +46,15 @@ pub(crate) fn settle(
     want: &Look,
     xattrs: &Xattrs,
     bare: bool,
-) -> Result<(Look, Vec<String>), Errno> {
+) -> Result<(Look, Vec<String>), Unsettled> {
     let before = look(tree, place)?;
     let mut changed = false;
     if tree.owners && (before.uid, before.gid) != (want.uid, want.gid) {
-        chown(place, want)?;
+        chown(place, want).map_err(|errno| Unsettled { doing: "change the owner of", errno })?;
         changed = true;
     }
     if want.kind != Kind::Symlink && (before.mode != want.mode || changed) {
-        chmod(place, want.mode)?;
+        chmod(place, want.mode).map_err(|errno| Unsettled { doing: "change the mode of", errno })?;
         changed = true;
     }
     // What was just made outside of any default ACL has none yet.
@@ -41,6 +69,13 @@ pub(crate) fn settle(
         changed = true;
     }
     let after = if changed { look(tree, place)? } else { before };
+    // Some file systems take what they do not keep.
+    if tree.owners && want.kind != Kind::Symlink && after.mode != want.mode {
+        return Err(Unsettled { doing: "change the mode of", errno: Errno::NOTSUP });
+    }
+    if tree.owners && (after.uid, after.gid) != (want.uid, want.gid) {
+        return Err(Unsettled { doing: "change the owner of", errno: Errno::NOTSUP });
+    }
     Ok((after, refused))
 }
 

@@ -11,6 +11,7 @@ use segue_contract::{
 use super::apply::{Applier, Tally};
 use super::close::{self, Merge};
 use super::pool::Pool;
+use super::renames::{self, MoveLog};
 use super::scan::{self, Aside};
 use super::work::{Unknown, Work, side_file};
 use super::{clock, space};
@@ -38,27 +39,76 @@ pub(crate) fn carry(job: &UnitJob, forced: &Forced, io: &dyn StepIo) -> Result<P
     let number = ledger::summary(io.artifacts(), name)?.pass + 1;
     let work = Work::open(job, io, Unknown::Stale, number, false)?;
     let part_path = side_file(io.artifacts(), "pass", job);
-    let part = PartWriter::create(&part_path)?;
     let whole = job.direction == Direction::Reverse || work.inflight.is_resumed() || !forced.is_none();
     let started = clock::steady_us();
-    let result = Pool::run(&work, |pool| {
-        let mut applier = Applier::new(&work, pool, part);
-        let walk = Walk::start(&work, name, forced, whole)?;
-        let walked = walk.run(&mut applier);
-        if walked.is_err() {
-            work.stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    let mut log = MoveLog::open(job, &work)?;
+    let mut base = log.apply(&work, name)?;
+    let mut rounds = if forced.is_none() { renames::ROUNDS } else { 0 };
+    let result = loop {
+        let from = base.as_ref().unwrap_or(name);
+        let result = Pool::run(&work, |pool| {
+            let mut applier = Applier::new(&work, pool, PartWriter::create(&part_path)?);
+            let walk = Walk::start(&work, from, forced, whole, rounds > 0)?;
+            let walked =
+                walk.run(&mut applier).and_then(|walked| settle(&work, &mut log, &mut applier, walked));
+            if walked.is_err() {
+                work.stop.store(true, std::sync::atomic::Ordering::Relaxed);
+            }
+            let Some(walked) = walked? else { return Ok(None) };
+            finish(&work, (name, from), forced, applier, walked, started).map(Some)
+        });
+        match result {
+            Ok(None) => {
+                // The written side moved: the ledger of now is found anew, and so is what is left to carry.
+                rounds -= 1;
+                forget(io, base.take());
+                base = log.apply(&work, name)?;
+            }
+            Ok(Some(report)) => break Ok(report),
+            Err(error) => break Err(error),
         }
-        finish(&work, name, forced, applier, walked?, started)
-    });
+    };
     let done = result.map_err(|e| space::explain(&work, e));
+    forget(io, base.filter(|base| done.as_ref().map_or(true, |report| report.ledger != *base)));
     // Only a record of this run; what it says is in the ledger or will be found again.
     let _ = std::fs::remove_file(&part_path);
     done
 }
 
+/// What a walk held back: renamed where it was renamed (then there is nothing to go on with but another walk), and
+/// handed on where not.
+fn settle(
+    work: &Work<'_>,
+    log: &mut MoveLog,
+    applier: &mut Applier<'_, '_>,
+    mut walked: Walked,
+) -> Result<Option<Walked>, StepError> {
+    let Some(held) = walked.held.take() else { return Ok(Some(walked)) };
+    if renames::carry(work, log, &held, walked.seen)? {
+        return Ok(None);
+    }
+    for change in held {
+        if work.stopping() {
+            applier.finish()?;
+            return Err(StepError::cancelled());
+        }
+        applier.push(change)?;
+    }
+    Ok(Some(walked))
+}
+
+/// Removes a ledger that was only a step between two.
+pub(crate) fn forget(io: &dyn StepIo, base: Option<ArtifactName>) {
+    if let Some(base) = base {
+        // Best effort: ledgers that nobody names are collected.
+        let _ = std::fs::remove_file(io.artifacts().join(&base.0));
+    }
+}
+
+/// Ends a pass; of the two ledgers, the first is the one it began from, the second that with what was renamed.
 fn finish(
     work: &Work<'_>,
-    name: &ArtifactName,
+    (name, base): (&ArtifactName, &ArtifactName),
     forced: &Forced,
     mut applier: Applier<'_, '_>,
     walked: Walked,
@@ -68,17 +118,18 @@ fn finish(
     walk::remove_unfinished(work, &walked.leftovers)?;
     let applied = clock::steady_us();
     applier.out.flush()?;
-    let mut ledger = name.clone();
-    if applier.tally.touched || applier.out.records() > 0 {
+    let mut ledger = base.clone();
+    if applier.tally.touched || applier.out.records() > 0 || base != name {
         close::sync(&work.to, &walked.aside.mounts)?;
         ledger = Merge {
             io: work.io,
             to: &work.to,
             write: work.write(),
             pass: work.pass,
-            old: Some(name),
+            old: Some(base),
             part: applier.out.path(),
             relook: !forced.is_none(),
+            lacking: &applier.lacking,
         }
         .run()?;
     }
@@ -104,6 +155,15 @@ pub(crate) fn tell(work: &Work<'_>, aside: &Aside) {
             code: "FILES_MOUNT".to_owned(),
             summary: format!("another file system is mounted on {}", scan::place(&work.from, path)),
             remedy: "Its content is carried into the same tree; exclude the directory if that is not meant."
+                .to_owned(),
+        });
+    }
+    if work.coarse.load(std::sync::atomic::Ordering::Relaxed) {
+        work.io.find(Finding {
+            severity: Severity::Warning,
+            code: "FILES_TIMES".to_owned(),
+            summary: format!("the file system of {} rounds the times of files", work.to.root().display()),
+            remedy: "Tools that compare times to the nanosecond will see a difference; Segue allows for it."
                 .to_owned(),
         });
     }

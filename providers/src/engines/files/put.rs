@@ -1,5 +1,6 @@
 //! Carrying one path that is no directory: the worker's part.
 
+mod alias;
 mod nodes;
 mod regular;
 
@@ -7,7 +8,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 use segue_contract::{StaleFind, StepError};
 use xxhash_rust::xxh3::xxh3_128;
@@ -15,9 +16,10 @@ use xxhash_rust::xxh3::xxh3_128;
 use super::content::{ContentError, Copier};
 use super::keep::{self, Aside};
 use super::scan::Entry;
-use super::tree::{Look, OpenDirs, TEMPORARY, name_of, printed};
+use super::tree::{Look, OpenDirs, TEMPORARY, name_of};
 use super::work::{Unknown, Work};
 use crate::ledger::{Kind, Record};
+pub(crate) use alias::{alias_of, collision};
 
 /// A path to carry.
 pub(crate) struct Job {
@@ -58,6 +60,8 @@ pub(crate) enum There {
     Ours(Look),
     /// Something else, or nothing where something should be.
     Other(Option<Look>, &'static str),
+    /// Another path of this tree, which the written side takes for this one (names that differ by case only).
+    Alias(Vec<u8>),
 }
 
 /// One worker's hands: what it keeps open, and its buffers.
@@ -113,7 +117,10 @@ impl<'w> Hand<'w> {
         Ok(match (look, old) {
             (None, None) => There::Nothing,
             (None, Some(_)) => There::Other(None, "deleted"),
-            (Some(look), None) => There::Other(Some(look), "created"),
+            (Some(look), None) => match alias_of(&self.work.to, dir, path) {
+                Some(other) => There::Alias(other),
+                None => There::Other(Some(look), "created"),
+            },
             (Some(look), Some(old)) if is_untouched(&look, old, old.print(self.work.write())) => {
                 if old.print(self.work.write()).hot && self.hash_there(dir, path, &look)? != Some(old.hash) {
                     There::Other(Some(look), "changed")
@@ -166,10 +173,24 @@ impl<'w> Hand<'w> {
         }
     }
 
-    /// Puts a finished temporary name in the place of `path`.
-    fn land(&self, dir: &OwnedFd, temporary: &[u8], path: &[u8]) -> Result<(), StepError> {
-        rustix::fs::renameat(dir, temporary, dir, name_of(path))
-            .map_err(|e| self.work.to.failed("rename to", path, e))
+    /// Puts a finished temporary name in the place of `path`. Where nothing was, nothing may have come meanwhile:
+    /// another worker's name may be the same one to this file system.
+    fn land(&self, dir: &OwnedFd, temporary: &[u8], path: &[u8], there: &There) -> Result<(), StepError> {
+        let name = name_of(path);
+        let fail = |e| self.work.to.failed("rename to", path, e);
+        if matches!(there, There::Nothing) {
+            match rustix::fs::renameat_with(dir, temporary, dir, name, RenameFlags::NOREPLACE) {
+                Ok(()) => return Ok(()),
+                // The first two: a file system that cannot promise it.
+                Err(Errno::INVAL | Errno::NOSYS | Errno::EXIST) => {}
+                Err(e) => return Err(fail(e)),
+            }
+            if alias_of(&self.work.to, dir, path).is_some() {
+                self.unlink(dir, temporary, path)?;
+                return Err(collision(self.work, dir, path));
+            }
+        }
+        rustix::fs::renameat(dir, temporary, dir, name).map_err(fail)
     }
 
     /// The error for a full disk names what is still to come; that is counted by the caller.
@@ -250,18 +271,6 @@ pub(crate) fn refuse(work: &Work<'_>, path: &[u8], why: &str) -> StepError {
     StepError::permanent(format!("{} {why}", work.to.full(path).display())).remedy(
         "move it away, or empty the target, or make it equal to the source: nothing there is overwritten in silence",
     )
-}
-
-/// Two names of the source became one at the target.
-pub(crate) fn collision(work: &Work<'_>, path: &[u8]) -> StepError {
-    StepError::permanent(format!(
-        "{} is there already although the target was empty: another name of the source became the same name there",
-        work.to.full(path).display()
-    ))
-    .remedy(format!(
-        "rename one of the two (they differ from {} only by case or Unicode form), or use a target that tells them apart",
-        printed(path)
-    ))
 }
 
 /// Adds to the bytes written.

@@ -45,6 +45,8 @@ pub(crate) struct Work<'a> {
     pub(crate) stop: AtomicBool,
     /// Whether sharing extents is worth a try.
     pub(crate) clones: AtomicBool,
+    /// Whether the written side rounds times.
+    pub(crate) coarse: AtomicBool,
     /// Bytes of content written.
     pub(crate) bytes: AtomicU64,
 }
@@ -72,6 +74,7 @@ impl<'a> Work<'a> {
             threads: threads(job),
             stop: AtomicBool::new(false),
             clones: AtomicBool::new(true),
+            coarse: AtomicBool::new(false),
             bytes: AtomicU64::new(0),
         })
     }

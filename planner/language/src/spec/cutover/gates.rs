@@ -92,7 +92,8 @@ fn approval(own: &Settings, diagnostics: &mut Diagnostics) -> GateCondition {
     if count == 0 || count > MAX_APPROVALS {
         refuse("count", format!("`count` is between 1 and {MAX_APPROVALS}"), "leave it out for one");
     } else if !approvers.is_empty() && count > approvers.len() as u64 {
-        let summary = format!("{count} approvals are wanted, and only {} people may give one", approvers.len());
+        let summary =
+            format!("{count} approvals are wanted, and only {} people may give one", approvers.len());
         refuse("count", summary, "name more approvers, or lower count");
     }
     GateCondition::Approval { approvers, count: u32::try_from(count).unwrap_or(u32::MAX) }

@@ -28,7 +28,10 @@ pub(super) fn decode(own: &Settings, diagnostics: &mut Diagnostics) -> Option<Wi
     };
     let (from_min, to_min) = (minute("from", 0), minute("to", DAY_MIN));
     if from_min == DAY_MIN {
-        report("from", ("a window cannot open at 24:00".to_owned(), "write 00:00, and the next day".to_owned()));
+        report(
+            "from",
+            ("a window cannot open at 24:00".to_owned(), "write 00:00, and the next day".to_owned()),
+        );
     }
     if to_min == from_min {
         let summary = "this window closes when it opens".to_owned();
@@ -101,7 +104,8 @@ fn days(words: &[String], given: bool) -> Result<Vec<Day>, (String, String)> {
 /// `"22:00"`
 fn time_of_day(name: &str, text: &str) -> Result<u16, (String, String)> {
     let parsed = text.split_once(':').and_then(|(hours, minutes)| {
-        let digits = |t: &str| (t.len() == 2 && t.bytes().all(|b| b.is_ascii_digit())).then(|| t.parse().ok());
+        let digits =
+            |t: &str| (t.len() == 2 && t.bytes().all(|b| b.is_ascii_digit())).then(|| t.parse().ok());
         let (hours, minutes): (u16, u16) = (digits(hours)??, digits(minutes)??);
         let all = hours * 60 + minutes;
         (minutes < 60 && all <= DAY_MIN).then_some(all)

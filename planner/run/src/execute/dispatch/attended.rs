@@ -15,7 +15,7 @@ use super::super::drive::{CutoverTask, run_cutover};
 use super::super::gates::Conditions;
 use super::super::io::Until;
 use super::super::unit::{UnitRef, pass, sync};
-use super::super::{Ground, RunError, socket};
+use super::super::{Ground, RunError, check_claims, socket};
 use super::{MESSAGES_MAX, Message, runtime, take_signal, watch_signals};
 
 /// Runs `work` with signals and the control socket attended to, as in an apply.
@@ -57,6 +57,13 @@ pub fn follow(ground: &Arc<Ground>, desired: &Desired) -> Result<(), RunError> {
 /// Switches back by command: reverse passes until they stop shrinking, then the protocol, with no gates; the
 /// cutover is held afterwards (protocol P23).
 pub fn switch_back(ground: &Arc<Ground>, cutover: &Address, reason: &str) -> Result<(), RunError> {
+    if let Some(problem) = check_claims(ground, &ground.state()).into_iter().next() {
+        let error = StepError::permanent(format!("who serves is not known here: {problem}"));
+        return Err(RunError::Setup(
+            error
+                .remedy("bring back the newest state directory; nothing is opened or closed from an old one"),
+        ));
+    }
     let attempt = attempt_from_state(ground, cutover, reason)?;
     let cutover = cutover.clone();
     attended(ground, move |ground| {
@@ -64,11 +71,7 @@ pub fn switch_back(ground: &Arc<Ground>, cutover: &Address, reason: &str) -> Res
             let unit = UnitRef { migration: job.migration.clone(), unit: job.unit.clone() };
             ground.step(&unit.step("sync"), StepKind::Sync, || sync(ground, &unit))?;
         }
-        let task = CutoverTask {
-            cutover,
-            attempt,
-            conditions: Conditions::default(),
-        };
+        let task = CutoverTask { cutover, attempt, conditions: Conditions::default() };
         run_cutover(ground, task)
     })
 }

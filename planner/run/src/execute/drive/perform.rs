@@ -74,6 +74,9 @@ impl Flight<'_> {
     fn close(&self, step: &Address) -> Result<String, StepError> {
         together(&self.attempt.members, |member| {
             let quiesce = self.ground.registry.quiesce(&member.close.block)?;
+            // Where the endpoint's own host can hold the lease, it re-opens by itself even when this machine dies.
+            let left_ms = self.deadline_ms().saturating_sub(self.ground.clock.boot_ms());
+            self.again(step, |io| quiesce.lease(&member.close, left_ms, io))?;
             self.again(step, |io| quiesce.close(&member.close, io))
         })?;
         self.closed_and_drained(step)
@@ -157,6 +160,11 @@ impl Flight<'_> {
         let said = self.closed_and_drained(step)?;
         if let Some(error) = self.lapsed(COMMIT_MARGIN_MS) {
             return Err(error);
+        }
+        // An endpoint's own lease is given up only while it is certainly pending, and before anything is decided here.
+        for member in &self.attempt.members {
+            let quiesce = self.ground.registry.quiesce(&member.close.block)?;
+            quiesce.harden(&member.close, &self.io(step))?;
         }
         if self.attempt.watchdog.is_some() {
             self.ground.guard.answers()?;

@@ -116,8 +116,7 @@ fn downtime(waiting: &Waiting<'_>, max_ms: u64) -> Look {
     let terms: Vec<String> = forecast.terms.iter().map(|t| format!("{} {} ms", t.name, t.ms)).collect();
     let terms = terms.join(" + ");
     let look = if total > max_ms {
-        let said =
-            format!("the predicted pause is {total} ms, at most {max_ms} ms are allowed: {terms}");
+        let said = format!("the predicted pause is {total} ms, at most {max_ms} ms are allowed: {terms}");
         Look::unmet(said, Wants::Pass)
     } else {
         Look::met(format!("predicted pause {total} ms, at most {max_ms} ms: {terms}"))

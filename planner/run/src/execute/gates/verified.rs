@@ -90,7 +90,10 @@ mod tests {
 
     fn unit(level: VerifyLevel, at_ms: i64) -> UnitState {
         let ledger = ArtifactName("l".to_owned());
-        UnitState { verified: Some(VerifiedRecord { level, ledger, at_ms, records: 3 }), ..UnitState::default() }
+        UnitState {
+            verified: Some(VerifiedRecord { level, ledger, at_ms, records: 3 }),
+            ..UnitState::default()
+        }
     }
 
     #[test]
@@ -100,7 +103,9 @@ mod tests {
         assert!(judged(&full, VerifyLevel::Count, 5_000, 15_000).is_ok());
         assert!(judged(&full, VerifyLevel::Full, 5_000, 15_001).unwrap_err().contains("at most 5 s"));
         let count = unit(VerifyLevel::Count, 10_000);
-        assert!(judged(&count, VerifyLevel::Sampled, 5_000, 10_000).unwrap_err().contains("sampled is wanted"));
+        assert!(
+            judged(&count, VerifyLevel::Sampled, 5_000, 10_000).unwrap_err().contains("sampled is wanted")
+        );
         // A clock that was set back makes nothing older.
         assert!(judged(&full, VerifyLevel::Full, 0, 9_000).is_ok());
     }

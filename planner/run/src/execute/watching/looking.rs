@@ -66,7 +66,8 @@ fn ask(watching: &Watching<'_>, watch: &Watch) -> Reading {
     let looked = watching.ground.registry.watch(&watch.block).and_then(|w| w.look(&watch.block, &io));
     looked.unwrap_or_else(|error| {
         let remedy = error.remedy.as_ref().map(|r| format!(" ({r})")).unwrap_or_default();
-        let said = if io.cancelled() { String::new() } else { format!("could not be asked: {error}{remedy}") };
+        let said =
+            if io.cancelled() { String::new() } else { format!("could not be asked: {error}{remedy}") };
         Reading { ok: false, said, value: None }
     })
 }

@@ -7,7 +7,7 @@ use segue_contract::{Finding, Severity, StepError};
 use super::{Applier, Change, Slot};
 use crate::engines::files::clock;
 use crate::engines::files::meta;
-use crate::engines::files::put::{There, collision, is_own_load, is_same_data, record_of, refuse};
+use crate::engines::files::put::{There, alias_of, collision, is_own_load, is_same_data, record_of, refuse};
 use crate::engines::files::scan::Entry;
 use crate::engines::files::tree::{Look, name_of};
 use crate::engines::files::work::Unknown;
@@ -92,6 +92,9 @@ impl Applier<'_, '_> {
         let mode = Mode::from_raw_mode(0o700);
         let fresh = is_own_load(work) && !work.resumed;
         if !fresh && let Some(look) = work.to.look_at(&dir, name).map_err(fail)? {
+            if change.old.is_none() && alias_of(&work.to, &dir, path).is_some() {
+                return Err(collision(work, &dir, path));
+            }
             if look.kind == Kind::Dir {
                 return self.check_dir(change, entry, &look);
             }
@@ -103,8 +106,14 @@ impl Applier<'_, '_> {
             self.tally.stale.push(crate::engines::files::keep::find(path, "deleted", None));
         }
         match rustix::fs::mkdirat(&dir, name, mode) {
-            Ok(()) => self.tally.touched = true,
-            Err(Errno::EXIST) if fresh => return Err(collision(work, path)),
+            Ok(()) => {
+                self.tally.touched = true;
+                if work.unknown == Unknown::Stale {
+                    let made = work.to.look_at(&dir, name).map_err(fail)?;
+                    work.inflight.note(path, made.as_ref())?;
+                }
+            }
+            Err(Errno::EXIST) if fresh => return Err(collision(work, &dir, path)),
             Err(e) => return Err(fail(e)),
         }
         Ok(())
@@ -148,6 +157,7 @@ impl Applier<'_, '_> {
                     self.tally.stale.push(find);
                 }
             },
+            There::Alias(_) => return Err(collision(work, dir, path)),
             There::Nothing | There::Ours(_) => {}
         }
         work.inflight.note(path, None)?;
@@ -183,8 +193,9 @@ impl Applier<'_, '_> {
             Err(e) => return Err(work.to.failed("open directory", path, e)),
         };
         let done = meta::settle(&work.to, Place::Open(&fd), &plan.look, &plan.xattrs, false);
-        let (_, refused) = done.map_err(|e| work.to.failed("change", path, e))?;
+        let (_, refused) = done.map_err(|e| e.at(&work.to, path))?;
         if !refused.is_empty() {
+            self.lacking.insert(path.to_vec());
             let reason = format!("the written side does not keep its attributes {}", refused.join(", "));
             self.aside(path, reason);
         }

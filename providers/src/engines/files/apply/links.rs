@@ -8,7 +8,7 @@ use segue_contract::StepError;
 
 use super::{Applier, Change};
 use crate::engines::files::clock;
-use crate::engines::files::put::{There, is_same_data, record_of, refuse, temporary};
+use crate::engines::files::put::{There, collision, is_same_data, record_of, refuse, temporary};
 use crate::engines::files::tree::{Look, name_of};
 use crate::engines::files::work::Unknown;
 use crate::ledger::{Kind, Record};
@@ -37,6 +37,13 @@ impl Applier<'_, '_> {
         if at.is_some_and(|at| at.ino == leader.ino && at.dev == leader.dev) {
             record.set_print(work.write(), leader.print_written(clock::now()));
             return self.push_link(&change, record, false);
+        }
+        if let There::Alias(other) = &there {
+            if !matches!(work.from.look(other), Ok(None)) {
+                return Err(collision(work, &dir, path));
+            }
+            self.tally.later += 1;
+            return self.keep_old(change);
         }
         if let There::Other(at, what) = &there {
             match work.unknown {

@@ -124,7 +124,7 @@ impl Applier<'_, '_> {
         match self.hand.to.parent(path) {
             Ok(dir) => match self.hand.there(&dir, path, change.old.as_ref())? {
                 // A deletion of what is gone is no loss, whoever did it.
-                There::Nothing | There::Other(None, _) => {}
+                There::Nothing | There::Other(None, _) | There::Alias(_) => {}
                 There::Ours(look) if look.kind == Kind::Dir => self.doom(change),
                 There::Other(Some(look), _) if look.kind == Kind::Dir && change.old.is_some() => {
                     self.doom(change);

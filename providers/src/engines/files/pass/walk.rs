@@ -10,6 +10,7 @@ use crate::engines::files::apply::{Applier, Change};
 use crate::engines::files::join::{Join, Seen};
 use crate::engines::files::meta;
 use crate::engines::files::position::Digest;
+use crate::engines::files::renames::WINDOW;
 use crate::engines::files::scan::{Aside, Entry};
 use crate::engines::files::tree::{OpenDirs, name_of, printed, split};
 use crate::engines::files::work::Work;
@@ -45,6 +46,10 @@ pub(crate) struct Walked {
     /// Unfinished files on the written side: of dead runs, or of this one at the time.
     pub(crate) leftovers: Vec<Vec<u8>>,
     pub(crate) scan_us: u64,
+    /// What was held back, when it was not too much.
+    pub(crate) held: Option<Vec<Change>>,
+    /// Paths.
+    pub(crate) seen: u64,
 }
 
 /// A walk; see the module.
@@ -61,6 +66,7 @@ pub(crate) struct Walk<'a> {
     /// A directory that cannot be read on one side: nothing below it counts as deleted.
     blocked: Option<Vec<u8>>,
     seen: u64,
+    held: Option<Vec<Change>>,
 }
 
 impl<'a> Walk<'a> {
@@ -69,6 +75,7 @@ impl<'a> Walk<'a> {
         ledger: &ArtifactName,
         forced: &'a Forced,
         whole: bool,
+        hold: bool,
     ) -> Result<Self, StepError> {
         let written = whole.then(|| work.to.clone());
         Ok(Self {
@@ -82,6 +89,7 @@ impl<'a> Walk<'a> {
             above: Vec::new(),
             blocked: None,
             seen: 0,
+            held: hold.then(Vec::new),
         })
     }
 
@@ -106,6 +114,8 @@ impl<'a> Walk<'a> {
             aside: aside.unwrap_or_default(),
             leftovers: written.unwrap_or_default().leftovers,
             scan_us: self.join.scan_us,
+            held: self.held,
+            seen: self.seen,
         })
     }
 
@@ -146,21 +156,29 @@ impl<'a> Walk<'a> {
             self.above.push((entry.clone(), if carry { None } else { seen.record.clone() }, carry));
         }
         if carry {
-            applier.push(Change { new: seen.read, old: seen.record, path: seen.path, force })?;
+            self.hand_on(applier, Change { new: seen.read, old: seen.record, path: seen.path, force })?;
         }
         Ok(())
     }
 
     fn hand_on_above(&mut self, applier: &mut Applier<'_, '_>) -> Result<(), StepError> {
-        for (entry, record, done) in &mut self.above {
-            if !*done {
-                *done = true;
-                applier.push(Change {
-                    path: entry.path.clone(),
-                    new: Some(entry.clone()),
-                    old: record.take(),
-                    force: false,
-                })?;
+        for at in 0..self.above.len() {
+            let Some((entry, record, done)) = self.above.get_mut(at) else { break };
+            if !std::mem::replace(done, true) {
+                let (path, new, old) = (entry.path.clone(), Some(entry.clone()), record.take());
+                self.hand_on(applier, Change { path, new, old, force: false })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands a change on, or holds it back until the walk ends; more than the window holds is handed on.
+    fn hand_on(&mut self, applier: &mut Applier<'_, '_>, change: Change) -> Result<(), StepError> {
+        let Some(held) = &mut self.held else { return applier.push(change) };
+        held.push(change);
+        if held.len() > WINDOW {
+            for change in self.held.take().unwrap_or_default() {
+                applier.push(change)?;
             }
         }
         Ok(())

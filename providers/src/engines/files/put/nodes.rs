@@ -6,7 +6,7 @@ use rustix::fs::{AtFlags, FileType, Mode};
 use rustix::io::Errno;
 use segue_contract::{StaleFind, StepError};
 
-use super::regular::carried;
+use super::regular::{carried, is_to_look_again};
 use super::{
     Carried, Hand, Job, Outcome, Stop, There, collision, is_own_load, is_same_data, record_of, refuse,
     temporary, unreadable,
@@ -16,7 +16,7 @@ use crate::engines::files::meta;
 use crate::engines::files::scan::Scan;
 use crate::engines::files::tree::{Look, name_of};
 use crate::engines::files::work::Unknown;
-use crate::engines::files::xattr::Place;
+use crate::engines::files::xattr::{Place, Xattrs};
 use crate::ledger::{Kind, Record};
 
 impl Hand<'_> {
@@ -42,6 +42,7 @@ impl Hand<'_> {
         if let (There::Ours(_), Some(old)) = (&there, &job.old)
             && !job.force
             && is_same_data(old, &record)
+            && !is_to_look_again(old, self.work.read)
         {
             record.changed_in = old.changed_in;
             record.set_print(self.work.write(), *old.print(self.work.write()));
@@ -51,6 +52,9 @@ impl Hand<'_> {
                 stale: None,
                 lacks: None,
             })));
+        }
+        if let There::Alias(other) = &there {
+            return self.alias(&to, path, other);
         }
         let mut stale = None;
         if let There::Other(at, _) = &there {
@@ -62,26 +66,39 @@ impl Hand<'_> {
                 Unknown::Adopt if !equal => {
                     return Err(refuse(self.work, path, "is there and differs from the source").into());
                 }
-                Unknown::Own if !self.work.resumed => return Err(collision(self.work, path).into()),
+                Unknown::Own if !self.work.resumed => return Err(collision(self.work, &to, path).into()),
                 Unknown::Stale if !equal => stale = self.make_room(job, &to, &there)?,
                 _ => {}
             }
         }
+        self.place_node(job, &to, &there, record, &xattrs, stale)
+    }
+
+    /// Makes a node aside, as it is to be, and puts it in its place.
+    fn place_node(
+        &mut self,
+        job: &Job,
+        to: &OwnedFd,
+        there: &There,
+        mut record: Record,
+        xattrs: &Xattrs,
+        stale: Option<StaleFind>,
+    ) -> Result<Outcome, Stop> {
+        let path = &job.entry.path;
         let name = temporary(name_of(path));
-        make(&to, &name, &record).map_err(|e| self.cannot_make(path, &record, e))?;
-        let (_, refused) =
-            meta::settle(&self.work.to, Place::At(&to, &name), &job.entry.look, &xattrs, false)
-                .map_err(|e| self.work.to.failed("change", path, e))?;
-        let made = meta::look(&self.work.to, Place::At(&to, &name));
+        make(to, &name, &record).map_err(|e| self.cannot_make(path, &record, e))?;
+        let (_, refused) = meta::settle(&self.work.to, Place::At(to, &name), &job.entry.look, xattrs, false)
+            .map_err(|e| e.at(&self.work.to, path))?;
+        let made = meta::look(&self.work.to, Place::At(to, &name));
         let made = made.map_err(|e| self.work.to.failed("look at", path, e))?;
         if !is_own_load(self.work) {
             self.work.inflight.note(path, Some(&made))?;
         }
-        self.land(&to, &name, path)?;
-        let after = meta::look(&self.work.to, Place::At(&to, name_of(path)));
+        self.land(to, &name, path, there)?;
+        let after = meta::look(&self.work.to, Place::At(to, name_of(path)));
         let after = after.map_err(|e| self.work.to.failed("look at", path, e))?;
         record.set_print(self.work.write(), after.print_written(clock::now()));
-        Ok(carried(record, stale, &refused))
+        Ok(carried(self.work, record, true, stale, &refused))
     }
 
     fn is_equal_node(
@@ -105,6 +122,9 @@ impl Hand<'_> {
     fn cannot_make(&self, path: &[u8], record: &Record, errno: Errno) -> Stop {
         if errno == Errno::PERM && matches!(record.kind, Kind::Char | Kind::Block) {
             return Stop::Aside("cannot make a device node at the written side: that needs root".to_owned());
+        }
+        if matches!(errno, Errno::PERM | Errno::NOSYS | Errno::NOTSUP) {
+            return Stop::Aside(format!("the written side's file system keeps no {}", record.kind.as_str()));
         }
         Stop::Failed(self.work.to.failed("create", path, errno))
     }

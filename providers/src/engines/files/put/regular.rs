@@ -5,16 +5,16 @@ use std::os::fd::OwnedFd;
 
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
-use segue_contract::StaleFind;
+use segue_contract::{Side, StaleFind};
 
 use super::{
-    Carried, Hand, Job, Outcome, Stop, There, collision, count, is_own_load, is_same_data, is_untouched,
-    record_of, refuse, temporary, unreadable,
+    Carried, Hand, Job, Outcome, Stop, There, alias_of, collision, count, is_own_load, is_same_data,
+    is_untouched, record_of, refuse, temporary, unreadable,
 };
 use crate::engines::files::clock;
 use crate::engines::files::meta;
 use crate::engines::files::tree::{Look, name_of};
-use crate::engines::files::work::Unknown;
+use crate::engines::files::work::{Unknown, Work};
 use crate::engines::files::xattr::{self, Place, Xattrs};
 use crate::ledger::{Kind, Print, Record, Time};
 
@@ -73,6 +73,9 @@ impl Hand<'_> {
             self.there(to, path, job.old.as_ref())?
         };
         let taken = |hash| Taken { look: *look, xattrs, hash, print: look.print_read(started) };
+        if let There::Alias(other) = &there {
+            return self.alias(to, path, other).map(Ok);
+        }
         if let Some(equal) = self.equal_content(job, to, &there, &source, look)? {
             if let Some(now) = changed(&self.work.from, &source, look)? {
                 return Ok(Err(now));
@@ -145,6 +148,7 @@ impl Hand<'_> {
         if let Some(old) = &job.old
             && is_same_data(old, &record)
             && matches!(there, There::Ours(_))
+            && !is_to_look_again(old, self.work.read)
         {
             record.changed_in = old.changed_in;
             let print = *old.print(self.work.write());
@@ -163,9 +167,11 @@ impl Hand<'_> {
         self.work.inflight.note(path, Some(&Look { mtime: taken.look.mtime, ..*at }))?;
         let (after, refused) =
             meta::settle(&self.work.to, Place::Open(&fd), &taken.look, &taken.xattrs, false)
-                .map_err(|e| self.work.to.failed("change", path, e))?;
+                .map_err(|e| e.at(&self.work.to, path))?;
         record.set_print(self.work.write(), after.print_written(clock::now()));
-        Ok(carried(record, None, &refused))
+        let same = job.old.as_ref().filter(|old| is_same_data(old, &record) && after.ctime == at.ctime);
+        record.changed_in = same.map_or(record.changed_in, |old| old.changed_in);
+        Ok(carried(self.work, record, same.is_none(), None, &refused))
     }
 
     /// Writes the whole file anew.
@@ -197,12 +203,12 @@ impl Hand<'_> {
         let bare = straight && !self.work.resumed;
         let (mut after, refused) =
             meta::settle(&self.work.to, Place::Open(&target), &taken.look, &taken.xattrs, bare)
-                .map_err(|e| abandon(self.work.to.failed("change", path, e).into()))?;
+                .map_err(|e| abandon(e.at(&self.work.to, path).into()))?;
         let mut stale = None;
         if !straight {
             stale = self.make_room(job, to, there)?;
             self.work.inflight.note(path, Some(&after))?;
-            self.land(to, &name, path)?;
+            self.land(to, &name, path, there)?;
             // Renaming moves the change time.
             after = meta::look(&self.work.to, Place::Open(&target))
                 .map_err(|e| self.work.to.failed("look at", path, e))?;
@@ -212,21 +218,25 @@ impl Hand<'_> {
         record.xattrs = taken.xattrs.digest();
         record.set_print(self.work.read, taken.print);
         record.set_print(self.work.write(), after.print_written(clock::now()));
-        Ok(Ok(carried(record, stale, &refused)))
+        Ok(Ok(carried(self.work, record, true, stale, &refused)))
     }
 
     fn create(&mut self, job: &Job, to: &OwnedFd, name: &[u8], look: &Look) -> Result<OwnedFd, Stop> {
         let path = &job.entry.path;
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        // Also for reading: cloned content is hashed where it was put.
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         // Nobody else's bits before the owner is right.
         let mode = if look.uid == 0 && look.gid == 0 { look.mode & 0o755 } else { look.mode & 0o700 };
         let make = || rustix::fs::openat(to, name, flags, Mode::from_raw_mode(mode));
         let made = match make() {
             Err(Errno::EXIST) if is_own_load(self.work) && !self.work.resumed => {
-                return Err(Stop::Failed(collision(self.work, path)));
+                return Err(Stop::Failed(collision(self.work, to, path)));
             }
             // Half done by a run that died.
             Err(Errno::EXIST) => {
+                if is_own_load(self.work) && alias_of(&self.work.to, to, path).is_some() {
+                    return Err(Stop::Failed(collision(self.work, to, path)));
+                }
                 self.remove_any(to, name, path)?;
                 make()
             }
@@ -255,10 +265,28 @@ impl Hand<'_> {
     }
 }
 
-pub(super) fn carried(record: Record, stale: Option<StaleFind>, refused: &[String]) -> Outcome {
+pub(super) fn carried(
+    work: &Work<'_>,
+    mut record: Record,
+    written: bool,
+    stale: Option<StaleFind>,
+    refused: &[String],
+) -> Outcome {
+    if record.print(work.write()).mtime != record.mtime {
+        work.coarse.store(true, std::sync::atomic::Ordering::Relaxed);
+    }
     let lacks = (!refused.is_empty())
         .then(|| format!("the written side does not keep its attributes {}", refused.join(", ")));
-    Outcome::Carried(Box::new(Carried { record, written: true, stale, lacks }))
+    if lacks.is_some() {
+        // Every pass looks again, and says so again, as long as it is so.
+        record.set_print(work.read, Print::default());
+    }
+    Outcome::Carried(Box::new(Carried { record, written, stale, lacks }))
+}
+
+/// Whether the last pass left this path to be looked at again whatever the prints say.
+pub(super) fn is_to_look_again(old: &Record, read: Side) -> bool {
+    *old.print(read) == Print::default()
 }
 
 /// How a file looks after it was read, when that is not how it looked before; inner `None`: no file.

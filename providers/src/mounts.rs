@@ -1,5 +1,5 @@
 //! Mounts, as proc_pid_mountinfo(5) tells them: on which file system a path lies, and by which other
-//! paths the same files are reached. Bind mounts and other mount namespaces hide both from path names.
+//! paths the same files are reached. The only reader of that table. Bind mounts and other mount namespaces hide both from path names.
 
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
@@ -8,36 +8,55 @@ use segue_contract::paths::{self, PathError};
 
 /// One mount of a namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Mount {
+pub(crate) struct Mount {
     /// `major:minor` of the file system.
-    pub(super) device: String,
+    pub(crate) device: String,
     /// The directory of that file system that is mounted.
-    pub(super) inner: PathBuf,
+    pub(crate) inner: PathBuf,
     /// Where.
-    pub(super) point: PathBuf,
+    pub(crate) point: PathBuf,
     /// `ext4`, `tmpfs`, ...
-    pub(super) kind: String,
+    pub(crate) kind: String,
+    /// The options of this mount: `rw,noatime`.
+    pub(crate) mount_options: String,
     /// The options of the file system itself: `rw,hidepid=invisible`.
-    pub(super) options: String,
+    pub(crate) options: String,
+}
+
+impl Mount {
+    /// Whether it, or its file system, has an option.
+    pub(crate) fn has(&self, option: &str) -> bool {
+        self.mount_options.split(',').chain(self.options.split(',')).any(|has| has == option)
+    }
+
+    /// Whether the file system as a whole is mounted read-only, whatever this mount of it says.
+    pub(crate) fn is_read_only_as_a_whole(&self) -> bool {
+        self.options.split(',').any(|has| has == "ro")
+    }
 }
 
 /// A place on a file system, whatever it is mounted as.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Location {
+pub(crate) struct Location {
     device: String,
     inner: PathBuf,
 }
 
 impl Location {
     /// Whether one lies inside the other, or both are one.
-    pub(super) fn overlaps(&self, other: &Self) -> bool {
+    pub(crate) fn overlaps(&self, other: &Self) -> bool {
         self.device == other.device
             && (self.inner.starts_with(&other.inner) || other.inner.starts_with(&self.inner))
     }
 }
 
-/// The mounts of a process's namespace: `/proc/self/mountinfo` or `/proc/PID/mountinfo`.
-pub(super) fn read(mountinfo: &Path) -> Result<Vec<Mount>, PathError> {
+/// The mounts of this process's namespace.
+pub(crate) fn own() -> Result<Vec<Mount>, PathError> {
+    read(Path::new("/proc/self/mountinfo"))
+}
+
+/// The mounts of a process's namespace, from `/proc/PID/mountinfo`.
+pub(crate) fn read(mountinfo: &Path) -> Result<Vec<Mount>, PathError> {
     let text = paths::read(mountinfo)?;
     Ok(text.split(|&b| b == b'\n').filter_map(parse).collect())
 }
@@ -48,11 +67,12 @@ fn parse(line: &[u8]) -> Option<Mount> {
     let device = text(words.next()?);
     let inner = unescape(words.next()?);
     let point = unescape(words.next()?);
+    let mount_options = text(words.next()?);
     words.by_ref().find(|word| *word == b"-")?;
     let kind = text(words.next()?);
     words.next()?;
     let options = text(words.next().unwrap_or_default());
-    Some(Mount { device, inner, point, kind, options })
+    Some(Mount { device, inner, point, kind, mount_options, options })
 }
 
 /// Space, tab, newline and backslash are written as three octal digits after a backslash.
@@ -69,20 +89,20 @@ fn unescape(word: &[u8]) -> PathBuf {
 }
 
 /// The mount that a resolved path lies on.
-pub(super) fn mount_of<'m>(mounts: &'m [Mount], path: &Path) -> Option<&'m Mount> {
+pub(crate) fn mount_of<'m>(mounts: &'m [Mount], path: &Path) -> Option<&'m Mount> {
     // `max_by_key` returns the last of equals: the mount that covers the others at that point.
     mounts.iter().filter(|m| path.starts_with(&m.point)).max_by_key(|m| m.point.as_os_str().len())
 }
 
 /// Where a resolved path lies.
-pub(super) fn location(mounts: &[Mount], path: &Path) -> Option<Location> {
+pub(crate) fn location(mounts: &[Mount], path: &Path) -> Option<Location> {
     let mount = mount_of(mounts, path)?;
     let below = path.strip_prefix(&mount.point).ok()?;
     Some(Location { device: mount.device.clone(), inner: joined(&mount.inner, below) })
 }
 
 /// Where the mounts below a path come from.
-pub(super) fn mounted_below(mounts: &[Mount], path: &Path) -> Vec<(PathBuf, Location)> {
+pub(crate) fn mounted_below(mounts: &[Mount], path: &Path) -> Vec<(PathBuf, Location)> {
     let below = mounts.iter().filter(|m| m.point != path && m.point.starts_with(path));
     below
         .map(|m| {
@@ -93,7 +113,7 @@ pub(super) fn mounted_below(mounts: &[Mount], path: &Path) -> Vec<(PathBuf, Loca
 }
 
 /// Every path by which what lies at a location (or a part of it) is reached in a namespace.
-pub(super) fn names_of(mounts: &[Mount], location: &Location) -> Vec<PathBuf> {
+pub(crate) fn names_of(mounts: &[Mount], location: &Location) -> Vec<PathBuf> {
     let same = mounts.iter().filter(|m| m.device == location.device);
     let mut names: Vec<PathBuf> = same
         .filter_map(|m| match location.inner.strip_prefix(&m.inner) {
@@ -114,6 +134,19 @@ fn joined(path: &Path, below: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_is_read_with_its_escapes_and_both_kinds_of_options() {
+        let line =
+            br"36 35 98:0 /mnt1 /mnt/my\040disk rw,noatime master:1 - ext3 /dev/root ro,errors=continue";
+        let mount = parse(line).unwrap();
+        assert_eq!(
+            (mount.point.as_path(), mount.inner.as_path()),
+            (Path::new("/mnt/my disk"), Path::new("/mnt1"))
+        );
+        assert!(mount.has("noatime") && mount.has("errors=continue") && !mount.has("nodev"));
+        assert!(mount.is_read_only_as_a_whole());
+    }
 
     #[test]
     fn a_bind_mount_is_another_name_of_the_same_location() {

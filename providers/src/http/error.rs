@@ -1,0 +1,145 @@
+//! What went wrong with a request, and whether it can have had an effect.
+
+use std::io;
+use std::time::Duration;
+
+use segue_contract::{ErrorClass, StepError};
+
+/// What kind of failure it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HttpErrorKind {
+    /// The request cannot be made: an address, a method or a header that is none.
+    Invalid,
+    /// Nobody listens there. The request had no effect.
+    Refused,
+    /// The host is not found, or no connection comes about. The request had no effect.
+    Unreachable,
+    /// No TLS connection comes about. The request had no effect.
+    Tls,
+    /// No whole reply within the time-out. What the request did is not known.
+    Timeout,
+    /// The reply is larger than what is taken.
+    TooLarge,
+    /// The connection broke, or what came was no HTTP. What the request did is not known.
+    Broken,
+}
+
+/// There is no whole reply: what was asked, where, and why not.
+#[derive(Debug)]
+pub(crate) struct HttpError {
+    pub(crate) kind: HttpErrorKind,
+    what: String,
+    remedy: &'static str,
+}
+
+impl HttpError {
+    pub(super) fn invalid(asked: &str, what: impl std::fmt::Display) -> Self {
+        Self {
+            kind: HttpErrorKind::Invalid,
+            what: format!("cannot ask {asked}: {what}"),
+            remedy: "correct the block",
+        }
+    }
+
+    pub(super) fn too_large(asked: &str, bytes: u64) -> Self {
+        Self {
+            kind: HttpErrorKind::TooLarge,
+            what: format!("{asked}: the answer is larger than {bytes} bytes"),
+            remedy: "ask for less",
+        }
+    }
+
+    pub(super) fn new(asked: &str, timeout: Duration, error: &ureq::Error) -> Self {
+        let (kind, why) = explain(timeout, error);
+        let remedy = match kind {
+            HttpErrorKind::Invalid => "correct the block",
+            HttpErrorKind::Refused => "is the server running, and is the port right?",
+            HttpErrorKind::Unreachable => "check the host's name and the way there from this machine",
+            HttpErrorKind::Tls => {
+                "check ca_file, the certificate's name and date, and whether the server wants client_cert"
+            }
+            HttpErrorKind::Timeout => "raise timeout, or see what the server waits for",
+            HttpErrorKind::TooLarge => "ask for less",
+            HttpErrorKind::Broken => "see the server's log; is this an HTTP port?",
+        };
+        Self { kind, what: format!("{asked}: {why}"), remedy }
+    }
+
+    /// The error of a step. Unknown where the request can have had an effect.
+    pub(crate) fn step(self) -> StepError {
+        let class = match self.kind {
+            HttpErrorKind::Invalid | HttpErrorKind::Tls => ErrorClass::Permanent,
+            HttpErrorKind::Refused | HttpErrorKind::Unreachable => ErrorClass::Transient,
+            HttpErrorKind::Timeout | HttpErrorKind::TooLarge | HttpErrorKind::Broken => ErrorClass::Unknown,
+        };
+        StepError { class, what: self.what, remedy: Some(self.remedy.to_owned()), source: None }
+    }
+}
+
+impl std::fmt::Display for HttpError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.what)
+    }
+}
+
+/// The kind, and the reason in words that hold no address: the library's own texts may repeat the whole
+/// address with its secrets.
+fn explain(timeout: Duration, error: &ureq::Error) -> (HttpErrorKind, String) {
+    match error {
+        ureq::Error::Timeout(_) => {
+            (HttpErrorKind::Timeout, format!("no whole answer within {} ms", timeout.as_millis()))
+        }
+        ureq::Error::HostNotFound => (HttpErrorKind::Unreachable, "the host is not found".to_owned()),
+        ureq::Error::ConnectionFailed => (HttpErrorKind::Unreachable, "no connection".to_owned()),
+        ureq::Error::ConnectProxyFailed(_) | ureq::Error::InvalidProxyUrl => {
+            (HttpErrorKind::Unreachable, "the proxy of the environment lets nothing through".to_owned())
+        }
+        ureq::Error::BadUri(_) => {
+            (HttpErrorKind::Invalid, "the address needs a scheme and a host".to_owned())
+        }
+        ureq::Error::Http(e) => (HttpErrorKind::Invalid, e.to_string()),
+        ureq::Error::Tls(why) => (HttpErrorKind::Tls, format!("no TLS connection: {why}")),
+        ureq::Error::Rustls(e) => (HttpErrorKind::Tls, format!("no TLS connection: {e}")),
+        ureq::Error::TlsRequired => (HttpErrorKind::Tls, "no TLS connection".to_owned()),
+        ureq::Error::Io(e) => explain_io(timeout, e),
+        ureq::Error::Protocol(e) => (HttpErrorKind::Broken, format!("the answer is no HTTP: {e}")),
+        ureq::Error::RedirectFailed => {
+            (HttpErrorKind::Broken, "a redirect that cannot be followed with a body".to_owned())
+        }
+        other => (HttpErrorKind::Broken, other.to_string()),
+    }
+}
+
+fn explain_io(timeout: Duration, error: &io::Error) -> (HttpErrorKind, String) {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => {
+            (HttpErrorKind::Refused, "nobody listens there (connection refused)".to_owned())
+        }
+        io::ErrorKind::TimedOut => {
+            (HttpErrorKind::Timeout, format!("no whole answer within {} ms", timeout.as_millis()))
+        }
+        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => {
+            (HttpErrorKind::Unreachable, error.to_string())
+        }
+        // The library carries its own errors through readers in this form.
+        _ => match error.get_ref().and_then(|inner| inner.downcast_ref::<ureq::Error>()) {
+            Some(ureq::Error::Timeout(_)) => {
+                (HttpErrorKind::Timeout, format!("no whole answer within {} ms", timeout.as_millis()))
+            }
+            _ => match tls(error) {
+                Some(why) => (HttpErrorKind::Tls, format!("no TLS connection: {why}")),
+                None => (HttpErrorKind::Broken, format!("the connection broke: {error}")),
+            },
+        },
+    }
+}
+
+/// What the TLS library says, where an I/O error carries that. Handshake failures come in this form.
+fn tls(error: &io::Error) -> Option<String> {
+    let inner = error.get_ref()?;
+    let text = inner.to_string();
+    let lower = text.to_lowercase();
+    let from_tls = error.kind() == io::ErrorKind::InvalidData
+        && ["certificate", "handshake", "unknownca"].iter().any(|word| lower.contains(word));
+    from_tls.then_some(text)
+}

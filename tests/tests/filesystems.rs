@@ -1,0 +1,180 @@
+//! Trees on file systems that differ from the source's: what they can do more is used, what they cannot keep is
+//! told before anything is lost.
+
+use std::path::Path;
+
+use segue_tests::{Mount, Scratch, run};
+
+const APPLY: [&str; 2] = ["apply", "--auto-approve"];
+const MIB: usize = 1024 * 1024;
+
+/// The quickstart with its target at `place`; it stays at the source.
+fn moved_to(place: &Path) -> Scratch {
+    let scratch = Scratch::new();
+    let place = place.display().to_string();
+    scratch.edit_spec("path = \"new\"", &format!("path = \"{place}\""));
+    scratch.edit_spec("target = \"new\"", &format!("target = \"{place}\""));
+    scratch.edit_spec("live       = \"target\"", "live       = \"source\"");
+    scratch
+}
+
+/// Without the cache of libfuse, which shows removed names for a second more, as no file system of the kernel does.
+fn exfat() -> Mount {
+    let options = "loop,entry_timeout=0,attr_timeout=0,negative_timeout=0";
+    Mount::made(64, &["mkfs.exfat"], &["-t", "exfat-fuse", "-o", options])
+}
+
+/// A file system that knows neither owners nor modes shows everything as 0777 of root: a source that looks the same.
+fn plain_source(scratch: &Scratch) {
+    run("chown", &["-R", "0:0", &scratch.at("old").display().to_string()]);
+    run("chmod", &["-R", "0777", &scratch.at("old").display().to_string()]);
+    run(
+        "find",
+        &[
+            &scratch.at("old").display().to_string(),
+            "(",
+            "-type",
+            "l",
+            "-o",
+            "-links",
+            "+1",
+            "-type",
+            "f",
+            ")",
+            "-delete",
+        ],
+    );
+}
+
+#[test]
+fn on_one_file_system_with_reflinks_a_copy_shares_its_extents() {
+    for mkfs in [&["mkfs.btrfs", "-q"][..], &["mkfs.xfs", "-q", "-m", "reflink=1"]] {
+        let disk = Mount::made(320, mkfs, &["-o", "loop"]);
+        let scratch = Scratch::below(disk.path());
+        // Of a content that no file system packs.
+        let content: String =
+            (0..MIB).map(|i| format!("{:016x}", i.wrapping_mul(0x9e37_79b9_7f4a_7c15))).collect();
+        scratch.write("old/large", &content);
+        run("sync", &["-f", &disk.path().display().to_string()]);
+        scratch.segue(&APPLY).expect_code(0);
+        let copy = scratch.at("new/large");
+        assert_eq!(segue_contract::paths::read_to_string(&copy).expect("the copy"), content);
+        let extents = run("filefrag", &["-v", &copy.display().to_string()]);
+        let lines: Vec<&str> = extents
+            .lines()
+            .filter(|line| line.trim_start().starts_with(|c: char| c.is_ascii_digit()))
+            .collect();
+        assert!(!lines.is_empty(), "{extents}");
+        assert!(lines.iter().all(|line| line.contains("shared")), "{}: {extents}", mkfs[0]);
+        scratch.app(&["stop"]).expect_code(0);
+    }
+}
+
+#[test]
+fn two_names_that_a_target_takes_for_one_are_both_named_and_nothing_is_lost() {
+    let disk = exfat();
+    let scratch = moved_to(&disk.at("tree"));
+    scratch.write("old/pages/Straße.html", "one");
+    scratch.write("old/pages/STRAßE.html", "two");
+    plain_source(&scratch);
+    // Also when the next run finds the first of them there already.
+    for _ in 0..2 {
+        let ran = scratch.segue(&APPLY).expect_code(1);
+        for name in ["pages/Straße.html", "pages/STRAßE.html"] {
+            assert!(ran.stderr.contains(name), "{name}: {}", ran.all());
+        }
+    }
+    for (name, content) in [("Straße.html", "one"), ("STRAßE.html", "two")] {
+        let path = scratch.at(&format!("old/pages/{name}"));
+        assert_eq!(segue_contract::paths::read_to_string(&path).expect("still there"), content);
+    }
+    run(
+        "mv",
+        &[
+            &scratch.at("old/pages/Straße.html").display().to_string(),
+            &scratch.at("old/pages/other.html").display().to_string(),
+        ],
+    );
+    // In a pass, too.
+    scratch.write("old/pages/STRASSE.html", "three");
+    scratch.write("old/pages/strasse.html", "four");
+    plain_source(&scratch);
+    scratch.edit_spec("live       = \"source\"", "live       = \"target\"");
+    for (from, to) in [("pause", "true"), ("resume", "true"), ("try-write", "false")] {
+        scratch.edit_spec(&format!("[\"./app\", \"{from}\"]"), &format!("[\"{to}\"]"));
+    }
+    let ran = scratch.segue(&APPLY).expect_code(1);
+    for name in ["pages/STRASSE.html", "pages/strasse.html"] {
+        assert!(ran.stderr.contains(name), "{name}: {}", ran.all());
+    }
+    let there = [("STRAßE.html", "two"), ("other.html", "one")];
+    for (name, content) in there {
+        for side in [scratch.at("old"), disk.at("tree")] {
+            let path = side.join("pages").join(name);
+            assert_eq!(segue_contract::paths::read_to_string(&path).expect(name), content);
+        }
+    }
+    for (name, content) in [("STRASSE.html", "three"), ("strasse.html", "four")] {
+        let path = scratch.at("old/pages").join(name);
+        assert_eq!(segue_contract::paths::read_to_string(&path).expect(name), content);
+    }
+    assert_eq!(scratch.live(), "old");
+}
+
+#[test]
+fn a_target_that_keeps_no_owners_and_modes_is_refused_with_the_path() {
+    let disk = exfat();
+    let scratch = moved_to(&disk.at("tree"));
+    let planned = scratch.segue(&["plan"]);
+    assert!(planned.all().contains("keep no owners"), "{}", planned.all());
+    plain_source(&scratch);
+    let secret = scratch.at("old/pages/1.html").display().to_string();
+    run("chown", &["65534:65534", &secret]);
+    let ran = scratch.segue(&APPLY).expect_code(1);
+    assert!(ran.stderr.contains("tree/pages/1.html") && ran.stderr.contains("owner"), "{}", ran.all());
+    run("chown", &["0:0", &secret]);
+    run("chmod", &["0640", &secret]);
+    let ran = scratch.segue(&APPLY).expect_code(1);
+    assert!(ran.stderr.contains("tree/pages/1.html") && ran.stderr.contains("mode"), "{}", ran.all());
+}
+
+#[test]
+fn attributes_and_lists_that_a_target_does_not_keep_are_told_by_path() {
+    let disk = Mount::ramfs();
+    let scratch = moved_to(&disk.at("tree"));
+    let page = scratch.at("old/pages/1.html").display().to_string();
+    run("setfattr", &["-n", "user.origin", "-v", "here", &page]);
+    run("setfacl", &["-m", "u:65534:r", &scratch.at("old/pages/2.html").display().to_string()]);
+    let planned = scratch.segue(&["plan"]);
+    assert!(planned.all().contains("extended attributes"), "{}", planned.all());
+    // It stays at the source: what is set aside is told, and stays set aside from pass to pass.
+    for _ in 0..2 {
+        let ran = scratch.segue(&["apply", "--auto-approve"]);
+        println!("{}", ran.all());
+    }
+    let ran = scratch.segue(&["status"]).expect_code(0);
+    for word in ["pages/1.html", "user.origin", "pages/2.html", "system.posix_acl_access"] {
+        assert!(ran.all().contains(word), "{word}: {}", ran.all());
+    }
+    scratch.edit_spec("live       = \"source\"", "live       = \"target\"");
+    for _ in 0..2 {
+        let held = scratch.segue(&APPLY).expect_code(3);
+        assert!(held.stderr.contains("2 records cannot be carried"), "{}", held.all());
+        assert!(held.stderr.contains("pages/1.html"), "{}", held.all());
+    }
+    assert_eq!(scratch.live(), "old");
+}
+
+#[test]
+fn a_target_that_is_read_only_is_refused_before_anything_runs() {
+    let disk = Mount::made(16, &["mkfs.ext4", "-q", "-F"], &["-o", "loop,ro"]);
+    let scratch = moved_to(&disk.at("tree"));
+    let at = disk.path().display().to_string();
+    for args in [&["plan"][..], &APPLY] {
+        let ran = scratch.segue(args);
+        assert_ne!(ran.code, Some(0), "{}", ran.all());
+        assert!(ran.all().contains(&at), "{}", ran.all());
+        assert!(ran.all().contains("Read-only file system"), "{}", ran.all());
+        assert!(ran.all().contains("Mount the file system"), "{}", ran.all());
+    }
+}
