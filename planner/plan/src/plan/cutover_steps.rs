@@ -123,8 +123,7 @@ fn switch_steps(ground: &Ground<'_>, decl: &CutoverDecl, to: Side, forecast: &Fo
     push(retain, &mut before);
     // A plan file that is applied again: the switch may be done, and only be watched still.
     let known = ground.state.cutovers.get(&decl.address).cloned().unwrap_or_default();
-    let moved = ground.base.get(&decl.address).is_some_and(|b| known.switches > b.switches);
-    if known.live == to && moved {
+    if ground.moved(decl) {
         for step in &mut steps {
             step.done = !((known.watches() || known.goes_back()) && step.kind == StepKind::Watch);
             step.reason = if step.done { Reason::Done } else { Reason::Resumed };

@@ -217,6 +217,11 @@ fn nodes(ground: &Ground, desired: &Desired, plan: &Plan) -> (Vec<Node>, Vec<Run
                 });
                 node.steps.extend(own);
                 node.needs.extend(needs);
+                // Watching makes passes of its own: no two at once of one unit.
+                let decl = desired.cutovers.get(&step.block);
+                let migrations = decl.map(|c| c.migrations.as_slice()).unwrap_or_default();
+                let carrying = plan.pending().filter(|s| migrations.contains(&s.block));
+                node.needs.extend(carrying.map(|s| s.address.clone()));
             }
             _ => {
                 let to = desired.cutovers.get(&step.block).map_or(Side::Target, |c| c.live);
