@@ -5,6 +5,7 @@
 mod endpoint;
 mod engine;
 mod fault;
+mod probe;
 mod quiesce;
 mod route;
 mod world;
@@ -15,11 +16,12 @@ use std::sync::Arc;
 use segue_contract::{AttributeSchema, AttributeType, BlockKind, BlockSchema, Registry};
 
 pub use fault::{Deed, Fault};
-pub use world::{Author, Effect, Handle, Record, Store, World};
+pub use world::{Answers, Author, Effect, Handle, Record, Store, World};
 pub use writers::{Acknowledged, Write, expected, write_of};
 
 use endpoint::MemoryEndpoint;
 use engine::MemoryEngine;
+use probe::MemoryProbe;
 use quiesce::{Block, Writers};
 use route::MemoryRoute;
 
@@ -40,7 +42,9 @@ pub fn register(registry: &mut Registry) {
         .add_engine(MEMORY, MEMORY, Arc::new(MemoryEngine))
         .add_quiesce(MEMORY, Arc::new(Writers))
         .add_quiesce(MEMORY_BLOCK, Arc::new(Block))
-        .add_route(MEMORY, Arc::new(MemoryRoute));
+        .add_route(MEMORY, Arc::new(MemoryRoute))
+        .add_gate(MEMORY, Arc::new(MemoryProbe { call: "gate.look" }))
+        .add_watch(MEMORY, Arc::new(MemoryProbe { call: "watch.look" }));
 }
 
 fn schemas() -> Vec<BlockSchema> {
@@ -71,10 +75,18 @@ fn schemas() -> Vec<BlockSchema> {
         doc: doc.to_owned(),
         attributes: vec![world()],
     };
+    let probe = |kind| BlockSchema {
+        kind,
+        name: MEMORY.to_owned(),
+        doc: "Answers what the world's script says.".to_owned(),
+        attributes: vec![world(), name("answers")],
+    };
     let side = |side| AttributeSchema::required(side, AttributeType::String, "The store that this side is.");
     vec![
         endpoint(BlockKind::Source),
         endpoint(BlockKind::Target),
+        probe(BlockKind::Gate),
+        probe(BlockKind::Watch),
         quiesce(MEMORY, "Stops the world's writers."),
         quiesce(MEMORY_BLOCK, "Makes a store refuse its clients' writes."),
         BlockSchema {

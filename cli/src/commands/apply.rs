@@ -23,7 +23,10 @@ use crate::writing::{Desk, writing};
 ///
 /// Settles what a dead run left, shows the plan, asks, and executes it. Killed at any instant, the same
 /// command goes on from there. Ctrl-C stops at the next safe point; in the pause it aborts, the side that
-/// serves first.
+/// serves first; while it watches the new side it stops watching, and the next apply goes on with that.
+///
+/// Gates are waited for before the pause; at an approval gate the person at the terminal is asked last, elsewhere
+/// it exits 3 and says what to type. Health that a watch loses after the switch leads back by itself: exit 7.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  segue apply --auto-approve --json | tee apply.jsonl")]
 pub(crate) struct Apply {
@@ -148,7 +151,12 @@ impl Apply {
         desired: &Desired,
         prepared: &Prepared,
     ) -> Result<(), Failure> {
-        let options = ApplyOptions { wait_for_approval: self.follow, adopt_from: None };
+        let printer = &invocation.printer;
+        let options = ApplyOptions {
+            wait_for_approval: self.follow,
+            ask_for_approval: !self.auto_approve && !printer.json() && printer.somebody_there(),
+            adopt_from: None,
+        };
         let result = apply(desk.ground, desired, &prepared.plan, &prepared.observed, &options);
         let after = desk.ground.state();
         summary::tell(&invocation.printer, &prepared.before, &after)?;

@@ -1,6 +1,8 @@
 //! `segue approve`
 
 use clap::Args;
+use segue_language::{Desired, GateCondition};
+use segue_plan::cutover::may_approve;
 use segue_plan::event::Event;
 use segue_run::execute::Ask;
 use segue_run::host;
@@ -17,7 +19,8 @@ const HASH_DIGITS: usize = 64;
 /// Approve a plan, by its hash
 ///
 /// An approval is for the spec, the systems' identities and settings, and all steps: when one of them
-/// changes, the hash does. A running apply that waits for it goes on at once.
+/// changes, the hash does. A running apply that waits for it goes on at once. Where the gate names approvers,
+/// only theirs are taken, by the user that the operating system says; a person counts once.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  segue approve $(segue plan --json | jq -r .hash)")]
 pub(crate) struct Approve {
@@ -35,12 +38,32 @@ impl Approve {
         if let Some(exit) = ask_running(invocation, &workspace, &question)? {
             return Ok(exit);
         }
+        if let Some(approvers) = workspace.desired_if_right().and_then(|desired| refused(desired, &by)) {
+            let who = approvers.join(", ");
+            return Err(Failure::new(format!(
+                "{by} may not approve: the spec's gate \"approval\" names {who}"
+            ))
+            .remedy(format!("have it approved by {who}, or change `approvers`, which changes the hash")));
+        }
         writing(invocation, &workspace, "approve", false, |desk| {
             desk.ground.record(Event::Approved { plan_hash: hash.clone(), by: by.clone() })?;
             invocation.printer.say(&format!("plan {} is approved by {by}", hash.get(..12).unwrap_or(&hash)));
             Ok(Exit::Done)
         })
     }
+}
+
+/// The people whom the spec's approval gates name, where `by` is none of them and each names some.
+fn refused(desired: &Desired, by: &str) -> Option<Vec<String>> {
+    let gates = desired.cutovers.values().flat_map(|c| &c.gates);
+    let named: Vec<&Vec<String>> = gates
+        .filter_map(|gate| match &gate.condition {
+            GateCondition::Approval { approvers, .. } => Some(approvers),
+            _ => None,
+        })
+        .collect();
+    let refused = !named.is_empty() && !named.iter().any(|approvers| may_approve(approvers, by));
+    refused.then(|| named.into_iter().flatten().cloned().collect())
 }
 
 fn whole_hash(typed: &str) -> Result<String, Failure> {

@@ -110,6 +110,9 @@ impl Listener for Bars {
             | RunEvent::Carried { .. }
             | RunEvent::Compared { .. }
             | RunEvent::GateWaits { .. }
+            | RunEvent::WatchRead { .. }
+            | RunEvent::Fallback { .. }
+            | RunEvent::HealthLost { .. }
             | RunEvent::Forecast { .. }
             | RunEvent::Phase { .. }
             | RunEvent::Aborting { .. }

@@ -41,6 +41,26 @@ pub(super) fn phrase(event: &RunEvent, look: &Look) -> Option<(Volume, String)> 
         }
         RunEvent::Compared { step, report } => talk(format!("{step}: {}", compared(report))),
         RunEvent::GateWaits { step, what } => talk(format!("{step}: waiting: {what}")),
+        RunEvent::WatchRead { step, ok: true, said, failed: _, failures: _ } => {
+            talk(format!("{step}: {}: {said}", look.paint(Paint::Good, "good")))
+        }
+        RunEvent::WatchRead { step, ok: false, said, failed, failures } => Some((
+            Volume::Always,
+            format!(
+                "{step}: {}, {failed} of {failures} in a row: {said}",
+                look.paint(Paint::Bad, "not good")
+            ),
+        )),
+        RunEvent::Fallback { cutover, behind_ms: Some(ms) } => {
+            talk(format!("{cutover}: if you go back now: 0 writes lost, {} behind", millis(*ms)))
+        }
+        RunEvent::Fallback { cutover, behind_ms: None } => talk(format!(
+            "{cutover}: if you go back now: what the new side took is LOST, there is no reverse sync"
+        )),
+        RunEvent::HealthLost { cutover, watch, said, next } => Some((
+            Volume::Always,
+            format!("{cutover}: {} at {watch}: {said}\n  {next}", look.paint(Paint::Bad, "HEALTH LOST")),
+        )),
         RunEvent::Forecast { cutover, forecast } => {
             let terms: Vec<String> =
                 forecast.terms.iter().map(|t| format!("{} {}", t.name, millis(t.ms))).collect();

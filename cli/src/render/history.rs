@@ -3,7 +3,7 @@
 use segue_plan::event::{Entry, Event};
 use segue_run::clock::rfc3339;
 
-use super::quantity::{bytes, count, micros};
+use super::quantity::{bytes, count, micros, millis};
 use crate::printer::{Look, Paint};
 
 /// One event: its number, when, which run, what.
@@ -95,6 +95,27 @@ fn phrase(event: &Event) -> String {
         Event::Found { step, finding } => format!("{step}: {} {}", finding.code, finding.summary),
         Event::AddressMoved { from, to } => format!("{from} is {to} from here on"),
         Event::AddressForgotten { address } => format!("{address} forgotten"),
+        Event::GateRead { cutover: _, gate, met, said, value: _, at: _ } => {
+            format!("{gate}: {}: {said}", if *met { "met" } else { "waits" })
+        }
+        Event::WatchPlanned { cutover, plan } => {
+            format!("{cutover}: {} watches after the switch", plan.watches.len())
+        }
+        Event::WatchBegan { cutover, epoch, watched_ms, at: _ } => {
+            let before =
+                if *watched_ms == 0 { String::new() } else { format!(" after {}", millis(*watched_ms)) };
+            format!("{cutover}: attempt {epoch} is watched{before}")
+        }
+        Event::WatchRead { cutover: _, epoch: _, watch, ok, said, value: _, failed: _, at: _ } => {
+            format!("{watch}: {}: {said}", if *ok { "good" } else { "NOT GOOD" })
+        }
+        Event::HealthLost { cutover, epoch, watch, said } => {
+            format!("{cutover}: attempt {epoch}: HEALTH LOST at {watch}: {said}")
+        }
+        Event::BackRefused { cutover, epoch, why, held } => {
+            let held = if *held { ", held" } else { "" };
+            format!("{cutover}: attempt {epoch} is not gone back from{held}: {why}")
+        }
         Event::StatePart { first, last, part: _ } => match (first, last) {
             (_, true) => "a state was restored".to_owned(),
             (true, false) => "a state is being restored".to_owned(),

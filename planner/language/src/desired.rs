@@ -9,8 +9,10 @@ use std::collections::BTreeMap;
 use segue_contract::{Address, BlockRef, LoadSettings, Secret, SecretRef, Select, Side, VerifyLevel};
 use serde::{Deserialize, Serialize};
 
+use crate::lang::Condition;
+
 /// A whole spec, resolved. Maps are ordered, so equal specs serialise equally.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Desired {
     /// `source` and `target` blocks, by address; instances of `for_each` have one entry each.
     pub endpoints: BTreeMap<Address, BlockRef>,
@@ -89,7 +91,7 @@ pub struct VerifyDecl {
 }
 
 /// A `cutover` block.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CutoverDecl {
     /// `cutover.site`
     pub address: Address,
@@ -109,6 +111,9 @@ pub struct CutoverDecl {
     pub quiesces: Vec<QuiesceDecl>,
     /// `switch { routes }`, in order.
     pub routes: Vec<Address>,
+    /// `watch` blocks, in order.
+    #[serde(default)]
+    pub watches: Vec<WatchDecl>,
     /// `switch { settle }`: how long old answers of the routes live, at least, in milliseconds.
     pub settle_ms: u64,
     /// `fallback {}`
@@ -138,8 +143,10 @@ pub struct QuiesceDecl {
 }
 
 /// A `gate` block: a condition that a cutover waits for, `wait` at most (default 1 h).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GateDecl {
+    /// `cutover.site.gate.window`; the second of a type is `cutover.site.gate.window_2`.
+    pub address: Address,
     /// How long to wait, in milliseconds.
     pub timeout_ms: u64,
     /// What for.
@@ -147,7 +154,7 @@ pub struct GateDecl {
 }
 
 /// The conditions there are.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum GateCondition {
     /// `gate "lag" { max = "2s" }`
@@ -160,8 +167,108 @@ pub enum GateCondition {
         /// Limit, in milliseconds.
         max_ms: u64,
     },
-    /// `gate "approval" {}`: of the plan's hash.
-    Approval,
+    /// `gate "verified" { level, max_age, migrations }`: the last whole verification (protocol P24).
+    Verified {
+        /// How closely at least; `None`: as the migration's own `verify` says.
+        level: Option<VerifyLevel>,
+        /// How old at most, in milliseconds; `None`: the migration's `verify { valid_for }`.
+        max_age_ms: Option<u64>,
+        /// Of these migrations; empty: all of the cutover.
+        migrations: Vec<Address>,
+    },
+    /// `gate "approval" { approvers, count }`: of the plan's hash.
+    Approval {
+        /// The users who may approve; empty: everybody who can.
+        approvers: Vec<String>,
+        /// How many different people must.
+        count: u32,
+    },
+    /// `gate "window" {}`: a calendar.
+    Window(WindowDecl),
+    /// `gate "check" { condition, message }`: an expression over what is observed while it waits.
+    Check {
+        /// The expression.
+        condition: Condition,
+        /// What to say while it does not hold.
+        message: Option<String>,
+    },
+    /// Any other type: a provider's probe says yes or no.
+    Probe {
+        /// The block as the provider sees it.
+        block: BlockRef,
+        /// Between two looks, in milliseconds.
+        interval_ms: u64,
+    },
+}
+
+/// A day of the week.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Day {
+    /// Monday.
+    Mon,
+    /// Tuesday.
+    Tue,
+    /// Wednesday.
+    Wed,
+    /// Thursday.
+    Thu,
+    /// Friday.
+    Fri,
+    /// Saturday.
+    Sat,
+    /// Sunday.
+    Sun,
+}
+
+impl Day {
+    /// The week.
+    pub const ALL: [Self; 7] = [Self::Mon, Self::Tue, Self::Wed, Self::Thu, Self::Fri, Self::Sat, Self::Sun];
+
+    /// The word in a spec.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Mon => "mon",
+            Self::Tue => "tue",
+            Self::Wed => "wed",
+            Self::Thu => "thu",
+            Self::Fri => "fri",
+            Self::Sat => "sat",
+            Self::Sun => "sun",
+        }
+    }
+}
+
+/// `gate "window" { days, from, to, zone, not_before, not_after }`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WindowDecl {
+    /// The days on which it opens, sorted.
+    pub days: Vec<Day>,
+    /// When it opens, in minutes after midnight.
+    pub from_min: u16,
+    /// When it closes, in minutes after midnight, up to 1440; not after `from_min`: on the day after.
+    pub to_min: u16,
+    /// The time zone's name in the IANA database.
+    pub zone: String,
+    /// Closed before, wall clock, milliseconds since 1970.
+    pub not_before_ms: Option<i64>,
+    /// Closed from then on.
+    pub not_after_ms: Option<i64>,
+}
+
+/// A `watch` block: what is looked at after a switch to the target.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WatchDecl {
+    /// The block as the provider sees it; address `cutover.site.watch.http`.
+    pub block: BlockRef,
+    /// For how long, in milliseconds.
+    pub for_ms: u64,
+    /// Between two looks, in milliseconds.
+    pub interval_ms: u64,
+    /// So many looks in a row that are not good mean lost health.
+    pub failures: u32,
+    /// Whether lost health switches back by itself, or is only reported.
+    pub switch_back: bool,
 }
 
 /// `fallback { reverse, stale_writers, retain, accept_loss }`

@@ -1,6 +1,7 @@
 //! Values, expressions and functions: what an expression means. Knows no blocks and no providers.
 
 mod call;
+mod condition;
 mod evaluate;
 mod functions;
 mod operators;
@@ -13,6 +14,7 @@ mod types;
 mod units;
 mod value;
 
+pub use condition::{Condition, Judged, Verdict};
 pub(crate) use evaluate::Evaluator;
 pub(crate) use functions::FunctionContext;
 pub(crate) use references::{Reference, references_of_body, references_of_expression};

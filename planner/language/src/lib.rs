@@ -10,12 +10,12 @@ mod spec;
 mod syntax;
 
 pub use desired::{
-    CutoverDecl, Desired, FallbackDecl, GateCondition, GateDecl, MigrationDecl, Origin, QuiesceDecl,
-    RouteDecl, Secrets, VerifyDecl,
+    CutoverDecl, Day, Desired, FallbackDecl, GateCondition, GateDecl, MigrationDecl, Origin, QuiesceDecl,
+    RouteDecl, Secrets, VerifyDecl, WatchDecl, WindowDecl,
 };
 pub use lang::{
-    BlockValue, Collection, Data, Number, Sealed, Sensitivity, TooLarge, Value, parse_bytes,
-    parse_duration_ms, parse_rate,
+    BlockValue, Collection, Condition, Data, Judged, Number, Sealed, Sensitivity, TooLarge, Value, Verdict,
+    parse_bytes, parse_duration_ms, parse_rate,
 };
 pub use spec::{AttributeShape, BlockShape, BodyShape, Loaded, ShapeType, SpecInput, core_blocks, load};
 pub use syntax::{Diagnostic, Label, Severity, Source, Span, SpecPath, format, nearest};

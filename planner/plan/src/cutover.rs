@@ -3,8 +3,14 @@
 //! The executor runs this table, the documentation prints it, and tests explore it. It knows neither
 //! providers nor clocks. The rules (P1 to P26) are explained in ARCHITECTURE.md.
 
+mod approval;
 mod forecast;
+mod observed;
 mod phase;
+mod window;
 
+pub use approval::{counted, may_approve, person, wanted_text};
 pub use forecast::{DowntimeTerm, Forecast, Lag, converged, forecast, p90, will_not_converge};
+pub use observed::{Facts, observed, observed_shape};
 pub use phase::{Action, Opens, Phase, Settle, TABLE, Transition, When, action, advance, settle};
+pub use window::{WindowState, local_time, window_at, window_text};

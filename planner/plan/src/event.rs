@@ -308,6 +308,80 @@ pub enum Event {
         /// What.
         address: Address,
     },
+    /// A gate was looked at: the first look, each change, and one a minute are recorded.
+    GateRead {
+        /// The cutover.
+        cutover: Address,
+        /// The gate's step.
+        gate: Address,
+        /// Whether it is met.
+        met: bool,
+        /// By what, or what is missing and how far off it is.
+        said: String,
+        /// The measured value, where there is one (milliseconds, a query's result).
+        value: Option<f64>,
+        /// When.
+        at: BootTime,
+    },
+    /// What is watched after the switch that an attempt leads to. Comes before the attempt: a death leaves it known.
+    WatchPlanned {
+        /// The cutover.
+        cutover: Address,
+        /// Everything that watching needs.
+        plan: WatchPlan,
+    },
+    /// Watching began, or went on after a death.
+    WatchBegan {
+        /// The cutover.
+        cutover: Address,
+        /// The attempt that switched.
+        epoch: u64,
+        /// How long it had been watched by then, in milliseconds: time in which nobody looked does not count.
+        watched_ms: u64,
+        /// When.
+        at: BootTime,
+    },
+    /// A watch was looked at: the first look, each change, and one a minute are recorded.
+    WatchRead {
+        /// The cutover.
+        cutover: Address,
+        /// The attempt that switched.
+        epoch: u64,
+        /// The watch's step.
+        watch: Address,
+        /// Whether all was well.
+        ok: bool,
+        /// What was seen.
+        said: String,
+        /// The measured value, where there is one.
+        value: Option<f64>,
+        /// Looks in a row that were not good, this one included.
+        failed: u32,
+        /// When.
+        at: BootTime,
+    },
+    /// A watch that switches back lost health: the way back is begun next, whoever lives to do so.
+    HealthLost {
+        /// The cutover.
+        cutover: Address,
+        /// The attempt that switched.
+        epoch: u64,
+        /// The watch's step.
+        watch: Address,
+        /// What was seen.
+        said: String,
+    },
+    /// Health was lost, and the side that serves is kept all the same.
+    BackRefused {
+        /// The cutover.
+        cutover: Address,
+        /// The attempt that switched.
+        epoch: u64,
+        /// Why.
+        why: String,
+        /// Whether the cutover is held because of it.
+        held: bool,
+    },
     /// A part of a state that is being restored (`state push`): an event has a size limit, a state has
     /// none. Everything before is replaced when the last part is there.
     StatePart {
@@ -369,4 +443,30 @@ pub struct MigrationRecord {
     pub target_identity: Identity,
     /// One job for each unit, forward, without ledger.
     pub jobs: Vec<UnitJob>,
+}
+
+/// What is watched after a switch, with all that watching needs when the spec is gone.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WatchPlan {
+    /// The watches, in order.
+    pub watches: Vec<Watch>,
+    /// The pause between reverse passes meanwhile, in milliseconds.
+    pub sync_interval_ms: u64,
+    /// Whether the side that serves may be left although that loses what it took.
+    pub accept_loss: bool,
+}
+
+/// One watch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Watch {
+    /// The block; its address is the step's.
+    pub block: BlockRef,
+    /// For how long, in milliseconds.
+    pub for_ms: u64,
+    /// Between two looks, in milliseconds.
+    pub interval_ms: u64,
+    /// So many looks in a row that are not good mean lost health.
+    pub failures: u32,
+    /// Whether lost health switches back, or is only reported.
+    pub switch_back: bool,
 }

@@ -22,6 +22,9 @@ pub struct Observed {
     pub migrations: BTreeMap<Address, MigrationSeen>,
     /// By cutover: one for each quiesce block and side.
     pub quiesces: BTreeMap<Address, Vec<QuiesceSeen>>,
+    /// By cutover: what the checks of its providers' gates and watches found, by block.
+    #[serde(default)]
+    pub probes: BTreeMap<Address, Vec<(Address, Vec<Finding>)>>,
 }
 
 /// A fact, or why it could not be had.

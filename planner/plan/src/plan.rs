@@ -2,6 +2,7 @@
 
 mod build;
 mod checks;
+mod condition_steps;
 mod cutover_steps;
 mod file;
 mod hash;
@@ -17,6 +18,7 @@ use crate::cutover::Forecast;
 use crate::diff::{Change, SettingDiff};
 
 pub use build::{PlanOptions, plan};
+pub use condition_steps::watch_of;
 pub use file::{PLAN_FILE_VERSION, PlanFile, PlanFileError, Stale};
 pub use hash::{Basis, CutoverBase, basis};
 

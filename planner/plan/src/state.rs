@@ -11,7 +11,7 @@ use segue_contract::{
 use serde::{Deserialize, Serialize};
 
 use crate::cutover::Phase;
-use crate::event::{Attempt, BootTime, MigrationRecord, RunRecord, StateBinding};
+use crate::event::{Attempt, BootTime, MigrationRecord, RunRecord, StateBinding, WatchPlan};
 use crate::plan::StepKind;
 
 pub use fold::fold;
@@ -88,6 +88,9 @@ pub struct Approval {
     pub by: Vec<String>,
     /// When the last was given, wall clock, milliseconds.
     pub at_ms: i64,
+    /// When each was given.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub times: BTreeMap<String, i64>,
 }
 
 /// A step that began and did not end.
@@ -225,6 +228,9 @@ pub struct CutoverState {
     pub stale_total: u64,
     /// Whether the old side was looked at as a whole since the last switch.
     pub stale_looked: bool,
+    /// What is watched after the switch, and how far that is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watch: Option<Box<WatchState>>,
 }
 
 impl Default for CutoverState {
@@ -246,7 +252,46 @@ impl Default for CutoverState {
             stale: Vec::new(),
             stale_total: 0,
             stale_looked: false,
+            watch: None,
         }
+    }
+}
+
+/// The watch after a switch.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct WatchState {
+    /// What is watched.
+    pub plan: WatchPlan,
+    /// Since when this time; `None`: nobody began, or it is over.
+    pub began: Option<BootTime>,
+    /// How long it had been watched before, in milliseconds.
+    pub watched_ms: u64,
+    /// The last look that was recorded.
+    pub last: Option<BootTime>,
+    /// What each watch saw last.
+    pub seen: BTreeMap<Address, WatchSeen>,
+    /// The watch that lost health, and what it saw.
+    pub lost: Option<(Address, String)>,
+    /// Whether the side that serves was kept although health was lost.
+    pub kept: bool,
+}
+
+/// What a watch saw last.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WatchSeen {
+    /// Whether all was well.
+    pub ok: bool,
+    /// What was seen.
+    pub said: String,
+    /// Looks in a row that were not good.
+    pub failed: u32,
+}
+
+impl WatchState {
+    /// How long it has been watched, in milliseconds, as far as the journal knows.
+    pub fn watched_so_far_ms(&self) -> u64 {
+        let since = self.began.as_ref().zip(self.last.as_ref()).and_then(|(began, last)| last.since(began));
+        self.watched_ms.saturating_add(since.unwrap_or(0))
     }
 }
 
@@ -295,6 +340,23 @@ pub struct SwitchRecord {
     pub at_ms: i64,
     /// Writes were refused for so long, in microseconds.
     pub pause_us: u64,
+}
+
+impl CutoverState {
+    /// Whether the switch is done and watches are still to be looked at: nothing has to be settled, and the next
+    /// apply goes on watching.
+    pub fn watches(&self) -> bool {
+        // What is watched is the new system: going back leads to the one that was there all the time.
+        let forward = self.attempt.as_ref().is_some_and(|a| a.to == Side::Target);
+        let planned = self.watch.as_ref().is_some_and(|w| !w.plan.watches.is_empty());
+        self.phase == Phase::Watching && forward && planned
+    }
+
+    /// Whether health was lost and the way back is still to be gone: it was not begun, or a death ended it.
+    pub fn goes_back(&self) -> bool {
+        let lost = self.watch.as_ref().is_some_and(|w| w.lost.is_some() && !w.kept);
+        lost && self.live == Side::Target && matches!(self.phase, Phase::Watching | Phase::Soaking)
+    }
 }
 
 impl State {

@@ -23,6 +23,7 @@ mod socket;
 mod talk;
 mod together;
 mod unit;
+mod watching;
 
 pub use adopt::adopt;
 pub use claims::{ClaimProblem, check_claims, claim_problems};

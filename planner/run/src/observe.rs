@@ -1,11 +1,13 @@
 //! Observing: asks every provider that a spec and a state name, before planning starts. Changes nothing.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use segue_contract::{
-    Address, Direction, QuiesceCall, Registry, Side, StepError, StepIo, UnitJob, VerifyLevel,
+    Address, BlockRef, Direction, Finding, Probe, QuiesceCall, Registry, Severity, Side, StepError, StepIo,
+    UnitJob, VerifyLevel,
 };
-use segue_language::{CutoverDecl, Desired, MigrationDecl};
+use segue_language::{CutoverDecl, Desired, GateCondition, MigrationDecl};
 use segue_plan::event::BootTime;
 use segue_plan::observe::{MigrationSeen, Observed, QuiesceSeen, RouteSeen, Seen};
 use segue_plan::state::State;
@@ -59,6 +61,7 @@ pub fn observe(
     });
     for decl in desired.cutovers.values() {
         observed.quiesces.insert(decl.address.clone(), quiesces(decl, desired, registry));
+        observed.probes.insert(decl.address.clone(), probes(decl, registry));
     }
     observed.at_ms = clock.wall_ms();
     observed.at_boot = BootTime { ms: clock.boot_ms(), boot_id: clock.boot_id().to_owned() };
@@ -76,7 +79,7 @@ fn crashed<T>(address: &Address) -> Seen<T> {
     Seen::Failed { message: format!("observing {address} stopped by a defect of segue"), remedy: None }
 }
 
-fn route(block: &segue_contract::BlockRef, registry: &Registry, io: &dyn StepIo) -> RouteSeen {
+fn route(block: &BlockRef, registry: &Registry, io: &dyn StepIo) -> RouteSeen {
     match registry.route(block) {
         Ok(route) => RouteSeen {
             at: seen(route.observe(block, io)),
@@ -113,11 +116,7 @@ fn migration(
     if let Some(known) = known.filter(|m| !m.units.is_empty()) {
         names = known.units.keys().cloned().collect();
     }
-    let refused = result
-        .findings
-        .iter()
-        .chain(&facts.findings)
-        .any(|f| f.severity == segue_contract::Severity::Critical);
+    let refused = result.findings.iter().chain(&facts.findings).any(|f| f.severity == Severity::Critical);
     for name in names {
         if refused || state.cutover_of(&decl.address).is_some_and(|c| c.finished) {
             result.units.insert(name, Seen::Fact(Default::default()));
@@ -139,6 +138,30 @@ fn migration(
         result.units.insert(name, seen(report));
     }
     result
+}
+
+/// What the checks of providers' gates and watches found; nothing is asked of the world yet.
+fn probes(decl: &CutoverDecl, registry: &Registry) -> Vec<(Address, Vec<Finding>)> {
+    let gates = decl.gates.iter().filter_map(|gate| match &gate.condition {
+        GateCondition::Probe { block, .. } => Some((block, registry.gate(block))),
+        _ => None,
+    });
+    let watches = decl.watches.iter().map(|watch| (&watch.block, registry.watch(&watch.block)));
+    let check = |(block, probe): (&BlockRef, Result<&Arc<dyn Probe>, StepError>)| {
+        let findings = probe.map_or_else(
+            |error| {
+                vec![Finding {
+                    severity: Severity::Critical,
+                    code: "PROBE_UNKNOWN".to_owned(),
+                    summary: error.to_string(),
+                    remedy: error.remedy.unwrap_or_default(),
+                }]
+            },
+            |probe| probe.check(block),
+        );
+        (block.address.clone(), findings)
+    };
+    gates.chain(watches).map(check).collect()
 }
 
 fn quiesces(decl: &CutoverDecl, desired: &Desired, registry: &Registry) -> Vec<QuiesceSeen> {

@@ -32,10 +32,22 @@ pub struct World {
     pub refused: u64,
     /// What Segue and stale clients did, in order.
     pub effects: Vec<Effect>,
+    /// What probes answer, by name.
+    #[serde(default)]
+    pub answers: BTreeMap<String, Answers>,
     /// What goes wrong.
     pub faults: Vec<Fault>,
     /// How often each call was made.
     pub calls: BTreeMap<String, u64>,
+}
+
+/// The answers of a probe.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answers {
+    /// One a look; the last is given for ever.
+    pub script: Vec<bool>,
+    /// How many were given.
+    pub given: usize,
 }
 
 /// A store.

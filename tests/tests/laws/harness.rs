@@ -16,7 +16,7 @@ use segue_run::directory::StateDirectory;
 use segue_run::session::{history, snapshot};
 use segue_tests::lab::{Case, KILL, Outcome, Task, WATCHDOG};
 use segue_tests::memory::{
-    Author, Deed, Fault, Handle, MEMORY, MEMORY_BLOCK, Record, Store, World, expected,
+    Answers, Author, Deed, Fault, Handle, MEMORY, MEMORY_BLOCK, Record, Store, World, expected,
 };
 use tempfile::TempDir;
 
@@ -208,6 +208,13 @@ impl Lab {
         self.try_run(&self.case(want), task, None).expect("nobody kills it")
     }
 
+    /// What probes answer from now on, by name: one a look, the last for ever.
+    pub(crate) fn answers(&self, name: &str, script: &[bool]) {
+        self.change(|world| {
+            world.answers.insert(name.to_owned(), Answers { script: script.to_vec(), given: 0 });
+        });
+    }
+
     pub(crate) fn apply(&self, want: Want) -> Outcome {
         self.run(want, &Task::Apply)
     }
@@ -282,7 +289,7 @@ impl Lab {
         assert_eq!(outcome.exit, 0, "{what}: {pending:?} {:?} {:?}", plan.drift, outcome.messages);
     }
 
-    fn block(&self, address: &str, provider: &str, settings: &[(&str, &str)]) -> BlockRef {
+    pub(crate) fn block(&self, address: &str, provider: &str, settings: &[(&str, &str)]) -> BlockRef {
         let mut config = Config::default();
         let world = self.here().join("world.json");
         config.insert("world", Setting::Plain(world.display().to_string().into()));
@@ -321,7 +328,11 @@ impl Lab {
         };
         let second = (self.kind == Kind::Group).then(|| self.second(&migration));
         let quiesce = self.block("cutover.site.quiesce", self.kind.quiesce(), &[]);
-        let gate = GateDecl { timeout_ms: 1000, condition: GateCondition::Lag { max_ms: 60_000 } };
+        let gate = GateDecl {
+            address: Address::new("cutover.site.gate.lag"),
+            timeout_ms: 1000,
+            condition: GateCondition::Lag { max_ms: 60_000 },
+        };
         let cutover = CutoverDecl {
             address: cutover(),
             migrations: vec![migration.address.clone()],
@@ -333,6 +344,7 @@ impl Lab {
             quiesces: vec![QuiesceDecl { block: quiesce, migrations: Vec::new(), side: None }],
             settle_ms: 0,
             routes: vec![route.address.clone()],
+            watches: Vec::new(),
             fallback: FallbackDecl {
                 reverse: want.reverse,
                 report_stale_writers: barrier == "none",

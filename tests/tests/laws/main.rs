@@ -17,3 +17,4 @@ mod orders;
 mod plans;
 mod repeat;
 mod strangers;
+mod watches;

@@ -26,6 +26,9 @@ const LEFT_OUT: &[&str] = &[
     "at_ms",
     "since_ms",
     "binding",
+    // How long a watch had been watched, and when it was looked at.
+    "watched_ms",
+    "last",
     "state_id",
     "watchdog",
 ];

@@ -97,7 +97,7 @@ impl Evaluator<'_> {
     }
 
     /// Evaluates and swallows what went wrong.
-    fn attempt(&mut self, expr: &Expression) -> Result<Value, Failed> {
+    pub(super) fn attempt(&mut self, expr: &Expression) -> Result<Value, Failed> {
         let kept = self.diagnostics.len();
         let bound = self.bindings.len();
         self.attempts += 1;

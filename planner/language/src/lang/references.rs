@@ -31,16 +31,26 @@ pub(crate) fn references_of_body(body: &Body, found: &mut Vec<Reference>) {
 
 /// Every reference in an expression.
 pub(crate) fn references_of_expression(expr: &Expression, found: &mut Vec<Reference>) {
-    Walk { bound: Vec::new(), found }.expression(expr);
+    Walk { bound: Vec::new(), found, visit: &mut |_, _| {} }.expression(expr);
+}
+
+/// What is called with an expression, and with the names that are bound around it.
+type Visit<'f> = &'f mut dyn FnMut(&Expression, &[String]);
+
+/// Shows an expression and every one inside it, with the names that `for` binds there.
+pub(crate) fn visit_expression(expr: &Expression, visit: Visit<'_>) {
+    Walk { bound: Vec::new(), found: &mut Vec::new(), visit }.expression(expr);
 }
 
 struct Walk<'f> {
     bound: Vec<String>,
     found: &'f mut Vec<Reference>,
+    visit: Visit<'f>,
 }
 
 impl Walk<'_> {
     fn expression(&mut self, expr: &Expression) {
+        (self.visit)(expr, &self.bound);
         match expr {
             Expression::Null(_) | Expression::Bool(_) | Expression::Number(_) | Expression::String(_) => {}
             Expression::Array(array) => array.iter().for_each(|e| self.expression(e)),

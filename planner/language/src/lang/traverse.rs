@@ -97,7 +97,12 @@ impl Evaluator<'_> {
         Ok(Value::list(items).tainted_by([&value]))
     }
 
-    fn attribute(&mut self, value: &Value, name: &str, at: Option<Range<usize>>) -> Result<Value, Failed> {
+    pub(super) fn attribute(
+        &mut self,
+        value: &Value,
+        name: &str,
+        at: Option<Range<usize>>,
+    ) -> Result<Value, Failed> {
         let entries = match &value.data {
             Data::Unknown => return Ok(value.clone()),
             Data::Map(entries) => entries.as_ref(),

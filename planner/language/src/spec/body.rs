@@ -12,7 +12,7 @@ use serde_json::Value as Json;
 
 use super::decode::decode;
 use super::shape::{AttributeShape, BlockShape, BodyShape, ShapeType};
-use crate::lang::{Data, Evaluator, Value};
+use crate::lang::{Condition, Data, Evaluator, Value};
 use crate::syntax::{Base, Diagnostic, Source, Span};
 
 const LITERAL_SECRET: &str = "SPEC_LITERAL_SECRET";
@@ -30,6 +30,8 @@ pub(super) enum Held {
     Block(Address),
     /// Blocks.
     Blocks(Vec<Address>),
+    /// A condition that is evaluated again later.
+    Condition(Condition),
     /// Any value.
     Any,
 }
@@ -99,6 +101,14 @@ impl Settings {
     pub(super) fn block(&self, name: &str) -> Option<&Address> {
         match self.values.get(name).map(|s| &s.held) {
             Some(Held::Block(address)) => Some(address),
+            _ => None,
+        }
+    }
+
+    /// A condition.
+    pub(super) fn condition(&self, name: &str) -> Option<&Condition> {
+        match self.values.get(name).map(|s| &s.held) {
+            Some(Held::Condition(condition)) => Some(condition),
             _ => None,
         }
     }
@@ -241,8 +251,12 @@ fn evaluate_attribute(
     evaluator: &mut Evaluator<'_>,
     base_dir: &Path,
 ) -> Option<Option<Setting>> {
-    let value = evaluator.evaluate(&attribute.value).ok()?;
     let span = evaluator.span(attribute.value.span());
+    if shape.ty == ShapeType::Condition {
+        let held = Held::Condition(evaluator.later(&attribute.value).ok()?);
+        return Some(Some(Setting { held, value: Value::unknown(), span }));
+    }
+    let value = evaluator.evaluate(&attribute.value).ok()?;
     let name = &shape.name;
     if value.is_unknown_deep() {
         if !evaluator.diagnostics.has_errors() {

@@ -1,15 +1,19 @@
 //! `cutover` blocks as planning sees them.
 
+mod gates;
+mod watches;
+mod window;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use segue_contract::{BlockRef, Side};
+use segue_contract::{Address, BlockRef, Side};
 
 use super::body::{Nested, Settings};
 use super::resolve::{Instance, config};
-use super::shape::BodyShape;
-use crate::desired::{CutoverDecl, FallbackDecl, GateCondition, GateDecl, QuiesceDecl, Secrets};
-use crate::syntax::{Diagnostic, Diagnostics, Span};
+use super::shape::{AttributeShape, BodyShape};
+use crate::desired::{CutoverDecl, FallbackDecl, QuiesceDecl, Secrets};
+use crate::syntax::{Diagnostic, Diagnostics};
 
 /// Protocol P4: two positions at least this far apart must be equal.
 const MIN_FREEZE_MS: u64 = 50;
@@ -18,6 +22,10 @@ const MIN_FREEZE_MS: u64 = 50;
 pub(super) struct Surroundings<'a> {
     /// Shapes of `quiesce` blocks by type.
     pub(super) quiesces: &'a BTreeMap<String, BodyShape>,
+    /// Arguments of providers' gates by type.
+    pub(super) gates: BTreeMap<String, Vec<AttributeShape>>,
+    /// Arguments of watches by type.
+    pub(super) watches: BTreeMap<String, Vec<AttributeShape>>,
     pub(super) base_dir: &'a Path,
 }
 
@@ -39,11 +47,14 @@ pub(super) fn decode(
         );
     }
     let (timeout_ms, freeze_ms) = times(settings, diagnostics);
-    let gates = gates(settings, diagnostics);
+    let gates = gates::decode(instance, around, secrets, diagnostics);
+    let watches = watches::decode(instance, around, secrets, diagnostics);
     let quiesces = settings
         .all("quiesce")
         .enumerate()
-        .map(|(i, nested)| quiesce(instance, nested, same_before(settings, nested, i), around, secrets))
+        .map(|(i, nested)| {
+            quiesce(instance, nested, same_before(settings, "quiesce", nested, i), around, secrets)
+        })
         .collect();
     let fallback = settings.nested("fallback");
     (diagnostics.len() == before).then(|| CutoverDecl {
@@ -55,6 +66,7 @@ pub(super) fn decode(
         freeze_ms,
         gates,
         quiesces,
+        watches,
         routes: settings.nested("switch").map(|s| s.references("routes").to_vec()).unwrap_or_default(),
         settle_ms: settings.nested("switch").and_then(|s| s.number("settle")).unwrap_or(0),
         fallback: FallbackDecl {
@@ -89,33 +101,18 @@ fn times(settings: &Settings, diagnostics: &mut Diagnostics) -> (u64, u64) {
     (timeout_ms, freeze_ms)
 }
 
-fn gates(settings: &Settings, diagnostics: &mut Diagnostics) -> Vec<GateDecl> {
-    let mut seen: BTreeMap<&str, &Span> = BTreeMap::new();
-    let mut gates = Vec::new();
-    for nested in settings.all("gate") {
-        let ty = nested.label.as_deref().unwrap_or_default();
-        if let Some(first) = seen.insert(ty, &nested.settings.header) {
-            diagnostics.push(
-                Diagnostic::error("SPEC_DUPLICATE_BLOCK", format!("this cutover has two gates {ty:?}"))
-                    .at(nested.settings.header.clone(), "again here")
-                    .at(first.clone(), "first here")
-                    .help("keep the stricter one"),
-            );
-        }
-        let max_ms = nested.settings.number("max").unwrap_or(0);
-        let condition = match ty {
-            "lag" => GateCondition::Lag { max_ms },
-            "downtime" => GateCondition::Downtime { max_ms },
-            _ => GateCondition::Approval,
-        };
-        gates.push(GateDecl { timeout_ms: nested.settings.number("wait").unwrap_or(3_600_000), condition });
-    }
-    gates
+/// How many blocks of the same type stand before this one.
+fn same_before(settings: &Settings, keyword: &str, nested: &Nested, index: usize) -> usize {
+    settings.all(keyword).take(index).filter(|n| n.label == nested.label).count()
 }
 
-/// How many blocks of the same type stand before this one.
-fn same_before(settings: &Settings, nested: &Nested, index: usize) -> usize {
-    settings.all("quiesce").take(index).filter(|n| n.label == nested.label).count()
+/// `cutover.site.gate.window`; the second of a type is `cutover.site.gate.window_2`.
+fn nested_address(instance: &Instance, nested: &Nested, same_before: usize) -> Address {
+    let address = instance.address.step(&nested.keyword).step(nested.label.as_deref().unwrap_or_default());
+    match same_before {
+        0 => address,
+        n => Address::new(format!("{address}_{}", n + 1)),
+    }
 }
 
 fn quiesce(
@@ -126,12 +123,7 @@ fn quiesce(
     secrets: &mut Secrets,
 ) -> QuiesceDecl {
     let provider = nested.label.clone().unwrap_or_default();
-    let address = instance.address.step("quiesce").step(&provider);
-    // The second of a type is `command_2`.
-    let address = match same_before {
-        0 => address,
-        n => segue_contract::Address::new(format!("{address}_{}", n + 1)),
-    };
+    let address = nested_address(instance, nested, same_before);
     let attributes = around.quiesces.get(&provider).map_or(&[][..], |b| &b.attributes);
     let side = match (nested.settings.nested("source"), nested.settings.nested("target")) {
         (Some(_), None) => Some(Side::Source),

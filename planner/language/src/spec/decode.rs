@@ -36,7 +36,7 @@ fn wrong_type(name: &str, wanted: &str, value: &Value) -> Problem {
 /// Decodes the value of an argument. It is known, not null, and sensitive only where the shape allows that.
 pub(super) fn decode(value: &Value, shape: &AttributeShape, base_dir: &Path) -> Result<Held, Problem> {
     let ty = match &shape.ty {
-        ShapeType::Any | ShapeType::Written => return Ok(Held::Any),
+        ShapeType::Any | ShapeType::Written | ShapeType::Condition => return Ok(Held::Any),
         ShapeType::Reference(kinds) => return reference(value, &shape.name, kinds).map(Held::Block),
         ShapeType::References(kinds) => return references(value, &shape.name, kinds).map(Held::Blocks),
         ShapeType::Of(ty) => ty,

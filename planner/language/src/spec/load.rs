@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use hcl::edit::Span as _;
-use segue_contract::{BlockRef, Registry};
+use segue_contract::{BlockKind, BlockRef, Registry};
 
 use super::body::{Shapes, blank_literal_secrets, evaluate_body};
 use super::declare::{Declarations, declare};
 use super::resolve::{Instance, Setting, config, resolve};
-use super::shape::BlockShape;
+use super::shape::{AttributeShape, BlockShape};
 use super::table::core_blocks;
 use super::world::World;
 use super::{cutover, migration, semantic, variables, version};
@@ -102,7 +102,7 @@ fn evaluate(
     let mut desired = Desired { state_dir: base_dir.join(".segue"), ..Desired::default() };
     settings(&declarations, setting, &world, &mut desired, diagnostics);
     outputs(&declarations, setting, &world, &mut desired, diagnostics);
-    decode(&instances, &shapes, &base_dir, &mut desired, secrets, diagnostics);
+    decode(&instances, &shapes, registry, &base_dir, &mut desired, secrets, diagnostics);
     desired.removed = declarations.removed.iter().map(|(address, _)| address.clone()).collect();
     semantic::check(&desired, &instances, &declarations.removed, diagnostics);
     desired
@@ -218,6 +218,7 @@ fn outputs(
 fn decode(
     instances: &[Instance],
     shapes: &[BlockShape],
+    registry: &Registry,
     base_dir: &Path,
     desired: &mut Desired,
     secrets: &mut Secrets,
@@ -226,7 +227,16 @@ fn decode(
     let none = BTreeMap::new();
     let cutovers = shapes.iter().find(|s| s.keyword == "cutover");
     let quiesces = cutovers.and_then(|s| s.body.block("quiesce")).and_then(|s| s.variants.as_ref());
-    let around = cutover::Surroundings { quiesces: quiesces.unwrap_or(&none), base_dir };
+    let provided = |kind: BlockKind| {
+        let schemas = registry.schemas().iter().filter(move |s| s.kind == kind);
+        schemas.map(|s| (s.name.clone(), s.attributes.iter().map(AttributeShape::from).collect())).collect()
+    };
+    let around = cutover::Surroundings {
+        quiesces: quiesces.unwrap_or(&none),
+        gates: provided(BlockKind::Gate),
+        watches: provided(BlockKind::Watch),
+        base_dir,
+    };
     for instance in instances {
         let header = &instance.settings.header;
         let origin = Origin { file: header.file, span: header.range.clone() };

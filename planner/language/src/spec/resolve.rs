@@ -265,7 +265,7 @@ pub(super) fn config(
                 secrets.values.insert(reference.clone(), Secret::new(text.as_str()));
                 Stored::Secret(reference)
             }
-            Some(Held::Block(_) | Held::Blocks(_) | Held::Any) | None => continue,
+            Some(Held::Block(_) | Held::Blocks(_) | Held::Condition(_) | Held::Any) | None => continue,
         };
         config.insert(name.as_str(), stored);
     }

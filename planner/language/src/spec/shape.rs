@@ -65,6 +65,8 @@ pub enum ShapeType {
     Reference(&'static [&'static str]),
     /// A list of blocks of these kinds.
     References(&'static [&'static str]),
+    /// A condition over what is observed, evaluated again while a cutover waits.
+    Condition,
     /// Not evaluated with the block: a type constraint, an address, a condition, `for_each`.
     Written,
 }

@@ -1,5 +1,7 @@
 //! The table of the language's own blocks: it drives checks, defaults and documentation.
 
+mod conditions;
+
 use std::collections::BTreeMap;
 
 use segue_contract::{AttributeType, BlockKind, Registry};
@@ -77,7 +79,11 @@ pub fn core_blocks(registry: &Registry) -> Vec<BlockShape> {
             .repeated()
             .typed(provided(BlockKind::Route)),
         migration(),
-        cutover(provided(BlockKind::Quiesce)),
+        cutover(
+            provided(BlockKind::Quiesce),
+            conditions::gates(provided(BlockKind::Gate)),
+            conditions::watches(provided(BlockKind::Watch)),
+        ),
     ]
 }
 
@@ -192,24 +198,11 @@ fn migration() -> BlockShape {
     ])
 }
 
-fn gates() -> BTreeMap<String, BodyShape> {
-    let wait = || attribute("wait", DURATION, "How long to wait for it at most.").or(json!(3_600_000));
-    let max = |doc| attribute("max", DURATION, doc).required();
-    let body = |doc: &str, attributes| BodyShape { doc: doc.to_owned(), attributes, blocks: Vec::new() };
-    BTreeMap::from([
-        ("lag".to_owned(), body("The target is nearly up to date.", vec![max("The largest lag."), wait()])),
-        (
-            "downtime".to_owned(),
-            body(
-                "The predicted write pause is short.",
-                vec![max("The longest pause, predicted from measured rates."), wait()],
-            ),
-        ),
-        ("approval".to_owned(), body("Somebody approved the plan (`segue approve`).", vec![wait()])),
-    ])
-}
-
-fn cutover(quiesces: BTreeMap<String, BodyShape>) -> BlockShape {
+fn cutover(
+    quiesces: BTreeMap<String, BodyShape>,
+    gates: BTreeMap<String, BodyShape>,
+    watches: BTreeMap<String, BodyShape>,
+) -> BlockShape {
     let narrowing = |side: &str| block(side, &[], "Only this side.", Vec::new());
     block(
         "cutover",
@@ -233,7 +226,7 @@ fn cutover(quiesces: BTreeMap<String, BodyShape>) -> BlockShape {
     )
     .repeated()
     .with(vec![
-        block("gate", &["type"], "A condition to wait for.", Vec::new()).repeated().typed(gates()),
+        block("gate", &["type"], "A condition to wait for.", Vec::new()).repeated().typed(gates),
         block(
             "quiesce",
             &["type"],
@@ -257,6 +250,9 @@ fn cutover(quiesces: BTreeMap<String, BodyShape>) -> BlockShape {
                 .or(json!(0)),
             ],
         ),
+        block("watch", &["type"], "What is looked at after a switch to the target.", Vec::new())
+            .repeated()
+            .typed(watches),
         block(
             "fallback",
             &[],
@@ -279,5 +275,5 @@ fn cutover(quiesces: BTreeMap<String, BodyShape>) -> BlockShape {
 
 /// Words of the language that are designed and not there yet.
 pub(super) fn comes_later(word: &str) -> bool {
-    ["count", "module", "check", "moved", "watch", "rehearse", "lifecycle"].contains(&word)
+    ["count", "module", "check", "moved", "rehearse", "lifecycle"].contains(&word)
 }

@@ -1,6 +1,7 @@
 //! The language through its own door: specs in, `Desired` or diagnostics out.
 
 mod blocks;
+mod conditions;
 mod expressions;
 mod mistakes;
 mod quickstart;

@@ -29,6 +29,15 @@ pub(crate) fn registry() -> Registry {
             optional("mode", AttributeType::String, "How.").allowed(&["fast", "careful"]),
         ]
     };
+    let probe = || {
+        let mut token = optional("token", AttributeType::String, "Secret.");
+        token.sensitive = true;
+        vec![
+            AttributeSchema::required("url", AttributeType::String, "Whom to ask."),
+            token,
+            optional("timeout", AttributeType::Duration, "For each look.").default(10_000.into()),
+        ]
+    };
     let mut registry = Registry::default();
     registry
         .schema(block(BlockKind::Source, "directory", vec![path()]))
@@ -54,7 +63,9 @@ pub(crate) fn registry() -> Registry {
                 optional("timeout", AttributeType::Duration, "For each command.").default(30_000.into()),
             ],
         ))
-        .schema(block(BlockKind::Quiesce, "manual", vec![]));
+        .schema(block(BlockKind::Quiesce, "manual", vec![]))
+        .schema(block(BlockKind::Gate, "ask", probe()))
+        .schema(block(BlockKind::Watch, "ask", probe()));
     registry
 }
 

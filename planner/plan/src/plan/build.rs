@@ -43,7 +43,17 @@ impl Ground<'_> {
 
     /// What a migration is asked for: its cutover's change, or to stay.
     pub(super) fn change_of(&self, migration: &Address) -> Change {
-        self.cutover_of(migration).and_then(|c| self.changes.get(&c.address)).copied().unwrap_or(Change::Stay)
+        let cutover = self.cutover_of(migration).filter(|c| !self.moved(c));
+        cutover.and_then(|c| self.changes.get(&c.address)).copied().unwrap_or(Change::Stay)
+    }
+
+    /// Whether a cutover has made its switch since the plan began: a plan file that is applied again.
+    pub(super) fn moved(&self, decl: &segue_language::CutoverDecl) -> bool {
+        let change = self.changes.get(&decl.address);
+        let switches = change.is_some_and(|c| matches!(c, Change::Switch | Change::SwitchBack));
+        let known = self.state.cutovers.get(&decl.address);
+        let since = known.zip(self.base.get(&decl.address)).is_some_and(|(c, b)| c.switches > b.switches);
+        switches && since && known.is_some_and(|c| c.live == decl.live)
     }
 }
 

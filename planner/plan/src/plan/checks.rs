@@ -10,15 +10,22 @@ use crate::diff::Change;
 use crate::observe::Seen;
 use crate::state::MigrationState;
 
-struct Notes(Vec<Note>);
+pub(super) struct Notes(Vec<Note>);
 
 impl Notes {
-    fn push(&mut self, address: &Address, severity: Severity, code: &str, summary: String, remedy: &str) {
+    pub(super) fn push(
+        &mut self,
+        address: &Address,
+        severity: Severity,
+        code: &str,
+        summary: String,
+        remedy: &str,
+    ) {
         let finding = Finding { severity, code: code.to_owned(), summary, remedy: remedy.to_owned() };
         self.0.push(Note { address: address.clone(), finding });
     }
 
-    fn extend(&mut self, address: &Address, findings: &[Finding]) {
+    pub(super) fn extend(&mut self, address: &Address, findings: &[Finding]) {
         self.0.extend(findings.iter().map(|f| Note { address: address.clone(), finding: f.clone() }));
     }
 
@@ -213,6 +220,7 @@ fn cutover(ground: &Ground<'_>, notes: &mut Notes, decl: &CutoverDecl) {
             notes.extend(&seen.block, &seen.findings);
         }
         barriers(ground, notes, decl);
+        super::condition_steps::notes(ground, notes, decl);
     }
     if change == Change::SwitchBack && !decl.fallback.reverse && !decl.fallback.accept_loss {
         notes.push(

@@ -2,9 +2,10 @@
 //! the release at the end.
 
 use segue_contract::{Address, QuiesceKind, Side};
-use segue_language::{CutoverDecl, GateCondition};
+use segue_language::CutoverDecl;
 
 use super::build::Ground;
+use super::condition_steps::{gate_step, watch_of, watch_step};
 use super::migration_steps::last_steps;
 use super::{PlanStep, Reason, StepKind};
 use crate::cutover::{Action, Forecast, Opens, Phase, action, advance, forecast};
@@ -16,14 +17,34 @@ use crate::state::UnitState;
 pub(super) fn steps(ground: &Ground<'_>, decl: &CutoverDecl) -> (Vec<PlanStep>, Option<Forecast>) {
     let change = ground.changes.get(&decl.address).copied().unwrap_or(Change::Stay);
     match change {
-        Change::Stay | Change::Rest | Change::Refused => (Vec::new(), None),
-        Change::Finish | Change::Abandon => (vec![release(decl, change)], None),
+        Change::Stay => (watching(ground, decl), None),
+        Change::Rest | Change::Refused => (Vec::new(), None),
+        Change::Finish | Change::Abandon => {
+            let mut steps = watching(ground, decl);
+            let mut release = release(decl, change);
+            release.waits_for.extend(steps.iter().map(|s| s.address.clone()));
+            steps.push(release);
+            (steps, None)
+        }
         Change::Switch | Change::SwitchBack => {
             let to = if change == Change::Switch { Side::Target } else { Side::Source };
             let forecast = predicted(ground, decl);
             (switch_steps(ground, decl, to, &forecast), Some(forecast))
         }
     }
+}
+
+/// A switch that is done, and that a run which died or was stopped still watched: the next one goes on.
+fn watching(ground: &Ground<'_>, decl: &CutoverDecl) -> Vec<PlanStep> {
+    let known = ground.state.cutovers.get(&decl.address).filter(|c| c.watches() || c.goes_back());
+    let Some(watch) = known.and_then(|c| c.watch.as_ref()) else { return Vec::new() };
+    let steps = watch.plan.watches.iter().map(|w| {
+        let mut step = PlanStep { reason: Reason::Resumed, ..watch_step(&decl.address, w) };
+        let lost = watch.lost.iter().filter(|(address, _)| *address == step.address);
+        step.remarks.extend(lost.map(|(_, said)| format!("health was lost: {said}; it goes back by itself")));
+        step
+    });
+    steps.collect()
 }
 
 fn release(decl: &CutoverDecl, change: Change) -> PlanStep {
@@ -74,7 +95,7 @@ fn switch_steps(ground: &Ground<'_>, decl: &CutoverDecl, to: Side, forecast: &Fo
         steps.push(step);
     };
     for gate in &decl.gates {
-        push(gate_step(&decl.address, &gate.condition, gate.timeout_ms, forecast), &mut before);
+        push(gate_step(ground, decl, gate, forecast), &mut before);
     }
     let mut quiesce =
         PlanStep::new(&decl.address, at("quiesce"), StepKind::Quiesce, closing(ground, decl, to.other()));
@@ -100,32 +121,20 @@ fn switch_steps(ground: &Ground<'_>, decl: &CutoverDecl, to: Side, forecast: &Fo
         "no reverse sync: going back later loses what the new side took".to_owned()
     });
     push(retain, &mut before);
-    for step in &mut steps {
+    // A plan file that is applied again: the switch may be done, and only be watched still.
+    let known = ground.state.cutovers.get(&decl.address).cloned().unwrap_or_default();
+    if ground.moved(decl) {
+        for step in &mut steps {
+            step.done = !((known.watches() || known.goes_back()) && step.kind == StepKind::Watch);
+            step.reason = if step.done { Reason::Done } else { Reason::Resumed };
+        }
+    }
+    for step in steps.iter_mut().filter(|s| !s.done) {
         if ground.state.open_steps.contains_key(&step.address) {
             step.reason = Reason::Resumed;
         }
     }
     steps
-}
-
-fn gate_step(cutover: &Address, condition: &GateCondition, timeout_ms: u64, forecast: &Forecast) -> PlanStep {
-    let (name, what) = match condition {
-        GateCondition::Lag { max_ms } => {
-            ("lag", format!("wait until the lag is at most {}", duration(*max_ms)))
-        }
-        GateCondition::Downtime { max_ms } => (
-            "downtime",
-            format!(
-                "wait until the predicted pause is at most {} (now {})",
-                duration(*max_ms),
-                duration(forecast.total_ms())
-            ),
-        ),
-        GateCondition::Approval => ("approval", "wait until somebody approves this plan's hash".to_owned()),
-    };
-    let mut step = PlanStep::new(cutover, cutover.step("gate").step(name), StepKind::Gate, what);
-    step.remarks.push(format!("at most {}", duration(timeout_ms)));
-    step
 }
 
 /// Every way in which the members' sides are closed, each once.
@@ -215,7 +224,14 @@ fn action_steps(
             vec![step]
         }
         Action::EnterWatch => Vec::new(),
-        Action::Watch => vec![step(StepKind::Watch, format!("look for stale writers on the {from}"))],
+        Action::Watch => {
+            let mut steps = vec![step(StepKind::Watch, format!("look for stale writers on the {from}"))];
+            // What is watched is the new system: going back leads to the one that was there all the time.
+            if to == Side::Target {
+                steps.extend(decl.watches.iter().map(|w| watch_step(&decl.address, &watch_of(w))));
+            }
+            steps
+        }
     }
 }
 

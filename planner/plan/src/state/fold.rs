@@ -1,6 +1,7 @@
 //! The one function that turns events into state. Pure: no clock, no I/O; every event is total.
 
 mod cutovers;
+mod watches;
 
 use segue_contract::{Address, Direction, PassReport, VerifyReport};
 
@@ -119,6 +120,7 @@ pub fn fold(state: &mut State, entry: &Entry) {
                 let taken_back = before.is_some_and(|a| a.taken_back);
                 cutover.aborting =
                     Some(Aborting { reason: reason.clone(), held: held.clone(), reopened, taken_back });
+                watches::aborted(cutover, held.as_ref());
                 if let Some(reason) = held {
                     hold(cutover, reason, at_ms);
                 }
@@ -147,10 +149,11 @@ pub fn fold(state: &mut State, entry: &Entry) {
         }
         Event::CutoverFinished { cutover } => finish(state, cutover),
         Event::Approved { plan_hash, by } => {
-            let approval =
-                state.approvals.entry(plan_hash.clone()).or_insert(Approval { by: Vec::new(), at_ms });
+            let fresh = || Approval { by: Vec::new(), at_ms, times: Default::default() };
+            let approval = state.approvals.entry(plan_hash.clone()).or_insert_with(fresh);
             if !approval.by.contains(by) {
                 approval.by.push(by.clone());
+                approval.times.insert(by.clone(), at_ms);
             }
             approval.at_ms = at_ms;
         }
@@ -168,6 +171,13 @@ pub fn fold(state: &mut State, entry: &Entry) {
             state.open_steps.retain(|step, _| !below(step, address));
             state.forgotten.insert(address.clone());
         }
+        // Evidence for the report; nothing is decided by it.
+        Event::GateRead { .. } => {}
+        Event::WatchPlanned { .. }
+        | Event::WatchBegan { .. }
+        | Event::WatchRead { .. }
+        | Event::HealthLost { .. }
+        | Event::BackRefused { .. } => watches::fold(state, &entry.event, at_ms),
         Event::StatePart { first, last, part } => import(state, part, *first, *last),
     }
 }

@@ -139,7 +139,8 @@ pub(super) fn attempt_from_state(
     };
     // The last attempt may have been aborted on its way back: what counts is who serves.
     let to = known.live.other();
-    if to == Side::Source && !last.reverse {
+    let accepted = known.watch.as_ref().is_some_and(|w| w.plan.accept_loss);
+    if to == Side::Source && !last.reverse && !accepted {
         return refuse(
             format!("{cutover} has no reverse sync: going back would lose what the target took"),
             "set fallback { reverse = true } and apply; or live = \"source\" with fallback { accept_loss = true }",

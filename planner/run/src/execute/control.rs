@@ -6,6 +6,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use segue_contract::Address;
+use segue_plan::cutover::may_approve;
 
 /// How urgently a run shall stop.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,6 +22,10 @@ pub enum StopLevel {
 struct Asked {
     stop: StopLevel,
     aborts: BTreeMap<Address, String>,
+    /// Who may approve which plan: one list of each gate that waits.
+    approvers: BTreeMap<String, Vec<Vec<String>>>,
+    /// Whether signals and questions are attended to.
+    attended: bool,
     /// Rises with each message, so that a sleeper sees that something came.
     version: u64,
 }
@@ -74,6 +79,32 @@ impl Control {
         });
     }
 
+    /// A gate waits for approvals of a plan by these people; nobody named: by anybody.
+    pub fn expect_approval(&self, plan_hash: &str, approvers: &[String]) {
+        let mut asked = self.lock();
+        asked.approvers.entry(plan_hash.to_owned()).or_default().push(approvers.to_vec());
+    }
+
+    /// The people who may approve a plan, where it is waited for and `by` is none of them.
+    pub fn refuses_approval(&self, plan_hash: &str, by: &str) -> Option<Vec<String>> {
+        let asked = self.lock();
+        let gates = asked.approvers.get(plan_hash)?;
+        if gates.iter().any(|approvers| may_approve(approvers, by)) {
+            return None;
+        }
+        Some(gates.concat())
+    }
+
+    /// From here on signals and questions are attended to: what takes long may be begun.
+    pub fn attend(&self) {
+        self.lock().attended = true;
+    }
+
+    /// Whether signals and questions are attended to.
+    pub fn attended(&self) -> bool {
+        self.lock().attended
+    }
+
     /// Wakes sleepers: something else that they may wait for has changed (an approval).
     pub fn nudge(&self) {
         self.change(|_| {});
@@ -110,6 +141,19 @@ mod tests {
             control.stop();
             sleeper.join().expect("woken");
         });
+    }
+
+    #[test]
+    fn an_approval_is_refused_only_where_every_waiting_gate_names_others() {
+        let control = Control::default();
+        let (alice, bob) = (vec!["alice".to_owned()], vec!["bob".to_owned()]);
+        assert_eq!(control.refuses_approval("h", "mallory@a"), None);
+        control.expect_approval("h", &alice);
+        assert_eq!(control.refuses_approval("h", "bob@a"), Some(alice));
+        assert_eq!(control.refuses_approval("h", "alice@a"), None);
+        assert_eq!(control.refuses_approval("other", "bob@a"), None);
+        control.expect_approval("h", &bob);
+        assert_eq!(control.refuses_approval("h", "bob@a"), None);
     }
 
     #[test]

@@ -13,6 +13,7 @@ use segue_plan::diff::Change;
 use segue_plan::event::{Event, MigrationRecord};
 use segue_plan::observe::{Observed, Seen};
 use segue_plan::plan::{Plan, PlanStep, StepKind};
+use segue_plan::state::State;
 use tokio::sync::mpsc;
 
 use super::unit::UnitRef;
@@ -33,6 +34,8 @@ const INTERRUPTED: i32 = 130;
 pub struct ApplyOptions {
     /// Wait at an approval gate instead of ending the run.
     pub wait_for_approval: bool,
+    /// Ask the person at the terminal to approve, once every other gate is met.
+    pub ask_for_approval: bool,
     /// The adopted state's id, where this run takes endpoints over.
     pub adopt_from: Option<String>,
 }
@@ -47,6 +50,7 @@ enum Work {
     Sync(UnitRef),
     Verify(UnitRef),
     Cutover(Address, Side),
+    Watch(Address),
     Release(Address, Change),
     Route(Address),
 }
@@ -178,6 +182,14 @@ fn nodes(ground: &Ground, desired: &Desired, plan: &Plan) -> (Vec<Node>, Vec<Run
     let (failures, resting) = held(ground, desired, plan);
     let mut nodes: Vec<Node> = Vec::new();
     let mut cutovers: BTreeMap<Address, Node> = BTreeMap::new();
+    let watched = |block: &Address| {
+        let known = |s: &State| {
+            let known = s.cutovers.get(block).filter(|c| c.watches() || c.goes_back());
+            known.map(|c| c.live)
+        };
+        let live = ground.recorder.look(known);
+        live.is_some() && live == desired.cutovers.get(block).map(|c| c.live)
+    };
     for step in plan.pending().filter(|step| !resting.contains(&step.block)) {
         let own = BTreeSet::from([step.address.clone()]);
         let needs: BTreeSet<Address> = step.waits_for.iter().cloned().collect();
@@ -195,6 +207,21 @@ fn nodes(ground: &Ground, desired: &Desired, plan: &Plan) -> (Vec<Node>, Vec<Run
             (StepKind::Release, _) => {
                 let change = plan.changes.get(&step.block).copied().unwrap_or(Change::Stay);
                 push(Work::Release(step.block.clone(), change));
+            }
+            (StepKind::Watch, _) if watched(&step.block) => {
+                // However many watches there are, they are looked at beside each other.
+                let node = cutovers.entry(step.block.clone()).or_insert_with(|| Node {
+                    steps: BTreeSet::new(),
+                    needs: BTreeSet::new(),
+                    work: Work::Watch(step.block.clone()),
+                });
+                node.steps.extend(own);
+                node.needs.extend(needs);
+                // Watching makes passes of its own: no two at once of one unit.
+                let decl = desired.cutovers.get(&step.block);
+                let migrations = decl.map(|c| c.migrations.as_slice()).unwrap_or_default();
+                let carrying = plan.pending().filter(|s| migrations.contains(&s.block));
+                node.needs.extend(carrying.map(|s| s.address.clone()));
             }
             _ => {
                 let to = desired.cutovers.get(&step.block).map_or(Side::Target, |c| c.live);
@@ -254,6 +281,7 @@ fn listen(ground: &Arc<Ground>) {
 async fn dispatch(job: Arc<Job>, nodes: Vec<Node>) -> Vec<RunError> {
     let (send, mut receive) = mpsc::channel::<Message>(MESSAGES_MAX);
     let mut failures = Vec::new();
+    job.ground.control.attend();
     listen(&job.ground);
     if let Err(error) = watch_signals(&send) {
         failures.push(error);
@@ -348,7 +376,9 @@ fn take_signal(ground: &Ground, name: &str, count: u32) {
             .map(|(a, c)| format!("{a} ({})", c.phase))
             .collect()
     });
-    let pausing = ground.recorder.look(|s| s.in_flight().next().is_some());
+    // One that is only watched takes writes.
+    let pausing = ground.recorder.look(|s| s.in_flight().any(|(_, c)| !c.watches()));
+    let watched = ground.recorder.look(|s| s.in_flight().any(|(_, c)| c.watches()));
     if count == 1 {
         let said = if !deferred.is_empty() {
             format!(
@@ -357,6 +387,8 @@ fn take_signal(ground: &Ground, name: &str, count: u32) {
             )
         } else if pausing {
             format!("{name}: aborting the cutover, the side that serves opens first")
+        } else if watched {
+            format!("{name}: not watching any more; the next apply goes on with it")
         } else {
             format!("{name}: finishing what is in flight, then stopping; again to stop at once")
         };

@@ -7,7 +7,6 @@ mod perform;
 use std::time::{Duration, Instant};
 
 use segue_contract::{Address, Barrier, QuiesceCall, QuiesceKind, StepError, StepIo};
-use segue_language::GateDecl;
 use segue_plan::cutover::{Action, Phase, Settle, action, advance, settle};
 use segue_plan::event::{Attempt, Event, Member};
 use segue_plan::plan::StepKind;
@@ -18,7 +17,7 @@ use super::ground::micros;
 use super::io::{Io, Until};
 use super::retry::retry;
 use super::together::{each_once, together};
-use super::{Ground, RunError, RunEvent, claims, gates, prove};
+use super::{Ground, RunError, RunEvent, claims, gates, prove, watching};
 use crate::lease::LeaseFile;
 pub(super) use back::abort;
 use back::fail_after_commit;
@@ -39,12 +38,8 @@ pub(super) struct CutoverTask {
     pub(super) cutover: Address,
     /// With everything but its epoch.
     pub(super) attempt: Attempt,
-    /// What it waits for before QUIESCING.
-    pub(super) gates: Vec<GateDecl>,
-    /// The pause between passes while a gate waits, in milliseconds.
-    pub(super) sync_interval_ms: u64,
-    /// Whether somebody is there to approve while it waits; otherwise a missing approval ends the run.
-    pub(super) wait_for_approval: bool,
+    /// What it waits for before QUIESCING, and what is watched after it.
+    pub(super) conditions: gates::Conditions,
 }
 
 /// Runs a cutover from its gates to SOAKING.
@@ -199,6 +194,9 @@ pub(super) fn drive(ground: &Ground, cutover: &Address) -> Result<(), RunError> 
         else {
             return Ok(());
         };
+        if act == Action::Watch && watching::is_for_an_apply(ground, &flight.known) {
+            return Ok(());
+        }
         let began = Instant::now();
         let stopped = if phase.defers_signals() { None } else { flight.stop_asked() };
         let outcome = match stopped {

@@ -57,6 +57,20 @@ pub enum RunError {
         /// Why.
         reason: String,
     },
+    /// Health was lost after a switch, and the side that serves was kept.
+    #[error("{cutover}: HEALTH WAS LOST and the {live} still serves: {lost}; {why}")]
+    Unhealthy {
+        /// Which.
+        cutover: Address,
+        /// The side that serves.
+        live: Side,
+        /// What was seen.
+        lost: String,
+        /// Why it did not go back.
+        why: String,
+        /// What to do.
+        remedy: String,
+    },
     /// Writes are refused on both sides, and the next step failed.
     #[error("{cutover}: BOTH SIDES ARE CLOSED: {error}")]
     BothClosed {
@@ -105,6 +119,7 @@ impl RunError {
             Self::Step { error, .. } | Self::Setup(error) if error.class == ErrorClass::Cancelled => 130,
             Self::Step { .. }
             | Self::Record(_)
+            | Self::Unhealthy { .. }
             | Self::BothClosed { .. }
             | Self::Marker { .. }
             | Self::Setup(_) => 1,
@@ -115,7 +130,7 @@ impl RunError {
     pub fn remedy(&self) -> Option<String> {
         match self {
             Self::Step { error, .. } | Self::Setup(error) => error.remedy.clone(),
-            Self::Gate { remedy, .. } => Some(remedy.clone()),
+            Self::Gate { remedy, .. } | Self::Unhealthy { remedy, .. } => Some(remedy.clone()),
             Self::Held { cutover, .. } => {
                 Some(format!("`segue unhold {cutover}` lets it go on, or edit live in the spec"))
             }

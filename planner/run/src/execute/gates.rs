@@ -1,10 +1,19 @@
 //! Gates: what a cutover waits for before QUIESCING. While one is unmet, passes go on.
 
+mod approval;
+mod look;
+mod probes;
+mod told;
+mod verified;
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use segue_contract::Address;
-use segue_language::{GateCondition, GateDecl};
-use segue_plan::cutover::{Lag, forecast, will_not_converge};
+use segue_contract::{Address, Side};
+use segue_language::{GateCondition, GateDecl, VerifyDecl};
+use segue_plan::cutover::will_not_converge;
+use segue_plan::event::{Event, WatchPlan};
 use segue_plan::plan::StepKind;
 use segue_plan::state::UnitState;
 
@@ -12,74 +21,203 @@ use super::drive::CutoverTask;
 use super::io::Until;
 use super::unit::{UnitRef, pass};
 use super::{Ground, RunError, RunEvent};
+use look::{Look, Wants, look};
+use probes::Probes;
+use told::Told;
 
-/// The shortest pause between two passes while a gate waits.
+/// The shortest pause between two looks while a gate waits.
 const PAUSE_MIN: Duration = Duration::from_millis(200);
+/// The longest: an approval wakes, a window does not.
+const PAUSE_MAX: Duration = Duration::from_secs(1);
+/// How often it is said that passes do not converge.
+const CONVERGENCE_EVERY: Duration = Duration::from_secs(30);
 
-/// Waits until every gate holds at once.
-pub(super) fn wait(ground: &Ground, task: &CutoverTask) -> Result<(), RunError> {
-    let began = Instant::now();
-    let units: Vec<UnitRef> = task
-        .attempt
-        .jobs
-        .iter()
-        .map(|job| UnitRef { migration: job.migration.clone(), unit: job.unit.clone() })
-        .collect();
-    for gate in &task.gates {
-        ground.begin_step(&address(&task.cutover, gate), StepKind::Gate)?;
-    }
-    // Fresh numbers first: what was measured yesterday says little of now.
-    carry(ground, &units)?;
-    loop {
-        let unmet: Vec<(Address, &GateDecl, String)> = task
-            .gates
-            .iter()
-            .filter_map(|gate| {
-                unmet(ground, task, &units, gate).map(|what| (address(&task.cutover, gate), gate, what))
-            })
-            .collect();
-        if unmet.is_empty() {
-            break;
-        }
-        if ground.control.stopping() {
-            return Err(RunError::Interrupted);
-        }
-        for (step, gate, what) in unmet {
-            ground.tell(&RunEvent::GateWaits { step: step.clone(), what: what.clone() });
-            let nobody = gate.condition == GateCondition::Approval && !task.wait_for_approval;
-            if nobody || began.elapsed() >= Duration::from_millis(gate.timeout_ms) {
-                return Err(RunError::Gate { step, what, remedy: remedy(gate, &task.attempt.plan_hash) });
-            }
-        }
-        ground
-            .control
-            .sleep(Duration::from_millis(task.sync_interval_ms).min(Duration::from_secs(1)).max(PAUSE_MIN));
-        if ground.control.stopping() {
-            return Err(RunError::Interrupted);
-        }
-        carry(ground, &units)?;
-        tell_if_it_will_not_converge(ground, &units, &task.cutover);
-    }
-    all_carried(ground, &units)?;
-    for gate in &task.gates {
-        let took_us = super::ground::micros(began);
-        ground.end_step(
-            &address(&task.cutover, gate),
-            StepKind::Gate,
-            met(ground, task, &units, gate),
-            took_us,
-        )?;
-    }
-    Ok(())
+/// What a cutover waits for, and what is watched after it. The default: nothing (a switch back by command).
+#[derive(Clone, Debug, Default)]
+pub(super) struct Conditions {
+    /// The gates, in order.
+    pub(super) gates: Vec<GateDecl>,
+    /// How each of its migrations is verified.
+    pub(super) verify: BTreeMap<Address, VerifyDecl>,
+    /// The pause between passes while a gate waits, in milliseconds.
+    pub(super) sync_interval_ms: u64,
+    /// Whether somebody is there to approve while it waits; otherwise a missing approval ends the run.
+    pub(super) wait_for_approval: bool,
+    /// Whether the person at the terminal is asked to approve.
+    pub(super) ask_for_approval: bool,
+    /// What is watched after the switch.
+    pub(super) watch: WatchPlan,
 }
 
-fn address(cutover: &Address, gate: &GateDecl) -> Address {
-    let name = match gate.condition {
-        GateCondition::Lag { .. } => "lag",
-        GateCondition::Downtime { .. } => "downtime",
-        GateCondition::Approval => "approval",
+/// Waits until every gate holds at once; then what is to be watched is recorded, before the attempt begins.
+pub(super) fn wait(ground: &Ground, task: &CutoverTask) -> Result<(), RunError> {
+    let units = units_of(task);
+    for gate in &task.conditions.gates {
+        ground.begin_step(&gate.address, StepKind::Gate)?;
+        if let GateCondition::Approval { approvers, .. } = &gate.condition {
+            ground.control.expect_approval(&task.attempt.plan_hash, approvers);
+        }
+    }
+    let mut waiting = Waiting {
+        ground,
+        task,
+        units: &units,
+        began: Instant::now(),
+        told: Told::default(),
+        probes: Probes::default(),
+        asked: false,
+        forecast_ms: Cell::new(None),
     };
-    cutover.step("gate").step(name)
+    let looks = waiting.until_all_hold()?;
+    all_carried(ground, &units)?;
+    for (gate, look) in task.conditions.gates.iter().zip(looks) {
+        waiting.told.met(ground, &task.cutover, &gate.address, &look)?;
+        let took_us = super::ground::micros(waiting.began);
+        ground.end_step(&gate.address, StepKind::Gate, look.said, took_us)?;
+    }
+    plan_watch(ground, task)
+}
+
+/// Before the attempt, so that whoever settles it knows what to watch. A way back is not watched, and forgets
+/// nothing before it is gone: health that was lost leads back again after a death.
+fn plan_watch(ground: &Ground, task: &CutoverTask) -> Result<(), RunError> {
+    if task.attempt.to == Side::Source {
+        return Ok(());
+    }
+    let plan = &task.conditions.watch;
+    let known = ground.recorder.look(|s| {
+        let watch = s.cutovers.get(&task.cutover).and_then(|c| c.watch.as_ref());
+        watch.map_or_else(WatchPlan::default, |w| w.plan.clone())
+    });
+    if plan.watches.is_empty() && known.watches.is_empty() && plan.accept_loss == known.accept_loss {
+        return Ok(());
+    }
+    ground.record(Event::WatchPlanned { cutover: task.cutover.clone(), plan: plan.clone() })
+}
+
+fn units_of(task: &CutoverTask) -> Vec<UnitRef> {
+    let jobs = task.attempt.jobs.iter();
+    jobs.map(|job| UnitRef { migration: job.migration.clone(), unit: job.unit.clone() }).collect()
+}
+
+/// Looks at all gates again and again.
+struct Waiting<'a> {
+    ground: &'a Ground,
+    task: &'a CutoverTask,
+    units: &'a [UnitRef],
+    began: Instant,
+    told: Told,
+    probes: Probes,
+    /// Whether the person at the terminal was asked to approve.
+    asked: bool,
+    /// The predicted pause that was told last, in milliseconds.
+    forecast_ms: Cell<Option<u64>>,
+}
+
+impl Waiting<'_> {
+    fn until_all_hold(&mut self) -> Result<Vec<Look>, RunError> {
+        let (ground, gates) = (self.ground, &self.task.conditions.gates);
+        // Fresh numbers first: what was measured yesterday says little of now.
+        carry(ground, self.units)?;
+        let mut carried = Instant::now();
+        let mut said_of_convergence: Option<Instant> = None;
+        loop {
+            let looked = self.probes.refresh(ground, gates)?;
+            let looks: Vec<Look> = gates.iter().map(|gate| look(self, gate)).collect();
+            for (gate, look) in gates.iter().zip(&looks) {
+                self.told.look(ground, &self.task.cutover, &gate.address, look)?;
+            }
+            let unmet: Vec<(&GateDecl, &Look)> = gates.iter().zip(&looks).filter(|(_, l)| !l.met).collect();
+            if unmet.is_empty() {
+                if looked == self.probes.len() {
+                    return Ok(looks);
+                }
+                // All at once: an answer from before the others held is asked for again.
+                self.probes.forget();
+                continue;
+            }
+            self.give_up(&unmet)?;
+            if self.make_true(&unmet)? {
+                continue;
+            }
+            let passes = unmet.iter().all(|(_, look)| matches!(look.wants, Wants::Pass));
+            let interval = Duration::from_millis(self.task.conditions.sync_interval_ms);
+            let pause = self.probes.next_due().unwrap_or(PAUSE_MAX).min(interval).clamp(PAUSE_MIN, PAUSE_MAX);
+            ground.control.sleep(pause);
+            if ground.control.stopping() {
+                return Err(RunError::Interrupted);
+            }
+            if passes || carried.elapsed() >= interval {
+                carried = Instant::now();
+                carry(ground, self.units)?;
+                if passes && said_of_convergence.is_none_or(|at| at.elapsed() >= CONVERGENCE_EVERY) {
+                    let said = tell_if_it_will_not_converge(ground, self.units, &self.task.cutover);
+                    said_of_convergence = said.then(Instant::now).or(said_of_convergence);
+                }
+            }
+        }
+    }
+
+    /// Ends the run at a gate whose time is over, or for which waiting cannot help.
+    fn give_up(&self, unmet: &[(&GateDecl, &Look)]) -> Result<(), RunError> {
+        if self.ground.control.stopping() {
+            return Err(RunError::Interrupted);
+        }
+        let over = |gate: &GateDecl| self.began.elapsed() >= Duration::from_millis(gate.timeout_ms);
+        let hopeless = unmet.iter().find(|(_, look)| look.hopeless);
+        let Some((gate, look)) = hopeless.or_else(|| unmet.iter().find(|(gate, _)| over(gate))) else {
+            return Ok(());
+        };
+        // The others, too, so that nobody mends one to find the next.
+        let others: Vec<String> = unmet
+            .iter()
+            .filter(|(other, _)| other.address != gate.address)
+            .map(|(other, look)| format!("{}: {}", other.address, look.said))
+            .collect();
+        let also = match others.as_slice() {
+            [] => String::new(),
+            _ => format!("; and {}", others.join("; and ")),
+        };
+        Err(RunError::Gate {
+            step: gate.address.clone(),
+            what: format!("{}{also}", look.said),
+            remedy: remedy(gate, &self.task.attempt.plan_hash),
+        })
+    }
+
+    /// Does what makes the last unmet gates true: verifies again, asks the person at the terminal.
+    fn make_true(&mut self, unmet: &[(&GateDecl, &Look)]) -> Result<bool, RunError> {
+        let wants: Vec<&Wants> = unmet.iter().map(|(_, look)| &look.wants).collect();
+        if wants.iter().all(|w| matches!(w, Wants::Verification(_))) {
+            for stale in wants.iter().flat_map(|w| match w {
+                Wants::Verification(stale) => stale.as_slice(),
+                Wants::Pass | Wants::Approval | Wants::Time => &[],
+            }) {
+                verified::again(self.ground, stale)?;
+            }
+            return Ok(true);
+        }
+        if !self.asked && wants.iter().all(|w| matches!(w, Wants::Approval)) && self.may_ask() {
+            self.asked = true;
+            approval::ask(self.ground, &self.task.attempt.plan_hash)?;
+            return Ok(true);
+        }
+        Ok(false)
+    }
+
+    /// Whether the person at the terminal can still be asked.
+    fn may_ask(&self) -> bool {
+        let gates = self.task.conditions.gates.iter();
+        let approvers = gates.filter_map(|gate| match &gate.condition {
+            GateCondition::Approval { approvers, .. } => Some(approvers.as_slice()),
+            _ => None,
+        });
+        self.task.conditions.ask_for_approval
+            && !self.asked
+            && approvers
+                .into_iter()
+                .all(|list| approval::would_count(self.ground, list, &self.task.attempt.plan_hash))
+    }
 }
 
 fn carry(ground: &Ground, units: &[UnitRef]) -> Result<(), RunError> {
@@ -89,21 +227,28 @@ fn carry(ground: &Ground, units: &[UnitRef]) -> Result<(), RunError> {
     Ok(())
 }
 
-/// Passes that no longer get shorter while a gate is unmet (protocol P26).
-fn tell_if_it_will_not_converge(ground: &Ground, units: &[UnitRef], cutover: &Address) {
+/// Passes that no longer get shorter while a gate is unmet (protocol P26). Returns whether it was said.
+fn tell_if_it_will_not_converge(ground: &Ground, units: &[UnitRef], cutover: &Address) -> bool {
+    let mut said = false;
     for unit in units {
         let known = known(ground, unit);
-        let Some(last) = known.passes.last().filter(|_| will_not_converge(&known.passes)) else { continue };
-        let per_s = |count: u64| count.saturating_mul(1_000_000) / last.took_us.max(1);
+        let [.., before, last] = known.passes.as_slice() else { continue };
+        if !will_not_converge(&known.passes) {
+            continue;
+        }
+        said = true;
+        let per_s = |over_ms: u64| last.size().saturating_mul(1_000) / over_ms.max(1);
+        let between_ms = u64::try_from(last.began_ms.saturating_sub(before.began_ms)).unwrap_or(0);
         ground.tell(&RunEvent::Said {
             text: format!(
-                "{cutover}: {} will not converge: a pass carries {} records ({} a second), and passes no longer get shorter; write less, raise load.parallelism or rate_limit, or raise the gate's limit",
+                "{cutover}: {} will not converge: {} records a second change, {} a second are carried, and passes no longer get shorter; write less, raise load.parallelism or rate_limit, or raise the gate's max",
                 unit.step("sync"),
-                last.size(),
-                per_s(last.size())
+                per_s(between_ms),
+                per_s(last.took_us / 1_000)
             ),
         });
     }
+    said
 }
 
 /// Protocol P24: a record that was set aside is a failed gate. A pause that can only end in an abort is not begun.
@@ -132,78 +277,19 @@ fn known(ground: &Ground, unit: &UnitRef) -> UnitState {
         .unwrap_or_default()
 }
 
-fn worst_lag(ground: &Ground, units: &[UnitRef]) -> Lag {
-    let now = ground.now();
-    let mut worst = 0;
-    for unit in units {
-        match Lag::of(&known(ground, unit), &now) {
-            Lag::Ms(ms) => worst = worst.max(ms),
-            Lag::Unknown => return Lag::Unknown,
-        }
-    }
-    Lag::Ms(worst)
-}
-
-fn predicted(ground: &Ground, task: &CutoverTask, units: &[UnitRef]) -> segue_plan::cutover::Forecast {
-    let known: Vec<UnitState> = units.iter().map(|u| known(ground, u)).collect();
-    let pauses =
-        ground.recorder.look(|s| s.cutovers.get(&task.cutover).map(|c| c.pauses.clone())).unwrap_or_default();
-    let ttl_ms = task
-        .attempt
-        .routes
-        .iter()
-        .filter_map(|r| ground.registry.route(r).ok().map(|route| route.ttl_ms(r)))
-        .max();
-    forecast(&known.iter().collect::<Vec<_>>(), &pauses, task.attempt.freeze_ms, ttl_ms.unwrap_or(0))
-}
-
-/// What a gate still waits for; `None`: it is met.
-fn unmet(ground: &Ground, task: &CutoverTask, units: &[UnitRef], gate: &GateDecl) -> Option<String> {
-    match &gate.condition {
-        GateCondition::Lag { max_ms } => match worst_lag(ground, units) {
-            Lag::Ms(ms) if ms <= *max_ms => None,
-            Lag::Ms(ms) => Some(format!("the lag is {ms} ms, at most {max_ms} ms are allowed")),
-            Lag::Unknown => Some("no pass has completed since the machine was booted".to_owned()),
-        },
-        GateCondition::Downtime { max_ms } => {
-            let forecast = predicted(ground, task, units);
-            let total = forecast.total_ms();
-            ground.tell(&RunEvent::Forecast { cutover: task.cutover.clone(), forecast });
-            (total > *max_ms)
-                .then(|| format!("the predicted pause is {total} ms, at most {max_ms} ms are allowed"))
-        }
-        GateCondition::Approval => {
-            let hash = &task.attempt.plan_hash;
-            let approved = ground.recorder.look(|s| s.approvals.contains_key(hash));
-            (!approved).then(|| format!("plan {} is not approved", hash.get(..12).unwrap_or(hash)))
-        }
-    }
-}
-
-fn met(ground: &Ground, task: &CutoverTask, units: &[UnitRef], gate: &GateDecl) -> String {
-    match &gate.condition {
-        GateCondition::Lag { max_ms } => match worst_lag(ground, units) {
-            Lag::Ms(ms) => format!("lag {ms} ms, at most {max_ms} ms"),
-            Lag::Unknown => String::new(),
-        },
-        GateCondition::Downtime { max_ms } => {
-            format!("predicted pause {} ms, at most {max_ms} ms", predicted(ground, task, units).total_ms())
-        }
-        GateCondition::Approval => {
-            let by =
-                ground.recorder.look(|s| s.approvals.get(&task.attempt.plan_hash).map(|a| a.by.join(", ")));
-            format!("approved by {}", by.unwrap_or_default())
-        }
-    }
-}
-
 fn remedy(gate: &GateDecl, hash: &str) -> String {
-    match gate.condition {
+    match &gate.condition {
         GateCondition::Lag { .. } => {
             "write less, speed the copy up (load), or raise the gate's max; then apply again"
         }
         GateCondition::Downtime { .. } => "make the pause shorter or raise the gate's max; then apply again",
-        GateCondition::Approval => return format!("`segue approve {hash}`, then apply again"),
+        GateCondition::Verified { .. } => {
+            "`segue status` lists what was left out; mend each, or leave it out with select { exclude }, then apply again"
+        }
+        GateCondition::Approval { .. } => return format!("`segue approve {hash}`, then apply again"),
+        GateCondition::Window(_) => "apply again while it is open, or raise the gate's wait",
+        GateCondition::Check { .. } => "make it true, or change the condition; then apply again",
+        GateCondition::Probe { .. } => "make it say yes; then apply again",
     }
     .to_owned()
 }

@@ -149,6 +149,10 @@ fn answer(ground: &Ground, question: Ask) -> Reply {
     match question {
         Ask::Status => Reply::Status { state: Box::new(ground.state()) },
         Ask::Approve { plan_hash, by } => {
+            if let Some(approvers) = ground.control.refuses_approval(&plan_hash, &by) {
+                let who = approvers.join(", ");
+                return Reply::Refused { said: format!("{by} may not approve this plan: {who} may") };
+            }
             let said = format!("plan {} is approved by {by}", plan_hash.get(..12).unwrap_or(&plan_hash));
             match ground.record(Event::Approved { plan_hash, by }) {
                 Ok(()) => {

@@ -79,6 +79,37 @@ pub enum RunEvent {
         /// What for, and how far off.
         what: String,
     },
+    /// A watch was looked at after the switch.
+    WatchRead {
+        /// The watch's step.
+        step: Address,
+        /// Whether all was well.
+        ok: bool,
+        /// What was seen.
+        said: String,
+        /// Looks in a row that were not good.
+        failed: u32,
+        /// So many mean lost health.
+        failures: u32,
+    },
+    /// How fresh the fallback is: what going back now would cost.
+    Fallback {
+        /// The cutover.
+        cutover: Address,
+        /// How far the old side is behind, in milliseconds; `None`: it is not kept fresh.
+        behind_ms: Option<u64>,
+    },
+    /// Health was lost after a switch.
+    HealthLost {
+        /// The cutover.
+        cutover: Address,
+        /// The watch's step.
+        watch: Address,
+        /// What was seen.
+        said: String,
+        /// What happens now, a sentence.
+        next: String,
+    },
     /// The predicted pause, term by term.
     Forecast {
         /// The cutover.

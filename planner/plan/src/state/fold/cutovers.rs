@@ -76,6 +76,9 @@ pub(super) fn reach(cutover: &mut CutoverState, phase: Phase, proof: &Proof, too
         cutover.switches += 1;
         cutover.stale_looked = false;
     }
+    if phase == Phase::Soaking {
+        super::watches::over(cutover);
+    }
     if phase == opens
         && let Some(attempt) = &cutover.attempt
     {

@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 
 use super::super::attempt::attempt_from_state;
 use super::super::drive::{CutoverTask, run_cutover};
+use super::super::gates::Conditions;
 use super::super::io::Until;
 use super::super::unit::{UnitRef, pass, sync};
 use super::super::{Ground, RunError, check_claims, socket};
@@ -22,6 +23,7 @@ pub fn attended(
     ground: &Arc<Ground>,
     work: impl FnOnce(&Ground) -> Result<(), RunError> + Send + 'static,
 ) -> Result<(), RunError> {
+    ground.control.attend();
     runtime()?.block_on(async {
         let (send, mut receive) = mpsc::channel::<Message>(MESSAGES_MAX);
         watch_signals(&send)?;
@@ -69,13 +71,7 @@ pub fn switch_back(ground: &Arc<Ground>, cutover: &Address, reason: &str) -> Res
             let unit = UnitRef { migration: job.migration.clone(), unit: job.unit.clone() };
             ground.step(&unit.step("sync"), StepKind::Sync, || sync(ground, &unit))?;
         }
-        let task = CutoverTask {
-            cutover,
-            attempt,
-            gates: Vec::new(),
-            sync_interval_ms: 0,
-            wait_for_approval: false,
-        };
+        let task = CutoverTask { cutover, attempt, conditions: Conditions::default() };
         run_cutover(ground, task)
     })
 }

@@ -1,15 +1,17 @@
 //! What the nodes of the dispatcher's graph do, on worker threads.
 
 use segue_contract::{Address, Side, StepError, StepIo};
-use segue_plan::event::Event;
-use segue_plan::plan::StepKind;
+use segue_language::CutoverDecl;
+use segue_plan::event::{Event, WatchPlan};
+use segue_plan::plan::{StepKind, watch_of};
 
 use super::super::attempt::attempt_from_spec;
 use super::super::drive::{CutoverTask, run_cutover};
+use super::super::gates::Conditions;
 use super::super::io::Io;
 use super::super::retry::{STEP_DEADLINE, retry};
 use super::super::unit::{load, sync, verify_unit};
-use super::super::{RunError, claims, release};
+use super::super::{RunError, claims, release, watching};
 use super::{Job, Work};
 
 pub(super) fn run(job: &Job, work: &Work) -> Result<(), RunError> {
@@ -46,20 +48,34 @@ pub(super) fn run(job: &Job, work: &Work) -> Result<(), RunError> {
                 .iter()
                 .filter_map(|m| job.desired.migrations.get(m))
                 .map(|m| m.sync_interval_ms);
-            let task = CutoverTask {
-                cutover: cutover.clone(),
-                attempt,
-                gates: decl.gates.clone(),
-                sync_interval_ms: interval.min().unwrap_or_default(),
-                wait_for_approval: job.options.wait_for_approval,
-            };
-            run_cutover(ground, task)
+            let conditions = conditions(job, decl, *to, interval.min().unwrap_or_default());
+            run_cutover(ground, CutoverTask { cutover: cutover.clone(), attempt, conditions })
         }
+        Work::Watch(cutover) => watching::go_on(ground, cutover),
         Work::Release(cutover, change) => {
             let decl = job.desired.cutovers.get(cutover).ok_or_else(|| lost(cutover))?;
             release::release(ground, decl, *change)
         }
         Work::Route(route) => mend_route(job, route),
+    }
+}
+
+/// What a cutover waits for, and what is watched after it.
+fn conditions(job: &Job, decl: &CutoverDecl, to: Side, sync_interval_ms: u64) -> Conditions {
+    let verify = decl.migrations.iter().filter_map(|m| job.desired.migrations.get(m));
+    // What is watched is the new system: going back leads to the one that was there all the time.
+    let watches = decl.watches.iter().filter(|_| to == Side::Target);
+    Conditions {
+        gates: decl.gates.clone(),
+        verify: verify.map(|m| (m.address.clone(), m.verify.clone())).collect(),
+        sync_interval_ms,
+        wait_for_approval: job.options.wait_for_approval,
+        ask_for_approval: job.options.ask_for_approval,
+        watch: WatchPlan {
+            watches: watches.map(watch_of).collect(),
+            sync_interval_ms,
+            accept_loss: decl.fallback.accept_loss,
+        },
     }
 }
 

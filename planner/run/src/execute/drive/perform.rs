@@ -13,7 +13,7 @@ use super::super::io::{Io, Until};
 use super::super::retry::retry;
 use super::super::together::{each_once, together};
 use super::super::unit::{UnitRef, carried, compare, mismatch};
-use super::super::{RunError, claims, prove};
+use super::super::{RunError, claims, prove, watching};
 use super::{CATCH_UPS_MAX, COMMIT_MARGIN_MS, Flight, SETTLING_DEADLINE, open_where_segue_is_refused};
 use crate::lease::Decision;
 
@@ -318,10 +318,12 @@ impl Flight<'_> {
             self.ground.record(Event::StaleLooked { cutover: self.cutover.clone(), report })?;
         }
         self.reopen_for_reverse(step)?;
-        Ok(match total {
+        let stale = match total {
             0 => format!("{seen} records on the {} looked at, no stale writes", self.attempt.from),
             n => format!("{n} STALE WRITES on the {}: `segue status` lists them", self.attempt.from),
-        })
+        };
+        let watched = watching::watch(self.ground, self.cutover, &self.attempt, &self.known)?;
+        Ok(watched.into_iter().fold(stale, |said, more| format!("{said}; {more}")))
     }
 
     fn reopen_for_reverse(&self, step: &Address) -> Result<(), RunError> {
