@@ -83,7 +83,8 @@ fn an_apply_that_waits_is_approved_from_another_terminal_and_refuses_others() {
 
 #[test]
 fn a_window_that_opens_later_than_anybody_waits_ends_the_run_and_says_when() {
-    let later = "gate \"window\" {\n not_before = \"2999-01-01T22:00:00+01:00\"\n zone = \"Europe/Berlin\"\n }";
+    let later =
+        "gate \"window\" {\n not_before = \"2999-01-01T22:00:00+01:00\"\n zone = \"Europe/Berlin\"\n }";
     let scratch = with(later);
     says(&scratch.segue(&["plan"]).expect_code(0), "opens Tue 2999-01-01 22:00 CET (UTC+01:00)");
     says(&scratch.segue(&APPLY).expect_code(3), "is closed, it opens Tue 2999-01-01 22:00 CET (UTC+01:00)");
@@ -117,7 +118,8 @@ fn a_command_is_asked_until_it_says_yes_while_passes_go_on() {
 
 #[test]
 fn a_gate_waits_no_longer_than_it_may() {
-    let scratch = with("gate \"command\" {\n command = [\"false\"]\n interval = \"200ms\"\n wait = \"1s\"\n }");
+    let scratch =
+        with("gate \"command\" {\n command = [\"false\"]\n interval = \"200ms\"\n wait = \"1s\"\n }");
     let waits = scratch.segue(&APPLY).expect_code(3);
     says(&waits, "cutover.site.gate.command: exit 1");
     scratch.accepts_writes();
@@ -153,7 +155,8 @@ fn a_check_looks_at_what_is_observed_and_says_by_what_it_was_met() {
 
 #[test]
 fn a_check_of_what_is_not_there_refuses_the_plan() {
-    let scratch = with(r#"gate "check" { condition = observed.units["migration.site"]["trees"].records > 1 }"#);
+    let scratch =
+        with(r#"gate "check" { condition = observed.units["migration.site"]["trees"].records > 1 }"#);
     says(&scratch.segue(&["plan"]).expect_code(1), "CHECK_WRONG");
 }
 

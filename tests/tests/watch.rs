@@ -13,7 +13,10 @@ fn watched(time: &str, on_failure: &str) -> Scratch {
         "watch \"command\" {{\n command = [\"./well\"]\n for = {time:?}\n interval = \"100ms\"\n failures = 2\n on_failure = {on_failure:?}\n }}"
     );
     scratch.edit_spec("  fallback {", &format!("{watch}\n  fallback {{"));
-    scratch.edit_spec("    level = \"full\"\n  }", "    level = \"full\"\n  }\n  sync {\n    interval = \"200ms\"\n  }");
+    scratch.edit_spec(
+        "    level = \"full\"\n  }",
+        "    level = \"full\"\n  }\n  sync {\n    interval = \"200ms\"\n  }",
+    );
     scratch.executable("well", "test -e var/sick || exit 0; echo 503 of 1000 requests failed; exit 1");
     scratch.app(&["start"]).expect_code(0);
     scratch
@@ -77,7 +80,10 @@ fn a_run_that_was_killed_while_it_watched_goes_on_watching() {
     apply.until_it_says("cutover.site.watch.command: good");
     assert!(apply.kill(), "it still watched");
     scratch.accepts_writes();
-    says(&scratch.segue(&["plan", "--detailed-exitcode"]).expect_code(2), "cutover.site.watch.command (resumed)");
+    says(
+        &scratch.segue(&["plan", "--detailed-exitcode"]).expect_code(2),
+        "cutover.site.watch.command (resumed)",
+    );
     let applied = scratch.segue(&APPLY).expect_code(0);
     says(&applied, "cutover.site.watch.command: resumed");
     scratch.settled_at("new");
@@ -139,6 +145,9 @@ fn without_a_reverse_sync_lost_health_is_said_and_the_new_side_kept() {
 fn health_that_is_only_reported_is_a_finding() {
     let scratch = watched("1s", "report");
     sick(&scratch);
-    says(&scratch.segue(&APPLY).expect_code(0), "warning[WATCH_LOST]: cutover.site.watch.command: 2 looks in a row");
+    says(
+        &scratch.segue(&APPLY).expect_code(0),
+        "warning[WATCH_LOST]: cutover.site.watch.command: 2 looks in a row",
+    );
     scratch.settled_at("new");
 }

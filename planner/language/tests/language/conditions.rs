@@ -6,8 +6,6 @@
 use segue_contract::{Address, SecretRef, Setting, VerifyLevel};
 use segue_language::{CutoverDecl, Day, GateCondition, GateDecl};
 
-
-
 use crate::world::Spec;
 
 /// A spec around the body of a cutover.
