@@ -88,6 +88,21 @@ fn when_the_watchdog_is_dead_and_the_process_hangs_the_next_command_kills_it_and
 }
 
 #[test]
+fn a_process_that_hangs_within_its_lease_is_killed_by_hand() {
+    let scratch = Scratch::new();
+    let mut apply = pausing(&scratch);
+    apply.signal(Signal::STOP);
+    // Somebody must say so.
+    scratch.segue(&["state", "unlock"]).expect_code(1);
+    assert!(!apply.ended());
+    scratch.segue(&["state", "unlock", "--yes"]).expect_code(0);
+    takes_writes_by_itself(&scratch);
+    assert!(!apply.kill(), "it was not killed");
+    scratch.segue(&["state", "unlock"]).expect_code(0);
+    goes_on(&scratch);
+}
+
+#[test]
 fn without_its_watchdog_no_side_is_hardened() {
     let scratch = Scratch::new();
     scratch.app(&["start"]).expect_code(0);

@@ -3,6 +3,7 @@
 mod change;
 mod look;
 mod transfer;
+mod unlock;
 
 use clap::Subcommand;
 
@@ -21,6 +22,7 @@ pub(crate) enum StateCommand {
     Mv(change::Mv),
     Rm(change::Rm),
     Rebuild(change::Rebuild),
+    Unlock(unlock::Unlock),
 }
 
 impl StateCommand {
@@ -34,6 +36,7 @@ impl StateCommand {
             Self::Mv(command) => command.run(invocation),
             Self::Rm(command) => command.run(invocation),
             Self::Rebuild(command) => command.run(invocation),
+            Self::Unlock(command) => command.run(invocation),
         }
     }
 }

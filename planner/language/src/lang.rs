@@ -21,4 +21,4 @@ pub(crate) use references::{Reference, references_of_body, references_of_express
 pub(crate) use scope::{Resolution, Scope};
 pub(crate) use types::{TYPE_WORDS, Type, parse_type};
 pub use units::{parse_bytes, parse_duration_ms, parse_rate};
-pub use value::{BlockValue, Data, Number, Sensitivity, Value};
+pub use value::{BlockValue, Collection, Data, Number, Sealed, Sensitivity, TooLarge, Value};

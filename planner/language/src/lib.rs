@@ -14,8 +14,8 @@ pub use desired::{
     RouteDecl, Secrets, VerifyDecl, WatchDecl, WindowDecl,
 };
 pub use lang::{
-    BlockValue, Condition, Data, Judged, Number, Sensitivity, Value, Verdict, parse_bytes, parse_duration_ms,
-    parse_rate,
+    BlockValue, Collection, Condition, Data, Judged, Number, Sealed, Sensitivity, TooLarge, Value, Verdict,
+    parse_bytes, parse_duration_ms, parse_rate,
 };
 pub use spec::{AttributeShape, BlockShape, BodyShape, Loaded, ShapeType, SpecInput, core_blocks, load};
 pub use syntax::{Diagnostic, Label, Severity, Source, Span, SpecPath, format, nearest};

@@ -10,6 +10,16 @@ use super::functions;
 use super::value::{Data, Value};
 use crate::syntax::Diagnostic;
 
+/// The arguments of a call.
+enum Given {
+    /// All of them, and where each stands.
+    All { args: Vec<Value>, places: Vec<Option<Range<usize>>> },
+    /// How many there are is not known before apply.
+    Unknown(Value),
+    /// Some cannot be evaluated, which was reported.
+    Broken,
+}
+
 impl Evaluator<'_> {
     pub(super) fn call(&mut self, call: &FuncCall, at: Option<Range<usize>>) -> Result<Value, Failed> {
         let name = call.name.name.value().as_str();
@@ -22,6 +32,34 @@ impl Evaluator<'_> {
             "can" => return self.can_call(call, at),
             _ => {}
         }
+        let (args, places) = match self.arguments(call) {
+            Given::All { args, places } => (args, places),
+            Given::Unknown(value) => return Ok(value),
+            Given::Broken if functions::names().any(|n| n == name) => return Err(Failed),
+            // That there is no such function is to be told, too.
+            Given::Broken => (Vec::new(), Vec::new()),
+        };
+        match functions::call(name, &args, self.functions) {
+            None => {
+                let span = self.span(name_at);
+                let mut diagnostic =
+                    Diagnostic::error("EXPR_UNKNOWN_FUNCTION", format!("there is no function `{name}`"))
+                        .at(span, "");
+                if self.suggests() {
+                    diagnostic = diagnostic.suggest(name, functions::names().chain(["try", "can"]));
+                }
+                self.diagnostics.push(diagnostic);
+                Err(Failed)
+            }
+            Some(Ok(value)) => Ok(value),
+            Some(Err(error)) => {
+                let place = error.argument.and_then(|i| places.get(i).cloned()).flatten();
+                self.fail("EXPR_FUNCTION", error.message, place.or(at), "", "")
+            }
+        }
+    }
+
+    fn arguments(&mut self, call: &FuncCall) -> Given {
         let mut args = Vec::with_capacity(call.args.len());
         let mut places = Vec::with_capacity(call.args.len());
         let mut failed = false;
@@ -38,7 +76,7 @@ impl Evaluator<'_> {
                         places.extend(std::iter::repeat_n(arg.span(), items.len()));
                         args.extend(items.iter().map(|v| v.clone().tainted_by([&taint])));
                     }
-                    Data::Unknown => return Ok(Value::unknown().tainted_by([&taint])),
+                    Data::Unknown => return Given::Unknown(Value::unknown().tainted_by([&taint])),
                     _ => {
                         failed = true;
                         let _ = self.fail::<()>(
@@ -55,32 +93,16 @@ impl Evaluator<'_> {
                 args.push(value);
             }
         }
-        if failed && functions::names().any(|n| n == name) {
-            return Err(Failed);
-        }
-        match functions::call(name, &args, self.functions) {
-            None => {
-                let span = self.span(name_at);
-                self.diagnostics.push(
-                    Diagnostic::error("EXPR_UNKNOWN_FUNCTION", format!("there is no function `{name}`"))
-                        .at(span, "")
-                        .suggest(name, functions::names().chain(["try", "can"])),
-                );
-                Err(Failed)
-            }
-            Some(Ok(value)) => Ok(value),
-            Some(Err(error)) => {
-                let place = error.argument.and_then(|i| places.get(i).cloned()).flatten();
-                self.fail("EXPR_FUNCTION", error.message, place.or(at), "", "")
-            }
-        }
+        if failed { Given::Broken } else { Given::All { args, places } }
     }
 
     /// Evaluates and swallows what went wrong.
     pub(super) fn attempt(&mut self, expr: &Expression) -> Result<Value, Failed> {
         let kept = self.diagnostics.len();
         let bound = self.bindings.len();
+        self.attempts += 1;
         let result = self.evaluate(expr);
+        self.attempts -= 1;
         if result.is_err() {
             self.diagnostics.truncate(kept);
             self.bindings.truncate(bound);

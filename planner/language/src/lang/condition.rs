@@ -117,7 +117,7 @@ impl Condition {
 struct Known(BTreeMap<String, Value>);
 
 impl Scope for Known {
-    fn resolve(&self, root: &str, path: &[&str]) -> Resolution {
+    fn resolve(&self, root: &str, path: &[&str], _suggests: bool) -> Resolution {
         for taken in (0..=path.len()).rev() {
             let name = [&[root], &path[..taken]].concat().join(".");
             if let Some(value) = self.0.get(&name) {
@@ -178,7 +178,10 @@ impl Evaluator<'_> {
                 let at = reference.span.clone();
                 return self.fail("SPEC_SENSITIVE_VALUE", secret, at, "a sensitive value", advice);
             }
-            known.insert(name, value.to_json());
+            let Ok(json) = value.to_json() else {
+                return self.too_large(reference.span.clone());
+            };
+            known.insert(name, json);
         }
         let text = expr.span().map(|at| self.text(at).trim().to_owned()).unwrap_or_default();
         Ok(Condition { text, known })
@@ -236,8 +239,9 @@ impl Evaluator<'_> {
             if let Ok(value) = self.attempt(expr)
                 && !value.is_unknown_deep()
                 && !found.iter().any(|(known, _)| *known == name)
+                && let Ok(json) = value.to_json()
             {
-                found.push((name, value.to_json()));
+                found.push((name, json));
             }
         }
         found

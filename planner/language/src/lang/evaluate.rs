@@ -17,11 +17,8 @@ use hcl::edit::{Ident, Span as _};
 use super::functions::FunctionContext;
 use super::operators;
 use super::scope::{Resolution, Scope};
-use super::value::{Data, Number, Value};
+use super::value::{Data, MAX_DEPTH, MAX_WEIGHT, Number, TooLarge, Value};
 use crate::syntax::{Base, Diagnostic, Diagnostics, Source, Span};
-
-/// After so many problems no near names are looked for: each look compares with every declared name.
-const MAX_SUGGESTIONS: usize = 200;
 
 /// An evaluation failed; the collector of diagnostics has the reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +38,8 @@ pub(crate) struct Evaluator<'a> {
     /// Where problems go.
     pub(crate) diagnostics: &'a mut Diagnostics,
     pub(super) bindings: Bindings,
+    /// How many `try` and `can` stand around: what goes wrong inside is not told.
+    pub(super) attempts: usize,
     base: Base,
 }
 
@@ -53,7 +52,7 @@ impl<'a> Evaluator<'a> {
         diagnostics: &'a mut Diagnostics,
         base: Base,
     ) -> Self {
-        Self { scope, functions, sources, diagnostics, bindings: Vec::new(), base }
+        Self { scope, functions, sources, diagnostics, bindings: Vec::new(), attempts: 0, base }
     }
 
     /// Binds a name for everything that this evaluator evaluates: `each`.
@@ -96,12 +95,49 @@ impl<'a> Evaluator<'a> {
         Err(Failed)
     }
 
+    /// Whether a problem found here is to name what could have been meant.
+    pub(super) fn suggests(&self) -> bool {
+        self.attempts == 0 && self.diagnostics.suggests()
+    }
+
     /// Evaluates an expression.
     ///
     /// # Errors
     ///
     /// [`Failed`], when problems were reported.
     pub(crate) fn evaluate(&mut self, expr: &Expression) -> Result<Value, Failed> {
+        let value = self.expression(expr)?;
+        if value.weight() <= MAX_WEIGHT && value.depth() <= MAX_DEPTH {
+            return Ok(value);
+        }
+        // Grown out of what has been told about: telling of it again helps nobody.
+        if value.is_unknown_deep() && self.diagnostics.has_errors() {
+            return Ok(Value::unknown().tainted_by([&value]));
+        }
+        if value.depth() > MAX_DEPTH {
+            return self.fail(
+                "EXPR_TOO_DEEP",
+                format!("this value has more than {MAX_DEPTH} lists or maps inside of each other"),
+                expr.span(),
+                "",
+                "each value that holds the one before adds a level: use concat() or merge() to put it beside",
+            );
+        }
+        self.too_large(expr.span())
+    }
+
+    /// Refuses a value that would take too much memory.
+    pub(super) fn too_large<T>(&mut self, at: Option<Range<usize>>) -> Result<T, Failed> {
+        self.fail(
+            "EXPR_TOO_LARGE",
+            TooLarge.to_string(),
+            at,
+            "it has grown too large here",
+            "a value that holds another one twice doubles it: take out what repeats, or leave such data in a file that is migrated",
+        )
+    }
+
+    fn expression(&mut self, expr: &Expression) -> Result<Value, Failed> {
         match expr {
             Expression::Null(_) => Ok(Value::null()),
             Expression::Bool(b) => Ok(Value::bool(*b.value())),
@@ -244,7 +280,8 @@ impl<'a> Evaluator<'a> {
             return Ok((value.clone(), 0));
         }
         let names: Vec<&str> = path.iter().map(|(name, _)| *name).collect();
-        match self.scope.resolve(root.as_str(), &names) {
+        let suggests = self.suggests();
+        match self.scope.resolve(root.as_str(), &names, suggests) {
             Resolution::Found { value, consumed } => Ok((value, consumed)),
             Resolution::Missing { part, summary, mut candidates, help } => {
                 let (wrong, at) = match part.checked_sub(1).and_then(|i| path.get(i)) {
@@ -257,7 +294,7 @@ impl<'a> Evaluator<'a> {
                 let span = self.span(at);
                 let mut diagnostic = Diagnostic::error("SPEC_UNKNOWN_REFERENCE", summary).at(span, "");
                 diagnostic.help = help;
-                if self.diagnostics.len() < MAX_SUGGESTIONS {
+                if suggests {
                     diagnostic = diagnostic.suggest(wrong, &candidates);
                 }
                 self.diagnostics.push(diagnostic);

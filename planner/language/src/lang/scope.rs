@@ -27,6 +27,7 @@ pub(crate) enum Resolution {
 
 /// Meanings of names.
 pub(crate) trait Scope {
-    /// Resolves a reference as far as it can.
-    fn resolve(&self, root: &str, path: &[&str]) -> Resolution;
+    /// Resolves a reference as far as it can. `suggests`: whether candidates are wanted where it is missing; to
+    /// gather them takes time.
+    fn resolve(&self, root: &str, path: &[&str], suggests: bool) -> Resolution;
 }

@@ -14,7 +14,7 @@ use hcl::edit::template::{
 };
 
 use super::evaluate::{Evaluator, Failed};
-use super::value::Value;
+use super::value::{MAX_WEIGHT, Value};
 
 /// How a template's literal text is read.
 #[derive(Clone, Copy)]
@@ -90,8 +90,7 @@ impl Evaluator<'_> {
                     let before = i.checked_sub(1).map_or(around.before, |p| strips(elements[p]).after);
                     let after = elements.get(i + 1).map_or(around.after, |n| strips(n).before);
                     let literal = self.literal(literal.value(), literal.span(), text);
-                    out.text.push_str(stripped(&literal, text, before, after));
-                    Ok(())
+                    self.push(stripped(&literal, text, before, after), element.span(), out)
                 }
                 Element::Interpolation(interpolation) => self.interpolate(&interpolation.expr, out),
                 Element::Directive(directive) => match directive.as_ref() {
@@ -104,12 +103,20 @@ impl Evaluator<'_> {
         result
     }
 
+    fn push(&mut self, part: &str, at: Option<Range<usize>>, out: &mut Rendered) -> Result<(), Failed> {
+        if (out.text.len() + part.len()) as u64 > MAX_WEIGHT {
+            return self.too_large(at);
+        }
+        out.text.push_str(part);
+        Ok(())
+    }
+
     fn interpolate(&mut self, expr: &Expression, out: &mut Rendered) -> Result<(), Failed> {
         let value = self.evaluate(expr)?;
         if value.is_unknown() {
             out.unknown = true;
         } else if let Some(text) = value.to_text() {
-            out.text.push_str(&text);
+            self.push(&text, expr.span(), out)?;
         } else {
             return self.fail(
                 "EXPR_WRONG_TYPE",

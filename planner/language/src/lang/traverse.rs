@@ -7,7 +7,7 @@ use hcl::edit::Span as _;
 use hcl::edit::expr::{Expression, Traversal, TraversalOperator};
 
 use super::evaluate::{Evaluator, Failed};
-use super::value::{Data, Value};
+use super::value::{Data, Number, Value};
 use crate::syntax::Diagnostic;
 
 /// Splats in one traversal; each nests once more.
@@ -136,7 +136,9 @@ impl Evaluator<'_> {
         };
         let mut diagnostic = Diagnostic::error("SPEC_UNKNOWN_REFERENCE", what).at(span, "");
         if !value.is_sensitive() {
-            diagnostic = diagnostic.suggest(name, entries.keys());
+            if self.suggests() {
+                diagnostic = diagnostic.suggest(name, entries.keys());
+            }
             if diagnostic.help.is_none() && entries.values().any(|v| matches!(v.data, Data::Block(_))) {
                 let key = entries.keys().next().cloned().unwrap_or_default();
                 diagnostic = diagnostic.help(format!("this has for_each: name the instance, [{key:?}]"));
@@ -146,27 +148,32 @@ impl Evaluator<'_> {
         Err(Failed)
     }
 
+    fn element(
+        &mut self,
+        list: &Value,
+        items: &[Value],
+        index: Number,
+        at: Option<Range<usize>>,
+    ) -> Result<Value, Failed> {
+        let found = index.as_i64().and_then(|i| usize::try_from(i).ok()).and_then(|i| items.get(i));
+        if let Some(found) = found {
+            return Ok(found.clone());
+        }
+        let has = if list.is_sensitive() { "fewer".to_owned() } else { items.len().to_string() };
+        self.fail(
+            "EXPR_NO_ELEMENT",
+            "there is no such element",
+            at,
+            format!("the list has {has}, counted from 0"),
+            "",
+        )
+    }
+
     fn index(&mut self, value: &Value, index: &Value, at: Option<Range<usize>>) -> Result<Value, Failed> {
         let taint = [value, index];
         match (&value.data, &index.data) {
             (Data::Unknown, _) | (_, Data::Unknown) => Ok(Value::unknown().tainted_by(taint)),
-            (Data::List(items), Data::Number(n)) => {
-                let found = n.as_i64().and_then(|i| usize::try_from(i).ok()).and_then(|i| items.get(i));
-                match found {
-                    Some(found) => Ok(found.clone().tainted_by(taint)),
-                    None => {
-                        let has =
-                            if value.is_sensitive() { "fewer".to_owned() } else { items.len().to_string() };
-                        self.fail(
-                            "EXPR_NO_ELEMENT",
-                            "there is no such element",
-                            at,
-                            format!("the list has {has}, counted from 0"),
-                            "",
-                        )
-                    }
-                }
-            }
+            (Data::List(items), Data::Number(n)) => Ok(self.element(value, items, *n, at)?.tainted_by(taint)),
             (Data::Map(_) | Data::Block(_), Data::String(key)) if index.is_sensitive() => {
                 let found = match &value.data {
                     Data::Map(entries) => entries.get(&**key),

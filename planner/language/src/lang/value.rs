@@ -2,10 +2,35 @@
 //! unknown until apply, and it may be sensitive.
 
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use segue_contract::Address;
+
+use sealed::Inside;
+pub use sealed::{Collection, Sealed};
+
+mod sealed;
+#[cfg(test)]
+mod tests;
+
+/// What a value may take written out, in bytes: above what the longest text and the longest list of the functions
+/// take, and below what takes the machine's memory.
+pub(super) const MAX_WEIGHT: u64 = 64 << 20;
+
+/// What a value that is no text weighs, and a text beside its letters.
+const VALUE_WEIGHT: u64 = 32;
+
+/// How deep values may be nested: what is written as JSON can be read again by readers that stop at 128.
+pub(super) const MAX_DEPTH: u32 = 100;
+
+/// From this weight on, comparing remembers what was found equal: below, it is quicker to look again.
+const REMEMBERED_WEIGHT: u64 = 64 << 10;
+
+/// Written out, a value would take more than can be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("written out, this value would take more than {} MiB", MAX_WEIGHT >> 20)]
+pub struct TooLarge;
 
 /// A value. Cloning is cheap: collections are shared.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,11 +65,11 @@ pub enum Data {
     /// A string.
     String(Arc<str>),
     /// A list.
-    List(Arc<Vec<Value>>),
+    List(Arc<Sealed<Vec<Value>>>),
     /// A set: sorted, no two equal.
-    Set(Arc<Vec<Value>>),
+    Set(Arc<Sealed<Vec<Value>>>),
     /// A map or object; iterated in key order, as Terraform does.
-    Map(Arc<BTreeMap<String, Value>>),
+    Map(Arc<Sealed<BTreeMap<String, Value>>>),
     /// A block: what `source.directory.old` evaluates to. Its attributes can be read with `.name`.
     Block(Arc<BlockValue>),
     /// Not known before apply.
@@ -57,7 +82,7 @@ pub struct BlockValue {
     /// Its address.
     pub address: Address,
     /// Its attributes.
-    pub attributes: BTreeMap<String, Value>,
+    pub attributes: Sealed<BTreeMap<String, Value>>,
 }
 
 /// A number: whole where it can be, never silently wrapped.
@@ -146,17 +171,17 @@ impl Value {
     }
     /// A list.
     pub fn list(items: Vec<Value>) -> Self {
-        Self::open(Data::List(Arc::new(items)))
+        Self::open(Data::List(Arc::new(Sealed::new(items))))
     }
     /// A set: sorts, drops equals.
     pub fn set(mut items: Vec<Value>) -> Self {
         items.sort_by(Value::order);
         items.dedup_by(|a, b| a.order(b) == Ordering::Equal);
-        Self::open(Data::Set(Arc::new(items)))
+        Self::open(Data::Set(Arc::new(Sealed::new(items))))
     }
     /// A map.
     pub fn map(entries: BTreeMap<String, Value>) -> Self {
-        Self::open(Data::Map(Arc::new(entries)))
+        Self::open(Data::Map(Arc::new(Sealed::new(entries))))
     }
 
     /// Whether it must not be shown.
@@ -166,7 +191,7 @@ impl Value {
 
     /// Whether it, or anything inside it, must not be shown.
     pub fn is_sensitive_deep(&self) -> bool {
-        self.is_sensitive() || self.children().any(Value::is_sensitive_deep)
+        self.inside().sensitive
     }
 
     /// Whether it is itself unknown.
@@ -176,18 +201,43 @@ impl Value {
 
     /// Whether it, or anything inside it, is unknown.
     pub fn is_unknown_deep(&self) -> bool {
-        self.is_unknown() || self.children().any(Value::is_unknown_deep)
+        self.inside().unknown
     }
 
-    fn children(&self) -> Box<dyn Iterator<Item = &Value> + '_> {
-        match &self.data {
-            Data::List(items) | Data::Set(items) => Box::new(items.iter()),
-            Data::Map(entries) => Box::new(entries.values()),
-            Data::Block(block) => Box::new(block.attributes.values()),
-            Data::Null | Data::Bool(_) | Data::Number(_) | Data::String(_) | Data::Unknown => {
-                Box::new(std::iter::empty())
+    /// Whether printing it would print something sensitive. Blocks print as their addresses, whatever
+    /// secrets their attributes hold.
+    pub fn shows_secret(&self) -> bool {
+        self.inside().shows_secret
+    }
+
+    /// What it takes written out, in bytes, roughly.
+    pub(super) fn weight(&self) -> u64 {
+        self.inside().weight
+    }
+
+    /// How many collections stand inside of each other.
+    pub(super) fn depth(&self) -> u32 {
+        self.inside().depth
+    }
+
+    /// What is known of it and all in it; takes no walk.
+    fn inside(&self) -> Inside {
+        let text = |bytes: usize| Inside { weight: bytes as u64, ..Inside::default() };
+        let mut inside = match &self.data {
+            Data::List(items) | Data::Set(items) => Inside { depth: items.inside.depth + 1, ..items.inside },
+            Data::Map(entries) => Inside { depth: entries.inside.depth + 1, ..entries.inside },
+            Data::Block(block) => {
+                let Inside { unknown, sensitive, .. } = block.attributes.inside;
+                Inside { unknown, sensitive, ..text(block.address.as_str().len()) }
             }
-        }
+            Data::String(letters) => text(letters.len()),
+            Data::Unknown => Inside { unknown: true, ..Inside::default() },
+            Data::Null | Data::Bool(_) | Data::Number(_) => Inside::default(),
+        };
+        inside.sensitive |= self.is_sensitive();
+        inside.shows_secret |= self.is_sensitive();
+        inside.weight = inside.weight.saturating_add(VALUE_WEIGHT);
+        inside
     }
 
     /// The same data, at least as sensitive as `others`: the result of computing with them. Where
@@ -215,8 +265,23 @@ impl Value {
         }
     }
 
-    /// A total order for sets and `sort`: by kind, then by value; sensitivity does not count.
+    /// A total order for sets and `sort`: by kind, then by value; sensitivity does not count. Takes as long as
+    /// what is held is large, not as long as it would be written out.
     pub fn order(&self, other: &Self) -> Ordering {
+        Comparison::default().values(self, other)
+    }
+}
+
+/// A comparison of two values that looks at nothing twice.
+#[derive(Default)]
+struct Comparison {
+    /// Collections found equal, by their places in memory: what differs ends a comparison, so nothing else needs
+    /// to be remembered.
+    equal: HashSet<(usize, usize)>,
+}
+
+impl Comparison {
+    fn values(&mut self, one: &Value, other: &Value) -> Ordering {
         fn rank(data: &Data) -> u8 {
             match data {
                 Data::Null => 0,
@@ -230,36 +295,57 @@ impl Value {
                 Data::Unknown => 8,
             }
         }
-        fn each<'a>(a: impl Iterator<Item = &'a Value>, b: impl Iterator<Item = &'a Value>) -> Ordering {
-            let (a, b): (Vec<_>, Vec<_>) = (a.collect(), b.collect());
-            a.iter()
-                .zip(&b)
-                .map(|(x, y)| x.order(y))
-                .find(|o| *o != Ordering::Equal)
-                .unwrap_or_else(|| a.len().cmp(&b.len()))
-        }
-        match (&self.data, &other.data) {
+        match (&one.data, &other.data) {
             (Data::Bool(a), Data::Bool(b)) => a.cmp(b),
             (Data::Number(a), Data::Number(b)) => a.cmp(b),
             (Data::String(a), Data::String(b)) => a.cmp(b),
-            (Data::List(a) | Data::Set(a), Data::List(b) | Data::Set(b)) => each(a.iter(), b.iter()),
-            (Data::Map(a), Data::Map(b)) => {
-                let keys: BTreeSet<_> = a.keys().chain(b.keys()).collect();
-                for key in keys {
-                    let order = match (a.get(key), b.get(key)) {
-                        (Some(x), Some(y)) => x.order(y),
-                        (None, _) => Ordering::Less,
-                        (_, None) => Ordering::Greater,
-                    };
-                    if order != Ordering::Equal {
-                        return order;
-                    }
-                }
-                Ordering::Equal
+            (Data::List(a) | Data::Set(a), Data::List(b) | Data::Set(b)) => {
+                self.shared(a, b, |this| this.each(a, b))
             }
+            (Data::Map(a), Data::Map(b)) => self.shared(a, b, |this| this.entries(a, b)),
             (Data::Block(a), Data::Block(b)) => a.address.cmp(&b.address),
             (a, b) => rank(a).cmp(&rank(b)),
         }
+    }
+
+    fn shared<C: Collection>(
+        &mut self,
+        one: &Arc<Sealed<C>>,
+        other: &Arc<Sealed<C>>,
+        compare: impl FnOnce(&mut Self) -> Ordering,
+    ) -> Ordering {
+        if Arc::ptr_eq(one, other) {
+            return Ordering::Equal;
+        }
+        let remember = one.inside.weight.min(other.inside.weight) >= REMEMBERED_WEIGHT;
+        let places = (Arc::as_ptr(one).addr(), Arc::as_ptr(other).addr());
+        if remember && self.equal.contains(&places) {
+            return Ordering::Equal;
+        }
+        let order = compare(self);
+        if remember && order == Ordering::Equal {
+            self.equal.insert(places);
+        }
+        order
+    }
+
+    fn each(&mut self, one: &[Value], other: &[Value]) -> Ordering {
+        one.iter()
+            .zip(other)
+            .map(|(a, b)| self.values(a, b))
+            .find(|order| *order != Ordering::Equal)
+            .unwrap_or_else(|| one.len().cmp(&other.len()))
+    }
+
+    /// The first key in which they differ decides; not to have it is less.
+    fn entries(&mut self, one: &BTreeMap<String, Value>, other: &BTreeMap<String, Value>) -> Ordering {
+        for ((a_key, a), (b_key, b)) in one.iter().zip(other) {
+            let order = b_key.cmp(a_key).then_with(|| self.values(a, b));
+            if order != Ordering::Equal {
+                return order;
+            }
+        }
+        one.len().cmp(&other.len())
     }
 }
 
@@ -275,24 +361,15 @@ impl Value {
         }
     }
 
-    /// Whether printing it would print something sensitive. Blocks print as their addresses, whatever
-    /// secrets their attributes hold.
-    pub fn shows_secret(&self) -> bool {
-        self.is_sensitive()
-            || match &self.data {
-                Data::List(items) | Data::Set(items) => items.iter().any(Self::shows_secret),
-                Data::Map(entries) => entries.values().any(Self::shows_secret),
-                Data::Null
-                | Data::Bool(_)
-                | Data::Number(_)
-                | Data::String(_)
-                | Data::Block(_)
-                | Data::Unknown => false,
-            }
+    /// As JSON; blocks are their addresses, the unknown is null.
+    ///
+    /// # Errors
+    /// It would take more memory than can be had.
+    pub fn to_json(&self) -> Result<serde_json::Value, TooLarge> {
+        if self.weight() > MAX_WEIGHT { Err(TooLarge) } else { Ok(self.json()) }
     }
 
-    /// As JSON; blocks are their addresses, the unknown is null.
-    pub fn to_json(&self) -> serde_json::Value {
+    fn json(&self) -> serde_json::Value {
         use serde_json::Value as Json;
         match &self.data {
             Data::Null | Data::Unknown => Json::Null,
@@ -300,8 +377,8 @@ impl Value {
             Data::Number(Number::Int(i)) => Json::from(*i),
             Data::Number(Number::Float(f)) => Json::from(*f),
             Data::String(s) => Json::from(&**s),
-            Data::List(items) | Data::Set(items) => items.iter().map(Self::to_json).collect(),
-            Data::Map(map) => map.iter().map(|(k, v)| (k.clone(), v.to_json())).collect(),
+            Data::List(items) | Data::Set(items) => items.iter().map(Self::json).collect(),
+            Data::Map(map) => map.iter().map(|(k, v)| (k.clone(), v.json())).collect(),
             Data::Block(block) => Json::from(block.address.as_str()),
         }
     }

@@ -4,14 +4,18 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use hcl::edit::Span as _;
+use hcl::edit::expr::Expression;
 use hcl::edit::structure::{Attribute, Block, Body, Structure};
+use hcl::edit::template::Element;
 use segue_contract::Address;
 use serde_json::Value as Json;
 
 use super::decode::decode;
 use super::shape::{AttributeShape, BlockShape, BodyShape, ShapeType};
 use crate::lang::{Condition, Data, Evaluator, Value};
-use crate::syntax::{Base, Diagnostic, Span};
+use crate::syntax::{Base, Diagnostic, Source, Span};
+
+const LITERAL_SECRET: &str = "SPEC_LITERAL_SECRET";
 
 /// An argument's value in the form that its reader wants.
 #[derive(Clone, Debug, PartialEq)]
@@ -287,6 +291,9 @@ fn evaluate_attribute(
         );
         return None;
     }
+    if shape.sensitive && !value.is_sensitive() && is_literal_text(&attribute.value) {
+        evaluator.diagnostics.push(literal_secret(name, shapes, span.clone()));
+    }
     match decode(&value, shape, base_dir) {
         Ok(held) => Some(Some(Setting { held, value, span })),
         Err(problem) => {
@@ -295,5 +302,55 @@ fn evaluate_attribute(
             evaluator.diagnostics.push(diagnostic);
             None
         }
+    }
+}
+
+/// Whether a text stands there letter by letter. An empty one is none.
+fn is_literal_text(expr: &Expression) -> bool {
+    let literal = |element: &Element| match element {
+        Element::Literal(_) => true,
+        Element::Interpolation(interpolation) => is_literal_text(&interpolation.expr),
+        Element::Directive(_) => false,
+    };
+    match expr {
+        Expression::String(text) => !text.value().is_empty(),
+        Expression::Parenthesis(inner) => is_literal_text(inner.inner()),
+        Expression::StringTemplate(template) => template.iter().all(literal),
+        Expression::HeredocTemplate(heredoc) => heredoc.template.iter().all(literal),
+        Expression::Conditional(c) => is_literal_text(&c.true_expr) || is_literal_text(&c.false_expr),
+        _ => false,
+    }
+}
+
+/// Its place is blanked in the sources before anybody sees them: [`blank_literal_secrets`].
+fn literal_secret(name: &str, shapes: &Shapes<'_>, span: Span) -> Diagnostic {
+    Diagnostic::warning(
+        LITERAL_SECRET,
+        format!("`{name}` of {} is a secret, and its value stands in the spec", shapes.title),
+    )
+    .at(span, "a literal value, not shown here")
+    .help(format!(
+        "write {name} = env(\"NAME\") and set NAME where Segue runs, or use a variable with sensitive = true; then change the secret: whoever could read the spec knows it"
+    ))
+}
+
+/// Takes the letters of literal secrets out of the texts that are shown around problems. Every place stays where
+/// it is.
+pub(super) fn blank_literal_secrets(diagnostics: &[Diagnostic], sources: &mut [Source]) {
+    let spans = diagnostics.iter().filter(|d| d.code == LITERAL_SECRET).filter_map(|d| d.labels.first());
+    for Span { file, range } in spans.map(|label| &label.span) {
+        let Some(source) = sources.get_mut(*file) else { continue };
+        let Some(text) = source.text.get(range.clone()) else { continue };
+        let last = text.len().saturating_sub(1);
+        let blank: String = text
+            .bytes()
+            .enumerate()
+            .map(|(at, byte)| match byte {
+                b'\n' => '\n',
+                b'"' if at == 0 || at == last => '"',
+                _ => '*',
+            })
+            .collect();
+        source.text.replace_range(range.clone(), &blank);
     }
 }

@@ -46,23 +46,7 @@ pub(super) fn decode(
                 .help("name those that switch together: migrations = [migration.name]"),
         );
     }
-    let freeze_ms = settings.number("freeze").unwrap_or(MIN_FREEZE_MS);
-    if freeze_ms < MIN_FREEZE_MS {
-        diagnostics.push(
-            Diagnostic::error("SPEC_BAD_VALUE", format!("`freeze` is at least {MIN_FREEZE_MS}ms"))
-                .at(settings.place("freeze"), ""),
-        );
-    }
-    let timeout_ms = settings.number("timeout").unwrap_or(120_000);
-    if timeout_ms <= freeze_ms {
-        diagnostics.push(
-            Diagnostic::error(
-                "SPEC_BAD_VALUE",
-                "`timeout` leaves no time to commit in: it is not longer than `freeze`",
-            )
-            .at(settings.place("timeout"), ""),
-        );
-    }
+    let (timeout_ms, freeze_ms) = times(settings, diagnostics);
     let gates = gates::decode(instance, around, secrets, diagnostics);
     let watches = watches::decode(instance, around, secrets, diagnostics);
     let quiesces = settings
@@ -93,6 +77,28 @@ pub(super) fn decode(
         },
         depends_on: settings.references("depends_on").to_vec(),
     })
+}
+
+/// `timeout` and `freeze`, in milliseconds.
+fn times(settings: &Settings, diagnostics: &mut Diagnostics) -> (u64, u64) {
+    let freeze_ms = settings.number("freeze").unwrap_or(MIN_FREEZE_MS);
+    if freeze_ms < MIN_FREEZE_MS {
+        diagnostics.push(
+            Diagnostic::error("SPEC_BAD_VALUE", format!("`freeze` is at least {MIN_FREEZE_MS}ms"))
+                .at(settings.place("freeze"), ""),
+        );
+    }
+    let timeout_ms = settings.number("timeout").unwrap_or(120_000);
+    if timeout_ms <= freeze_ms {
+        diagnostics.push(
+            Diagnostic::error(
+                "SPEC_BAD_VALUE",
+                "`timeout` leaves no time to commit in: it is not longer than `freeze`",
+            )
+            .at(settings.place("timeout"), ""),
+        );
+    }
+    (timeout_ms, freeze_ms)
 }
 
 /// How many blocks of the same type stand before this one.

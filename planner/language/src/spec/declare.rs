@@ -13,7 +13,7 @@ use super::table::comes_later;
 use super::words::{check_labels, check_words};
 use super::world::{World, is_typed};
 use crate::lang::Value;
-use crate::syntax::{Base, Broken, Diagnostic, Diagnostics, Item, Span, nearest};
+use crate::syntax::{Base, Broken, Diagnostic, Diagnostics, Item, Span};
 
 /// A block as declared.
 #[derive(Clone, Copy, Debug)]
@@ -82,7 +82,8 @@ pub(super) fn declare<'i>(
             ),
             Structure::Block(block) => {
                 let Some(shape) = shapes.iter().find(|s| s.keyword == block.ident.as_str()) else {
-                    diagnostics.push(unknown(block, shapes, base));
+                    let told = unknown(block, shapes, base, diagnostics);
+                    diagnostics.push(told);
                     continue;
                 };
                 declare_block(&mut out, Declared { block, base }, shape, &mut seen, world, diagnostics);
@@ -92,7 +93,7 @@ pub(super) fn declare<'i>(
     out
 }
 
-fn unknown(block: &Block, shapes: &[BlockShape], base: Base) -> Diagnostic {
+fn unknown(block: &Block, shapes: &[BlockShape], base: Base, told: &Diagnostics) -> Diagnostic {
     let name = block.ident.as_str();
     let diagnostic = Diagnostic::error("SPEC_UNKNOWN_BLOCK", format!("there are no `{name}` blocks"))
         .at(header_span(block, base), "");
@@ -100,7 +101,7 @@ fn unknown(block: &Block, shapes: &[BlockShape], base: Base) -> Diagnostic {
         return diagnostic.help(format!("`{name}` is not in this version yet"));
     }
     let known: Vec<&str> = shapes.iter().map(|s| s.keyword.as_str()).collect();
-    match nearest(name, &known) {
+    match told.near(name, &known) {
         Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
         None => diagnostic.help(format!("there are: {}", known.join(", "))),
     }
@@ -132,38 +133,8 @@ fn declare_block<'i>(
     let keyword = shape.keyword.as_str();
     let header = declared.header();
     let labelled = check_labels(block, shape, base, diagnostics);
-    if block.labels.len() == shape.labels.len() {
-        for (label, what) in block.labels.iter().zip(&shape.labels) {
-            if *what == "name" && !is_name(label.as_str()) {
-                diagnostics.push(
-                    Diagnostic::error("SPEC_BAD_NAME", format!("{:?} cannot be a name", label.as_str()))
-                        .at(base.span(label.span()), "")
-                        .help("names consist of letters, digits, `_` and `-`, and start with a letter"),
-                );
-            }
-        }
-        if !shape.labels.is_empty() && keyword != "segue" {
-            let address = format!("{keyword}.{}", declared.name());
-            if let Some(first) = seen.get(&address) {
-                diagnostics.push(
-                    Diagnostic::error("SPEC_DUPLICATE", format!("{address} is declared twice"))
-                        .at(header.clone(), "again here")
-                        .at(first.clone(), "first here")
-                        .help("rename one of them"),
-                );
-                return;
-            }
-            seen.insert(address, header.clone());
-        }
-        match keyword {
-            "variable" => {
-                world.variables.insert(declared.name(), Value::unknown());
-            }
-            "source" | "target" | "route" | "migration" | "cutover" => {
-                world.set_block(keyword, &declared.name(), Value::unknown());
-            }
-            _ => {}
-        }
+    if block.labels.len() == shape.labels.len() && !declare_name(declared, shape, seen, world, diagnostics) {
+        return;
     }
     if keyword == "locals" {
         declare_locals(out, declared, seen, world, diagnostics);
@@ -178,19 +149,67 @@ fn declare_block<'i>(
         "segue" => out.settings.push(declared),
         "variable" => out.variables.push(declared),
         "output" => out.outputs.push(declared),
-        "removed" => {
-            if let Some(from) = block.body.get_attribute("from") {
-                match written_address(&from.value) {
-                    Some(address) => out.removed.push((address, base.span(from.value.span()))),
-                    None => diagnostics.push(
-                        Diagnostic::error("SPEC_BAD_ADDRESS", "`from` is the address of a block")
-                            .at(base.span(from.value.span()), "")
-                            .help("write it without quotes: migration.site, or migration.site[\"eu\"]"),
-                    ),
-                }
-            }
-        }
+        "removed" => declare_removed(out, declared, diagnostics),
         _ => out.blocks.push(declared),
+    }
+}
+
+/// Checks a block's name and makes it known; false: there is one of that name, which was reported.
+fn declare_name(
+    declared: Declared<'_>,
+    shape: &BlockShape,
+    seen: &mut BTreeMap<String, Span>,
+    world: &mut World,
+    diagnostics: &mut Diagnostics,
+) -> bool {
+    let Declared { block, base } = declared;
+    let (keyword, header) = (shape.keyword.as_str(), declared.header());
+    for (label, what) in block.labels.iter().zip(&shape.labels) {
+        if *what == "name" && !is_name(label.as_str()) {
+            diagnostics.push(
+                Diagnostic::error("SPEC_BAD_NAME", format!("{:?} cannot be a name", label.as_str()))
+                    .at(base.span(label.span()), "")
+                    .help("names consist of letters, digits, `_` and `-`, and start with a letter"),
+            );
+        }
+    }
+    if !shape.labels.is_empty() && keyword != "segue" {
+        let address = format!("{keyword}.{}", declared.name());
+        if let Some(first) = seen.get(&address) {
+            diagnostics.push(
+                Diagnostic::error("SPEC_DUPLICATE", format!("{address} is declared twice"))
+                    .at(header, "again here")
+                    .at(first.clone(), "first here")
+                    .help("rename one of them"),
+            );
+            return false;
+        }
+        seen.insert(address, header);
+    }
+    match keyword {
+        "variable" => {
+            world.variables.insert(declared.name(), Value::unknown());
+        }
+        "source" | "target" | "route" | "migration" | "cutover" => {
+            world.set_block(keyword, &declared.name(), Value::unknown());
+        }
+        _ => {}
+    }
+    true
+}
+
+/// `removed { from = ... }`
+fn declare_removed(out: &mut Declarations<'_>, declared: Declared<'_>, diagnostics: &mut Diagnostics) {
+    let Declared { block, base } = declared;
+    if let Some(from) = block.body.get_attribute("from") {
+        match written_address(&from.value) {
+            Some(address) => out.removed.push((address, base.span(from.value.span()))),
+            None => diagnostics.push(
+                Diagnostic::error("SPEC_BAD_ADDRESS", "`from` is the address of a block")
+                    .at(base.span(from.value.span()), "")
+                    .help("write it without quotes: migration.site, or migration.site[\"eu\"]"),
+            ),
+        }
     }
 }
 

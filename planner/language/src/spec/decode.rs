@@ -41,12 +41,12 @@ pub(super) fn decode(value: &Value, shape: &AttributeShape, base_dir: &Path) -> 
         ShapeType::References(kinds) => return references(value, &shape.name, kinds).map(Held::Blocks),
         ShapeType::Of(ty) => ty,
     };
-    let json = plain(value, ty, &shape.name, base_dir)?;
+    let json = plain(value, ty, shape, base_dir)?;
     if let Some(word) =
         json.as_str().filter(|w| !shape.allowed.is_empty() && !shape.allowed.iter().any(|a| a == w))
     {
         let allowed: Vec<String> = shape.allowed.iter().map(|a| format!("{a:?}")).collect();
-        let (summary, help) = if value.is_sensitive() {
+        let (summary, help) = if value.is_sensitive() || shape.sensitive {
             (format!("`{}` has a value that is not allowed", shape.name), None)
         } else {
             (format!("`{}` cannot be {word:?}", shape.name), nearest(word, &shape.allowed))
@@ -71,8 +71,8 @@ pub(super) fn decode(value: &Value, shape: &AttributeShape, base_dir: &Path) -> 
     })
 }
 
-fn plain(value: &Value, ty: &AttributeType, name: &str, base_dir: &Path) -> Result<Json, Problem> {
-    let wanted = match ty {
+fn wanted(ty: &AttributeType) -> &'static str {
+    match ty {
         AttributeType::String => "a string",
         AttributeType::Number => "a whole number",
         AttributeType::Decimal => "a number",
@@ -82,12 +82,22 @@ fn plain(value: &Value, ty: &AttributeType, name: &str, base_dir: &Path) -> Resu
         AttributeType::Rate => "a rate with its unit, \"50MiB/s\"",
         AttributeType::Path => "a path",
         AttributeType::Words => "a list of strings",
-    };
+    }
+}
+
+fn plain(
+    value: &Value,
+    ty: &AttributeType,
+    shape: &AttributeShape,
+    base_dir: &Path,
+) -> Result<Json, Problem> {
+    let name = shape.name.as_str();
+    let wanted = wanted(ty);
     let wrong = || wrong_type(name, wanted, value);
     let quantity = |result: Result<u64, String>| {
         result.map(Json::from).map_err(|why| Problem {
             code: "SPEC_BAD_VALUE",
-            summary: if value.is_sensitive() {
+            summary: if value.is_sensitive() || shape.sensitive {
                 format!("`{name}` is not {wanted}")
             } else {
                 format!("`{name}`: {why}")

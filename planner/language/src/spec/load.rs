@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use hcl::edit::Span as _;
 use segue_contract::{BlockKind, BlockRef, Registry};
 
-use super::body::{Shapes, evaluate_body};
+use super::body::{Shapes, blank_literal_secrets, evaluate_body};
 use super::declare::{Declarations, declare};
 use super::resolve::{Instance, Setting, config, resolve};
 use super::shape::{AttributeShape, BlockShape};
@@ -35,7 +35,7 @@ pub struct SpecInput {
 /// What was loaded.
 #[derive(Debug)]
 pub struct Loaded {
-    /// The texts that spans point into: the spec's files, then files of variables.
+    /// The texts that spans point into: the spec's files, then files of variables. Literal secrets are blanked.
     pub sources: Vec<Source>,
     /// The spec, resolved; `None` when there are errors.
     pub desired: Option<Desired>,
@@ -71,12 +71,10 @@ fn load_here(input: &SpecInput, registry: &Registry) -> Loaded {
     } else {
         evaluate(input, registry, &sources, &items, &var_files, &mut secrets, &mut diagnostics)
     };
-    Loaded {
-        desired: (!diagnostics.has_errors()).then_some(desired),
-        sources,
-        secrets,
-        diagnostics: diagnostics.into_sorted(),
-    }
+    let desired = (!diagnostics.has_errors()).then_some(desired);
+    let diagnostics = diagnostics.into_sorted();
+    blank_literal_secrets(&diagnostics, &mut sources);
+    Loaded { desired, sources, secrets, diagnostics }
 }
 
 fn evaluate(
@@ -200,8 +198,20 @@ fn outputs(
             );
             continue;
         }
-        let json = if hidden { serde_json::Value::Null } else { value.to_json() };
-        desired.outputs.insert(declared.name(), json);
+        let json = if hidden { Ok(serde_json::Value::Null) } else { value.to_json() };
+        match json {
+            Ok(json) => {
+                desired.outputs.insert(declared.name(), json);
+            }
+            Err(why) => {
+                let span = evaluator.span(attribute.value.span());
+                diagnostics.push(
+                    Diagnostic::error("EXPR_TOO_LARGE", why.to_string())
+                        .at(span, "too large to be shown")
+                        .help("leave such data in a file, and name the file"),
+                );
+            }
+        }
     }
 }
 

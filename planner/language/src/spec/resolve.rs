@@ -13,7 +13,7 @@ use super::graph::{Node, order};
 use super::shape::BlockShape;
 use super::world::{World, is_typed};
 use crate::lang::{
-    BlockValue, Data, Evaluator, FunctionContext, Reference, Sensitivity, Value, references_of_body,
+    BlockValue, Data, Evaluator, FunctionContext, Reference, Sealed, Sensitivity, Value, references_of_body,
     references_of_expression,
 };
 use crate::syntax::{Diagnostic, Diagnostics, Source, Span};
@@ -184,6 +184,7 @@ fn as_value(address: &Address, settings: &Settings, shape: &BlockShape, label: O
             attributes.insert(attribute.name.clone(), value);
         }
     }
+    let attributes = Sealed::new(attributes);
     Value::open(Data::Block(Arc::new(BlockValue { address: address.clone(), attributes })))
 }
 
@@ -216,7 +217,7 @@ fn keys(
         );
     }
     match &value.data {
-        Data::Map(entries) => Ok(Some(entries.as_ref().clone())),
+        Data::Map(entries) => Ok(Some(BTreeMap::clone(entries))),
         Data::Set(items) => {
             let mut keys = BTreeMap::new();
             for item in items.iter() {

@@ -12,7 +12,7 @@ use super::load::SpecInput;
 use super::shape::BlockShape;
 use super::world::{Nothing, World};
 use crate::lang::{Data, Evaluator, FunctionContext, Sensitivity, Type, Value, parse_type};
-use crate::syntax::{Base, Diagnostic, Diagnostics, Item, Source, Span, nearest};
+use crate::syntax::{Base, Diagnostic, Diagnostics, Item, Source, Span};
 
 /// Environment variables that give values to variables start so.
 const ENV_PREFIX: &str = "SEGUE_VAR_";
@@ -130,7 +130,8 @@ fn read<'i>(declared: Declared<'i>, setting: Setting<'_>, diagnostics: &mut Diag
     Variable { declared, name: declared.name(), ty: ty.unwrap_or(Type::Any), default, sensitive, broken }
 }
 
-/// All values given, later ways before earlier ones: environment, files, `--var`. Undeclared ones are told.
+/// All values given, later ways before earlier ones: environment, files, `--var`. Undeclared ones are told; `known`
+/// is sorted.
 fn collect(
     input: &SpecInput,
     var_files: &[(usize, Vec<Item>)],
@@ -140,7 +141,7 @@ fn collect(
 ) -> BTreeMap<String, Given> {
     let mut given = BTreeMap::new();
     let mut give = |name: &str, one: Given, diagnostics: &mut Diagnostics| {
-        if known.iter().any(|k| k == name) {
+        if known.binary_search_by(|k| k.as_str().cmp(name)).is_ok() {
             given.insert(name.to_owned(), one);
             return;
         }
@@ -148,7 +149,7 @@ fn collect(
             "SPEC_UNDECLARED_VARIABLE",
             format!("{} gives a value to variable `{name}`, which the spec does not declare", one.from),
         )
-        .help(match nearest(name, known) {
+        .help(match diagnostics.near(name, known) {
             Some(near) => format!("did you mean `{near}`?"),
             None => format!("declare it (variable {name:?} {{ }}), or take it away"),
         });
@@ -164,34 +165,43 @@ fn collect(
         }
     }
     for (file, items) in var_files {
-        let from = setting.sources.get(*file).map_or("--var-file", |s| s.name.as_str()).to_owned();
-        for item in items {
-            let Item::Parsed(parsed) = item else { continue };
-            match &parsed.structure {
-                Structure::Attribute(attribute) => {
-                    let mut evaluator = Evaluator::new(
-                        &Nothing,
-                        setting.functions,
-                        setting.sources,
-                        diagnostics,
-                        parsed.base,
-                    );
-                    let value = evaluator.evaluate(&attribute.value).ok();
-                    let span = evaluator.span(attribute.key.span());
-                    let one = Given { value: Raw::Value(value), from: from.clone(), span: Some(span) };
-                    give(attribute.key.as_str(), one, diagnostics);
-                }
-                Structure::Block(block) => diagnostics.push(
-                    Diagnostic::error("SPEC_UNKNOWN_BLOCK", "a file of variables has no blocks")
-                        .at(header_span(block, parsed.base), "")
-                        .help("write name = value"),
-                ),
-            }
+        for (name, one) in from_file(*file, items, setting, diagnostics) {
+            give(&name, one, diagnostics);
         }
     }
     for (name, text) in &input.vars {
         let one = Given { value: Raw::Text(text.clone()), from: format!("--var {name}"), span: None };
         give(name, one, diagnostics);
+    }
+    given
+}
+
+/// What a file of variables gives.
+fn from_file(
+    file: usize,
+    items: &[Item],
+    setting: Setting<'_>,
+    diagnostics: &mut Diagnostics,
+) -> Vec<(String, Given)> {
+    let from = setting.sources.get(file).map_or("--var-file", |s| s.name.as_str()).to_owned();
+    let mut given = Vec::new();
+    for item in items {
+        let Item::Parsed(parsed) = item else { continue };
+        match &parsed.structure {
+            Structure::Attribute(attribute) => {
+                let mut evaluator =
+                    Evaluator::new(&Nothing, setting.functions, setting.sources, diagnostics, parsed.base);
+                let value = evaluator.evaluate(&attribute.value).ok();
+                let span = evaluator.span(attribute.key.span());
+                let one = Given { value: Raw::Value(value), from: from.clone(), span: Some(span) };
+                given.push((attribute.key.as_str().to_owned(), one));
+            }
+            Structure::Block(block) => diagnostics.push(
+                Diagnostic::error("SPEC_UNKNOWN_BLOCK", "a file of variables has no blocks")
+                    .at(header_span(block, parsed.base), "")
+                    .help("write name = value"),
+            ),
+        }
     }
     given
 }

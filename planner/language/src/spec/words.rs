@@ -11,6 +11,9 @@ use super::shape::BlockShape;
 use super::table::comes_later;
 use crate::syntax::{Base, Diagnostic, Diagnostics, Span, nearest};
 
+/// So many unknown arguments of one body are looked at for what they were meant to be.
+const MAX_MISTYPED: usize = 50;
+
 /// Labels of a block: right in number, and its type known. Returns whether they are.
 pub(super) fn check_labels(
     block: &Block,
@@ -49,7 +52,7 @@ pub(super) fn check_labels(
         format!("there is no {keyword} of type {name:?} in this version"),
     )
     .at(base.span(label.span()), "");
-    diagnostic = match nearest(name, &known) {
+    diagnostic = match diagnostics.near(name, &known) {
         Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
         None if known.is_empty() => diagnostic,
         None => diagnostic.help(format!("there are: {}", known.join(", "))),
@@ -71,13 +74,15 @@ pub(super) fn check_words(
         match structure {
             Structure::Attribute(attribute) => {
                 if shapes.attribute(attribute.key.as_str()).is_none() {
-                    diagnostics.push(unknown_argument(attribute, shapes, base));
+                    let told = unknown_argument(attribute, shapes, base, diagnostics);
+                    diagnostics.push(told);
                 }
             }
             Structure::Block(block) => {
                 let keyword = block.ident.as_str();
                 let Some(shape) = shapes.block(keyword) else {
-                    diagnostics.push(unknown_block(block, shapes, base));
+                    let told = unknown_block(block, shapes, base, diagnostics);
+                    diagnostics.push(told);
                     continue;
                 };
                 let header = header_span(block, base);
@@ -101,11 +106,16 @@ pub(super) fn check_words(
             }
         }
     }
-    // What was only mistyped is not missing, too.
+    check_missing(body, shapes, header, diagnostics);
+}
+
+/// Reports arguments that a body needs and has not; what was only mistyped is not missing, too.
+fn check_missing(body: &Body, shapes: &Shapes<'_>, header: &Span, diagnostics: &mut Diagnostics) {
     let known: Vec<&str> = shapes.attributes().map(|a| a.name.as_str()).collect();
     let mistyped: Vec<String> = body
         .attributes()
         .filter(|a| shapes.attribute(a.key.as_str()).is_none())
+        .take(MAX_MISTYPED)
         .filter_map(|a| nearest(a.key.as_str(), &known))
         .collect();
     let missing = shapes
@@ -123,7 +133,12 @@ pub(super) fn check_words(
     }
 }
 
-fn unknown_argument(attribute: &Attribute, shapes: &Shapes<'_>, base: Base) -> Diagnostic {
+fn unknown_argument(
+    attribute: &Attribute,
+    shapes: &Shapes<'_>,
+    base: Base,
+    told: &Diagnostics,
+) -> Diagnostic {
     let name = attribute.key.as_str();
     let summary = format!("{} has no argument `{name}`", shapes.title);
     let diagnostic =
@@ -135,14 +150,14 @@ fn unknown_argument(attribute: &Attribute, shapes: &Shapes<'_>, base: Base) -> D
         return diagnostic.help(format!("`{name}` is not in this version yet"));
     }
     let known: Vec<&str> = shapes.attributes().map(|a| a.name.as_str()).collect();
-    match nearest(name, &known) {
+    match told.near(name, &known) {
         Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
         None if known.is_empty() => diagnostic.help("it takes no arguments"),
         None => diagnostic.help(format!("it takes: {}", known.join(", "))),
     }
 }
 
-fn unknown_block(block: &Block, shapes: &Shapes<'_>, base: Base) -> Diagnostic {
+fn unknown_block(block: &Block, shapes: &Shapes<'_>, base: Base, told: &Diagnostics) -> Diagnostic {
     let name = block.ident.as_str();
     let summary = format!("{} has no block `{name}`", shapes.title);
     let diagnostic = Diagnostic::error("SPEC_UNKNOWN_BLOCK", summary).at(header_span(block, base), "");
@@ -153,7 +168,7 @@ fn unknown_block(block: &Block, shapes: &Shapes<'_>, base: Base) -> Diagnostic {
         return diagnostic.help(format!("`{name}` is not in this version yet"));
     }
     let known: Vec<&str> = shapes.blocks().map(|b| b.keyword.as_str()).collect();
-    match nearest(name, &known) {
+    match told.near(name, &known) {
         Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
         None if known.is_empty() => diagnostic.help("no blocks stand in it"),
         None => diagnostic.help(format!("it takes: {}", known.join(", "))),

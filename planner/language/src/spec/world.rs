@@ -41,7 +41,13 @@ impl World {
         self.blocks.entry(kind.to_owned()).or_default().insert(name.to_owned(), value);
     }
 
-    fn flat(&self, root: &str, values: &BTreeMap<String, Value>, path: &[&str]) -> Resolution {
+    fn flat(
+        &self,
+        root: &str,
+        values: &BTreeMap<String, Value>,
+        path: &[&str],
+        suggests: bool,
+    ) -> Resolution {
         let what = match root {
             "var" => "variable",
             "local" => "local value",
@@ -60,7 +66,7 @@ impl World {
             None => Resolution::Missing {
                 part: 1,
                 summary: format!("there is no {what} `{name}`"),
-                candidates: values.keys().take(MAX_CANDIDATES).cloned().collect(),
+                candidates: values.keys().take(if suggests { MAX_CANDIDATES } else { 0 }).cloned().collect(),
                 help: match root {
                     "var" => Some(format!("declare it: variable {name:?} {{ }}")),
                     _ if values.is_empty() => Some(format!("no {what} is declared")),
@@ -70,7 +76,7 @@ impl World {
         }
     }
 
-    fn typed(&self, kind: &str, path: &[&str]) -> Resolution {
+    fn typed(&self, kind: &str, path: &[&str], suggests: bool) -> Resolution {
         let empty = BTreeMap::new();
         let blocks = self.blocks.get(kind).unwrap_or(&empty);
         let (Some(ty), Some(name)) = (path.first(), path.get(1)) else {
@@ -86,7 +92,7 @@ impl World {
             return Resolution::Found { value: value.clone(), consumed: 2 };
         }
         let all = || {
-            let keys = blocks.keys().take(MAX_CANDIDATES);
+            let keys = blocks.keys().take(if suggests { MAX_CANDIDATES } else { 0 });
             keys.filter_map(|k| k.split_once('.'))
         };
         let of_type: Vec<String> = all().filter(|(t, _)| t == ty).map(|(_, n)| n.to_owned()).collect();
@@ -115,13 +121,15 @@ impl World {
 }
 
 impl Scope for World {
-    fn resolve(&self, root: &str, path: &[&str]) -> Resolution {
+    fn resolve(&self, root: &str, path: &[&str], suggests: bool) -> Resolution {
         let empty = BTreeMap::new();
         match root {
-            "var" => self.flat(root, &self.variables, path),
-            "local" => self.flat(root, &self.locals, path),
-            kind if is_typed(kind) => self.typed(kind, path),
-            "migration" | "cutover" => self.flat(root, self.blocks.get(root).unwrap_or(&empty), path),
+            "var" => self.flat(root, &self.variables, path, suggests),
+            "local" => self.flat(root, &self.locals, path, suggests),
+            kind if is_typed(kind) => self.typed(kind, path, suggests),
+            "migration" | "cutover" => {
+                self.flat(root, self.blocks.get(root).unwrap_or(&empty), path, suggests)
+            }
             "path" if path.first() == Some(&"spec") => {
                 Resolution::Found { value: Value::string(self.base_dir.as_str()), consumed: 1 }
             }
@@ -153,7 +161,7 @@ impl Scope for World {
 pub(super) struct Nothing;
 
 impl Scope for Nothing {
-    fn resolve(&self, root: &str, _path: &[&str]) -> Resolution {
+    fn resolve(&self, root: &str, _path: &[&str], _suggests: bool) -> Resolution {
         Resolution::Missing {
             part: 0,
             summary: format!("`{root}` cannot be used here: the value of a variable refers to nothing else"),

@@ -105,6 +105,21 @@ impl Diagnostics {
         self.list.push(diagnostic);
     }
 
+    /// The candidate that is nearest to a mistyped name. After very many problems nothing is near any more: each look
+    /// compares with many names, and nobody reads that far.
+    pub(crate) fn near(
+        &self,
+        name: &str,
+        candidates: impl IntoIterator<Item = impl AsRef<str>>,
+    ) -> Option<String> {
+        if self.suggests() { nearest(name, candidates) } else { None }
+    }
+
+    /// Whether near names are still looked for.
+    pub(crate) fn suggests(&self) -> bool {
+        self.list.len() < MAX_SUGGESTIONS
+    }
+
     /// How many there are.
     pub(crate) fn len(&self) -> usize {
         self.list.len()
@@ -131,10 +146,25 @@ impl Diagnostics {
 /// How far back a repeated problem is looked for: instances of one block report one after another.
 const REPEATS_LOOKED_AT: usize = 32;
 
-/// The candidate that is nearest to a mistyped name, if one is near enough to be meant.
+/// After so many problems no near names are looked for.
+const MAX_SUGGESTIONS: usize = 200;
+
+/// So many candidates are compared with a name.
+const MAX_CANDIDATES: usize = 500;
+
+/// A name longer than this, in bytes, is no slip of a finger on another one; comparing is quadratic in it.
+const MAX_NAME_BYTES: usize = 64;
+
+/// The candidate that is nearest to a mistyped name, if one is near enough to be meant. Looks at the first
+/// 500 candidates, and at no names that are longer than 64 bytes.
 pub fn nearest(name: &str, candidates: impl IntoIterator<Item = impl AsRef<str>>) -> Option<String> {
+    if name.len() > MAX_NAME_BYTES {
+        return None;
+    }
     candidates
         .into_iter()
+        .take(MAX_CANDIDATES)
+        .filter(|c| c.as_ref().len() <= MAX_NAME_BYTES)
         .map(|c| (strsim::damerau_levenshtein(name, c.as_ref()), c))
         .filter(|(distance, c)| {
             let longer = name.chars().count().max(c.as_ref().chars().count());

@@ -201,6 +201,9 @@ output "p" {
     error SPEC_SENSITIVE_VALUE: `mode` is shown and stored, and this value is sensitive
       main.segue.hcl:24 `var.token == "t0ken" ? "fast" : "careful"` a sensitive value
       help: give it to an argument that is kept secret, or let the command read it from its own environment
+    warning SPEC_LITERAL_SECRET: `password` of `source "search"` is a secret, and its value stands in the spec
+      main.segue.hcl:28 `"************"` a literal value, not shown here
+      help: write password = env("NAME") and set NAME where Segue runs, or use a variable with sensitive = true; then change the secret: whoever could read the spec knows it
     error SPEC_SENSITIVE_VALUE: output `o` would show something sensitive
       main.segue.hcl:31 `local.pick` a sensitive value
       help: add sensitive = true to the output, or leave the secret out
@@ -286,4 +289,54 @@ fn thousands_of_blocks_load() {
     let loaded = Spec::new(&text).load();
     assert_eq!(loaded.diagnostics, []);
     assert_eq!(loaded.desired.unwrap().migrations.len(), 1_000);
+}
+
+#[test]
+fn a_literal_secret_is_warned_about_and_never_shown() {
+    let spec = Spec::new(
+        r#"
+source "search" "old" {
+  url      = "http://old"
+  password = "hünter2"
+}
+target "search" "new" {
+  url      = "http://new"
+  password = ("${"hunter3"}")
+}
+target "search" "other" {
+  url      = "http://new"
+  password = <<-EOT
+    hunter4
+  EOT
+}
+"#,
+    );
+    insta::assert_snapshot!(spec.problems(), @r#"
+    warning SPEC_LITERAL_SECRET: `password` of `source "search"` is a secret, and its value stands in the spec
+      main.segue.hcl:4 `"********"` a literal value, not shown here
+      help: write password = env("NAME") and set NAME where Segue runs, or use a variable with sensitive = true; then change the secret: whoever could read the spec knows it
+    warning SPEC_LITERAL_SECRET: `password` of `target "search"` is a secret, and its value stands in the spec
+      main.segue.hcl:8 `****************` a literal value, not shown here
+      help: write password = env("NAME") and set NAME where Segue runs, or use a variable with sensitive = true; then change the secret: whoever could read the spec knows it
+    warning SPEC_LITERAL_SECRET: `password` of `target "search"` is a secret, and its value stands in the spec
+      main.segue.hcl:12 `******⏎***********⏎*****` a literal value, not shown here
+      help: write password = env("NAME") and set NAME where Segue runs, or use a variable with sensitive = true; then change the secret: whoever could read the spec knows it
+    "#);
+    let loaded = spec.load();
+    let shown = format!("{:?} {:?}", loaded.diagnostics, loaded.sources);
+    assert!(!shown.contains("nter2") && !shown.contains("hunter4"), "{shown}");
+    assert!(loaded.desired.is_some());
+}
+
+#[test]
+fn secrets_that_the_spec_does_not_hold_are_not_warned_about() {
+    let block = |password: &str| {
+        format!(
+            "variable \"pw\" {{\n  sensitive = true\n  default = \"x\"\n}}\nsource \"search\" \"a\" {{\n  url = \"u\"\n  password = {password}\n}}\n"
+        )
+    };
+    for password in ["env(\"OLD_PASSWORD\")", "var.pw", "\"a-${var.pw}\"", "\"\"", "null"] {
+        assert_eq!(codes(&block(password)), [] as [&str; 0], "{password}");
+    }
+    assert_eq!(codes(&block("true ? \"a\" : null")), ["SPEC_LITERAL_SECRET"]);
 }

@@ -5,5 +5,6 @@ mod conditions;
 mod expressions;
 mod mistakes;
 mod quickstart;
+mod sharing;
 mod variables;
 mod world;

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::super::value::{Data, Number, Value};
+use super::super::value::{Data, MAX_WEIGHT, Number, TooLarge, Value};
 use super::FunctionContext;
 use super::conversion::{parse_number, scalar_text};
 
@@ -81,13 +81,7 @@ impl<'a> Args<'a> {
                 )
                 .detail(why)
             }),
-            Data::Null
-            | Data::Bool(_)
-            | Data::List(_)
-            | Data::Set(_)
-            | Data::Map(_)
-            | Data::Block(_)
-            | Data::Unknown => Err(wrong_type(index, "a number", value)),
+            _ => Err(wrong_type(index, "a number", value)),
         }
     }
 
@@ -112,13 +106,7 @@ impl<'a> Args<'a> {
                     index + 1
                 ),
             )),
-            Data::Null
-            | Data::Bool(_)
-            | Data::Number(_)
-            | Data::String(_)
-            | Data::Map(_)
-            | Data::Block(_)
-            | Data::Unknown => Err(wrong_type(index, "a list", value)),
+            _ => Err(wrong_type(index, "a list", value)),
         }
     }
 
@@ -127,13 +115,7 @@ impl<'a> Args<'a> {
         let value = self.get(index);
         match &value.data {
             Data::List(items) | Data::Set(items) => Ok(items),
-            Data::Null
-            | Data::Bool(_)
-            | Data::Number(_)
-            | Data::String(_)
-            | Data::Map(_)
-            | Data::Block(_)
-            | Data::Unknown => Err(wrong_type(index, "a list or set", value)),
+            _ => Err(wrong_type(index, "a list or set", value)),
         }
     }
 
@@ -143,13 +125,7 @@ impl<'a> Args<'a> {
         match &value.data {
             Data::Map(entries) => Ok(entries),
             Data::Block(block) => Ok(&block.attributes),
-            Data::Null
-            | Data::Bool(_)
-            | Data::Number(_)
-            | Data::String(_)
-            | Data::List(_)
-            | Data::Set(_)
-            | Data::Unknown => Err(wrong_type(index, "a map", value)),
+            _ => Err(wrong_type(index, "a map", value)),
         }
     }
 
@@ -193,6 +169,14 @@ pub(super) fn check_elements(count: usize) -> Result<(), Fault> {
     Err(Fault::new(format!(
         "the result would have more than {MAX_ELEMENTS} elements; generate such data outside of the spec"
     )))
+}
+
+/// Refuses to walk through a value that is too large to be written out.
+pub(super) fn check_weight(value: &Value) -> Result<(), Fault> {
+    if value.weight() <= MAX_WEIGHT {
+        return Ok(());
+    }
+    Err(Fault::new(format!("{TooLarge}; leave such data outside of the spec")))
 }
 
 /// A string under construction that refuses to outgrow [`MAX_TEXT_BYTES`].

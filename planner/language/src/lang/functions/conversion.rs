@@ -64,15 +64,7 @@ pub(super) fn unify(values: &[Value]) -> Result<Vec<Value>, String> {
     let convert = |value: &Value| match &value.data {
         Data::Number(_) | Data::Bool(_) if string => changed(value, scalar_text(value).map(Data::String)),
         Data::Number(_) | Data::Bool(_) if unknown => changed(value, Some(Data::Unknown)),
-        Data::Null
-        | Data::Bool(_)
-        | Data::Number(_)
-        | Data::String(_)
-        | Data::List(_)
-        | Data::Set(_)
-        | Data::Map(_)
-        | Data::Block(_)
-        | Data::Unknown => value.clone(),
+        _ => value.clone(),
     };
     Ok(values.iter().map(convert).collect())
 }
@@ -97,7 +89,7 @@ pub(super) fn tostring(args: &Args<'_>) -> Outcome {
     match &value.data {
         // Untouched, so that what comes from an environment variable can still be read there again.
         Data::Null | Data::Unknown | Data::String(_) => Ok(value.clone()),
-        Data::Bool(_) | Data::Number(_) | Data::List(_) | Data::Set(_) | Data::Map(_) | Data::Block(_) => {
+        _ => {
             let text = scalar_text(value).ok_or_else(|| wrong_type(0, "a string, number or bool", value))?;
             Ok(Value::string(text).tainted_by([value]))
         }
@@ -108,9 +100,7 @@ pub(super) fn tonumber(args: &Args<'_>) -> Outcome {
     let value = args.get(0);
     match &value.data {
         Data::Null | Data::Unknown | Data::Number(_) => Ok(value.clone()),
-        Data::Bool(_) | Data::String(_) | Data::List(_) | Data::Set(_) | Data::Map(_) | Data::Block(_) => {
-            Ok(Value::open(Data::Number(args.number(0)?)).tainted_by([value]))
-        }
+        _ => Ok(Value::open(Data::Number(args.number(0)?)).tainted_by([value])),
     }
 }
 
@@ -124,9 +114,7 @@ pub(super) fn tobool(args: &Args<'_>) -> Outcome {
             other => Err(Fault::at(0, "only the strings \"true\" and \"false\" can become a bool")
                 .detail(format!("got {other:?}"))),
         },
-        Data::Number(_) | Data::List(_) | Data::Set(_) | Data::Map(_) | Data::Block(_) => {
-            Err(wrong_type(0, "a bool or a string", value))
-        }
+        _ => Err(wrong_type(0, "a bool or a string", value)),
     }
 }
 

@@ -3,7 +3,7 @@
 //! A verb is `%`, flags (`+`, `-`, `#`, `0`, space), a width, `.` and a precision, `[n]` for the n-th
 //! argument, and a letter of `v d b o x X e E f g G s q t`. Widths count characters.
 
-use super::super::value::{Data, Number, Sensitivity, Value};
+use super::super::value::{Data, MAX_WEIGHT, Number, Sensitivity, TooLarge, Value};
 use super::arguments::{Args, Fault, Outcome, Text};
 use super::conversion::{parse_number, scalar_text};
 use super::json;
@@ -39,6 +39,7 @@ pub(super) fn formatlist(args: &Args<'_>) -> Outcome {
             None => length = Some((index, items.len())),
         }
     }
+    let mut weight = 0_u64;
     let rows = (0..length.map_or(1, |(_, length)| length)).map(|row| {
         let values: Vec<&Value> = args
             .values
@@ -56,6 +57,10 @@ pub(super) fn formatlist(args: &Args<'_>) -> Outcome {
         };
         if values.iter().any(|value| value.is_sensitive_deep()) {
             result.sensitive = Sensitivity::Secret;
+        }
+        weight = weight.saturating_add(result.weight());
+        if weight > MAX_WEIGHT {
+            return Err(Fault::new(format!("{TooLarge}; format what is needed where it is needed")));
         }
         Ok(result)
     });

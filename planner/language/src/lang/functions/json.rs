@@ -1,7 +1,9 @@
 //! JSON to values and back. Whole numbers stay exact; one that 64 bits cannot hold is an error.
 
-use super::super::value::{Data, Number, Value};
-use super::arguments::{Args, Fault, Outcome, Text};
+use std::collections::BTreeMap;
+
+use super::super::value::{Data, MAX_DEPTH, Number, Value};
+use super::arguments::{Args, Fault, Outcome, Text, check_weight};
 
 /// Reads JSON. Whole numbers are exact, and an error outside of 64 bits; others are floats. Of equal keys
 /// the last wins.
@@ -88,12 +90,19 @@ pub(super) fn jsonencode(args: &Args<'_>) -> Outcome {
 
 /// The value as JSON.
 pub(super) fn encode(value: &Value) -> Result<String, Fault> {
+    check_weight(value)?;
     let mut text = Text::default();
-    write(value, &mut text)?;
+    write(value, 0, &mut text)?;
     Ok(text.into_string())
 }
 
-fn write(value: &Value, into: &mut Text) -> Result<(), Fault> {
+/// Blocks that refer to each other can make chains of any length: `depth` is what stands around.
+fn write(value: &Value, depth: u32, into: &mut Text) -> Result<(), Fault> {
+    if depth > MAX_DEPTH {
+        return Err(Fault::new(format!(
+            "the JSON would have more than {MAX_DEPTH} lists or objects inside of each other; name the attributes that are wanted"
+        )));
+    }
     match &value.data {
         Data::Null => into.push("null"),
         Data::Bool(b) => into.push(if *b { "true" } else { "false" }),
@@ -106,23 +115,23 @@ fn write(value: &Value, into: &mut Text) -> Result<(), Fault> {
             into.push("[")?;
             for (place, item) in items.iter().enumerate() {
                 into.push(if place == 0 { "" } else { "," })?;
-                write(item, into)?;
+                write(item, depth + 1, into)?;
             }
             into.push("]")
         }
-        Data::Map(entries) => write_entries(entries, into),
-        Data::Block(block) => write_entries(&block.attributes, into),
+        Data::Map(entries) => write_entries(entries, depth, into),
+        Data::Block(block) => write_entries(&block.attributes, depth, into),
         Data::Unknown => Err(Fault::new("a value that is not known before apply has no JSON yet")),
     }
 }
 
-fn write_entries(entries: &std::collections::BTreeMap<String, Value>, into: &mut Text) -> Result<(), Fault> {
+fn write_entries(entries: &BTreeMap<String, Value>, depth: u32, into: &mut Text) -> Result<(), Fault> {
     into.push("{")?;
     for (place, (key, item)) in entries.iter().enumerate() {
         into.push(if place == 0 { "" } else { "," })?;
         write_string(key, into)?;
         into.push(":")?;
-        write(item, into)?;
+        write(item, depth + 1, into)?;
     }
     into.push("}")
 }

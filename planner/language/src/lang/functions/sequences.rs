@@ -2,7 +2,7 @@
 //! sensitive each by itself.
 
 use super::super::value::{Data, Sensitivity, Value};
-use super::arguments::{Args, Fault, Outcome, check_elements, wrong_element};
+use super::arguments::{Args, Fault, Outcome, check_elements, check_weight, wrong_element};
 use super::conversion::{scalar_text, unify};
 use super::{guards, hides};
 
@@ -58,6 +58,7 @@ pub(super) fn element(args: &Args<'_>) -> Outcome {
 /// The elements of lists and sets inside of lists and sets, however deep. Unknown where an element is, as
 /// it may turn out to be a list; sensitive where a list inside is, as its length would show.
 pub(super) fn flatten(args: &Args<'_>) -> Outcome {
+    check_weight(args.get(0))?;
     let mut flat = Flat::default();
     flat.add(args.sequence(0)?)?;
     let mut result = if flat.unknown { Value::unknown() } else { Value::list(flat.items) };

@@ -10,11 +10,12 @@ use std::path::Path;
 use hcl::Expression;
 use segue_contract::Address;
 
-use super::super::value::{BlockValue, Data, Number, Sensitivity, Value};
+use super::super::value::{BlockValue, Data, Number, Sealed, Sensitivity, Value};
 use super::{FunctionContext, FunctionError, call, names};
 
 mod collections;
 mod encodings;
+mod shared;
 mod texts;
 mod world;
 
@@ -79,7 +80,7 @@ fn invoke(name: &str, args: &[Value], base: &Path) -> Result<Value, FunctionErro
         "block" => {
             return Ok(Value::open(Data::Block(std::sync::Arc::new(BlockValue {
                 address: Address::new("source.directory.old"),
-                attributes: [("path".to_owned(), Value::string("/srv"))].into(),
+                attributes: Sealed::new([("path".to_owned(), Value::string("/srv"))].into()),
             }))));
         }
         _ => {}
