@@ -18,6 +18,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixListener;
 
 use super::Ground;
+use crate::host;
 
 const SOCKET: &str = "socket";
 /// A question is one short line.
@@ -129,12 +130,14 @@ pub(super) fn listen(ground: Arc<Ground>) -> Result<tokio::task::JoinHandle<()>,
 }
 
 async fn converse(ground: Arc<Ground>, stream: tokio::net::UnixStream) -> std::io::Result<()> {
+    // Who asks is what the system says, not what the question says.
+    let uid = stream.peer_cred().ok().map(|peer| peer.uid());
     let (read, mut write) = stream.into_split();
     let mut line = String::new();
     tokio::io::BufReader::new(read.take(ASK_BYTES_MAX)).read_line(&mut line).await?;
     let reply = match serde_json::from_str::<Ask>(&line) {
         Ok(question) => {
-            let answered = tokio::task::spawn_blocking(move || answer(&ground, question)).await;
+            let answered = tokio::task::spawn_blocking(move || answer(&ground, question, uid)).await;
             answered
                 .unwrap_or_else(|_| Reply::Refused { said: "the question could not be answered".to_owned() })
         }
@@ -145,10 +148,11 @@ async fn converse(ground: Arc<Ground>, stream: tokio::net::UnixStream) -> std::i
     write.write_all(&text).await
 }
 
-fn answer(ground: &Ground, question: Ask) -> Reply {
+fn answer(ground: &Ground, question: Ask, uid: Option<u32>) -> Reply {
     match question {
         Ask::Status => Reply::Status { state: Box::new(ground.state()) },
         Ask::Approve { plan_hash, by } => {
+            let by = uid.map_or(by, |uid| format!("{}@{}", host::user_of(uid), ground.who.host));
             if let Some(approvers) = ground.control.refuses_approval(&plan_hash, &by) {
                 let who = approvers.join(", ");
                 return Reply::Refused { said: format!("{by} may not approve this plan: {who} may") };
