@@ -29,6 +29,8 @@ mod watchdog;
 
 use clap::Subcommand;
 
+pub(crate) use throttle::rate;
+
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::invocation::Invocation;

@@ -16,6 +16,7 @@ mod progress;
 mod render;
 #[cfg(test)]
 mod sample;
+mod screen;
 mod starter;
 mod workspace;
 mod writing;

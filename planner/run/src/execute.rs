@@ -42,6 +42,7 @@ pub use io::ObserveIo;
 pub use recorder::{RecordError, Recorder};
 pub use scrape::serve_metrics;
 pub use settle::settle_all;
+pub use signals::next_signal;
 pub use socket::{Ask, Reply, SocketError, ask};
 pub use talk::{Listener, RunEvent};
 pub use unit::{UnitRef, verify_unit};
