@@ -60,7 +60,28 @@ fn loading() -> Model {
 
 #[test]
 fn a_load_shows_how_far_it_is_how_fast_and_who_throttled_it() {
-    assert_snapshot!(frame(&loading(), &Ui::default(), (100, 20), &Look::plain()), @"");
+    assert_snapshot!(frame(&loading(), &Ui::default(), (100, 20), &Look::plain()), @r#"
+     segue watch  apply --follow by alice@host (process 7) for 2m13s  10:02:11Z
+     ! throttled to 5 MiB/s by alice@host since 2026-01-31T10:02:00Z
+     Prepare 3/3 > Carry 0/3 > Cut over 0/10
+    + Cutovers ----------------------------------------------------------------------------------------+
+    |cutover.site: the source serves (source.directory.old)                                            |
+    |writes   open                                                                                     |
+    |phase    READY                                                                                    |
+    |pause    not measured yet                                                                         |
+    |back     nothing to go back from: it never left                                                   |
+    +--------------------------------------------------------------------------------------------------+
+    + Units -------------------------------------------------------------------------------------------+
+    |migration.site tree  load [######..........] 43 %  12.0 MiB/s, 2m10s left  lag ?  not verified    |
+    +--------------------------------------------------------------------------------------------------+
+    + Messages ----------------------------------------------------------------------------------------+
+    |10:02:10 migration.site.unit["tree"].load: started                                                |
+    |                                                                                                  |
+    |                                                                                                  |
+    |                                                                                                  |
+    +--------------------------------------------------------------------------------------------------+
+     p pause/resume  t throttle  a approve  x abort  ? help  q quit
+    "#);
 }
 
 #[test]
@@ -94,7 +115,40 @@ fn a_pause_shows_its_clock_and_what_happens_when_it_is_too_long() {
     ];
     model.lag = (0..40).map(|n| Some(f64::from(n % 10) * 100.0)).collect();
     model.lag_ms = Some(900);
-    assert_snapshot!(frame(&model, &Ui::default(), (90, 32), &Look::plain()), @"");
+    assert_snapshot!(frame(&model, &Ui::default(), (90, 32), &Look::plain()), @r#"
+     segue watch  apply --follow by alice@host (process 7) for 2m13s  10:02:11Z
+     Prepare 3/3 > Carry 0/3 > Cut over 0/10
+    + Cutovers ------------------------------------------------------------------------------+
+    |cutover.site: the source serves (source.directory.old)                                  |
+    |writes   PAUSED for 180ms; not committed within 29.8s: aborted, the source opens        |
+    |phase    FENCED (DRAINED 10.1ms, FENCED 52.6ms)                                         |
+    |pause    predicted 250ms (fence 70ms, open 100ms)                                       |
+    |back     nothing to go back from: it never left                                         |
+    +----------------------------------------------------------------------------------------+
+    + Units ---------------------------------------------------------------------------------+
+    |migration.site tree  2.9 MiB in 6 passes  lag ?  not verified                           |
+    +----------------------------------------------------------------------------------------+
+    + Gates and watches ---------------------------------------------------------------------+
+    |waits    cutover.site.gate.approval  for 59m30s at most: plan abababababab is not approv|
+    |met      cutover.site.gate.lag  lag 300 ms, at most 2000 ms                             |
+    +----------------------------------------------------------------------------------------+
+    + Lag: 900ms now, 900ms at most ---------------------------------------------------------+
+    |       .:#       .:#       .:#       .:#                                                |
+    |    .:####    .:####    .:####    .:####                                                |
+    |..:#######..:#######..:#######..:#######                                                |
+    +----------------------------------------------------------------------------------------+
+    + Messages ------------------------------------------------------------------------------+
+    |10:02:10 migration.site.unit["tree"].load: started                                      |
+    |                                                                                        |
+    |                                                                                        |
+    |                                                                                        |
+    |                                                                                        |
+    |                                                                                        |
+    |                                                                                        |
+    |                                                                                        |
+    +----------------------------------------------------------------------------------------+
+     p pause/resume  t throttle  a approve  x abort  ? help  q quit
+    "#);
 }
 
 #[test]
@@ -113,12 +167,34 @@ fn after_the_switch_it_shows_what_going_back_would_lose_and_waits_for_a_run() {
         ..Model::default()
     };
     let look = Look { unicode: true, ..Look::plain() };
-    assert_snapshot!(frame(&model, &Ui::default(), (80, 18), &look), @"");
+    assert_snapshot!(frame(&model, &Ui::default(), (80, 18), &look), @r#"
+     segue watch  no apply is running: waiting for one; the last (apply) ended, exit
+
+    ╭ Cutovers ────────────────────────────────────────────────────────────────────╮
+    │cutover.site: the target serves since 2026-01-31T09:30:00Z (target.directory.n│
+    │HELD     since 2026-01-31T09:31:00Z: somebody went back                       │
+    │writes   open                                                                 │
+    │phase    SOAKING                                                              │
+    │pause    last 101.2ms                                                         │
+    │back     if you go back now: 0 writes lost, 2s behind                         │
+    ╰──────────────────────────────────────────────────────────────────────────────╯
+    ╭ Units ───────────────────────────────────────────────────────────────────────╮
+    │none yet                                                                      │
+    ╰──────────────────────────────────────────────────────────────────────────────╯
+    ╭ Messages ────────────────────────────────────────────────────────────────────╮
+    │                                                                              │
+    │                                                                              │
+    ╰──────────────────────────────────────────────────────────────────────────────╯
+     p pause/resume  t throttle  a approve  x abort  ? help  q quit
+    "#);
 }
 
 #[test]
 fn a_screen_that_is_too_small_says_how_large_it_must_be() {
-    assert_snapshot!(frame(&loading(), &Ui::default(), (40, 5), &Look::plain()), @"");
+    assert_snapshot!(frame(&loading(), &Ui::default(), (40, 5), &Look::plain()), @r#"
+    This terminal has 40 x 5; segue watch
+    needs 60 x 18. q leaves.
+    "#);
 }
 
 #[test]
