@@ -14,6 +14,7 @@ mod names;
 mod printer;
 mod progress;
 mod render;
+mod report;
 #[cfg(test)]
 mod sample;
 mod screen;
