@@ -10,18 +10,26 @@ mod fmt;
 mod graph;
 mod history;
 mod init;
+mod metrics;
+mod pause;
 mod plan;
+mod report;
+mod resume;
 mod show;
 mod state;
 mod status;
 mod switch_back;
+mod throttle;
 mod unhold;
 mod validate;
 mod verify;
 mod version;
+mod watch;
 mod watchdog;
 
 use clap::Subcommand;
+
+pub(crate) use throttle::rate;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -36,6 +44,10 @@ pub(crate) enum Command {
     Plan(plan::PlanCommand),
     Apply(apply::Apply),
     Status(status::Status),
+    Watch(watch::Watch),
+    Pause(pause::Pause),
+    Resume(resume::Resume),
+    Throttle(throttle::Throttle),
     Approve(approve::Approve),
     Abort(abort::Abort),
     SwitchBack(switch_back::SwitchBack),
@@ -48,6 +60,8 @@ pub(crate) enum Command {
     #[command(subcommand)]
     State(state::StateCommand),
     History(history::History),
+    Report(report::Report),
+    Metrics(metrics::Metrics),
     Completions(completions::Completions),
     Version(version::Version),
     #[command(hide = true)]
@@ -75,6 +89,12 @@ pub(crate) fn run(command: &Command, invocation: &Invocation) -> Result<Exit, Fa
         Command::State(command) => command.run(invocation),
         Command::History(command) => command.run(invocation),
         Command::Completions(command) => command.run(invocation),
+        Command::Watch(command) => command.run(invocation),
+        Command::Pause(command) => command.run(invocation),
+        Command::Resume(command) => command.run(invocation),
+        Command::Throttle(command) => command.run(invocation),
+        Command::Report(command) => command.run(invocation),
+        Command::Metrics(command) => command.run(invocation),
         Command::Version(command) => command.run(invocation),
         Command::Watchdog(command) => command.run(invocation),
     }

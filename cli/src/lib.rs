@@ -14,8 +14,10 @@ mod names;
 mod printer;
 mod progress;
 mod render;
+mod report;
 #[cfg(test)]
 mod sample;
+mod screen;
 mod starter;
 mod workspace;
 mod writing;

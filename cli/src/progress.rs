@@ -3,7 +3,7 @@
 
 mod bars;
 mod lines;
-mod phrase;
+pub(crate) mod phrase;
 
 use std::sync::Arc;
 

@@ -36,6 +36,7 @@ pub(crate) fn snapshot(state: State, running: Option<&str>) -> Snapshot {
         notices: Vec::new(),
         state_id: Some("id".to_owned()),
         artifacts: PathBuf::from("/srv/.segue/artifacts"),
+        live: None,
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use segue_contract::Address;
 use segue_run::execute::{Ask, Ground, Reply, SocketError, ask, settle_all};
+use segue_run::host;
 use segue_run::session::{Session, Start};
 
 use crate::exit::Exit;
@@ -83,11 +84,34 @@ pub(crate) fn ask_running(
             Ok(Some(Exit::Done))
         }
         Ok(Reply::Refused { said }) => Err(Failure::new(said)),
-        Ok(Reply::Status { .. }) => Err(Failure::new("the running apply answered something else")),
+        Ok(Reply::Status { .. } | Reply::Live { .. }) => {
+            Err(Failure::new("the running apply answered something else"))
+        }
         // One that does not answer hangs: whoever takes the lock sees whether its time is over.
         Err(SocketError::Nobody(_) | SocketError::Path(_) | SocketError::Broken(_)) => Ok(None),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Asks the apply that runs in the state directory for what only a running one can do.
+///
+/// # Errors
+/// None runs, it refused, or it did not answer.
+pub(crate) fn only_running(
+    invocation: &Invocation,
+    workspace: &Workspace,
+    question: &Ask,
+) -> Result<Exit, Failure> {
+    match ask_running(invocation, workspace, question)? {
+        Some(exit) => Ok(exit),
+        None => Err(Failure::new(format!("no apply is running in {}", workspace.state_dir.display()))
+            .remedy("start one: `segue apply`; `segue status` shows where it stands; `load { rate_limit }` in the spec limits every run")),
+    }
+}
+
+/// Who asks: `alice@host`.
+pub(crate) fn here() -> String {
+    format!("{}@{}", host::user(), host::hostname())
 }
 
 /// Ledgers that no state names any more are removed. What cannot be removed now is removed another time.

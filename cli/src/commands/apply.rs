@@ -1,5 +1,6 @@
 //! `segue apply`
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -8,7 +9,7 @@ use segue_language::Desired;
 use segue_plan::observe::Observed;
 use segue_plan::plan::{Outlook, Plan, PlanFile, PlanOptions, plan};
 use segue_plan::state::State;
-use segue_run::execute::{ApplyOptions, ObserveIo, apply, follow};
+use segue_run::execute::{ApplyOptions, ObserveIo, apply, follow, serve_metrics};
 use segue_run::observe::observe;
 
 use crate::exit::Exit;
@@ -28,7 +29,9 @@ use crate::writing::{Desk, writing};
 /// Gates are waited for before the pause; at an approval gate the person at the terminal is asked last, elsewhere
 /// it exits 3 and says what to type. Health that a watch loses after the switch leads back by itself: exit 7.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  segue apply --auto-approve --json | tee apply.jsonl")]
+#[command(
+    after_help = "Examples:\n  segue apply --auto-approve --json | tee apply.jsonl\n  segue apply --follow --metrics-listen 127.0.0.1:9464"
+)]
 pub(crate) struct Apply {
     /// Apply exactly this plan, and refuse when what it rests on has changed
     plan_file: Option<PathBuf>,
@@ -41,6 +44,9 @@ pub(crate) struct Apply {
     /// Allow finishing before `retain` is over
     #[arg(long)]
     early: bool,
+    /// Serve metrics for Prometheus while it runs: http://ADDRESS/metrics
+    #[arg(long, value_name = "ADDRESS")]
+    metrics_listen: Option<SocketAddr>,
 }
 
 /// What is to be executed.
@@ -70,6 +76,10 @@ impl Apply {
     }
 
     fn work(&self, invocation: &Invocation, desk: &Desk<'_>, desired: &Desired) -> Result<Exit, Failure> {
+        if let Some(at) = self.metrics_listen {
+            let at = serve_metrics(desk.ground, at, VERSION)?;
+            invocation.printer.say(&format!("Metrics: http://{at}/metrics"));
+        }
         let prepared = self.prepare(desk, desired)?;
         self.show(invocation, &prepared)?;
         if prepared.plan.refused() {

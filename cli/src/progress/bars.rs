@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use segue_contract::{Address, Progress};
-use segue_run::execute::{Listener, RunEvent};
+use segue_run::execute::{Brakes, Listener, RunEvent};
 
 use super::phrase::{Volume, phrase};
 use crate::printer::Printer;
@@ -21,13 +21,16 @@ pub(super) struct Bars {
     printer: Arc<Printer>,
     multi: MultiProgress,
     bars: Mutex<BTreeMap<Address, ProgressBar>>,
+    /// What slows the run down: stays in sight as long as it does.
+    brakes: Mutex<Option<ProgressBar>>,
 }
 
 impl Bars {
     /// On stderr.
     pub(super) fn new(printer: Arc<Printer>) -> Self {
         let target = ProgressDrawTarget::stderr_with_hz(DRAWS_A_SECOND);
-        Self { printer, multi: MultiProgress::with_draw_target(target), bars: Mutex::new(BTreeMap::new()) }
+        let multi = MultiProgress::with_draw_target(target);
+        Self { printer, multi, bars: Mutex::default(), brakes: Mutex::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Address, ProgressBar>> {
@@ -43,7 +46,25 @@ impl Bars {
     /// Takes all bars away.
     pub(super) fn clear(&self) {
         self.lock().clear();
+        self.slowed(&Brakes::default());
         let _ = self.multi.clear();
+    }
+
+    /// One line at the top, as long as anything slows the run down.
+    fn slowed(&self, brakes: &Brakes) {
+        let mut shown = self.brakes.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(bar) = shown.take() {
+            bar.finish_and_clear();
+        }
+        if brakes.is_empty() {
+            return;
+        }
+        let bar = self.multi.insert(0, ProgressBar::no_length());
+        if let Ok(style) = ProgressStyle::with_template("{wide_msg}") {
+            bar.set_style(style);
+        }
+        bar.set_message(brakes.lines().join("; "));
+        *shown = Some(bar);
     }
 
     fn begin(&self, step: &Address) {
@@ -106,6 +127,7 @@ impl Listener for Bars {
                 return;
             }
             RunEvent::StepFinished { step, .. } | RunEvent::StepFailed { step, .. } => self.end(step),
+            RunEvent::Slowed { brakes } => self.slowed(brakes),
             RunEvent::StepRetried { .. }
             | RunEvent::Carried { .. }
             | RunEvent::Compared { .. }

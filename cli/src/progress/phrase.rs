@@ -11,7 +11,7 @@ const NAMED_MAX: usize = 5;
 
 /// How loudly an event is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Volume {
+pub(crate) enum Volume {
     /// With everything else.
     Talk,
     /// Even with `--quiet`.
@@ -19,7 +19,7 @@ pub(super) enum Volume {
 }
 
 /// The line for an event; `None` for those that only move bars.
-pub(super) fn phrase(event: &RunEvent, look: &Look) -> Option<(Volume, String)> {
+pub(crate) fn phrase(event: &RunEvent, look: &Look) -> Option<(Volume, String)> {
     let talk = |text: String| Some((Volume::Talk, text));
     match event {
         RunEvent::StepStarted { step, kind: _, resumed } => {
@@ -94,6 +94,12 @@ pub(super) fn phrase(event: &RunEvent, look: &Look) -> Option<(Volume, String)> 
         }
         RunEvent::Found { step, finding } => Some(found(step.as_str(), finding, look)),
         RunEvent::Stopping { said } => Some((Volume::Always, look.paint(Paint::Warning, said))),
+        RunEvent::Slowed { brakes } if brakes.is_empty() => talk("nothing slows it down any more".to_owned()),
+        RunEvent::Slowed { brakes } => {
+            let lines = brakes.lines();
+            let lines: Vec<String> = lines.iter().map(|l| look.paint(Paint::Warning, l)).collect();
+            Some((Volume::Always, lines.join("\n")))
+        }
         RunEvent::Said { text } => talk(text.clone()),
     }
 }

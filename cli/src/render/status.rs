@@ -8,9 +8,10 @@ use std::path::PathBuf;
 use segue_contract::{Address, SetAside, Side, StaleFind};
 use segue_language::Desired;
 use segue_plan::cutover::{Lag, Phase, Settle, settle};
-use segue_plan::event::{Attempt, BootTime, Watch};
+use segue_plan::event::{BootTime, Watch};
 use segue_plan::state::{CutoverState, Held, MigrationState, State, UnitState};
 use segue_run::clock::rfc3339;
+use segue_run::execute::Brakes;
 use segue_run::session::Snapshot;
 use serde::Serialize;
 
@@ -42,6 +43,8 @@ pub(crate) struct StatusView {
     migrations: Vec<MigrationView>,
     /// Who wrote last, and how it ended.
     last_run: Option<String>,
+    /// What slows the running command down, who wished it and since when; not kept beyond that run.
+    brakes: Brakes,
     #[serde(skip)]
     now_ms: i64,
 }
@@ -140,7 +143,7 @@ struct MigrationView {
 impl StatusView {
     /// Gathers it. The spec adds what it wants, where it can be read.
     pub(crate) fn of(snapshot: &Snapshot, doubts: Vec<String>, desired: Option<&Desired>, now: &Now) -> Self {
-        let Snapshot { state, sequence: _, running, notices: _, state_id: _, artifacts } = snapshot;
+        let Snapshot { state, sequence: _, running, notices: _, state_id: _, artifacts, live } = snapshot;
         let views = Views { state, running: running.as_deref(), desired, now, artifacts };
         Self {
             doubts,
@@ -161,6 +164,7 @@ impl StatusView {
                     rfc3339(run.began_ms)
                 )
             }),
+            brakes: live.as_ref().map(|l| l.brakes.clone()).unwrap_or_default(),
             now_ms: now.wall_ms,
         }
     }
@@ -243,7 +247,7 @@ impl Views<'_> {
     }
 
     fn writes(&self, known: &CutoverState, died: bool) -> Writes {
-        let Some(attempt) = known.attempt.as_deref().filter(|_| refuses_writes(known)) else {
+        let Some(attempt) = known.attempt.as_deref().filter(|_| known.refuses_writes()) else {
             return Writes::Open;
         };
         let since_ms = self.now.boot().since(&attempt.began);
@@ -335,17 +339,6 @@ impl Views<'_> {
             verified_ms: unit.verified.as_ref().map(|v| v.at_ms),
         };
         known.units.iter().map(one).collect()
-    }
-}
-
-/// Whether clients' writes are, or may be, refused on both sides.
-fn refuses_writes(known: &CutoverState) -> bool {
-    let opened = |attempt: &Attempt| !attempt.opens().writers;
-    match known.phase {
-        Phase::Aborting => known.aborting.as_ref().is_none_or(|a| !a.reopened),
-        Phase::Opened => false,
-        Phase::Routed => !known.attempt.as_deref().is_some_and(opened),
-        phase => phase.is_pause(),
     }
 }
 

@@ -343,6 +343,16 @@ pub struct SwitchRecord {
 }
 
 impl CutoverState {
+    /// Whether clients' writes are, or may be, refused on both sides.
+    pub fn refuses_writes(&self) -> bool {
+        match self.phase {
+            Phase::Aborting => self.aborting.as_ref().is_none_or(|a| !a.reopened),
+            Phase::Opened => false,
+            Phase::Routed => !self.attempt.as_deref().is_some_and(|a| !a.opens().writers),
+            phase => phase.is_pause(),
+        }
+    }
+
     /// Whether the switch is done and watches are still to be looked at: nothing has to be settled, and the next
     /// apply goes on watching.
     pub fn watches(&self) -> bool {

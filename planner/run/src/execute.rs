@@ -2,7 +2,10 @@
 //! and settling what a death left behind. Knows no HCL and no colour; what it tells goes to a [`Listener`].
 
 mod adopt;
+mod answer;
 mod attempt;
+mod board;
+mod brake;
 mod claims;
 mod control;
 mod dispatch;
@@ -17,6 +20,7 @@ mod rate;
 mod recorder;
 mod release;
 mod retry;
+mod scrape;
 mod settle;
 mod signals;
 mod socket;
@@ -26,6 +30,8 @@ mod unit;
 mod watching;
 
 pub use adopt::adopt;
+pub use board::{Board, Live, LiveGate, LiveStage, LiveStep, Told};
+pub use brake::{Brakes, Limit, Paused, Why, rate_text};
 pub use claims::{ClaimProblem, check_claims, claim_problems};
 pub use control::{Control, StopLevel};
 pub use dispatch::{ApplyOptions, apply, attended, follow, switch_back};
@@ -34,7 +40,9 @@ pub use ground::{Ground, Who};
 pub use guard::Guard;
 pub use io::ObserveIo;
 pub use recorder::{RecordError, Recorder};
+pub use scrape::serve_metrics;
 pub use settle::settle_all;
+pub use signals::next_signal;
 pub use socket::{Ask, Reply, SocketError, ask};
 pub use talk::{Listener, RunEvent};
 pub use unit::{UnitRef, verify_unit};

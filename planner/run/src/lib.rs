@@ -8,6 +8,7 @@ pub mod host;
 pub mod journal;
 pub mod lease;
 pub mod lock;
+pub mod metrics;
 pub mod observe;
 pub mod session;
 pub mod store;

@@ -15,7 +15,9 @@ use segue_plan::state::{State, fold};
 
 use crate::clock::{Clock, SystemClock, rfc3339};
 use crate::directory::{DirectoryError, Found, StateDirectory};
-use crate::execute::{Ask, Control, Ground, Guard, Listener, RecordError, Recorder, Reply, Who, ask};
+use crate::execute::{
+    Ask, Board, Control, Ground, Guard, Listener, Live, RecordError, Recorder, Reply, Who, ask,
+};
 use crate::host;
 use crate::journal::{self, Journal, JournalError, JournalOptions, Mark, Seq, Tap, Verdict};
 use crate::lease::Program;
@@ -175,6 +177,7 @@ impl Session {
             clock,
             secrets,
             control: Arc::new(Control::default()),
+            board: Board::default(),
             guard: Guard::new(start.watchdog, who.state_dir.clone()),
             who,
             artifacts: directory.artifacts(),
@@ -377,6 +380,8 @@ pub struct Snapshot {
     pub state_id: Option<String>,
     /// Where ledgers lie.
     pub artifacts: PathBuf,
+    /// What a running apply is doing right now; `None`: none answered.
+    pub live: Option<Box<Live>>,
 }
 
 /// Reads a state directory without its lock: asks a running apply, or folds the journal. One that is not
@@ -395,6 +400,7 @@ pub fn snapshot(state_dir: &Path) -> Result<Snapshot, SessionError> {
             notices: Vec::new(),
             state_id: None,
             artifacts,
+            live: None,
         });
     };
     let mut notices = Vec::new();
@@ -411,12 +417,12 @@ pub fn snapshot(state_dir: &Path) -> Result<Snapshot, SessionError> {
     };
     let state_id = Some(found.identity.state_id);
     if running.is_some()
-        && let Ok(Reply::Status { state }) = ask(state_dir, &Ask::Status)
+        && let Ok(Reply::Status { state, live }) = ask(state_dir, &Ask::Status)
     {
-        return Ok(Snapshot { state: *state, sequence: 0, running, notices, state_id, artifacts });
+        return Ok(Snapshot { state: *state, sequence: 0, running, notices, state_id, artifacts, live });
     }
     let (state, sequence) = replay(&directory, None)?;
-    Ok(Snapshot { state, sequence, running, notices, state_id, artifacts })
+    Ok(Snapshot { state, sequence, running, notices, state_id, artifacts, live: None })
 }
 
 /// Shows every event of the journal, oldest first. Returns what to know of its end: a damaged journal is

@@ -12,7 +12,7 @@ const FALLBACK_OLD_MS: u64 = 3_600_000;
 impl StatusView {
     /// For people.
     pub(crate) fn text(&self, look: &Look) -> String {
-        let Self { doubts, running, cutovers, migrations, last_run, now_ms } = self;
+        let Self { doubts, running, cutovers, migrations, last_run, brakes, now_ms } = self;
         let mut out = String::new();
         if !doubts.is_empty() {
             out.push_str(&doubt_text(doubts, look));
@@ -34,6 +34,14 @@ impl StatusView {
             (Some(running), _) => out.push_str(&format!("\nRunning: {running}\n")),
             (None, Some(last)) => out.push_str(&format!("\nLast command: {last}\n")),
             (None, None) => {}
+        }
+        for line in brakes.lines() {
+            out.push_str(&format!("  {}\n", look.paint(Paint::Warning, &line)));
+        }
+        if !brakes.is_empty() {
+            out.push_str(
+                "  (`segue resume`, `segue throttle off`; none of it outlives the running command)\n",
+            );
         }
         out
     }

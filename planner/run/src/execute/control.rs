@@ -1,12 +1,15 @@
 //! What a running apply is asked from outside: stop, abort, go on. Workers look at it at safe points and
 //! sleep on it, so that nobody waits for a timer.
 
-use std::collections::BTreeMap;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use segue_contract::Address;
 use segue_plan::cutover::may_approve;
+
+use super::brake::{Brakes, Halt, Limits, Paused};
+use super::rate::Rate;
 
 /// How urgently a run shall stop.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,6 +29,10 @@ struct Asked {
     approvers: BTreeMap<String, Vec<Vec<String>>>,
     /// Whether signals and questions are attended to.
     attended: bool,
+    halt: Halt,
+    limits: Limits,
+    /// Cutovers between their gates and the new side's first writes: nothing delays them.
+    closing: BTreeSet<Address>,
     /// Rises with each message, so that a sleeper sees that something came.
     version: u64,
 }
@@ -105,6 +112,89 @@ impl Control {
         self.lock().attended
     }
 
+    /// Asks running steps to take no more work, at the next safe point. Refused while a cutover is between its gates
+    /// and the new side's first writes: returns which.
+    pub fn pause(&self, by: &str, since_ms: i64) -> Result<(), Vec<Address>> {
+        let mut asked = self.lock();
+        if !asked.closing.is_empty() {
+            return Err(asked.closing.iter().cloned().collect());
+        }
+        asked.halt.begin(Paused { by: by.to_owned(), since_ms });
+        asked.version += 1;
+        self.came.notify_all();
+        Ok(())
+    }
+
+    /// Lets paused steps go on. Returns whether they were paused.
+    pub fn resume(&self) -> bool {
+        let mut asked = self.lock();
+        let was = asked.halt.end();
+        asked.version += 1;
+        self.came.notify_all();
+        was
+    }
+
+    /// Whether somebody paused the run.
+    pub fn paused(&self) -> bool {
+        self.lock().halt.now.is_some()
+    }
+
+    /// How long the run was paused so far, in all.
+    pub(super) fn paused_in_all(&self) -> Duration {
+        self.lock().halt.in_all()
+    }
+
+    /// Waits as long as the run is paused; a stop ends that. Returns how long it waited.
+    pub fn wait_while_paused(&self) -> Duration {
+        let mut asked = self.lock();
+        if asked.halt.now.is_none() {
+            return Duration::ZERO;
+        }
+        let began = Instant::now();
+        while asked.halt.now.is_some() && asked.stop == StopLevel::None {
+            asked = self.came.wait(asked).unwrap_or_else(PoisonError::into_inner);
+        }
+        began.elapsed()
+    }
+
+    /// A cutover's gates all hold and it begins: from here on nothing delays it. `false`: the run is paused.
+    pub(super) fn begin_closing(&self, cutover: &Address) -> bool {
+        let mut asked = self.lock();
+        let free = asked.halt.now.is_none();
+        if free {
+            asked.closing.insert(cutover.clone());
+        }
+        free
+    }
+
+    /// The cutover's pause is over.
+    pub(super) fn end_closing(&self, cutover: &Address) {
+        self.lock().closing.remove(cutover);
+    }
+
+    /// Sets (`Some`: bytes a second) or takes back a limit, for one migration or for all together.
+    pub fn throttle(&self, migration: Option<Address>, bytes_per_s: Option<u64>, by: &str, since_ms: i64) {
+        let wish = bytes_per_s.map(|rate| (rate, by.to_owned(), since_ms));
+        self.change(|asked| asked.limits.wish(migration, wish));
+    }
+
+    /// Notes the spec's limit of a migration. Returns whether that was not known.
+    pub(super) fn declare_limit(&self, migration: &Address, bytes_per_s: Option<u64>) -> bool {
+        self.lock().limits.declare(migration, bytes_per_s)
+    }
+
+    /// The limit that counts for a migration.
+    pub(super) fn limit_of(&self, migration: &Address) -> Option<Arc<Rate>> {
+        self.lock().limits.bucket(migration)
+    }
+
+    /// What slows the run down.
+    pub fn brakes(&self) -> Brakes {
+        let asked = self.lock();
+        let paused = asked.halt.now.as_ref().map(|(paused, _)| paused.clone());
+        Brakes { paused, limits: asked.limits.list() }
+    }
+
     /// Wakes sleepers: something else that they may wait for has changed (an approval).
     pub fn nudge(&self) {
         self.change(|_| {});
@@ -154,6 +244,31 @@ mod tests {
         assert_eq!(control.refuses_approval("other", "bob@a"), None);
         control.expect_approval("h", &bob);
         assert_eq!(control.refuses_approval("h", "bob@a"), None);
+    }
+
+    #[test]
+    fn a_pause_ends_by_a_resume_or_a_stop_and_is_refused_while_a_cutover_closes() {
+        let (control, cutover) = (Control::default(), Address::new("cutover.a"));
+        assert_eq!(control.wait_while_paused(), Duration::ZERO);
+        for stop in [false, true] {
+            control.pause("alice@a", 0).expect("nothing closes");
+            assert!(!control.begin_closing(&cutover), "a paused run begins no cutover");
+            std::thread::scope(|scope| {
+                let sleeper = scope.spawn(|| control.wait_while_paused());
+                if stop {
+                    control.stop();
+                } else {
+                    assert!(control.resume());
+                }
+                sleeper.join().expect("woken");
+            });
+        }
+        assert!(control.resume() && !control.resume());
+        assert!(control.begin_closing(&cutover));
+        assert_eq!(control.pause("alice@a", 0), Err(vec![cutover.clone()]));
+        control.end_closing(&cutover);
+        control.pause("alice@a", 0).expect("it is through");
+        assert_eq!(control.brakes().paused.map(|p| p.by).as_deref(), Some("alice@a"));
     }
 
     #[test]

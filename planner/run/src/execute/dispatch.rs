@@ -86,6 +86,7 @@ pub fn apply(
     options: &ApplyOptions,
 ) -> Result<(), Vec<RunError>> {
     declare(ground, desired, plan, observed).map_err(|e| vec![e])?;
+    ground.board.planned(plan);
     let (nodes, mut failures) = nodes(ground, desired, plan);
     if nodes.is_empty() {
         return if failures.is_empty() { Ok(()) } else { Err(failures) };

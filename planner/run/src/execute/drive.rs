@@ -44,10 +44,11 @@ pub(super) struct CutoverTask {
 
 /// Runs a cutover from its gates to SOAKING.
 pub(super) fn run_cutover(ground: &Ground, task: CutoverTask) -> Result<(), RunError> {
-    gates::wait(ground, &task)?;
     let cutover = task.cutover.clone();
-    begin(ground, task)?;
-    drive(ground, &cutover)
+    let ended =
+        gates::wait(ground, &task).and_then(|()| begin(ground, task)).and_then(|()| drive(ground, &cutover));
+    ground.control.end_closing(&cutover);
+    ended
 }
 
 /// Claims the endpoints, has somebody watch, prints what to do by hand, and enters QUIESCING.

@@ -122,14 +122,21 @@ impl Waiting<'_> {
         let mut carried = Instant::now();
         let (mut passed, mut said_of_convergence) = (false, None::<Instant>);
         loop {
+            // While the run is paused gates wait, and that is not counted against them.
+            self.began += ground.control.wait_while_paused();
+            if ground.control.stopping() {
+                return Err(RunError::Interrupted);
+            }
             let looked = self.probes.refresh(ground, gates)?;
             let looks: Vec<Look> = gates.iter().map(|gate| look(self, gate)).collect();
             for (gate, look) in gates.iter().zip(&looks) {
+                let left = Duration::from_millis(gate.timeout_ms).saturating_sub(self.began.elapsed());
+                ground.board.gate(&gate.address, look.met, &look.said, look.value, left);
                 self.told.look(ground, &self.task.cutover, &gate.address, look)?;
             }
             let unmet: Vec<(&GateDecl, &Look)> = gates.iter().zip(&looks).filter(|(_, l)| !l.met).collect();
             if unmet.is_empty() {
-                if looked == self.probes.len() {
+                if looked == self.probes.len() && ground.control.begin_closing(&self.task.cutover) {
                     return Ok(looks);
                 }
                 // All at once: an answer from before the others held is asked for again.

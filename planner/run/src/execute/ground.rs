@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use segue_contract::{Address, Registry};
 use segue_language::Secrets;
+use segue_plan::cutover::Phase;
 use segue_plan::event::{BootTime, Event};
 use segue_plan::plan::StepKind;
 use segue_plan::state::State;
 
-use super::{Control, Guard, Listener, Recorder, RunError, RunEvent};
+use super::{Board, Control, Guard, Listener, Recorder, RunError, RunEvent};
 use crate::clock::Clock;
 
 /// Who acts: part of every marker.
@@ -41,6 +42,8 @@ pub struct Ground {
     pub secrets: Secrets,
     /// What is asked from outside.
     pub control: Arc<Control>,
+    /// What it is doing right now.
+    pub board: Board,
     /// Who settles when this process dies in a pause.
     pub guard: Guard,
     /// Who acts.
@@ -71,8 +74,14 @@ impl Ground {
         self.recorder.state()
     }
 
-    /// Tells the listener.
+    /// Tells the listener, and whoever asks over the control socket.
     pub fn tell(&self, event: &RunEvent) {
+        self.board.note(self.clock.wall_ms(), event);
+        if let RunEvent::Phase { cutover, phase: Phase::Watching | Phase::Soaking, .. }
+        | RunEvent::Aborted { cutover, .. } = event
+        {
+            self.control.end_closing(cutover);
+        }
         self.listener.tell(event);
     }
 

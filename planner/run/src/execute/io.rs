@@ -5,12 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use segue_contract::{
-    Address, Checkpoint, ErrorClass, Finding, Progress, Secret, SecretRef, StepError, StepIo,
+    Address, Checkpoint, ErrorClass, Finding, Progress, Secret, SecretRef, StepError, StepIo, UnitJob,
 };
 use segue_language::Secrets;
 use segue_plan::event::Event;
 
-use super::rate::Rate;
 use super::retry::STEP_DEADLINE;
 use super::{Ground, RunEvent};
 
@@ -46,13 +45,14 @@ pub(super) struct Io<'a> {
     ground: &'a Ground,
     step: Address,
     until: Until,
-    rate: Option<Arc<Rate>>,
+    /// The migration whose data it carries: what can be paused and throttled.
+    carries: Option<Address>,
 }
 
 impl<'a> Io<'a> {
     /// For a step that a stop ends.
     pub(super) fn new(ground: &'a Ground, step: &Address) -> Self {
-        Self { ground, step: step.clone(), until: Until::Stopped, rate: None }
+        Self { ground, step: step.clone(), until: Until::Stopped, carries: None }
     }
 
     /// With another end.
@@ -61,15 +61,30 @@ impl<'a> Io<'a> {
         self
     }
 
-    /// With a rate limit, in bytes a second.
-    pub(super) fn rate(mut self, bytes_per_s: Option<u64>) -> Self {
-        self.rate = bytes_per_s.map(|r| Arc::new(Rate::new(r)));
+    /// For carrying a unit's data: it can be paused and throttled, and the spec's limit counts. Inside a cutover's
+    /// pause none of that holds: clients wait.
+    pub(super) fn carrying(mut self, job: &UnitJob) -> Self {
+        if self.ground.control.declare_limit(&job.migration, job.load.rate_limit) {
+            self.ground.tell(&RunEvent::Slowed { brakes: self.ground.control.brakes() });
+        }
+        self.carries = Some(job.migration.clone());
         self
+    }
+
+    fn brakes_hold(&self) -> Option<&Address> {
+        match self.until {
+            Until::Stopped => self.carries.as_ref(),
+            Until::Deadline(..) | Until::Never => None,
+        }
     }
 }
 
 impl StepIo for Io<'_> {
     fn cancelled(&self) -> bool {
+        if self.brakes_hold().is_some() {
+            // Between two records: where a step may stop it may rest, too.
+            self.ground.control.wait_while_paused();
+        }
         match &self.until {
             Until::Stopped => self.ground.control.stopping(),
             Until::Deadline(cutover, at_ms) => {
@@ -99,14 +114,19 @@ impl StepIo for Io<'_> {
     }
 
     fn take(&self, bytes: u64) {
-        let Some(rate) = &self.rate else { return };
+        let Some(migration) = self.brakes_hold() else { return };
+        let control = &self.ground.control;
+        control.wait_while_paused();
+        let Some(rate) = control.limit_of(migration) else { return };
         let end = Instant::now() + rate.take(bytes);
         while !self.cancelled() {
             let left = end.saturating_duration_since(Instant::now());
-            if left.is_zero() {
+            // A limit that was changed meanwhile counts at once: what was owed to the old one is forgotten.
+            let same = control.limit_of(migration).is_some_and(|now| Arc::ptr_eq(&now, &rate));
+            if left.is_zero() || !same {
                 return;
             }
-            self.ground.control.sleep(left.min(SLICE));
+            control.sleep(left.min(SLICE));
         }
     }
 

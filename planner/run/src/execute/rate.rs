@@ -13,7 +13,7 @@ struct Level {
     filled: Instant,
 }
 
-/// A limit shared by all workers of a unit.
+/// A limit shared by everybody whom it is for.
 #[derive(Debug)]
 pub(super) struct Rate {
     bytes_per_s: f64,

@@ -125,6 +125,13 @@ impl Recorder {
         look(&self.lock().state)
     }
 
+    /// A copy of the state, if it changed since event `known`; and the event that it stands at.
+    pub fn changed_since(&self, known: Option<u64>) -> (Option<State>, u64) {
+        let inner = self.lock();
+        let changed = known != Some(inner.sequence);
+        (changed.then(|| inner.state.clone()), inner.sequence)
+    }
+
     /// The state and the sequence that it stands at.
     pub fn snapshot(&self) -> (State, u64) {
         let inner = self.lock();

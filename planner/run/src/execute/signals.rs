@@ -56,3 +56,12 @@ fn listen() -> std::io::Result<Taken> {
     })?;
     Ok(Mutex::new(receive))
 }
+
+/// Waits for the next signal that asks this process to end, for commands that do nothing else with them. Returns its
+/// name; `None`: no more can come.
+///
+/// # Errors
+/// Signals cannot be waited for here.
+pub fn next_signal() -> Result<Option<&'static str>, RunError> {
+    Ok(taken()?.blocking_lock().blocking_recv())
+}

@@ -1,5 +1,5 @@
-//! The control socket: `status`, `approve` and `abort` talk to a running apply by it. One JSON line asks,
-//! one answers.
+//! The control socket: `status`, `watch`, `approve`, `abort`, `pause`, `resume` and `throttle` talk to a running apply by
+//! it. One JSON line asks, one answers.
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::fd::AsRawFd;
@@ -10,15 +10,13 @@ use std::time::Duration;
 
 use segue_contract::Address;
 use segue_contract::paths::PathError;
-use segue_plan::cutover::{Settle, settle};
-use segue_plan::event::Event;
 use segue_plan::state::State;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixListener;
 
-use super::Ground;
-use crate::host;
+use super::answer::answer;
+use super::{Ground, Live};
 
 const SOCKET: &str = "socket";
 /// A question is one short line.
@@ -27,11 +25,35 @@ const ASK_BYTES_MAX: u64 = 64 * 1024;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What is asked.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "ask", rename_all = "snake_case")]
 pub enum Ask {
     /// The state as of now.
     Status,
+    /// What the run is doing right now; the state, too, if it changed since event `known`.
+    Live {
+        /// The journal's number of the last event that the asker has folded in.
+        known: Option<u64>,
+    },
+    /// Take no more work until told to go on.
+    Pause {
+        /// By whom.
+        by: String,
+    },
+    /// Go on.
+    Resume {
+        /// By whom.
+        by: String,
+    },
+    /// Limit how fast data is carried, from now on and as long as the run lasts.
+    Throttle {
+        /// The migration; `None`: all of them together.
+        migration: Option<Address>,
+        /// Bytes a second; `None`: the spec's limits count again.
+        bytes_per_s: Option<u64>,
+        /// By whom.
+        by: String,
+    },
     /// Approve a plan.
     Approve {
         /// Its hash.
@@ -56,6 +78,18 @@ pub enum Reply {
     Status {
         /// After everything recorded so far.
         state: Box<State>,
+        /// What the run is doing right now.
+        #[serde(default)]
+        live: Option<Box<Live>>,
+    },
+    /// What the run is doing right now.
+    Live {
+        /// The state; `None`: it is what the asker knows.
+        state: Option<Box<State>>,
+        /// The journal's number of its last event.
+        sequence: u64,
+        /// The rest.
+        live: Box<Live>,
     },
     /// It was taken; what happens now.
     Taken {
@@ -146,56 +180,4 @@ async fn converse(ground: Arc<Ground>, stream: tokio::net::UnixStream) -> std::i
     let mut text = serde_json::to_vec(&reply)?;
     text.push(b'\n');
     write.write_all(&text).await
-}
-
-fn answer(ground: &Ground, question: Ask, uid: Option<u32>) -> Reply {
-    match question {
-        Ask::Status => Reply::Status { state: Box::new(ground.state()) },
-        Ask::Approve { plan_hash, by } => {
-            let by = uid.map_or(by, |uid| format!("{}@{}", host::user_of(uid), ground.who.host));
-            if let Some(approvers) = ground.control.refuses_approval(&plan_hash, &by) {
-                let who = approvers.join(", ");
-                return Reply::Refused { said: format!("{by} may not approve this plan: {who} may") };
-            }
-            let said = format!("plan {} is approved by {by}", plan_hash.get(..12).unwrap_or(&plan_hash));
-            match ground.record(Event::Approved { plan_hash, by }) {
-                Ok(()) => {
-                    ground.control.nudge();
-                    Reply::Taken { said }
-                }
-                Err(error) => Reply::Refused { said: error.to_string() },
-            }
-        }
-        Ask::Abort { cutover, by } => abort(ground, cutover.as_ref(), &by),
-    }
-}
-
-fn abort(ground: &Ground, cutover: Option<&Address>, by: &str) -> Reply {
-    let refuse = |said: String| Reply::Refused { said };
-    let in_flight: Vec<(Address, segue_plan::cutover::Phase)> =
-        ground.recorder.look(|s| s.in_flight().map(|(a, c)| (a.clone(), c.phase)).collect());
-    let found = match cutover {
-        Some(wanted) => in_flight.iter().find(|(address, _)| address == wanted),
-        None if in_flight.len() == 1 => in_flight.first(),
-        None => None,
-    };
-    match found {
-        None if in_flight.is_empty() => {
-            ground.control.stop();
-            Reply::Taken { said: "no cutover is in flight: the run stops at the next safe point".to_owned() }
-        }
-        None => {
-            let names: Vec<&str> = in_flight.iter().map(|(a, _)| a.as_str()).collect();
-            refuse(format!("say which cutover: {}", names.join(", ")))
-        }
-        Some((address, phase)) if settle(*phase) == Settle::Complete => refuse(format!(
-            "{address} is committed and cannot be aborted; when it is through: `segue switch-back {address}`"
-        )),
-        Some((address, phase)) => {
-            ground.control.abort(address.clone(), format!("aborted by {by}"));
-            Reply::Taken {
-                said: format!("{address} is at {phase}: it is aborted, the side that served opens first"),
-            }
-        }
-    }
 }

@@ -3,10 +3,12 @@
 use segue_contract::{Address, Finding, PassReport, Progress, Side, VerifyReport};
 use segue_plan::cutover::{Forecast, Phase};
 use segue_plan::plan::StepKind;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+
+use super::brake::Brakes;
 
 /// Something that a run tells.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum RunEvent {
     /// A step began.
@@ -162,6 +164,11 @@ pub enum RunEvent {
     Stopping {
         /// A sentence.
         said: String,
+    },
+    /// What slows the run down has changed.
+    Slowed {
+        /// Everything that does, and who wished it.
+        brakes: Brakes,
     },
     /// Something else to know: a sentence.
     Said {

@@ -65,8 +65,11 @@ pub(super) fn carried(
     work: impl FnOnce() -> Result<PassReport, StepError>,
 ) -> Result<PassReport, RunError> {
     let (began_ms, began_boot, began) = (ground.clock.wall_ms(), ground.now(), Instant::now());
+    let rested = ground.control.paused_in_all();
     let report = work().map_err(|e| RunError::step(step, e))?;
-    let took_us = micros(began);
+    // Rates and estimates are of the time in which it worked.
+    let rested = ground.control.paused_in_all().saturating_sub(rested);
+    let took_us = micros(began).saturating_sub(u64::try_from(rested.as_micros()).unwrap_or(0));
     ground.record(Event::UnitCarried {
         migration: unit.migration.clone(),
         unit: unit.unit.clone(),
@@ -89,7 +92,7 @@ pub(super) fn load(ground: &Ground, unit: &UnitRef) -> Result<String, RunError> 
         return Ok("was loaded by the run before".to_owned());
     }
     let engine = ground.registry.engine(&job.source, &job.target).map_err(|e| RunError::step(&step, e))?;
-    let io = Io::new(ground, &step).rate(job.load.rate_limit);
+    let io = Io::new(ground, &step).carrying(&job);
     let report = carried(ground, unit, &step, true, job.direction, || {
         retry(
             ground,
@@ -115,7 +118,7 @@ pub(super) fn pass(
 ) -> Result<PassReport, RunError> {
     let (job, _) = job_of(ground, unit)?;
     let engine = ground.registry.engine(&job.source, &job.target).map_err(|e| RunError::step(step, e))?;
-    let io = Io::new(ground, step).rate(job.load.rate_limit).until(until.clone());
+    let io = Io::new(ground, step).carrying(&job).until(until.clone());
     carried(ground, unit, step, false, job.direction, || {
         retry(ground, step, STEP_DEADLINE, || ground.control.stopping(), || engine.pass(&job, None, &io))
     })
@@ -144,7 +147,7 @@ pub(super) fn sync(ground: &Ground, unit: &UnitRef) -> Result<String, RunError> 
 fn mend_drift(ground: &Ground, unit: &UnitRef, step: &Address) -> Result<(), RunError> {
     let (job, _) = job_of(ground, unit)?;
     let engine = ground.registry.engine(&job.source, &job.target).map_err(|e| RunError::step(step, e))?;
-    let io = Io::new(ground, step).rate(job.load.rate_limit);
+    let io = Io::new(ground, step).carrying(&job);
     let drift =
         retry(ground, step, STEP_DEADLINE, || io.cancelled(), || engine.drift(&job, VerifyLevel::Count, &io))
             .map_err(|e| RunError::step(step, e))?;
@@ -189,7 +192,7 @@ pub fn verify_unit(
         repairs += 1;
         let engine =
             ground.registry.engine(&job.source, &job.target).map_err(|e| RunError::step(&step, e))?;
-        let io = Io::new(ground, &step).rate(job.load.rate_limit);
+        let io = Io::new(ground, &step).carrying(&job);
         carried(ground, unit, &step, false, job.direction, || {
             let repair = || engine.repair(&job, &report, &io);
             retry(ground, &step, STEP_DEADLINE, || io.cancelled(), repair)
@@ -207,7 +210,7 @@ pub(super) fn compare(
     until: &Until,
 ) -> Result<VerifyReport, RunError> {
     let engine = ground.registry.engine(&job.source, &job.target).map_err(|e| RunError::step(step, e))?;
-    let io = Io::new(ground, step).rate(job.load.rate_limit).until(until.clone());
+    let io = Io::new(ground, step).carrying(job).until(until.clone());
     let report =
         retry(ground, step, until.time_left(ground), || io.cancelled(), || engine.verify(job, call, &io))
             .map_err(|e| RunError::step(step, e))?;

@@ -183,6 +183,8 @@ impl Watching<'_> {
             }
             outcome.lost = Some((watch.block.address.clone(), said.to_owned()));
         }
+        // Going back needs passes, and nobody's pause may delay it.
+        self.ground.resume("health was lost");
         // Before anything is done about it: whoever comes after a death goes back, too.
         let recorded = self.ground.record(Event::HealthLost {
             cutover: self.cutover.clone(),
@@ -236,7 +238,7 @@ impl Watching<'_> {
         let (job, _) = job_of(self.ground, unit)?;
         let engine =
             self.ground.registry.engine(&job.source, &job.target).map_err(|e| RunError::step(&step, e))?;
-        let io = Io::new(self.ground, &step).rate(job.load.rate_limit);
+        let io = Io::new(self.ground, &step).carrying(&job);
         carried(self.ground, unit, &step, false, job.direction, || engine.pass(&job, None, &io)).map(|_| ())
     }
 }

@@ -1,0 +1,26 @@
+//! `segue pause`
+
+use clap::Args;
+use segue_run::execute::Ask;
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::invocation::Invocation;
+use crate::workspace::Workspace;
+use crate::writing::{here, only_running};
+
+/// Let a running apply take no more work, until `segue resume`
+///
+/// Running steps stop at their next safe point, gates wait (without their time running), nothing is lost. Refused
+/// while a cutover has writes paused: clients would wait longer. The pause lasts as long as the run does.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  segue pause && mysqldump ... ; segue resume")]
+pub(crate) struct Pause {}
+
+impl Pause {
+    /// Asks for it.
+    pub(crate) fn run(&self, invocation: &Invocation) -> Result<Exit, Failure> {
+        let Self {} = self;
+        only_running(invocation, &Workspace::read(invocation), &Ask::Pause { by: here() })
+    }
+}

@@ -1,0 +1,158 @@
+//! An attempt at a cutover in the report: its phases, how it ended, and its pause beside what was predicted, term by
+//! term (protocol P25).
+
+use segue_contract::{Address, Registry, Side};
+use segue_plan::cutover::{Phase, forecast};
+use segue_plan::event::{Attempt, Proof};
+use segue_plan::state::{State, UnitState};
+use serde::Serialize;
+
+use super::as_text;
+
+/// An attempt.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct AttemptLine {
+    pub(crate) cutover: Address,
+    pub(crate) epoch: u64,
+    pub(crate) from: Side,
+    pub(crate) to: Side,
+    /// Empty for a switch back by command.
+    pub(crate) plan_hash: String,
+    pub(crate) migrations: Vec<Address>,
+    pub(crate) began_ms: i64,
+    pub(crate) timeout_ms: u64,
+    /// Whether a watchdog stood by.
+    pub(crate) watched_over: bool,
+    pub(crate) phases: Vec<PhaseLine>,
+    pub(crate) outcome: Outcome,
+    /// Writes were refused for so long; `None`: they never were, or still are.
+    pub(crate) pause_us: Option<u64>,
+    pub(crate) terms: Vec<TermLine>,
+    /// The term in each is measured by these phases.
+    #[serde(skip)]
+    opens: Phase,
+}
+
+/// How it ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "is", rename_all = "snake_case")]
+pub(crate) enum Outcome {
+    InFlight,
+    Switched,
+    Aborting { reason: String },
+    Aborted { reason: String },
+}
+
+/// A phase that was reached.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct PhaseLine {
+    #[serde(serialize_with = "as_text")]
+    pub(crate) phase: Phase,
+    pub(crate) at_ms: i64,
+    pub(crate) took_us: u64,
+    pub(crate) said: String,
+}
+
+/// One term of the pause.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct TermLine {
+    pub(crate) term: String,
+    pub(crate) predicted_ms: u64,
+    /// Where the prediction comes from.
+    pub(crate) basis: String,
+    pub(crate) measured_us: Option<u64>,
+}
+
+impl AttemptLine {
+    /// One that begins, with the prediction from what was known then.
+    pub(super) fn begin(
+        cutover: &Address,
+        attempt: &Attempt,
+        at_ms: i64,
+        before: &State,
+        registry: &Registry,
+    ) -> Self {
+        let unit = |migration: &Address, unit: &str| -> Option<&UnitState> {
+            before.migrations.get(migration)?.units.get(unit)
+        };
+        let units: Vec<&UnitState> =
+            attempt.jobs.iter().filter_map(|job| unit(&job.migration, &job.unit)).collect();
+        let pauses = before.cutovers.get(cutover).map(|c| c.pauses.as_slice()).unwrap_or_default();
+        let ttls = attempt.routes.iter().filter_map(|r| registry.route(r).ok().map(|route| route.ttl_ms(r)));
+        let predicted = forecast(&units, pauses, attempt.freeze_ms, ttls.max().unwrap_or(0));
+        let terms = predicted.terms.into_iter().map(|term| TermLine {
+            term: term.name,
+            predicted_ms: term.ms,
+            basis: term.basis,
+            measured_us: None,
+        });
+        Self {
+            cutover: cutover.clone(),
+            epoch: attempt.epoch,
+            from: attempt.from,
+            to: attempt.to,
+            plan_hash: attempt.plan_hash.clone(),
+            migrations: attempt.migrations().cloned().collect(),
+            began_ms: at_ms,
+            timeout_ms: attempt.timeout_ms,
+            watched_over: attempt.watchdog.is_some(),
+            phases: Vec::new(),
+            outcome: Outcome::InFlight,
+            pause_us: None,
+            terms: terms.collect(),
+            opens: if attempt.opens().writers { Phase::Started } else { Phase::Routed },
+        }
+    }
+
+    pub(super) fn reached(&mut self, phase: Phase, proof: &Proof, at_ms: i64, took_us: u64) {
+        if let Some(term) = term_of(phase).and_then(|name| self.terms.iter_mut().find(|t| t.term == name)) {
+            term.measured_us = Some(term.measured_us.unwrap_or(0) + took_us);
+        }
+        self.phases.push(PhaseLine { phase, at_ms, took_us, said: proof.said.clone() });
+        if phase == self.opens {
+            self.pause_us = Some(self.phases.iter().map(|p| p.took_us).sum());
+        }
+        if matches!(phase, Phase::Watching | Phase::Soaking) {
+            self.outcome = Outcome::Switched;
+        }
+    }
+
+    pub(super) fn reopened(&mut self, at_ms: i64) {
+        self.pause_us = u64::try_from(at_ms - self.began_ms).ok().map(|ms| ms * 1000);
+    }
+
+    pub(super) fn aborting(&mut self, reason: &str) {
+        self.outcome = Outcome::Aborting { reason: reason.to_owned() };
+    }
+
+    pub(super) fn aborted(&mut self) {
+        if let Outcome::Aborting { reason } = &self.outcome {
+            self.outcome = Outcome::Aborted { reason: reason.clone() };
+        }
+    }
+
+    /// The sum of the predicted terms.
+    pub(crate) fn predicted_ms(&self) -> u64 {
+        self.terms.iter().map(|t| t.predicted_ms).sum()
+    }
+}
+
+/// The predicted term that a phase's time belongs to.
+fn term_of(phase: Phase) -> Option<&'static str> {
+    match phase {
+        Phase::Drained => Some("quiesce and drain"),
+        Phase::Fenced => Some("fence"),
+        Phase::CaughtUp => Some("catch up"),
+        Phase::Verified => Some("verify the residual"),
+        Phase::Hardened => Some("harden"),
+        Phase::ReverseArmed | Phase::Committed => Some("arm and commit"),
+        Phase::Routed => Some("route"),
+        Phase::Opened | Phase::Started => Some("open"),
+        Phase::Ready
+        | Phase::Quiescing
+        | Phase::Watching
+        | Phase::Soaking
+        | Phase::Finished
+        | Phase::Aborting => None,
+    }
+}

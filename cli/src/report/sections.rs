@@ -1,0 +1,42 @@
+//! The sections of the page, in the order in which they are read.
+
+mod evidence;
+mod people;
+mod time;
+
+use super::Report;
+use super::html::Html;
+
+/// Writes one section; one that has nothing to tell writes nothing.
+pub(super) type Section = fn(&mut Html, &Report);
+
+/// All of them.
+pub(super) const ALL: &[Section] = &[
+    time::timeline,
+    time::pauses,
+    time::plots,
+    people::stops,
+    evidence::verifications,
+    evidence::gates,
+    people::approvals,
+    people::waivers,
+    evidence::changes,
+    evidence::findings,
+    evidence::failures,
+    time::passes,
+    people::plans,
+    people::runs,
+];
+
+/// What is said below a list that keeps only its newest entries.
+fn more(html: &mut Html, n: u64, what: &str) {
+    if n > 0 {
+        let n = crate::render::quantity::count(n);
+        html.words("p", "dim", format_args!("and {n} earlier {what}: `segue history` has them all"));
+    }
+}
+
+/// The part of a hash that people compare.
+fn short(hash: &str) -> String {
+    hash.get(..12).unwrap_or(hash).to_owned()
+}

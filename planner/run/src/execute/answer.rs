@@ -1,0 +1,150 @@
+//! The answers to what comes over the control socket.
+
+use segue_contract::Address;
+use segue_plan::cutover::{Phase, Settle, settle};
+use segue_plan::event::Event;
+
+use super::brake::rate_text;
+use super::socket::{Ask, Reply};
+use super::{Ground, RunEvent};
+use crate::host;
+
+/// `uid`: who asks, as the system says it.
+pub(super) fn answer(ground: &Ground, question: Ask, uid: Option<u32>) -> Reply {
+    match question {
+        Ask::Status => Reply::Status { state: Box::new(ground.state()), live: Some(Box::new(ground.live())) },
+        Ask::Live { known } => {
+            let (state, sequence) = ground.recorder.changed_since(known);
+            Reply::Live { state: state.map(Box::new), sequence, live: Box::new(ground.live()) }
+        }
+        Ask::Approve { plan_hash, by } => {
+            let by = uid.map_or(by, |uid| format!("{}@{}", host::user_of(uid), ground.who.host));
+            approve(ground, plan_hash, by)
+        }
+        Ask::Abort { cutover, by } => abort(ground, cutover.as_ref(), &by),
+        Ask::Pause { by } => pause(ground, &by),
+        Ask::Resume { by } => {
+            if ground.resume(&format!("resumed by {by}")) {
+                Reply::Taken { said: "it goes on".to_owned() }
+            } else {
+                refuse("it is not paused: nothing to resume".to_owned())
+            }
+        }
+        Ask::Throttle { migration, bytes_per_s, by } => throttle(ground, migration, bytes_per_s, &by),
+    }
+}
+
+fn refuse(said: String) -> Reply {
+    Reply::Refused { said }
+}
+
+fn approve(ground: &Ground, plan_hash: String, by: String) -> Reply {
+    if let Some(approvers) = ground.control.refuses_approval(&plan_hash, &by) {
+        let who = approvers.join(", ");
+        return refuse(format!("{by} may not approve this plan: {who} may"));
+    }
+    let said = format!("plan {} is approved by {by}", plan_hash.get(..12).unwrap_or(&plan_hash));
+    match ground.record(Event::Approved { plan_hash, by }) {
+        Ok(()) => {
+            ground.control.nudge();
+            Reply::Taken { said }
+        }
+        Err(error) => refuse(error.to_string()),
+    }
+}
+
+fn abort(ground: &Ground, cutover: Option<&Address>, by: &str) -> Reply {
+    let in_flight: Vec<(Address, Phase)> =
+        ground.recorder.look(|s| s.in_flight().map(|(a, c)| (a.clone(), c.phase)).collect());
+    let found = match cutover {
+        Some(wanted) => in_flight.iter().find(|(address, _)| address == wanted),
+        None if in_flight.len() == 1 => in_flight.first(),
+        None => None,
+    };
+    match found {
+        None if in_flight.is_empty() => {
+            ground.control.stop();
+            Reply::Taken { said: "no cutover is in flight: the run stops at the next safe point".to_owned() }
+        }
+        None => {
+            let names: Vec<&str> = in_flight.iter().map(|(a, _)| a.as_str()).collect();
+            refuse(format!("say which cutover: {}", names.join(", ")))
+        }
+        Some((address, phase)) if settle(*phase) == Settle::Complete => refuse(format!(
+            "{address} is committed and cannot be aborted; when it is through: `segue switch-back {address}`"
+        )),
+        Some((address, phase)) => {
+            ground.control.abort(address.clone(), format!("aborted by {by}"));
+            Reply::Taken {
+                said: format!("{address} is at {phase}: it is aborted, the side that served opens first"),
+            }
+        }
+    }
+}
+
+/// Protocol P13: between QUIESCING and WATCHING clients wait, and nobody may make them wait longer.
+fn pause(ground: &Ground, by: &str) -> Reply {
+    let closed = |address: &Address, phase: Phase| {
+        refuse(format!(
+            "{address} is at {phase}: clients' writes wait for it, and a pause would make them wait longer; pause again when it is watched, or `segue abort {address}` before its commit"
+        ))
+    };
+    let in_pause = ground.recorder.look(|s| {
+        let mut pausing = s.in_flight().filter(|(_, c)| c.phase != Phase::Watching);
+        pausing.next().map(|(a, c)| (a.clone(), c.phase))
+    });
+    if let Some((address, phase)) = in_pause {
+        return closed(&address, phase);
+    }
+    match ground.control.pause(by, ground.clock.wall_ms()) {
+        Ok(()) => {
+            ground.tell_brakes();
+            let said = "paused: running steps stop at their next safe point, gates wait, what is watched is still looked at; `segue resume` goes on. It is forgotten when this run ends";
+            Reply::Taken { said: said.to_owned() }
+        }
+        Err(closing) => closed(closing.first().unwrap_or(&Address::new("a cutover")), Phase::Quiescing),
+    }
+}
+
+fn throttle(ground: &Ground, migration: Option<Address>, bytes_per_s: Option<u64>, by: &str) -> Reply {
+    if let Some(wanted) = &migration {
+        let known: Vec<Address> = ground.recorder.look(|s| s.migrations.keys().cloned().collect());
+        if !known.contains(wanted) {
+            let names: Vec<&str> = known.iter().map(Address::as_str).collect();
+            return refuse(format!("there is no {wanted} in this run; there are: {}", names.join(", ")));
+        }
+    }
+    ground.control.throttle(migration.clone(), bytes_per_s, by, ground.clock.wall_ms());
+    ground.tell_brakes();
+    let whom = migration.map_or_else(|| "everything together".to_owned(), |m| m.to_string());
+    let said = match bytes_per_s {
+        Some(rate) => format!(
+            "{whom} is throttled to {} from now on; it is forgotten when this run ends",
+            rate_text(rate)
+        ),
+        None => format!("{whom}: the spec's rate limits count again, where there are any"),
+    };
+    Reply::Taken { said }
+}
+
+impl Ground {
+    /// What this run is doing right now.
+    pub fn live(&self) -> super::Live {
+        self.board.show(self.control.brakes())
+    }
+
+    /// Tells what slows the run down.
+    fn tell_brakes(&self) {
+        self.tell(&RunEvent::Slowed { brakes: self.control.brakes() });
+    }
+
+    /// Lets a paused run go on. Returns whether it was paused.
+    pub(super) fn resume(&self, why: &str) -> bool {
+        let was = self.control.resume();
+        if was {
+            self.tell(&RunEvent::Said { text: format!("goes on: {why}") });
+            self.tell_brakes();
+        }
+        was
+    }
+}

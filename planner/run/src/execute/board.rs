@@ -1,0 +1,371 @@
+//! The board: what a run is doing right now, gathered from what it tells, so that whoever asks over the control socket
+//! sees it at once. Bounded, in memory, gone with the run; the journal holds what counts.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use segue_contract::{Address, Progress};
+use segue_plan::cutover::Forecast;
+use segue_plan::plan::{Plan, Stage, StepKind};
+use serde::{Deserialize, Serialize};
+
+use super::brake::Brakes;
+use super::talk::RunEvent;
+
+/// Messages that are kept: a screenful.
+const TOLD_MAX: usize = 60;
+/// Entries of a list inside a message: the journal has them all.
+const NAMED_MAX: usize = 5;
+/// Running steps and gates that are shown; the dispatcher runs fewer.
+const SHOWN_MAX: usize = 200;
+/// Rates are measured over at least this long.
+const RATE_EVERY: Duration = Duration::from_millis(500);
+
+/// What a run is doing right now.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Live {
+    /// What slows it down, and who wished it.
+    pub brakes: Brakes,
+    /// The steps that run, by address.
+    pub steps: Vec<LiveStep>,
+    /// The gates that were looked at in this run.
+    pub gates: Vec<LiveGate>,
+    /// How much of the plan is done.
+    pub stages: Vec<LiveStage>,
+    /// The predicted pauses, by cutover.
+    pub forecasts: BTreeMap<Address, Forecast>,
+    /// The hash of the plan that is applied; empty: none is.
+    pub plan_hash: String,
+    /// The last messages, oldest first, long lists in them cut.
+    pub told: Vec<Told>,
+}
+
+/// A running step.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LiveStep {
+    /// Which.
+    pub step: Address,
+    /// Its kind.
+    pub kind: StepKind,
+    /// Wall clock when it began, milliseconds.
+    pub began_ms: i64,
+    /// How far it is.
+    pub progress: Progress,
+    /// Bytes a second, as measured over the last seconds.
+    pub bytes_per_s: f64,
+    /// Records a second, likewise.
+    pub records_per_s: f64,
+    /// What failed and is tried again.
+    pub retrying: Option<String>,
+}
+
+/// A gate as last looked at.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LiveGate {
+    /// The gate's step.
+    pub gate: Address,
+    /// Whether it is met.
+    pub met: bool,
+    /// By what, or what is missing and how far off it is.
+    pub said: String,
+    /// The measured value, where there is one.
+    pub value: Option<f64>,
+    /// How long it is still waited for, in milliseconds, as of the look.
+    pub left_ms: u64,
+}
+
+/// How much of a stage is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LiveStage {
+    /// Which.
+    pub stage: Stage,
+    /// Steps that are done.
+    pub done: u64,
+    /// Steps in all.
+    pub of: u64,
+}
+
+/// A message.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Told {
+    /// Wall clock, milliseconds.
+    pub at_ms: i64,
+    /// What.
+    pub event: RunEvent,
+}
+
+/// Gathers it.
+#[derive(Debug, Default)]
+pub struct Board {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    steps: BTreeMap<Address, Running>,
+    gates: BTreeMap<Address, (LiveGate, Instant)>,
+    /// The plan's steps: whether each is done.
+    plan: BTreeMap<Address, (Stage, bool)>,
+    plan_hash: String,
+    forecasts: BTreeMap<Address, Forecast>,
+    told: VecDeque<Told>,
+}
+
+#[derive(Debug)]
+struct Running {
+    shown: LiveStep,
+    /// Whether it was begun as a step (a pass that follows is not).
+    begun: bool,
+    measured: Instant,
+    at: Progress,
+}
+
+impl Board {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A plan is about to be executed.
+    pub(super) fn planned(&self, plan: &Plan) {
+        let mut inner = self.lock();
+        inner.plan_hash.clone_from(&plan.hash);
+        inner.plan = plan.steps.iter().map(|s| (s.address.clone(), (s.stage, s.done))).collect();
+    }
+
+    /// A gate was looked at.
+    pub(super) fn gate(&self, gate: &Address, met: bool, said: &str, value: Option<f64>, left: Duration) {
+        let left_ms = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
+        let shown = LiveGate { gate: gate.clone(), met, said: said.to_owned(), value, left_ms };
+        self.lock().gates.insert(gate.clone(), (shown, Instant::now()));
+    }
+
+    /// Takes what a run tells.
+    pub(super) fn note(&self, at_ms: i64, event: &RunEvent) {
+        let mut inner = self.lock();
+        match event {
+            RunEvent::StepStarted { step, kind, resumed: _ } => inner.begin(step, *kind, at_ms, true),
+            RunEvent::StepProgress { step, progress } => return inner.progress(step, *progress, at_ms),
+            RunEvent::StepFinished { step, .. } => {
+                inner.steps.remove(step);
+                if let Some((_, done)) = inner.plan.get_mut(step) {
+                    *done = true;
+                }
+                inner.gates.remove(step);
+            }
+            RunEvent::StepFailed { step, .. } => {
+                inner.steps.remove(step);
+            }
+            RunEvent::StepRetried { step, message, .. } => {
+                if let Some(running) = inner.steps.get_mut(step) {
+                    running.shown.retrying = Some(message.clone());
+                }
+            }
+            RunEvent::Carried { step, .. } | RunEvent::Compared { step, .. } => inner.round(step),
+            RunEvent::Forecast { cutover, forecast } => {
+                inner.forecasts.insert(cutover.clone(), forecast.clone());
+            }
+            RunEvent::Phase { cutover, phase, .. } => inner.phase(cutover, *phase),
+            RunEvent::GateWaits { .. }
+            | RunEvent::WatchRead { .. }
+            | RunEvent::Fallback { .. }
+            | RunEvent::HealthLost { .. }
+            | RunEvent::Aborting { .. }
+            | RunEvent::Aborted { .. }
+            | RunEvent::Settling { .. }
+            | RunEvent::Found { .. }
+            | RunEvent::Stopping { .. }
+            | RunEvent::Slowed { .. }
+            | RunEvent::Said { .. } => {}
+        }
+        inner.told.push_back(Told { at_ms, event: shortened(event) });
+        while inner.told.len() > TOLD_MAX {
+            inner.told.pop_front();
+        }
+    }
+
+    /// Everything, with the brakes of the moment.
+    pub(super) fn show(&self, brakes: Brakes) -> Live {
+        let inner = self.lock();
+        let mut stages: BTreeMap<Stage, LiveStage> = BTreeMap::new();
+        for (stage, done) in inner.plan.values() {
+            let entry = stages.entry(*stage).or_insert(LiveStage { stage: *stage, done: 0, of: 0 });
+            entry.of += 1;
+            entry.done += u64::from(*done);
+        }
+        let gates = inner.gates.values().take(SHOWN_MAX).map(|(gate, at)| {
+            let since_ms = u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX);
+            LiveGate { left_ms: gate.left_ms.saturating_sub(since_ms), ..gate.clone() }
+        });
+        Live {
+            brakes,
+            steps: inner.steps.values().take(SHOWN_MAX).map(|r| r.shown.clone()).collect(),
+            gates: gates.collect(),
+            stages: stages.into_values().collect(),
+            forecasts: inner.forecasts.clone(),
+            plan_hash: inner.plan_hash.clone(),
+            told: inner.told.iter().cloned().collect(),
+        }
+    }
+}
+
+impl Inner {
+    fn begin(&mut self, step: &Address, kind: StepKind, began_ms: i64, begun: bool) {
+        let shown = LiveStep {
+            step: step.clone(),
+            kind,
+            began_ms,
+            progress: Progress::default(),
+            bytes_per_s: 0.0,
+            records_per_s: 0.0,
+            retrying: None,
+        };
+        let running = Running { shown, begun, measured: Instant::now(), at: Progress::default() };
+        self.steps.insert(step.clone(), running);
+    }
+
+    /// What makes progress without having been begun is a pass that follows.
+    fn progress(&mut self, step: &Address, progress: Progress, now_ms: i64) {
+        if !self.steps.contains_key(step) {
+            self.begin(step, StepKind::Sync, now_ms, false);
+        }
+        if let Some(running) = self.steps.get_mut(step) {
+            running.advance(progress);
+        }
+    }
+
+    /// A load, pass or comparison is through: a step may go on with the next one.
+    fn round(&mut self, step: &Address) {
+        match self.steps.get_mut(step) {
+            Some(running) if running.begun => {
+                running.shown.progress = Progress::default();
+                running.shown.retrying = None;
+                running.at = Progress::default();
+                running.measured = Instant::now();
+            }
+            _ => {
+                self.steps.remove(step);
+            }
+        }
+    }
+
+    /// The steps of a cutover have no beginning and end of their own: its phases say how far it is.
+    fn phase(&mut self, cutover: &Address, phase: segue_plan::cutover::Phase) {
+        use segue_plan::cutover::Phase;
+        let kinds: &[&str] = match phase {
+            Phase::Drained => &["quiesce", "drain"],
+            Phase::Fenced => &["fence"],
+            Phase::CaughtUp => &["catch_up"],
+            Phase::Verified => &["verify_residual"],
+            Phase::Hardened => &["harden"],
+            Phase::ReverseArmed => &["arm_reverse"],
+            Phase::Committed => &["commit"],
+            Phase::Opened | Phase::Started => &["open"],
+            Phase::Routed => &["switch"],
+            Phase::Watching => &["open", "switch"],
+            Phase::Soaking => &["watch", "retain"],
+            Phase::Ready | Phase::Quiescing | Phase::Finished | Phase::Aborting => &[],
+        };
+        for kind in kinds {
+            if let Some((_, done)) = self.plan.get_mut(&cutover.step(kind)) {
+                *done = true;
+            }
+        }
+    }
+}
+
+impl Running {
+    fn advance(&mut self, progress: Progress) {
+        self.shown.retrying = None;
+        self.shown.progress = progress;
+        let passed = self.measured.elapsed();
+        if progress.bytes < self.at.bytes || progress.records < self.at.records {
+            // It began anew.
+            (self.at, self.measured) = (progress, Instant::now());
+        } else if passed >= RATE_EVERY {
+            let per_s = |now: u64, before: u64| (now - before) as f64 / passed.as_secs_f64();
+            let smooth = |old: f64, new: f64| if old == 0.0 { new } else { 0.6 * old + 0.4 * new };
+            self.shown.bytes_per_s = smooth(self.shown.bytes_per_s, per_s(progress.bytes, self.at.bytes));
+            self.shown.records_per_s =
+                smooth(self.shown.records_per_s, per_s(progress.records, self.at.records));
+            (self.at, self.measured) = (progress, Instant::now());
+        }
+    }
+}
+
+/// The message with its lists cut: totals stay, the journal has the rest.
+fn shortened(event: &RunEvent) -> RunEvent {
+    let mut event = event.clone();
+    match &mut event {
+        RunEvent::Carried { report, .. } => {
+            report.set_aside.truncate(NAMED_MAX);
+            report.stale.truncate(NAMED_MAX);
+        }
+        RunEvent::Compared { report, .. } => report.mismatches.truncate(NAMED_MAX),
+        _ => {}
+    }
+    event
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(n: usize) -> RunEvent {
+        RunEvent::Said { text: n.to_string() }
+    }
+
+    #[test]
+    fn the_board_is_bounded_and_keeps_the_last_messages() {
+        let board = Board::default();
+        (0..500).for_each(|n| board.note(n as i64, &said(n)));
+        let live = board.show(Brakes::default());
+        assert_eq!(live.told.len(), TOLD_MAX);
+        assert_eq!(live.told.last().map(|t| t.event.clone()), Some(said(499)));
+    }
+
+    #[test]
+    fn a_pass_that_follows_is_shown_while_it_moves_and_a_step_until_it_ends() {
+        let board = Board::default();
+        let steps = |board: &Board| -> Vec<(String, u64)> {
+            let live = board.show(Brakes::default());
+            live.steps.iter().map(|s| (s.step.to_string(), s.progress.records)).collect()
+        };
+        let step = Address::new("migration.a.unit[\"tree\"].sync");
+        let progress = Progress { records: 3, ..Progress::default() };
+        let carried = RunEvent::Carried {
+            step: step.clone(),
+            load: false,
+            report: segue_contract::PassReport {
+                ledger: segue_contract::ArtifactName("l".into()),
+                position: segue_contract::Position("p".into()),
+                records_seen: 3,
+                records_written: 3,
+                records_deleted: 0,
+                bytes_written: 9,
+                set_aside: Vec::new(),
+                set_aside_total: 0,
+                stale: Vec::new(),
+                stale_total: 0,
+                times: segue_contract::PassTimes::default(),
+            },
+            took_us: 5,
+        };
+        board.note(0, &RunEvent::StepProgress { step: step.clone(), progress });
+        assert_eq!(steps(&board), [(step.to_string(), 3)]);
+        board.note(0, &carried);
+        assert_eq!(steps(&board), []);
+        board.note(0, &RunEvent::StepStarted { step: step.clone(), kind: StepKind::Sync, resumed: false });
+        board.note(0, &RunEvent::StepProgress { step: step.clone(), progress });
+        board.note(0, &carried);
+        assert_eq!(steps(&board), [(step.to_string(), 0)], "the step goes on with its next pass");
+        let ended = RunEvent::StepFinished {
+            step: step.clone(),
+            kind: StepKind::Sync,
+            said: String::new(),
+            took_us: 1,
+        };
+        board.note(0, &ended);
+        assert_eq!(steps(&board), []);
+    }
+}

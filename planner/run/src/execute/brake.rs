@@ -1,0 +1,246 @@
+//! What slows a run down on somebody's wish: a pause, and limits in bytes a second. Each says who wished it and
+//! since when; none outlives the run.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use segue_contract::Address;
+use serde::{Deserialize, Serialize};
+
+use super::rate::Rate;
+use crate::clock::rfc3339;
+
+/// Everything that slows a run down now.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Brakes {
+    /// Running steps take no more work.
+    pub paused: Option<Paused>,
+    /// The limits that count.
+    pub limits: Vec<Limit>,
+}
+
+/// A pause on somebody's wish.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Paused {
+    /// By whom.
+    pub by: String,
+    /// Wall clock, milliseconds.
+    pub since_ms: i64,
+}
+
+/// A limit in bytes a second.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limit {
+    /// The migration; `None`: all of them together.
+    pub migration: Option<Address>,
+    /// Bytes a second.
+    pub bytes_per_s: u64,
+    /// Where it comes from.
+    pub why: Why,
+}
+
+/// Where a limit comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "from", rename_all = "snake_case")]
+pub enum Why {
+    /// `load { rate_limit }` in the spec.
+    Spec,
+    /// `segue throttle`.
+    Person {
+        /// By whom.
+        by: String,
+        /// Wall clock, milliseconds.
+        since_ms: i64,
+    },
+}
+
+impl Brakes {
+    /// Nothing slows it down.
+    pub fn is_empty(&self) -> bool {
+        self.paused.is_none() && self.limits.is_empty()
+    }
+
+    /// One sentence each, the most urgent first.
+    pub fn lines(&self) -> Vec<String> {
+        let paused = self.paused.iter().map(ToString::to_string);
+        paused.chain(self.limits.iter().map(ToString::to_string)).collect()
+    }
+}
+
+/// To the second: nobody types faster.
+fn since(ms: i64) -> String {
+    rfc3339(ms.div_euclid(1000) * 1000).replace(".000Z", "Z")
+}
+
+/// A rate as it is written in specs: `5 MiB/s`.
+pub fn rate_text(bytes_per_s: u64) -> String {
+    let units = [(1_u64 << 40, "TiB/s"), (1 << 30, "GiB/s"), (1 << 20, "MiB/s"), (1 << 10, "KiB/s")];
+    match units.into_iter().find(|(size, _)| bytes_per_s >= *size) {
+        Some((size, unit)) => {
+            let text = format!("{:.1}", bytes_per_s as f64 / size as f64);
+            format!("{} {unit}", text.strip_suffix(".0").unwrap_or(&text))
+        }
+        None => format!("{bytes_per_s} B/s"),
+    }
+}
+
+impl fmt::Display for Paused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "paused by {} since {}", self.by, since(self.since_ms))
+    }
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(migration) = &self.migration {
+            write!(f, "{migration}: ")?;
+        }
+        write!(f, "throttled to {}", rate_text(self.bytes_per_s))?;
+        match &self.why {
+            Why::Spec => f.write_str(" (spec: load.rate_limit)"),
+            Why::Person { by, since_ms } => write!(f, " by {by} since {}", since(*since_ms)),
+        }
+    }
+}
+
+/// The limits of a run, each with the bucket that everybody whom it is for takes from.
+#[derive(Debug, Default)]
+pub(super) struct Limits {
+    /// Of a person, for all migrations together (`None`) or for one.
+    wished: BTreeMap<Option<Address>, (Limit, Arc<Rate>)>,
+    /// Of the spec.
+    declared: BTreeMap<Address, (u64, Arc<Rate>)>,
+}
+
+impl Limits {
+    /// Sets, replaces or takes back a person's limit. `None` for all takes those for one back, too.
+    pub(super) fn wish(&mut self, migration: Option<Address>, wish: Option<(u64, String, i64)>) {
+        match wish {
+            None if migration.is_none() => self.wished.clear(),
+            None => {
+                self.wished.remove(&migration);
+            }
+            Some((bytes_per_s, by, since_ms)) => {
+                let why = Why::Person { by, since_ms };
+                let limit = Limit { migration: migration.clone(), bytes_per_s, why };
+                self.wished.insert(migration, (limit, Arc::new(Rate::new(bytes_per_s))));
+            }
+        }
+    }
+
+    /// Notes what the spec declares for a migration. Returns whether that was not known.
+    pub(super) fn declare(&mut self, migration: &Address, bytes_per_s: Option<u64>) -> bool {
+        let known = self.declared.get(migration).map(|(rate, _)| *rate);
+        match bytes_per_s {
+            same if same == known => return false,
+            None => {
+                self.declared.remove(migration);
+            }
+            Some(rate) => {
+                self.declared.insert(migration.clone(), (rate, Arc::new(Rate::new(rate))));
+            }
+        }
+        true
+    }
+
+    /// The bucket for a migration: a person's for it, a person's for all, the spec's.
+    pub(super) fn bucket(&self, migration: &Address) -> Option<Arc<Rate>> {
+        let wished =
+            self.wished.get(&Some(migration.clone())).or_else(|| self.wished.get(&None)).map(|(_, r)| r);
+        wished.or_else(|| self.declared.get(migration).map(|(_, r)| r)).cloned()
+    }
+
+    /// The limits that count.
+    pub(super) fn list(&self) -> Vec<Limit> {
+        let mut limits: Vec<Limit> = self.wished.values().map(|(limit, _)| limit.clone()).collect();
+        if !self.wished.contains_key(&None) {
+            let declared =
+                self.declared.iter().filter(|(m, _)| !self.wished.contains_key(&Some((*m).clone())));
+            limits.extend(declared.map(|(migration, (bytes_per_s, _))| Limit {
+                migration: Some(migration.clone()),
+                bytes_per_s: *bytes_per_s,
+                why: Why::Spec,
+            }));
+        }
+        limits
+    }
+}
+
+/// A pause, and how long the run was paused in all.
+#[derive(Debug, Default)]
+pub(super) struct Halt {
+    pub(super) now: Option<(Paused, Instant)>,
+    before: Duration,
+}
+
+impl Halt {
+    pub(super) fn begin(&mut self, paused: Paused) {
+        match &mut self.now {
+            Some((known, _)) => *known = paused,
+            None => self.now = Some((paused, Instant::now())),
+        }
+    }
+
+    /// Returns whether it was paused.
+    pub(super) fn end(&mut self) -> bool {
+        match self.now.take() {
+            Some((_, since)) => {
+                self.before += since.elapsed();
+                true
+            }
+            None => false,
+        }
+    }
+
+    pub(super) fn in_all(&self) -> Duration {
+        self.before + self.now.as_ref().map_or(Duration::ZERO, |(_, since)| since.elapsed())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wish(rate: u64) -> Option<(u64, String, i64)> {
+        Some((rate, "alice@a".to_owned(), 1_769_851_800_125))
+    }
+
+    #[test]
+    fn a_persons_limit_counts_before_the_specs_and_one_for_a_migration_before_one_for_all() {
+        let (a, b) = (Address::new("migration.a"), Address::new("migration.b"));
+        let mut limits = Limits::default();
+        assert!(limits.bucket(&a).is_none());
+        assert!(limits.declare(&a, Some(50 << 20)) && !limits.declare(&a, Some(50 << 20)));
+        let spec = limits.bucket(&a).unwrap();
+        limits.wish(None, wish(5 << 20));
+        assert!(!Arc::ptr_eq(&spec, &limits.bucket(&a).unwrap()));
+        assert!(Arc::ptr_eq(&limits.bucket(&b).unwrap(), &limits.bucket(&a).unwrap()), "all together");
+        limits.wish(Some(a.clone()), wish(1 << 20));
+        assert!(!Arc::ptr_eq(&limits.bucket(&b).unwrap(), &limits.bucket(&a).unwrap()));
+        let said: Vec<String> = limits.list().iter().map(ToString::to_string).collect();
+        assert_eq!(
+            said,
+            [
+                "throttled to 5 MiB/s by alice@a since 2026-01-31T09:30:00Z",
+                "migration.a: throttled to 1 MiB/s by alice@a since 2026-01-31T09:30:00Z"
+            ]
+        );
+        limits.wish(None, None);
+        assert!(Arc::ptr_eq(&spec, &limits.bucket(&a).unwrap()));
+        assert_eq!(
+            limits.list()[0].to_string(),
+            "migration.a: throttled to 50 MiB/s (spec: load.rate_limit)"
+        );
+    }
+
+    #[test]
+    fn rates_read_as_in_specs() {
+        for (rate, wanted) in
+            [(5, "5 B/s"), (1536, "1.5 KiB/s"), (50 << 20, "50 MiB/s"), (3 << 40, "3 TiB/s")]
+        {
+            assert_eq!(rate_text(rate), wanted);
+        }
+    }
+}
