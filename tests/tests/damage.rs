@@ -125,6 +125,38 @@ fn files_below(dir: &Path) -> Vec<PathBuf> {
     found
 }
 
+/// Spoils one of a directory's files, and says how.
+fn spoil(directory: &Path, random: &mut Random) -> String {
+    let files = files_below(directory);
+    let path = &files[random.below(files.len() as u64) as usize];
+    let mut content = segue_contract::paths::read(path).expect("a file");
+    let place = random.below(content.len() as u64) as usize;
+    let what = match random.below(4) {
+        0 => {
+            content.truncate(place);
+            format!("{} cut to {place}", path.display())
+        }
+        1 => {
+            content.iter_mut().for_each(|byte| *byte = random.below(256) as u8);
+            format!("{} is noise", path.display())
+        }
+        2 => {
+            content.clear();
+            format!("{} is empty", path.display())
+        }
+        _ => {
+            if let Some(byte) = content.get_mut(place) {
+                *byte ^= 1 << random.below(8);
+            }
+            format!("{} has another bit at {place}", path.display())
+        }
+    };
+    std::fs::remove_file(path).expect("removed");
+    let mut file = segue_contract::paths::create_private(path).expect("a file");
+    std::io::Write::write_all(&mut file, &content).expect("written");
+    what
+}
+
 /// The store is a cache of the journal: whatever happens to its files, it is made anew, or was not touched where it
 /// matters, and the state is what the journal says.
 #[test]
@@ -142,34 +174,7 @@ fn a_damaged_store_is_made_anew_and_nothing_is_lost() {
             run("rm", &["-rf", &at(&format!(".segue/{part}"))]);
             run("cp", &["-a", &at(part), &at(&format!(".segue/{part}"))]);
         }
-        let files = files_below(&scratch.at(".segue/sled"));
-        let path = &files[random.below(files.len() as u64) as usize];
-        let mut content = segue_contract::paths::read(path).expect("a file");
-        let place = random.below(content.len() as u64) as usize;
-        let what = match random.below(4) {
-            0 => {
-                content.truncate(place);
-                format!("{} cut to {place}", path.display())
-            }
-            1 => {
-                content.iter_mut().for_each(|byte| *byte = random.below(256) as u8);
-                format!("{} is noise", path.display())
-            }
-            2 => {
-                content.clear();
-                format!("{} is empty", path.display())
-            }
-            _ => {
-                if let Some(byte) = content.get_mut(place) {
-                    *byte ^= 1 << random.below(8);
-                }
-                format!("{} has another bit at {place}", path.display())
-            }
-        };
-        std::fs::remove_file(path).expect("removed");
-        let mut file = segue_contract::paths::create_private(path).expect("a file");
-        std::io::Write::write_all(&mut file, &content).expect("written");
-        drop(file);
+        let what = spoil(&scratch.at(".segue/sled"), &mut random);
         let apply = scratch.segue(&APPLY);
         assert!(
             apply.code == Some(0) && !apply.all().contains("panicked"),
