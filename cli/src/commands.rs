@@ -13,6 +13,7 @@ mod init;
 mod metrics;
 mod pause;
 mod plan;
+mod rehearse;
 mod report;
 mod resume;
 mod show;
@@ -42,6 +43,7 @@ pub(crate) enum Command {
     Validate(validate::Validate),
     Fmt(fmt::Fmt),
     Plan(plan::PlanCommand),
+    Rehearse(rehearse::Rehearse),
     Apply(apply::Apply),
     Status(status::Status),
     Watch(watch::Watch),
@@ -75,6 +77,7 @@ pub(crate) fn run(command: &Command, invocation: &Invocation) -> Result<Exit, Fa
         Command::Validate(command) => command.run(invocation),
         Command::Fmt(command) => command.run(invocation),
         Command::Plan(command) => command.run(invocation),
+        Command::Rehearse(command) => command.run(invocation),
         Command::Apply(command) => command.run(invocation),
         Command::Status(command) => command.run(invocation),
         Command::Approve(command) => command.run(invocation),

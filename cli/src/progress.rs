@@ -4,6 +4,7 @@
 mod bars;
 mod lines;
 pub(crate) mod phrase;
+mod rehearsed;
 
 use std::sync::Arc;
 

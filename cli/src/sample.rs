@@ -87,6 +87,8 @@ fn attempt() -> Attempt {
         watchdog: None,
         reverse: true,
         by_hand: PathBuf::from("/srv/.segue/BY_HAND.txt"),
+        rehearsal: false,
+        waivers: Vec::new(),
     }
 }
 

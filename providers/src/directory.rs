@@ -13,7 +13,7 @@ mod tests;
 
 use segue_contract::{
     AttributeSchema, AttributeType, BlockKind, BlockRef, BlockSchema, Claim, Endpoint, EndpointFacts,
-    Finding, InUse, Marker, MarkerError, Severity, StepError, StepIo,
+    Finding, InUse, Marker, MarkerError, Setting, Severity, StepError, StepIo,
 };
 
 use place::Place;
@@ -82,6 +82,25 @@ impl Endpoint for Directory {
                 remedy: error.remedy.unwrap_or_else(|| "Make both paths readable and plan again.".to_owned()),
             }],
         }
+    }
+
+    fn scratch(&self, target: &BlockRef, tag: &str) -> Result<(BlockRef, Vec<Finding>), StepError> {
+        let place = Place::of(target.path(PATH)?)?;
+        let (beside, other_storage) = place.scratch(tag)?;
+        let mut block = target.clone();
+        block.address = target.address.step("rehearsal");
+        block.config.insert(PATH, Setting::Plain(beside.into()));
+        let finding = other_storage.then(|| Finding {
+            severity: Severity::Warning,
+            code: "REHEARSE_PLACE".to_owned(),
+            summary: format!(
+                "{} is a file system of its own: the copy lies beside it on another one, whose speed and space say \
+                 little of it",
+                target.address
+            ),
+            remedy: "Make the target a directory below the mount point.".to_owned(),
+        });
+        Ok((block, finding.into_iter().collect()))
     }
 
     fn provision(&self, block: &BlockRef, _io: &dyn StepIo) -> Result<bool, StepError> {

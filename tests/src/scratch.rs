@@ -191,6 +191,12 @@ impl Scratch {
         std::io::Write::write_all(&mut file, content.as_bytes()).expect("written");
     }
 
+    /// What a file says.
+    #[expect(clippy::expect_used, reason = "a test cannot go on without its file")]
+    pub fn read(&self, name: &str) -> String {
+        segue_contract::paths::read_to_string(&self.at(name)).expect("the file")
+    }
+
     /// A second spec in a directory of its own, for the same endpoints by their absolute paths.
     pub fn elsewhere(&self, name: &str) -> PathBuf {
         let at = |path: &str| self.at(path).display().to_string();

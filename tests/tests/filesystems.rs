@@ -163,6 +163,19 @@ fn attributes_and_lists_that_a_target_does_not_keep_are_told_by_path() {
         assert!(held.stderr.contains("pages/1.html"), "{}", held.all());
     }
     assert_eq!(scratch.live(), "old");
+    // Accepted record by record, with a reason; one that is not named still stops it.
+    let waive = |keys: &str| {
+        format!(
+            "  waive \"SET_ASIDE\" {{\n    keys = [{keys}]\n    reason = \"nobody reads it\"\n  }}\n  quiesce \"command\" {{"
+        )
+    };
+    scratch.edit_spec("  quiesce \"command\" {", &waive("\"pages/1.html\""));
+    scratch.segue(&APPLY).expect_code(3);
+    scratch.edit_spec("\"pages/1.html\"]", "\"pages/1.html\", \"pages/2*\"]");
+    let planned = scratch.segue(&["plan"]).expect_code(0);
+    assert!(planned.all().contains("every one of them is waived"), "{}", planned.all());
+    scratch.segue(&APPLY).expect_code(0);
+    assert_eq!(scratch.live(), disk.at("tree").display().to_string());
 }
 
 #[test]

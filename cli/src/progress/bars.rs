@@ -134,6 +134,7 @@ impl Listener for Bars {
             | RunEvent::GateWaits { .. }
             | RunEvent::WatchRead { .. }
             | RunEvent::Fallback { .. }
+            | RunEvent::Rehearsed { .. }
             | RunEvent::HealthLost { .. }
             | RunEvent::Forecast { .. }
             | RunEvent::Phase { .. }

@@ -3,6 +3,7 @@
 use segue_contract::{Finding, PassReport, Severity, VerifyReport};
 use segue_run::execute::RunEvent;
 
+use super::rehearsed;
 use crate::printer::{Look, Paint};
 use crate::render::quantity::{bytes, count, micros, millis};
 
@@ -91,6 +92,9 @@ pub(crate) fn phrase(event: &RunEvent, look: &Look) -> Option<(Volume, String)> 
                     look.paint(Paint::Warning, "settling:")
                 ),
             ))
+        }
+        RunEvent::Rehearsed { cutover, report } => {
+            Some((Volume::Always, rehearsed::text(cutover.as_str(), report, look)))
         }
         RunEvent::Found { step, finding } => Some(found(step.as_str(), finding, look)),
         RunEvent::Stopping { said } => Some((Volume::Always, look.paint(Paint::Warning, said))),

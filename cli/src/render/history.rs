@@ -1,5 +1,6 @@
 //! The journal's events, a line each.
 
+use segue_contract::Severity;
 use segue_plan::event::{Entry, Event};
 use segue_run::clock::rfc3339;
 
@@ -116,6 +117,17 @@ fn phrase(event: &Event) -> String {
             let held = if *held { ", held" } else { "" };
             format!("{cutover}: attempt {epoch} is not gone back from{held}: {why}")
         }
+        Event::RehearsalBegan { cutover, rehearsal: _ } => format!("{cutover}: a rehearsal began"),
+        Event::RehearsalEnded { cutover, report } => {
+            let critical = report.findings.iter().filter(|f| f.finding.severity == Severity::Critical);
+            format!(
+                "{cutover}: rehearsed: {} critical findings of {}; a pause of {} is predicted",
+                critical.count(),
+                report.findings.len(),
+                millis(report.forecast.total_ms())
+            )
+        }
+        Event::RehearsalReleased { cutover } => format!("{cutover}: what the rehearsal made is gone"),
         Event::StatePart { first, last, part: _ } => match (first, last) {
             (_, true) => "a state was restored".to_owned(),
             (true, false) => "a state is being restored".to_owned(),

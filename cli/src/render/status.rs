@@ -1,6 +1,7 @@
 //! The status: who serves, whether writes are open, when they re-open by themselves, what going back would
 //! lose, and what to type next. Data first; its text is in `status/text.rs`.
 
+mod rehearsals;
 mod text;
 
 use std::path::PathBuf;
@@ -14,6 +15,8 @@ use segue_run::clock::rfc3339;
 use segue_run::execute::Brakes;
 use segue_run::session::Snapshot;
 use serde::Serialize;
+
+use rehearsals::RehearsalView;
 
 /// What time it is, told so that views stay pure.
 #[derive(Clone, Debug)]
@@ -41,6 +44,8 @@ pub(crate) struct StatusView {
     running: Option<String>,
     cutovers: Vec<CutoverView>,
     migrations: Vec<MigrationView>,
+    /// What was rehearsed.
+    rehearsals: Vec<RehearsalView>,
     /// Who wrote last, and how it ended.
     last_run: Option<String>,
     /// What slows the running command down, who wished it and since when; not kept beyond that run.
@@ -144,12 +149,25 @@ impl StatusView {
     /// Gathers it. The spec adds what it wants, where it can be read.
     pub(crate) fn of(snapshot: &Snapshot, doubts: Vec<String>, desired: Option<&Desired>, now: &Now) -> Self {
         let Snapshot { state, sequence: _, running, notices: _, state_id: _, artifacts, live } = snapshot;
+        // The stage of a rehearsal is shown while somebody waits for its source to open.
+        let shown = |a: &Address, c: &CutoverState| !state.is_stage(a) || settle(c.phase) != Settle::Nothing;
         let views = Views { state, running: running.as_deref(), desired, now, artifacts };
         Self {
             doubts,
             running: running.clone(),
-            cutovers: state.cutovers.iter().map(|(a, c)| views.cutover(a, c)).collect(),
-            migrations: state.migrations.iter().flat_map(|(a, m)| views.migration(a, m)).collect(),
+            cutovers: state
+                .cutovers
+                .iter()
+                .filter(|(a, c)| shown(a, c))
+                .map(|(a, c)| views.cutover(a, c))
+                .collect(),
+            migrations: state
+                .migrations
+                .iter()
+                .filter(|(a, _)| !state.is_stage(a))
+                .flat_map(|(a, m)| views.migration(a, m))
+                .collect(),
+            rehearsals: rehearsals::gather(state),
             last_run: state.last_run.as_ref().map(|run| {
                 let how = match run.exit {
                     Some(code) => format!("exit {code}"),

@@ -79,7 +79,8 @@ impl AttemptLine {
             attempt.jobs.iter().filter_map(|job| unit(&job.migration, &job.unit)).collect();
         let pauses = before.cutovers.get(cutover).map(|c| c.pauses.as_slice()).unwrap_or_default();
         let ttls = attempt.routes.iter().filter_map(|r| registry.route(r).ok().map(|route| route.ttl_ms(r)));
-        let predicted = forecast(&units, pauses, attempt.freeze_ms, ttls.max().unwrap_or(0));
+        let rehearsed = before.rehearsed(cutover).map(|r| &r.report);
+        let predicted = forecast(&units, pauses, rehearsed, attempt.freeze_ms, ttls.max().unwrap_or(0));
         let terms = predicted.terms.into_iter().map(|term| TermLine {
             term: term.name,
             predicted_ms: term.ms,

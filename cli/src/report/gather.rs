@@ -173,6 +173,9 @@ impl<'a> Gather<'a> {
             | Event::AddressMoved { .. }
             | Event::WatchPlanned { .. }
             | Event::WatchBegan { .. }
+            | Event::RehearsalBegan { .. }
+            | Event::RehearsalEnded { .. }
+            | Event::RehearsalReleased { .. }
             | Event::StatePart { .. } => {}
         }
     }

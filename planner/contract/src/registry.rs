@@ -16,6 +16,21 @@ pub trait Endpoint: Send + Sync {
     /// Findings about the pair: one inside the other, the same system twice, names that collide by case.
     fn check_pair(&self, source: &BlockRef, target: &BlockRef) -> Vec<crate::Finding>;
 
+    /// A place of the same kind as `target`, beside it on the same storage, that no client knows: what a rehearsal
+    /// writes to. `tag` is a state's own, so that two states never name the same place. Changes nothing. With what
+    /// is to be said of the place: that its storage is another one.
+    ///
+    /// # Errors
+    /// There is none: this kind of target cannot be rehearsed.
+    fn scratch(&self, target: &BlockRef, tag: &str) -> Result<(BlockRef, Vec<crate::Finding>), StepError> {
+        let _ = tag;
+        Err(StepError::permanent(format!(
+            "{} cannot be rehearsed: a {} knows no place beside itself",
+            target.address, target.provider
+        ))
+        .remedy("take the rehearse block out of the cutover"))
+    }
+
     /// Makes the endpoint so that it can receive data. Returns whether it was made here (and so may be
     /// released on abandon).
     fn provision(&self, block: &BlockRef, io: &dyn StepIo) -> Result<bool, StepError>;

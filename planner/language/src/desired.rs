@@ -6,7 +6,10 @@
 
 use std::collections::BTreeMap;
 
-use segue_contract::{Address, BlockRef, LoadSettings, Secret, SecretRef, Select, Side, VerifyLevel};
+use segue_contract::{
+    Address, BlockRef, Direction, LoadSettings, Secret, SecretRef, Select, SetAside, Side, UnitJob,
+    VerifyLevel,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::lang::Condition;
@@ -79,6 +82,24 @@ pub struct MigrationDecl {
     pub depends_on: Vec<Address>,
 }
 
+impl MigrationDecl {
+    /// One job for each unit between these endpoints, forward, that nothing was carried for yet.
+    pub fn jobs(&self, source: &BlockRef, target: &BlockRef, units: Vec<String>) -> Vec<UnitJob> {
+        let job = |unit| UnitJob {
+            migration: self.address.clone(),
+            unit,
+            source: source.clone(),
+            target: target.clone(),
+            direction: Direction::Forward,
+            select: self.select.clone(),
+            load: self.load,
+            ledger: None,
+            epoch: 0,
+        };
+        units.into_iter().map(job).collect()
+    }
+}
+
 /// `verify { level = "full", valid_for = "24h", on_mismatch = "repair" }`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VerifyDecl {
@@ -118,6 +139,12 @@ pub struct CutoverDecl {
     pub settle_ms: u64,
     /// `fallback {}`
     pub fallback: FallbackDecl,
+    /// `rehearse {}`; `None`: no rehearsal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rehearse: Option<RehearseDecl>,
+    /// `waive` blocks, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waivers: Vec<WaiverDecl>,
     /// `depends_on`
     pub depends_on: Vec<Address>,
 }
@@ -283,4 +310,140 @@ pub struct FallbackDecl {
     pub retain_ms: Option<u64>,
     /// Allow a switch back without a reverse sync, losing what the target took.
     pub accept_loss: bool,
+}
+
+/// `rehearse { mode, quiesce, valid_for, test }`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RehearseDecl {
+    /// Stop after it, or go on.
+    pub mode: RehearseMode,
+    /// Whether the live side may be quiesced for it, for as long as the pause would take.
+    pub quiesce: bool,
+    /// How long a rehearsal counts, in milliseconds.
+    pub valid_for_ms: u64,
+    /// Program and arguments that look at the copy; `{path}` and the like stand for its settings. Empty: none.
+    pub test: Vec<String>,
+}
+
+/// What comes after a rehearsal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RehearseMode {
+    /// Nothing: the target is not touched.
+    Only,
+    /// The migration, when no finding is critical.
+    Before,
+}
+
+/// `waive "CODE" { keys, reason }`: a finding that somebody accepts. Part of the plan's hash.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WaiverDecl {
+    /// The finding's code: one of [`WAIVABLE`].
+    pub code: String,
+    /// The records that it holds for, each whole or a beginning and `*`; empty: the finding as a whole.
+    pub keys: Vec<String>,
+    /// Why.
+    pub reason: String,
+}
+
+/// What may be waived: records that cannot be carried, and what a rehearsal finds.
+pub const WAIVABLE: [&str; 8] = [
+    SET_ASIDE,
+    "REHEARSE_DIFFERS",
+    "REHEARSE_DOWNTIME",
+    "REHEARSE_FAILED",
+    "REHEARSE_LAG",
+    "REHEARSE_PLACE",
+    "REHEARSE_QUIESCE",
+    "REHEARSE_TEST",
+];
+
+/// The code of records that cannot be carried.
+pub const SET_ASIDE: &str = "SET_ASIDE";
+
+impl WaiverDecl {
+    /// Whether it holds for a record.
+    pub fn covers(&self, key: &str) -> bool {
+        let one = |pattern: &String| match pattern.strip_suffix('*') {
+            Some(beginning) => key.starts_with(beginning),
+            None => pattern == key,
+        };
+        self.keys.iter().any(one)
+    }
+
+    /// The waiver that accepts a finding: as a whole; or record by record, where all of its records are known and
+    /// each is covered (protocol P24).
+    pub fn of<'w>(waivers: &'w [Self], code: &str, keys: &[String], all_known: bool) -> Option<&'w Self> {
+        let of_code = || waivers.iter().filter(|w| w.code == code);
+        let whole = of_code().find(|w| w.keys.is_empty());
+        let covered = |key: &String| of_code().any(|w| w.covers(key));
+        let by_key = || all_known && !keys.is_empty() && keys.iter().all(covered);
+        whole.or_else(|| of_code().next().filter(|_| by_key()))
+    }
+
+    /// Whether these waivers accept that records were left out: each is named, and these are all (protocol P24).
+    pub fn accept_left_out(waivers: &[Self], left_out: &[SetAside], total: u64) -> bool {
+        let keys: Vec<String> = left_out.iter().map(|s| s.key.clone()).collect();
+        Self::of(waivers, SET_ASIDE, &keys, left_out.len() as u64 == total).is_some()
+    }
+}
+
+impl CutoverDecl {
+    /// See [`WaiverDecl::of`].
+    pub fn waiver(&self, code: &str, keys: &[String], all_known: bool) -> Option<&WaiverDecl> {
+        WaiverDecl::of(&self.waivers, code, keys, all_known)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CutoverDecl, FallbackDecl, SET_ASIDE, WaiverDecl};
+    use segue_contract::{Address, Side};
+
+    fn cutover(waivers: Vec<WaiverDecl>) -> CutoverDecl {
+        CutoverDecl {
+            address: Address::new("cutover.a"),
+            migrations: Vec::new(),
+            live: Side::Target,
+            finished: false,
+            timeout_ms: 1,
+            freeze_ms: 1,
+            gates: Vec::new(),
+            quiesces: Vec::new(),
+            routes: Vec::new(),
+            watches: Vec::new(),
+            settle_ms: 0,
+            fallback: FallbackDecl {
+                reverse: false,
+                report_stale_writers: false,
+                retain_ms: None,
+                accept_loss: false,
+            },
+            rehearse: None,
+            waivers,
+            depends_on: Vec::new(),
+        }
+    }
+
+    fn waiver(code: &str, keys: &[&str]) -> WaiverDecl {
+        let keys = keys.iter().map(|&k| k.to_owned()).collect();
+        WaiverDecl { code: code.to_owned(), keys, reason: "known".to_owned() }
+    }
+
+    #[test]
+    fn records_are_waived_one_by_one_and_only_when_all_are_known() {
+        let decl = cutover(vec![waiver(SET_ASIDE, &["run/a.sock"]), waiver(SET_ASIDE, &["spool/*"])]);
+        let keys = |list: &[&str]| list.iter().map(|&k| k.to_owned()).collect::<Vec<_>>();
+        assert!(decl.waiver(SET_ASIDE, &keys(&["run/a.sock", "spool/x"]), true).is_some());
+        assert!(decl.waiver(SET_ASIDE, &keys(&["run/a.sock", "spool/x"]), false).is_none());
+        assert!(decl.waiver(SET_ASIDE, &keys(&["run/b.sock"]), true).is_none());
+        assert!(decl.waiver(SET_ASIDE, &[], true).is_none());
+        assert!(decl.waiver("REHEARSE_LAG", &[], true).is_none());
+    }
+
+    #[test]
+    fn a_waiver_without_keys_accepts_the_finding_as_a_whole() {
+        let decl = cutover(vec![waiver("REHEARSE_LAG", &[])]);
+        assert_eq!(decl.waiver("REHEARSE_LAG", &[], true).map(|w| w.reason.as_str()), Some("known"));
+    }
 }

@@ -11,7 +11,8 @@ mod syntax;
 
 pub use desired::{
     CutoverDecl, Day, Desired, FallbackDecl, GateCondition, GateDecl, MigrationDecl, Origin, QuiesceDecl,
-    RouteDecl, Secrets, VerifyDecl, WatchDecl, WindowDecl,
+    RehearseDecl, RehearseMode, RouteDecl, SET_ASIDE, Secrets, VerifyDecl, WAIVABLE, WaiverDecl, WatchDecl,
+    WindowDecl,
 };
 pub use lang::{
     BlockValue, Collection, Condition, Data, Judged, Number, Sealed, Sensitivity, TooLarge, Value, Verdict,

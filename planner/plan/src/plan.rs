@@ -7,6 +7,7 @@ mod cutover_steps;
 mod file;
 mod hash;
 mod migration_steps;
+mod rehearsal_steps;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -21,6 +22,7 @@ pub use build::{PlanOptions, plan};
 pub use condition_steps::watch_of;
 pub use file::{PLAN_FILE_VERSION, PlanFile, PlanFileError, Stale};
 pub use hash::{Basis, CutoverBase, basis};
+pub use rehearsal_steps::{Verdict, subject, verdict};
 
 /// A plan. What it says of progress and estimates is not part of its hash.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -154,6 +156,8 @@ impl PlanStep {
 pub enum StepKind {
     /// Look at both endpoints.
     Check,
+    /// Do it all once to a copy that goes away again.
+    Rehearse,
     /// Put markers at both endpoints.
     Protect,
     /// Make the target able to receive.
@@ -199,6 +203,7 @@ impl StepKind {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Check => "check",
+            Self::Rehearse => "rehearse",
             Self::Protect => "protect",
             Self::Provision => "provision",
             Self::Load => "load",
@@ -224,7 +229,7 @@ impl StepKind {
     /// The stage that a step of this kind is printed in.
     pub fn stage(self) -> Stage {
         match self {
-            Self::Check | Self::Protect | Self::Provision => Stage::Prepare,
+            Self::Check | Self::Rehearse | Self::Protect | Self::Provision => Stage::Prepare,
             Self::Load | Self::Sync | Self::Verify => Stage::Carry,
             Self::Gate => Stage::Gates,
             Self::Quiesce
@@ -248,7 +253,8 @@ impl StepKind {
             Self::Check | Self::Verify | Self::Gate | Self::Drain | Self::Fence | Self::VerifyResidual => {
                 Reversibility::Free
             }
-            Self::Protect
+            Self::Rehearse
+            | Self::Protect
             | Self::Provision
             | Self::Load
             | Self::Sync

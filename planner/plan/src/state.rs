@@ -11,7 +11,9 @@ use segue_contract::{
 use serde::{Deserialize, Serialize};
 
 use crate::cutover::Phase;
-use crate::event::{Attempt, BootTime, MigrationRecord, RunRecord, StateBinding, WatchPlan};
+use crate::event::{
+    Attempt, BootTime, MigrationRecord, Rehearsal, RehearsalReport, RunRecord, StateBinding, WatchPlan,
+};
 use crate::plan::StepKind;
 
 pub use fold::fold;
@@ -37,6 +39,9 @@ pub struct State {
     pub migrations: BTreeMap<Address, MigrationState>,
     /// Cutovers that were tried.
     pub cutovers: BTreeMap<Address, CutoverState>,
+    /// Rehearsals, by the cutover that they are of.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub rehearsals: BTreeMap<Address, RehearsalState>,
     /// Steps that began and did not end: their outcome is unknown.
     pub open_steps: BTreeMap<Address, OpenStep>,
     /// Approved plans: hash to who and when.
@@ -60,6 +65,7 @@ impl Default for State {
             last_run: None,
             migrations: BTreeMap::new(),
             cutovers: BTreeMap::new(),
+            rehearsals: BTreeMap::new(),
             open_steps: BTreeMap::new(),
             approvals: BTreeMap::new(),
             plans_begun: BTreeSet::new(),
@@ -68,6 +74,35 @@ impl Default for State {
             importing: None,
         }
     }
+}
+
+/// The rehearsals of a cutover.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RehearsalState {
+    /// One whose scratch place was not released yet.
+    pub open: Option<OpenRehearsal>,
+    /// The last that came to its end.
+    pub last: Option<Rehearsed>,
+}
+
+/// A rehearsal that has a scratch place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenRehearsal {
+    /// What is rehearsed.
+    pub rehearsal: Rehearsal,
+    /// Whether it came to its end, so that only its scratch place is left.
+    pub ended: bool,
+}
+
+/// A rehearsal that came to its end.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Rehearsed {
+    /// What it was of: see [`Rehearsal::subject`].
+    pub subject: String,
+    /// When it ended, wall clock, milliseconds.
+    pub at_ms: i64,
+    /// What it measured and found.
+    pub report: RehearsalReport,
 }
 
 /// The last command that wrote.
@@ -375,6 +410,25 @@ impl State {
         self.cutovers
             .iter()
             .filter(|(_, c)| crate::cutover::settle(c.phase) != crate::cutover::Settle::Nothing)
+    }
+
+    /// Whether a migration or a cutover is the stage of a rehearsal: it is in no spec, and goes with the rehearsal.
+    pub fn is_stage(&self, address: &Address) -> bool {
+        let open = self.rehearsals.values().filter_map(|r| r.open.as_ref()).map(|open| &open.rehearsal);
+        open.into_iter().any(|r| r.stage == *address || r.members.iter().any(|(_, stage)| stage == address))
+    }
+
+    /// The stage on which a migration is being rehearsed.
+    pub fn stage_of(&self, migration: &Address) -> Option<&MigrationState> {
+        let open = self.rehearsals.values().filter_map(|r| r.open.as_ref());
+        let mut members = open.flat_map(|open| &open.rehearsal.members);
+        let stage = members.find(|(real, _)| real == migration).map(|(_, stage)| stage)?;
+        self.migrations.get(stage)
+    }
+
+    /// The last rehearsal of a cutover.
+    pub fn rehearsed(&self, cutover: &Address) -> Option<&Rehearsed> {
+        self.rehearsals.get(cutover).and_then(|r| r.last.as_ref())
     }
 
     /// The cutover that a migration belongs to.

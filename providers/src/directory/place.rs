@@ -96,6 +96,21 @@ impl Place {
         fs::metadata(parent).is_ok_and(|parent| parent.dev() != found.dev())
     }
 
+    /// A hidden directory beside this one, for a rehearsal; and whether that is on another file system.
+    pub(super) fn scratch(&self, tag: &str) -> Result<(String, bool), StepError> {
+        let (Some(parent), Some(name)) = (self.root.parent(), self.root.file_name().and_then(|n| n.to_str()))
+        else {
+            let what = format!("nothing lies beside {}: it cannot be rehearsed", self.root.display());
+            return Err(StepError::permanent(what).remedy("Name a directory below it, in UTF-8."));
+        };
+        let beside = parent.join(format!(".{name}.rehearsal-{tag}"));
+        let Some(beside) = beside.to_str() else {
+            let what = format!("{} is no UTF-8: a place beside it has no name in a spec", parent.display());
+            return Err(StepError::permanent(what).remedy("Name another target."));
+        };
+        Ok((beside.to_owned(), self.is_mount_point()))
+    }
+
     /// Makes the directory and its parents, durably; `false` when it was there.
     pub(super) fn make(&self) -> Result<bool, StepError> {
         if self.is_dir() {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use segue_contract::{
     Barrier, BlockRef, Claim, Endpoint, EndpointFacts, Finding, Identity, InUse, Marker, MarkerError,
-    Severity, StepError, StepIo, UnitFacts,
+    Setting, Severity, StepError, StepIo, UnitFacts,
 };
 
 use super::UNIT;
@@ -68,6 +68,14 @@ impl Endpoint for MemoryEndpoint {
             summary: format!("{} and {} are one store", source.address, target.address),
             remedy: "name two".to_owned(),
         }]
+    }
+
+    fn scratch(&self, target: &BlockRef, tag: &str) -> Result<(BlockRef, Vec<Finding>), StepError> {
+        let mut block = target.clone();
+        block.address = target.address.step("rehearsal");
+        let name = format!("{}-rehearsal-{tag}", name_of(target));
+        block.config.insert("name", Setting::Plain(name.into()));
+        Ok((block, Vec::new()))
     }
 
     fn provision(&self, block: &BlockRef, _: &dyn StepIo) -> Result<bool, StepError> {

@@ -7,7 +7,7 @@ use segue_tests::lab::Task;
 use segue_tests::memory::Deed;
 use segue_tests::rounds;
 
-use crate::harness::{ABANDONED, FINISHED, Kind, Lab, SOURCE, TARGET, Want, cutover, store};
+use crate::harness::{ABANDONED, FINISHED, Kind, Lab, REHEARSED, SOURCE, TARGET, Want, cutover, store};
 use crate::normal;
 
 /// Resumes that a run needs at most after one death.
@@ -197,6 +197,10 @@ fn switch() -> Scenario {
     Scenario::new("switch", &[], TARGET)
 }
 
+fn rehearsed() -> Scenario {
+    Scenario { live: Side::Source, ..Scenario::new("rehearsal", &[], REHEARSED) }
+}
+
 fn back() -> Scenario {
     Scenario::new("switch back", &[TARGET], SOURCE)
 }
@@ -221,6 +225,16 @@ fn abort() -> Scenario {
 #[test]
 fn a_switch_killed_at_any_event_resumes_to_the_clean_end() {
     switch().crash_at_every_event();
+}
+
+#[test]
+fn a_rehearsal_killed_at_any_event_resumes_to_the_clean_end() {
+    rehearsed().crash_at_every_event();
+}
+
+#[test]
+fn a_watchdog_settles_a_rehearsal_that_dies_at_any_event() {
+    rehearsed().settled_by_the_watchdog_at_every_event();
 }
 
 #[test]
@@ -260,7 +274,7 @@ fn a_watchdog_settles_an_abort_that_dies_at_any_event() {
 
 #[test]
 fn any_run_killed_after_any_call_resumes_to_the_clean_end() {
-    for scenario in [switch(), back(), finish(), abandon(), abort()] {
+    for scenario in [switch(), rehearsed(), back(), finish(), abandon(), abort()] {
         scenario.crash_at_every_call();
     }
 }

@@ -7,8 +7,8 @@ use std::process::Command;
 
 use segue_contract::{Address, BlockRef, Config, LoadSettings, Select, Setting, Side, VerifyLevel, paths};
 use segue_language::{
-    CutoverDecl, Desired, FallbackDecl, GateCondition, GateDecl, MigrationDecl, QuiesceDecl, RouteDecl,
-    VerifyDecl,
+    CutoverDecl, Desired, FallbackDecl, GateCondition, GateDecl, MigrationDecl, QuiesceDecl, RehearseDecl,
+    RehearseMode, RouteDecl, VerifyDecl,
 };
 use segue_plan::event::Event;
 use segue_plan::state::State;
@@ -64,15 +64,22 @@ pub(crate) struct Want {
     pub(crate) live: Side,
     pub(crate) finished: bool,
     pub(crate) reverse: bool,
+    /// Whether it is only rehearsed, with a pause.
+    pub(crate) rehearse: bool,
 }
 
 pub(crate) const SOURCE: Want = want(Side::Source, false);
 pub(crate) const TARGET: Want = want(Side::Target, false);
+pub(crate) const REHEARSED: Want = Want { rehearse: true, ..TARGET };
 pub(crate) const FINISHED: Want = want(Side::Target, true);
 pub(crate) const ABANDONED: Want = want(Side::Source, true);
 
 const fn want(live: Side, finished: bool) -> Want {
-    Want { live, finished, reverse: true }
+    Want { live, finished, reverse: true, rehearse: false }
+}
+
+fn rehearsal() -> RehearseDecl {
+    RehearseDecl { mode: RehearseMode::Only, quiesce: true, valid_for_ms: 86_400_000, test: Vec::new() }
 }
 
 pub(crate) struct Lab {
@@ -311,11 +318,8 @@ impl Lab {
             self.block("source.memory.old", MEMORY, &[("name", "old"), ("barrier", barrier)]),
             self.block("target.memory.new", MEMORY, &[("name", "new"), ("barrier", barrier)]),
         ];
-        let route = self.block(
-            "route.memory.site",
-            MEMORY,
-            &[("name", "site"), ("source", "old"), ("target", "new")],
-        );
+        let ends = [("name", "site"), ("source", "old"), ("target", "new")];
+        let route = self.block("route.memory.site", MEMORY, &ends);
         let migration = MigrationDecl {
             address: Address::new("migration.site"),
             source: endpoints[0].address.clone(),
@@ -351,6 +355,8 @@ impl Lab {
                 retain_ms: None,
                 accept_loss: !want.reverse,
             },
+            rehearse: want.rehearse.then(rehearsal),
+            waivers: Vec::new(),
             depends_on: Vec::new(),
         };
         let mut desired = Desired {

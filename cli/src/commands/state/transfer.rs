@@ -133,6 +133,10 @@ fn parts(state: &State) -> Vec<Event> {
         let cutovers = [(address.clone(), cutover.clone())].into();
         parts.push(State { cutovers, ..State::default() });
     }
+    for (address, rehearsal) in &state.rehearsals {
+        let rehearsals = [(address.clone(), rehearsal.clone())].into();
+        parts.push(State { rehearsals, ..State::default() });
+    }
     let last = parts.len() - 1;
     parts
         .into_iter()

@@ -12,7 +12,7 @@ const FALLBACK_OLD_MS: u64 = 3_600_000;
 impl StatusView {
     /// For people.
     pub(crate) fn text(&self, look: &Look) -> String {
-        let Self { doubts, running, cutovers, migrations, last_run, brakes, now_ms } = self;
+        let Self { doubts, running, cutovers, migrations, rehearsals, last_run, brakes, now_ms } = self;
         let mut out = String::new();
         if !doubts.is_empty() {
             out.push_str(&doubt_text(doubts, look));
@@ -20,7 +20,7 @@ impl StatusView {
         for cutover in cutovers.iter().filter(|c| c.died) {
             out.push_str(&died_text(cutover, look));
         }
-        if cutovers.is_empty() && migrations.is_empty() {
+        if cutovers.is_empty() && migrations.is_empty() && rehearsals.is_empty() {
             out.push_str("Nothing has been applied here yet.\n  next: segue plan\n");
         }
         for cutover in cutovers {
@@ -29,6 +29,9 @@ impl StatusView {
         }
         for migration in migrations {
             out.push_str(&migration_text(migration, *now_ms, look));
+        }
+        for rehearsal in rehearsals {
+            out.push_str(&rehearsal.text(running.is_some(), *now_ms));
         }
         match (running, last_run) {
             (Some(running), _) => out.push_str(&format!("\nRunning: {running}\n")),

@@ -1,6 +1,7 @@
 //! `cutover` blocks as planning sees them.
 
 mod gates;
+mod rehearse;
 mod watches;
 mod window;
 
@@ -57,6 +58,7 @@ pub(super) fn decode(
         })
         .collect();
     let fallback = settings.nested("fallback");
+    let waivers = rehearse::waivers(settings, diagnostics);
     (diagnostics.len() == before).then(|| CutoverDecl {
         address: instance.address.clone(),
         migrations,
@@ -75,6 +77,8 @@ pub(super) fn decode(
             retain_ms: fallback.and_then(|f| f.number("retain")),
             accept_loss: fallback.is_some_and(|f| f.flag("accept_loss")),
         },
+        rehearse: settings.nested("rehearse").map(rehearse::decode),
+        waivers,
         depends_on: settings.references("depends_on").to_vec(),
     })
 }

@@ -270,10 +270,46 @@ fn cutover(
                     .or(json!(false)),
             ],
         ),
+        rehearsal(),
+        block(
+            "waive",
+            &["code"],
+            "A finding that is accepted, and why; part of the plan's hash.",
+            vec![
+                attribute("reason", STRING, "Why.").required(),
+                attribute(
+                    "keys",
+                    WORDS,
+                    "The records that it holds for, each whole or a beginning and *; absent: the finding as a whole.",
+                ),
+            ],
+        )
+        .repeated(),
     ])
+}
+
+fn rehearsal() -> BlockShape {
+    block(
+        "rehearse",
+        &[],
+        "A whole migration to a copy beside the target, which is taken away again: it measures, and finds what would fail.",
+        vec![
+            attribute("mode", STRING, "Stop after it, or go on when nothing critical was found.")
+                .one_of(&["only", "before"])
+                .or(json!("before")),
+            attribute("quiesce", BOOL, "Whether the live side may be quiesced for it, as in the pause.")
+                .or(json!(false)),
+            attribute("valid_for", DURATION, "How long a rehearsal counts.").or(json!(604_800_000)),
+            attribute(
+                "test",
+                WORDS,
+                "A command that looks at the copy and finds it good by exit 0; {path} stands for the copy's path, and so on for each of its settings.",
+            ),
+        ],
+    )
 }
 
 /// Words of the language that are designed and not there yet.
 pub(super) fn comes_later(word: &str) -> bool {
-    ["count", "module", "check", "moved", "rehearse", "lifecycle"].contains(&word)
+    ["count", "module", "check", "moved", "lifecycle"].contains(&word)
 }

@@ -83,7 +83,7 @@ broken "block {
       main.segue.hcl:31 `"30"`
     error SPEC_UNKNOWN_BLOCK: `cutover` has no block `select`
       main.segue.hcl:32 `select`
-      help: it takes: gate, quiesce, switch, watch, fallback
+      help: it takes: gate, quiesce, switch, watch, fallback, rehearse, waive
     error SPEC_UNKNOWN_TYPE: there is no gate of type "lagg" in this version
       main.segue.hcl:34 `"lagg"`
       help: did you mean `lag`?

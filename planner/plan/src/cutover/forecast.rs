@@ -1,8 +1,9 @@
 //! Lag, convergence and predicted downtime (protocol P25, P26): arithmetic over measured passes.
 
+use segue_contract::PassTimes;
 use serde::{Deserialize, Serialize};
 
-use crate::event::BootTime;
+use crate::event::{BootTime, RehearsalReport};
 use crate::state::{PassRecord, PauseTerm, UnitState};
 
 /// An upper bound of the age of the oldest source change that is not yet at the target.
@@ -60,35 +61,46 @@ pub fn p90(values: &[u64]) -> Option<u64> {
 /// What stopping and starting writers costs when it was never measured, in milliseconds.
 const ASSUMED_QUIESCE_MS: u64 = 100;
 
-/// Predicts the downtime of a cutover whose units are `units`, from its earlier pauses and the units'
-/// passes. `ttl_ms` is the longest life of a route's old answer, `freeze_ms` the wait of the fence.
-pub fn forecast(units: &[&UnitState], pauses: &[PauseTerm], freeze_ms: u64, ttl_ms: u64) -> Forecast {
+/// Predicts the downtime of a cutover whose units are `units`, from its earlier pauses and the units' passes; before
+/// there are any, from what a rehearsal measured. `ttl_ms` is the longest life of a route's old answer, `freeze_ms`
+/// the wait of the fence.
+pub fn forecast(
+    units: &[&UnitState],
+    pauses: &[PauseTerm],
+    rehearsed: Option<&RehearsalReport>,
+    freeze_ms: u64,
+    ttl_ms: u64,
+) -> Forecast {
+    let of_name = |terms: &[PauseTerm], name: &str| -> Vec<u64> {
+        terms.iter().filter(|t| t.name == name).map(|t| t.us.div_ceil(1000)).collect()
+    };
+    let rehearsal = |values: &[u64]| p90(values).map(|ms| (ms, "the rehearsal".to_owned()));
     let measured = |name: &str| {
-        let values: Vec<u64> =
-            pauses.iter().filter(|t| t.name == name).map(|t| t.us.div_ceil(1000)).collect();
-        p90(&values).map(|ms| (ms, format!("{} pauses", values.len())))
+        let values = of_name(pauses, name);
+        let own = p90(&values).map(|ms| (ms, format!("{} pauses", values.len())));
+        own.or_else(|| rehearsal(&of_name(&rehearsed?.pauses, name)))
     };
     // The first load says nothing of a pass in the pause.
     let incremental = || units.iter().flat_map(|u| u.passes.iter()).filter(|p| !p.load);
-    let passes = |of: fn(&PassRecord) -> u64| {
-        let values: Vec<u64> = incremental().map(|p| of(p).div_ceil(1000)).collect();
-        p90(&values).map(|ms| (ms, format!("{} passes", values.len())))
+    let passes = |of: fn(&PassTimes) -> u64| {
+        let values: Vec<u64> = incremental().map(|p| of(&p.times).div_ceil(1000)).collect();
+        let own = p90(&values).map(|ms| (ms, format!("{} passes", values.len())));
+        own.or_else(|| {
+            let passes = rehearsed?.units.iter().flat_map(|u| u.passes.iter());
+            rehearsal(&passes.map(|p| of(p).div_ceil(1000)).collect::<Vec<_>>())
+        })
     };
     let mut terms = Vec::new();
     let mut push = |name: &str, found: Option<(u64, String)>, assumed: u64| {
         let (ms, basis) = found.unwrap_or((assumed, "assumed".to_owned()));
         terms.push(DowntimeTerm { name: name.to_owned(), ms, basis });
     };
-    let scan = passes(|p| p.times.scan_us);
+    let scan = passes(|p| p.scan_us);
     let scan_ms = scan.as_ref().map_or(0, |s| s.0);
     push("quiesce and drain", measured("DRAINED"), ASSUMED_QUIESCE_MS);
     push("fence", measured("FENCED").or(scan.map(|(ms, basis)| (2 * ms + freeze_ms, basis))), freeze_ms);
-    push(
-        "catch up",
-        passes(|p| p.times.scan_us + p.times.apply_us + p.times.sync_us).or(measured("CAUGHT_UP")),
-        0,
-    );
-    push("verify the residual", measured("VERIFIED").or(passes(|p| p.times.apply_us)), 0);
+    push("catch up", passes(|p| p.scan_us + p.apply_us + p.sync_us).or(measured("CAUGHT_UP")), 0);
+    push("verify the residual", measured("VERIFIED").or(passes(|p| p.apply_us)), 0);
     push("harden", measured("HARDENED"), scan_ms);
     push("arm and commit", measured("COMMITTED"), scan_ms);
     push("route", measured("ROUTED"), 0);
@@ -160,19 +172,47 @@ mod tests {
     fn the_first_load_is_no_measure_of_a_pass_in_the_pause() {
         let pass = |load: bool, apply_us: u64| PassRecord {
             load,
-            times: segue_contract::PassTimes { apply_us, ..Default::default() },
+            times: PassTimes { apply_us, ..Default::default() },
             ..PassRecord::default()
         };
         let unit =
             UnitState { passes: vec![pass(true, 9_000_000), pass(false, 4_000)], ..UnitState::default() };
-        let predicted = forecast(&[&unit], &[], 50, 0);
+        let predicted = forecast(&[&unit], &[], None, 50, 0);
         let catch_up = predicted.terms.iter().find(|t| t.name == "catch up").expect("a term");
         assert_eq!((catch_up.ms, catch_up.basis.as_str()), (4, "1 passes"));
     }
 
     #[test]
+    fn what_was_rehearsed_counts_until_something_was_measured() {
+        let times = PassTimes { scan_us: 2_000, apply_us: 5_000, sync_us: 1_000 };
+        let unit = crate::event::RehearsedUnit {
+            migration: segue_contract::Address::new("migration.a"),
+            unit: "tree".to_owned(),
+            records: 1,
+            bytes: 1,
+            load_us: 1,
+            passes: vec![times],
+            level: None,
+            verify_us: 0,
+            verify_bytes: 0,
+        };
+        let pauses = vec![PauseTerm { name: "DRAINED".to_owned(), us: 40_000 }];
+        let report = RehearsalReport { units: vec![unit], pauses, ..RehearsalReport::default() };
+        let term = |forecast: &Forecast, name: &str| {
+            let found = forecast.terms.iter().find(|t| t.name == name).expect("a term");
+            (found.ms, found.basis.clone())
+        };
+        let before = forecast(&[], &[], Some(&report), 50, 0);
+        assert_eq!(term(&before, "quiesce and drain"), (40, "the rehearsal".to_owned()));
+        assert_eq!(term(&before, "catch up"), (8, "the rehearsal".to_owned()));
+        let own = [PauseTerm { name: "DRAINED".to_owned(), us: 10_000 }];
+        let after = forecast(&[], &own, Some(&report), 50, 0);
+        assert_eq!(term(&after, "quiesce and drain"), (10, "1 pauses".to_owned()));
+    }
+
+    #[test]
     fn every_term_of_the_forecast_says_where_it_comes_from() {
-        let forecast = forecast(&[], &[], 50, 5000);
+        let forecast = forecast(&[], &[], None, 50, 5000);
         assert_eq!(forecast.total_ms(), 100 + 50 + 100 + 5000);
         assert!(forecast.terms.iter().all(|t| !t.basis.is_empty()));
     }

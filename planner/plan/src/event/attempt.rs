@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use segue_contract::{
     Address, ArtifactName, BlockRef, Position, QuiesceCall, QuiesceKind, Side, UnitJob, VerifyLevel,
 };
+use segue_language::WaiverDecl;
 use serde::{Deserialize, Serialize};
 
 use crate::cutover::Opens;
@@ -59,6 +60,12 @@ pub struct Attempt {
     pub by_hand: PathBuf,
     /// The process that settles when this one dies or stalls (protocol P7); `None`: nobody does.
     pub watchdog: Option<Watcher>,
+    /// It is rehearsed: it ends at VERIFIED, and never commits.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rehearsal: bool,
+    /// What the spec accepts (protocol P24).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waivers: Vec<WaiverDecl>,
 }
 
 /// One migration of an attempt.
@@ -110,7 +117,7 @@ impl Attempt {
 mod wire {
     use super::{
         Address, Attempt, BlockRef, BootTime, Deserialize, Member, PathBuf, QuiesceCall, QuiesceKind, Side,
-        UnitJob, VerifyLevel, Watcher,
+        UnitJob, VerifyLevel, WaiverDecl, Watcher,
     };
 
     #[derive(Deserialize)]
@@ -133,6 +140,10 @@ mod wire {
         by_hand: PathBuf,
         #[serde(default)]
         watchdog: Option<Watcher>,
+        #[serde(default)]
+        rehearsal: bool,
+        #[serde(default)]
+        waivers: Vec<WaiverDecl>,
     }
 
     #[derive(Deserialize)]
@@ -170,6 +181,8 @@ mod wire {
                 reverse,
                 by_hand,
                 watchdog,
+                rehearsal,
+                waivers,
             } = any;
             let members = match members {
                 Members::Several { members } => members,
@@ -196,6 +209,8 @@ mod wire {
                 reverse,
                 by_hand,
                 watchdog,
+                rehearsal,
+                waivers,
             }
         }
     }

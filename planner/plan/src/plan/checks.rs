@@ -1,7 +1,7 @@
 //! What a plan refuses, or says loudly, before anything runs.
 
 use segue_contract::{Address, Barrier, EndpointFacts, Finding, Marker, QuiesceKind, Severity, Side};
-use segue_language::{CutoverDecl, MigrationDecl};
+use segue_language::{CutoverDecl, MigrationDecl, SET_ASIDE, WaiverDecl};
 
 use super::Note;
 use super::build::Ground;
@@ -92,7 +92,7 @@ fn migration(ground: &Ground<'_>, notes: &mut Notes, decl: &MigrationDecl) {
             continue;
         };
         if let Some(marker) = &facts.marker {
-            check_marker(ground, notes, endpoint, marker, known);
+            check_marker(ground, notes, (address, endpoint), marker, known);
         }
         let Some(known) = known else { continue };
         let recorded = match side {
@@ -117,15 +117,18 @@ fn migration(ground: &Ground<'_>, notes: &mut Notes, decl: &MigrationDecl) {
             if unit.set_aside_total > 0 {
                 let first =
                     unit.set_aside.first().map(|s| format!("{}: {}", s.key, s.reason)).unwrap_or_default();
+                let waivers = ground.cutover_of(address).map(|c| c.waivers.as_slice()).unwrap_or_default();
+                let waived = WaiverDecl::accept_left_out(waivers, &unit.set_aside, unit.set_aside_total);
+                let said = if waived { "; every one of them is waived" } else { "" };
                 notes.push(
                     &super::migration_steps::unit_address(address, name),
-                    Severity::Warning,
-                    "SET_ASIDE",
+                    if waived { Severity::Info } else { Severity::Warning },
+                    SET_ASIDE,
                     format!(
-                        "{} records were left out by the last pass, the first: {first}",
+                        "{} records were left out by the last pass, the first: {first}{said}",
                         unit.set_aside_total
                     ),
-                    "make them readable or exclude them; a cutover does not pass its gates before",
+                    "make them readable, exclude them, or name them in waive \"SET_ASIDE\"; a cutover does not pass its gates before",
                 );
             }
         }
@@ -136,10 +139,13 @@ fn migration(ground: &Ground<'_>, notes: &mut Notes, decl: &MigrationDecl) {
 fn check_marker(
     ground: &Ground<'_>,
     notes: &mut Notes,
-    endpoint: &Address,
+    (migration, endpoint): (&Address, &Address),
     marker: &Marker,
     known: Option<&MigrationState>,
 ) {
+    // The stage of a rehearsal claims the source for the migration that it rehearses.
+    let staged = ground.state.stage_of(migration).map_or(0, |stage| stage.epoch);
+    let known_epoch = known.map_or(0, |k| k.epoch).max(staged);
     let own = ground.options.state_id.as_deref();
     if own != Some(marker.state_id.as_str()) {
         notes.push(
@@ -152,15 +158,14 @@ fn check_marker(
             ),
             "work from that state directory; or, when it is gone for good, take over with `segue adopt`",
         );
-    } else if known.is_none_or(|k| marker.epoch > k.epoch) {
+    } else if marker.epoch > known_epoch {
         notes.push(
             endpoint,
             Severity::Critical,
             "MARKER_AHEAD",
             format!(
                 "carries epoch {} of this state, but the journal knows only {}: the journal is an old copy",
-                marker.epoch,
-                known.map_or(0, |k| k.epoch)
+                marker.epoch, known_epoch
             ),
             "bring back the newest state directory; nothing is opened or closed from an old one",
         );
@@ -222,6 +227,7 @@ fn cutover(ground: &Ground<'_>, notes: &mut Notes, decl: &CutoverDecl) {
         barriers(ground, notes, decl);
         super::condition_steps::notes(ground, notes, decl);
     }
+    super::rehearsal_steps::notes(ground, notes, decl);
     if change == Change::SwitchBack && !decl.fallback.reverse && !decl.fallback.accept_loss {
         notes.push(
             &decl.address,
@@ -324,7 +330,8 @@ fn left_out(ground: &Ground<'_>, notes: &mut Notes) {
             .as_ref()
             .and_then(|c| ground.state.cutovers.get(c))
             .is_some_and(|c| c.finished);
-        if !ground.desired.migrations.contains_key(address) && !removed(address) && !over {
+        let stage = ground.state.is_stage(address);
+        if !ground.desired.migrations.contains_key(address) && !removed(address) && !over && !stage {
             notes.push(
                 address,
                 Severity::Critical,

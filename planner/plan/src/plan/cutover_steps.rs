@@ -7,7 +7,7 @@ use segue_language::CutoverDecl;
 use super::build::Ground;
 use super::condition_steps::{gate_step, watch_of, watch_step};
 use super::migration_steps::last_steps;
-use super::{PlanStep, Reason, StepKind};
+use super::{PlanStep, Reason, StepKind, rehearsal_steps};
 use crate::cutover::{Action, Forecast, Opens, Phase, action, advance, forecast};
 use crate::diff::Change;
 use crate::observe::Seen;
@@ -16,6 +16,15 @@ use crate::state::UnitState;
 /// All steps of a cutover, and the predicted pause where it switches.
 pub(super) fn steps(ground: &Ground<'_>, decl: &CutoverDecl) -> (Vec<PlanStep>, Option<Forecast>) {
     let change = ground.changes.get(&decl.address).copied().unwrap_or(Change::Stay);
+    let rehearsal = rehearsal_steps::step(ground, decl);
+    if rehearsal_steps::is_all(ground, decl) {
+        return (rehearsal.into_iter().collect(), None);
+    }
+    let (steps, forecast) = steps_of(ground, decl, change);
+    (rehearsal.into_iter().chain(steps).collect(), forecast)
+}
+
+fn steps_of(ground: &Ground<'_>, decl: &CutoverDecl, change: Change) -> (Vec<PlanStep>, Option<Forecast>) {
     match change {
         Change::Stay => (watching(ground, decl), None),
         Change::Rest | Change::Refused => (Vec::new(), None),
@@ -70,7 +79,8 @@ fn predicted(ground: &Ground<'_>, decl: &CutoverDecl) -> Forecast {
         .collect();
     let pauses = ground.state.cutovers.get(&decl.address).map(|c| c.pauses.as_slice()).unwrap_or_default();
     let ttl_ms = decl.routes.iter().filter_map(|r| ground.observed.routes.get(r)).map(|r| r.ttl_ms).max();
-    forecast(&units, pauses, decl.freeze_ms, ttl_ms.unwrap_or(0))
+    let rehearsed = ground.state.rehearsed(&decl.address).map(|r| &r.report);
+    forecast(&units, pauses, rehearsed, decl.freeze_ms, ttl_ms.unwrap_or(0))
 }
 
 /// How the members' sides open: decides the order of opening and routing.

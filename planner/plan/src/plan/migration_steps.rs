@@ -4,8 +4,9 @@ use segue_contract::{Address, Direction, DriftReport};
 use segue_language::MigrationDecl;
 
 use super::build::Ground;
-use super::{Estimate, PlanStep, Reason, StepKind, side_name};
+use super::{Estimate, PlanStep, Reason, StepKind, rehearsal_steps, side_name};
 use crate::diff::Change;
+use crate::event::RehearsedUnit;
 use crate::observe::Seen;
 use crate::state::{PassRecord, UnitState};
 
@@ -34,8 +35,8 @@ pub(super) fn steps(ground: &Ground<'_>, decl: &MigrationDecl) -> Vec<PlanStep> 
     let mut check =
         PlanStep::new(&decl.address, decl.address.step("check"), StepKind::Check, "look at both endpoints");
     check.done = known.is_some() && change == Change::Stay;
-    let dependencies = decl.depends_on.iter().flat_map(|d| last_steps(ground, d));
-    check.waits_for = dependencies.collect();
+    let dependencies: Vec<Address> = decl.depends_on.iter().flat_map(|d| last_steps(ground, d)).collect();
+    let rehearsed = ground.cutover_of(&decl.address).filter(|c| rehearsal_steps::is_planned(ground, c));
     let mut provision = PlanStep::new(
         &decl.address,
         decl.address.step("provision"),
@@ -43,6 +44,14 @@ pub(super) fn steps(ground: &Ground<'_>, decl: &MigrationDecl) -> Vec<PlanStep> 
         format!("make {} ready to receive", side_name(segue_contract::Side::Target, &decl.target)),
     );
     provision.waits_for = vec![check.address.clone()];
+    match rehearsed {
+        // A group is rehearsed as one, before the first of it is moved: what one waits for comes after that.
+        Some(cutover) => {
+            provision.waits_for.push(rehearsal_steps::address(cutover));
+            provision.waits_for.extend(dependencies);
+        }
+        None => check.waits_for = dependencies,
+    }
     let exists = ground.observed.endpoints.get(&decl.target).and_then(Seen::fact).is_some_and(|f| f.exists);
     provision.done = exists;
     let mut protect = PlanStep::new(
@@ -54,6 +63,12 @@ pub(super) fn steps(ground: &Ground<'_>, decl: &MigrationDecl) -> Vec<PlanStep> 
     protect.waits_for = vec![provision.address.clone()];
     protect.done = known.is_some_and(|m| m.marker.is_some());
     let before = protect.address.clone();
+    if ground.cutover_of(&decl.address).is_some_and(|c| rehearsal_steps::is_all(ground, c)) {
+        let rehearsal = ground.cutover_of(&decl.address).and_then(|c| rehearsal_steps::step(ground, c));
+        check.done = rehearsal.is_some_and(|r| r.done);
+        mark(ground, &mut check);
+        return vec![check];
+    }
     steps.extend([check, provision, protect]);
 
     for unit in unit_names(ground, &decl.address) {
@@ -130,7 +145,8 @@ impl Unit<'_> {
         let mut load = PlanStep::new(&self.decl.address, base.step("load"), StepKind::Load, what);
         load.waits_for = vec![before.clone()];
         load.done = unit.loaded;
-        load.estimate = (!unit.loaded).then(|| load_estimate(&report));
+        let rehearsed = rehearsal_steps::rehearsed_unit(self.ground, &self.decl.address, self.name);
+        load.estimate = (!unit.loaded).then(|| load_estimate(&report, rehearsed));
 
         let what = format!("carry what changed from {from} to {to}, in passes, until they stop shrinking");
         let mut sync = PlanStep::new(&self.decl.address, base.step("sync"), StepKind::Sync, what);
@@ -167,7 +183,27 @@ impl Unit<'_> {
     }
 }
 
-fn load_estimate(report: &DriftReport) -> Estimate {
+/// From the rates that a rehearsal measured, or else from assumed ones.
+pub(super) fn load_estimate(report: &DriftReport, rehearsed: Option<&RehearsedUnit>) -> Estimate {
+    if let Some(measured) = rehearsed {
+        let scaled = |now: u64, then: u64| {
+            let us = u128::from(measured.load_us) * u128::from(now) / u128::from(then.max(1));
+            u64::try_from(us / 1000).unwrap_or(u64::MAX)
+        };
+        let time_ms = scaled(report.waiting_bytes, measured.bytes)
+            .max(scaled(report.waiting_records, measured.records));
+        return Estimate {
+            records: Some(report.waiting_records),
+            bytes: Some(report.waiting_bytes),
+            time_ms: Some(time_ms),
+            basis: format!(
+                "scan of the source; {} records and {} bytes took {} ms in the rehearsal",
+                measured.records,
+                measured.bytes,
+                measured.load_us.div_ceil(1000)
+            ),
+        };
+    }
     let by_bytes = report.waiting_bytes.saturating_mul(1000) / ASSUMED_BYTES_PER_S;
     let by_records = report.waiting_records.saturating_mul(1000) / ASSUMED_RECORDS_PER_S;
     Estimate {

@@ -1,6 +1,7 @@
 //! The one function that turns events into state. Pure: no clock, no I/O; every event is total.
 
 mod cutovers;
+mod rehearsals;
 mod watches;
 
 use segue_contract::{Address, Direction, PassReport, VerifyReport};
@@ -36,6 +37,7 @@ pub fn fold(state: &mut State, entry: &Entry) {
             if let Some(migration) = state.migrations.get_mut(migration) {
                 migration.epoch = migration.epoch.max(*epoch);
             }
+            rehearsals::claim(state, migration, *epoch);
         }
         Event::ClaimMade { migration, marker } => {
             if let Some(migration) = state.migrations.get_mut(migration) {
@@ -168,6 +170,7 @@ pub fn fold(state: &mut State, entry: &Entry) {
         Event::AddressForgotten { address } => {
             state.migrations.remove(address);
             state.cutovers.remove(address);
+            rehearsals::forget(state, address);
             state.open_steps.retain(|step, _| !below(step, address));
             state.forgotten.insert(address.clone());
         }
@@ -178,6 +181,9 @@ pub fn fold(state: &mut State, entry: &Entry) {
         | Event::WatchRead { .. }
         | Event::HealthLost { .. }
         | Event::BackRefused { .. } => watches::fold(state, &entry.event, at_ms),
+        Event::RehearsalBegan { .. } | Event::RehearsalEnded { .. } | Event::RehearsalReleased { .. } => {
+            rehearsals::fold(state, &entry.event, at_ms);
+        }
         Event::StatePart { first, last, part } => import(state, part, *first, *last),
     }
 }
@@ -203,6 +209,7 @@ fn import(state: &mut State, part: &State, first: bool, last: bool) {
     let Some(whole) = &mut state.importing else { return };
     whole.migrations.extend(part.migrations.clone());
     whole.cutovers.extend(part.cutovers.clone());
+    whole.rehearsals.extend(part.rehearsals.clone());
     whole.open_steps.extend(part.open_steps.clone());
     whole.approvals.extend(part.approvals.clone());
     if last && let Some(whole) = state.importing.take() {

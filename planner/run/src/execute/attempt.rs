@@ -109,6 +109,8 @@ pub(super) fn attempt_from_spec(
         reverse: decl.fallback.reverse,
         by_hand: by_hand_path(ground),
         watchdog: None,
+        rehearsal: false,
+        waivers: decl.waivers.clone(),
     })
 }
 
@@ -180,6 +182,8 @@ fn back_from(ground: &Ground, last: &Attempt, live: Side, turn: bool, held_after
         routes: last.routes.clone(),
         settle_ms: last.settle_ms,
         reverse: last.reverse,
+        rehearsal: false,
+        waivers: last.waivers.clone(),
     }
 }
 

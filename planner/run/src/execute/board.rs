@@ -169,6 +169,7 @@ impl Board {
             RunEvent::GateWaits { .. }
             | RunEvent::WatchRead { .. }
             | RunEvent::Fallback { .. }
+            | RunEvent::Rehearsed { .. }
             | RunEvent::HealthLost { .. }
             | RunEvent::Aborting { .. }
             | RunEvent::Aborted { .. }

@@ -191,6 +191,39 @@ pub(super) fn release(ground: &Ground, step: &Address, migration: &Address) -> R
     ground.record(Event::ClaimReleased { migration: migration.clone() })
 }
 
+/// Takes back what the stage of a rehearsal claimed: the scratch target's marker goes, and the source's is that of the
+/// migration that was rehearsed again, or goes too where that had none.
+pub(super) fn give_back(
+    ground: &Ground,
+    step: &Address,
+    staged: &MigrationState,
+    real: &Address,
+) -> Result<(), RunError> {
+    if staged.epoch == 0 {
+        return Ok(());
+    }
+    let io = Io::new(ground, step).until(Until::Never);
+    let record = &staged.record;
+    let before = ground.recorder.look(|s| s.migrations.get(real).and_then(|m| m.marker.clone()));
+    let mut places = vec![&record.target];
+    match before {
+        Some(marker) => {
+            let marker = Marker { epoch: marker.epoch.max(staged.epoch), ..marker };
+            write(ground, step, &record.source, &marker, None, Until::Never)?;
+            ground.record(Event::ClaimMade { migration: real.clone(), marker })?;
+        }
+        None => places.push(&record.source),
+    }
+    for block in places {
+        let endpoint = ground.registry.endpoint(block).map_err(|e| RunError::step(step, e))?;
+        match again(ground, step, &io, || endpoint.remove_marker(block, &ground.who.state_id, &io)) {
+            Ok(()) | Err(MarkerError::Refused(_)) => {}
+            Err(error) => return Err(RunError::marker(&block.address, error)),
+        }
+    }
+    Ok(())
+}
+
 /// Why nothing may be opened or closed from this state directory (protocol P18, P19).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ClaimProblem {

@@ -7,8 +7,8 @@ mod work;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use segue_contract::{Address, Direction, Side, StepError};
-use segue_language::Desired;
+use segue_contract::{Address, Side, StepError};
+use segue_language::{Desired, RehearseMode};
 use segue_plan::diff::Change;
 use segue_plan::event::{Event, MigrationRecord};
 use segue_plan::observe::{Observed, Seen};
@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 
 use super::unit::UnitRef;
 use super::{Ground, RunError, RunEvent, signals, socket};
-pub use attended::{attended, follow, switch_back};
+pub use attended::{attended, follow, rehearse, switch_back};
 use work::run;
 
 /// Steps that run at once. An engine has workers of its own; more units than this only take the disk
@@ -44,6 +44,7 @@ pub struct ApplyOptions {
 #[derive(Clone, Debug)]
 enum Work {
     Check(Address),
+    Rehearse(Address),
     Provision(Address),
     Protect(Address),
     Load(UnitRef),
@@ -146,22 +147,15 @@ pub(super) fn declare(
         };
         let cutover = desired.cutovers.values().find(|c| c.migrations.contains(&decl.address));
         let change = cutover.and_then(|c| plan.changes.get(&c.address));
-        if change.is_some_and(|c| matches!(c, Change::Rest | Change::Refused)) {
+        // A migration that is only rehearsed is not begun.
+        let only = cutover.and_then(|c| c.rehearse.as_ref()).is_some_and(|r| r.mode == RehearseMode::Only);
+        if only && !state.migrations.contains_key(&decl.address)
+            || change.is_some_and(|c| matches!(c, Change::Rest | Change::Refused))
+        {
             continue;
         }
         let units =
             observed.migrations.get(&decl.address).map(|m| m.units.keys().cloned().collect::<Vec<_>>());
-        let job = |unit: String| segue_contract::UnitJob {
-            migration: decl.address.clone(),
-            unit,
-            source: source.clone(),
-            target: target.clone(),
-            direction: Direction::Forward,
-            select: decl.select.clone(),
-            load: decl.load,
-            ledger: None,
-            epoch: 0,
-        };
         let record = MigrationRecord {
             migration: decl.address.clone(),
             cutover: cutover.map(|c| c.address.clone()),
@@ -169,7 +163,7 @@ pub(super) fn declare(
             target: target.clone(),
             source_identity,
             target_identity,
-            jobs: units.unwrap_or_default().into_iter().map(job).collect(),
+            jobs: decl.jobs(source, target, units.unwrap_or_default()),
         };
         if state.migrations.get(&decl.address).is_none_or(|m| m.record != record) {
             ground.record(Event::MigrationBegan(record))?;
@@ -199,6 +193,7 @@ fn nodes(ground: &Ground, desired: &Desired, plan: &Plan) -> (Vec<Node>, Vec<Run
         };
         match (step.kind, unit_of(step)) {
             (StepKind::Check, _) => push(Work::Check(step.block.clone())),
+            (StepKind::Rehearse, _) => push(Work::Rehearse(step.block.clone())),
             (StepKind::Provision, _) => push(Work::Provision(step.block.clone())),
             (StepKind::Protect, _) => push(Work::Protect(step.block.clone())),
             (StepKind::Load, Some(unit)) => push(Work::Load(unit)),

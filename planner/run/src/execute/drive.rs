@@ -195,6 +195,10 @@ pub(super) fn drive(ground: &Ground, cutover: &Address) -> Result<(), RunError> 
         else {
             return Ok(());
         };
+        // A rehearsal ends here, and opens the source again.
+        if flight.attempt.rehearsal && phase == Phase::Verified {
+            return abort(ground, cutover, "the rehearsal of the pause is over", None);
+        }
         if act == Action::Watch && watching::is_for_an_apply(ground, &flight.known) {
             return Ok(());
         }

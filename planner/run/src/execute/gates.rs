@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use segue_contract::{Address, Side};
-use segue_language::{GateCondition, GateDecl, VerifyDecl};
+use segue_language::{GateCondition, GateDecl, VerifyDecl, WaiverDecl};
 use segue_plan::cutover::will_not_converge;
 use segue_plan::event::{Event, WatchPlan};
 use segue_plan::plan::StepKind;
@@ -69,7 +69,7 @@ pub(super) fn wait(ground: &Ground, task: &CutoverTask) -> Result<(), RunError> 
         forecast_ms: Cell::new(None),
     };
     let looks = waiting.until_all_hold()?;
-    all_carried(ground, &units)?;
+    all_carried(ground, &units, &task.attempt.waivers)?;
     for (gate, look) in task.conditions.gates.iter().zip(looks) {
         waiting.told.met(ground, &task.cutover, &gate.address, &look)?;
         let took_us = super::ground::micros(waiting.began);
@@ -262,17 +262,18 @@ fn tell_if_it_will_not_converge(ground: &Ground, units: &[UnitRef], cutover: &Ad
 }
 
 /// Protocol P24: a record that was set aside is a failed gate. A pause that can only end in an abort is not begun.
-fn all_carried(ground: &Ground, units: &[UnitRef]) -> Result<(), RunError> {
+fn all_carried(ground: &Ground, units: &[UnitRef], waivers: &[WaiverDecl]) -> Result<(), RunError> {
     for unit in units {
         let known = known(ground, unit);
-        if let Some(first) = known.set_aside.first() {
+        let accepted = WaiverDecl::accept_left_out(waivers, &known.set_aside, known.set_aside_total);
+        if let Some(first) = known.set_aside.first().filter(|_| !accepted) {
             return Err(RunError::Gate {
                 step: unit.step("sync"),
                 what: format!(
                     "{} records cannot be carried, the first: {} ({})",
                     known.set_aside_total, first.key, first.reason
                 ),
-                remedy: "`segue status` lists them; mend each, or leave it out with select { exclude }, then apply again"
+                remedy: "`segue status` lists them; mend each, leave it out with select { exclude }, or name it in waive \"SET_ASIDE\"; then apply again"
                     .to_owned(),
             });
         }

@@ -2,6 +2,7 @@
 
 use segue_contract::{Address, Finding, PassReport, Progress, Side, VerifyReport};
 use segue_plan::cutover::{Forecast, Phase};
+use segue_plan::event::RehearsalReport;
 use segue_plan::plan::StepKind;
 use serde::{Deserialize, Serialize};
 
@@ -100,6 +101,13 @@ pub enum RunEvent {
         cutover: Address,
         /// How far the old side is behind, in milliseconds; `None`: it is not kept fresh.
         behind_ms: Option<u64>,
+    },
+    /// A rehearsal came to its end.
+    Rehearsed {
+        /// The cutover.
+        cutover: Address,
+        /// What it measured and found.
+        report: Box<RehearsalReport>,
     },
     /// Health was lost after a switch.
     HealthLost {

@@ -2,11 +2,11 @@
 //! attended to as in an apply.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use segue_contract::{Address, StepError};
-use segue_language::Desired;
+use segue_language::{CutoverDecl, Desired};
 use segue_plan::plan::StepKind;
 use tokio::sync::mpsc;
 
@@ -74,6 +74,35 @@ pub fn switch_back(ground: &Arc<Ground>, cutover: &Address, reason: &str) -> Res
         let task = CutoverTask { cutover, attempt, conditions: Conditions::default() };
         run_cutover(ground, task)
     })
+}
+
+/// Rehearses cutovers by command, one after the other; every one is, whatever is found in those before it.
+///
+/// # Errors
+/// What kept one from its end, and critical findings that nobody waived.
+pub fn rehearse(
+    ground: &Arc<Ground>,
+    desired: &Desired,
+    cutovers: &[CutoverDecl],
+) -> Result<(), Vec<RunError>> {
+    let (desired, cutovers) = (desired.clone(), cutovers.to_vec());
+    let failures = Arc::new(Mutex::new(Vec::new()));
+    let failed = Arc::clone(&failures);
+    let attended = attended(ground, move |ground| {
+        for decl in &cutovers {
+            if let Err(error) = super::super::rehearse::rehearse(ground, &desired, decl, "") {
+                let last = matches!(error, RunError::Interrupted | RunError::Record(_));
+                failed.lock().unwrap_or_else(PoisonError::into_inner).push(error);
+                if last {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    });
+    let mut failures = std::mem::take(&mut *failures.lock().unwrap_or_else(PoisonError::into_inner));
+    failures.extend(attended.err());
+    if failures.is_empty() { Ok(()) } else { Err(failures) }
 }
 
 fn passes(ground: &Ground, desired: &Desired) -> Result<(), RunError> {

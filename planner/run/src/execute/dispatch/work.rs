@@ -11,13 +11,17 @@ use super::super::gates::Conditions;
 use super::super::io::Io;
 use super::super::retry::{STEP_DEADLINE, retry};
 use super::super::unit::{load, sync, verify_unit};
-use super::super::{RunError, claims, release, watching};
+use super::super::{RunError, claims, rehearse, release, watching};
 use super::{Job, Work};
 
 pub(super) fn run(job: &Job, work: &Work) -> Result<(), RunError> {
     let ground = &*job.ground;
     match work {
         Work::Check(migration) => check(job, migration),
+        Work::Rehearse(cutover) => {
+            let decl = job.desired.cutovers.get(cutover).ok_or_else(|| lost(cutover))?;
+            rehearse::rehearse(ground, &job.desired, decl, &job.plan.hash)
+        }
         Work::Provision(migration) => provision(job, migration),
         Work::Protect(migration) => {
             let step = migration.step(StepKind::Protect.as_str());

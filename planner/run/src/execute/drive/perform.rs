@@ -4,6 +4,7 @@ use segue_contract::{
     Address, ArtifactName, BarrierState, Direction, PassReport, Position, QuiesceKind, RouteAt, Side,
     StepError, UnitJob, VerifyCall, VerifyLevel,
 };
+use segue_language::WaiverDecl;
 use segue_plan::cutover::{Action, Phase, Settle, settle};
 use segue_plan::event::{Event, Member, Proof};
 use segue_plan::plan::StepKind;
@@ -117,7 +118,10 @@ impl Flight<'_> {
             if report.position != *wanted {
                 continue;
             }
-            if let Some(first) = report.set_aside.first() {
+            let accepted = || {
+                WaiverDecl::accept_left_out(&self.attempt.waivers, &report.set_aside, report.set_aside_total)
+            };
+            if let Some(first) = report.set_aside.first().filter(|_| !accepted()) {
                 let error = StepError::permanent(format!(
                     "{} records of {} cannot be carried, the first: {} ({})",
                     report.set_aside_total, unit.migration, first.key, first.reason

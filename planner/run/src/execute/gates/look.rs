@@ -138,7 +138,9 @@ fn predicted(waiting: &Waiting<'_>) -> Forecast {
         .iter()
         .filter_map(|r| ground.registry.route(r).ok().map(|route| route.ttl_ms(r)))
         .max();
-    forecast(&known.iter().collect::<Vec<_>>(), &pauses, task.attempt.freeze_ms, ttl_ms.unwrap_or(0))
+    let rehearsed = ground.recorder.look(|s| s.rehearsed(&task.cutover).map(|r| r.report.clone()));
+    let units: Vec<&UnitState> = known.iter().collect();
+    forecast(&units, &pauses, rehearsed.as_ref(), task.attempt.freeze_ms, ttl_ms.unwrap_or(0))
 }
 
 fn window(waiting: &Waiting<'_>, window: &WindowDecl, timeout_ms: u64) -> Look {

@@ -2,6 +2,7 @@
 //! out. What was touched since is the residual, which the pause verifies.
 
 use segue_contract::{Address, VerifyLevel};
+use segue_language::WaiverDecl;
 use segue_plan::plan::StepKind;
 use segue_plan::state::UnitState;
 
@@ -33,7 +34,9 @@ pub(super) fn look(
         let max_age_ms = max_age_ms.or(decl.map(|d| d.valid_for_ms)).unwrap_or(u64::MAX);
         let state = known(waiting.ground, unit);
         let name = format!("{} {}", unit.migration, unit.unit);
-        if state.set_aside_total > 0 {
+        let waivers = &waiting.task.attempt.waivers;
+        let accepted = WaiverDecl::accept_left_out(waivers, &state.set_aside, state.set_aside_total);
+        if state.set_aside_total > 0 && !accepted {
             left_out.push(format!("{name}: {} records were left out", state.set_aside_total));
             continue;
         }
