@@ -116,6 +116,11 @@ fn phrase(event: &Event) -> String {
             let held = if *held { ", held" } else { "" };
             format!("{cutover}: attempt {epoch} is not gone back from{held}: {why}")
         }
+        Event::ResourceMade { resource } => {
+            format!("{}: making {} at {}", resource.id, resource.what, resource.place)
+        }
+        Event::ResourceReleasing { id, by } => format!("{id}: being released by {by}"),
+        Event::ResourceReleased { id, said } => format!("{id}: released: {said}"),
         Event::StatePart { first, last, part: _ } => match (first, last) {
             (_, true) => "a state was restored".to_owned(),
             (true, false) => "a state is being restored".to_owned(),

@@ -271,7 +271,7 @@ pub struct WatchDecl {
     pub switch_back: bool,
 }
 
-/// `fallback { reverse, stale_writers, retain, accept_loss }`
+/// `fallback { reverse, stale_writers, retain, max_age, accept_loss, dual_write, fence, fence_timeout }`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FallbackDecl {
     /// Keep the old side fresh after the switch; default false.
@@ -281,6 +281,22 @@ pub struct FallbackDecl {
     pub report_stale_writers: bool,
     /// How long the old side is kept, in milliseconds; `None`: no time is promised.
     pub retain_ms: Option<u64>,
+    /// From which age on the old side is stale: no pass towards it for so long, in milliseconds. Default 1 h.
+    #[serde(default = "max_age_default")]
+    pub max_age_ms: u64,
     /// Allow a switch back without a reverse sync, losing what the target took.
     pub accept_loss: bool,
+    /// Clients may write to both sides (protocol P1): a side that cannot be read is left without a fence.
+    #[serde(default)]
+    pub dual_write: bool,
+    /// Keeps the target from serving, from outside, and proves it (protocol P22).
+    #[serde(default)]
+    pub fence: Option<BlockRef>,
+}
+
+/// `fallback { max_age }` when the spec says nothing, in milliseconds.
+pub const MAX_AGE_DEFAULT_MS: u64 = 3_600_000;
+
+fn max_age_default() -> u64 {
+    MAX_AGE_DEFAULT_MS
 }

@@ -10,8 +10,8 @@ mod spec;
 mod syntax;
 
 pub use desired::{
-    CutoverDecl, Day, Desired, FallbackDecl, GateCondition, GateDecl, MigrationDecl, Origin, QuiesceDecl,
-    RouteDecl, Secrets, VerifyDecl, WatchDecl, WindowDecl,
+    CutoverDecl, Day, Desired, FallbackDecl, GateCondition, GateDecl, MAX_AGE_DEFAULT_MS, MigrationDecl,
+    Origin, QuiesceDecl, RouteDecl, Secrets, VerifyDecl, WatchDecl, WindowDecl,
 };
 pub use lang::{
     BlockValue, Collection, Condition, Data, Judged, Number, Sealed, Sensitivity, TooLarge, Value, Verdict,

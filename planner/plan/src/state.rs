@@ -1,6 +1,7 @@
 //! What is known after the journal: the state, which one pure function folds from the events.
 
 mod fold;
+mod resources;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,9 +16,10 @@ use crate::event::{Attempt, BootTime, MigrationRecord, RunRecord, StateBinding, 
 use crate::plan::StepKind;
 
 pub use fold::fold;
+pub use resources::{ResourceState, Standing};
 
 /// The version of this layout.
-pub const STATE_VERSION: u32 = 1;
+pub const STATE_VERSION: u32 = 2;
 
 /// How many measurements of passes and pauses are kept for estimates: enough for a 90th percentile.
 const MEASUREMENTS_MAX: usize = 32;
@@ -47,6 +49,9 @@ pub struct State {
     pub forgotten: BTreeSet<Address>,
     /// The last findings of steps, newest last.
     pub findings: Vec<(Address, Finding)>,
+    /// What Segue made or changed somewhere and takes away again, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub resources: BTreeMap<String, ResourceState>,
     /// A state that is being restored, until its last part is there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub importing: Option<Box<State>>,
@@ -65,6 +70,7 @@ impl Default for State {
             plans_begun: BTreeSet::new(),
             forgotten: BTreeSet::new(),
             findings: Vec::new(),
+            resources: BTreeMap::new(),
             importing: None,
         }
     }
@@ -403,6 +409,7 @@ impl State {
             let jobs = c.attempt.iter().flat_map(|a| a.jobs.iter().filter_map(|j| j.ledger.as_ref()));
             c.proofs.values().flat_map(|p| p.ledgers.iter()).chain(jobs)
         });
-        of_units.chain(of_cutovers).cloned().collect()
+        let of_resources = self.resources.values().flat_map(ResourceState::ledgers);
+        of_units.chain(of_cutovers).cloned().chain(of_resources).collect()
     }
 }

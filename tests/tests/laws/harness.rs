@@ -349,7 +349,10 @@ impl Lab {
                 reverse: want.reverse,
                 report_stale_writers: barrier == "none",
                 retain_ms: None,
+                max_age_ms: 3_600_000,
                 accept_loss: !want.reverse,
+                dual_write: false,
+                fence: None,
             },
             depends_on: Vec::new(),
         };

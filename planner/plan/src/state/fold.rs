@@ -1,6 +1,7 @@
 //! The one function that turns events into state. Pure: no clock, no I/O; every event is total.
 
 mod cutovers;
+mod resources;
 mod watches;
 
 use segue_contract::{Address, Direction, PassReport, VerifyReport};
@@ -15,6 +16,13 @@ use cutovers::{add_stale, begin_attempt, hold, reach, take_back, take_back_commi
 
 /// Applies one event.
 pub fn fold(state: &mut State, entry: &Entry) {
+    let at_ms = entry.at_ms;
+    resources::before(state, &entry.event);
+    fold_one(state, entry);
+    resources::after(state, &entry.event, at_ms);
+}
+
+fn fold_one(state: &mut State, entry: &Entry) {
     let at_ms = entry.at_ms;
     match &entry.event {
         Event::StateBound(binding) => state.binding = Some(binding.clone()),
@@ -173,6 +181,8 @@ pub fn fold(state: &mut State, entry: &Entry) {
         }
         // Evidence for the report; nothing is decided by it.
         Event::GateRead { .. } => {}
+        // See `resources`.
+        Event::ResourceMade { .. } | Event::ResourceReleasing { .. } | Event::ResourceReleased { .. } => {}
         Event::WatchPlanned { .. }
         | Event::WatchBegan { .. }
         | Event::WatchRead { .. }
@@ -205,6 +215,7 @@ fn import(state: &mut State, part: &State, first: bool, last: bool) {
     whole.cutovers.extend(part.cutovers.clone());
     whole.open_steps.extend(part.open_steps.clone());
     whole.approvals.extend(part.approvals.clone());
+    whole.resources.extend(part.resources.clone());
     if last && let Some(whole) = state.importing.take() {
         let (binding, last_run) = (state.binding.take(), state.last_run.take());
         *state = State { binding, last_run, ..*whole };
