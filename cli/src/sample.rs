@@ -10,7 +10,7 @@ use segue_contract::{
 use segue_language::Desired;
 use segue_plan::cutover::{DowntimeTerm, Forecast, Phase};
 use segue_plan::diff::{Change, SettingDiff};
-use segue_plan::event::{Attempt, BootTime, Member, MigrationRecord};
+use segue_plan::event::{Attempt, BootTime, FallbackTerms, Member, MigrationRecord};
 use segue_plan::plan::{Basis, Drift, Estimate, Note, Plan, PlanStep, Reason, StepKind};
 use segue_plan::state::{
     CutoverState, Held, MigrationState, PassRecord, PauseTerm, State, SwitchRecord, UnitState, VerifiedRecord,
@@ -85,6 +85,8 @@ fn attempt() -> Attempt {
         routes: Vec::new(),
         settle_ms: 0,
         watchdog: None,
+        fallback: FallbackTerms::default(),
+        leaves: None,
         reverse: true,
         by_hand: PathBuf::from("/srv/.segue/BY_HAND.txt"),
         rehearsal: false,

@@ -128,6 +128,11 @@ fn phrase(event: &Event) -> String {
             )
         }
         Event::RehearsalReleased { cutover } => format!("{cutover}: what the rehearsal made is gone"),
+        Event::ResourceMade { resource } => {
+            format!("{}: making {} at {}", resource.id, resource.what, resource.place)
+        }
+        Event::ResourceReleasing { id, by } => format!("{id}: being released by {by}"),
+        Event::ResourceReleased { id, said } => format!("{id}: released: {said}"),
         Event::StatePart { first, last, part: _ } => match (first, last) {
             (_, true) => "a state was restored".to_owned(),
             (true, false) => "a state is being restored".to_owned(),

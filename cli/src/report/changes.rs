@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use segue_contract::{Address, BlockRef, QuiesceKind, Registry, Side};
-use segue_plan::event::{Attempt, MigrationRecord};
+use segue_plan::event::{Attempt, MigrationRecord, Resource};
 use serde::Serialize;
 
 /// A change.
@@ -33,6 +33,7 @@ enum Kind {
     Marker,
     Closed,
     Route,
+    Resource,
 }
 
 impl Changes {
@@ -114,6 +115,16 @@ impl Changes {
         let by_hand = registry.route(route).map(|r| r.set_by_hand(route, side.other()));
         let undo = by_hand.unwrap_or_else(|_| "segue switch-back".to_owned());
         self.put(&route.address, Kind::Route, format!("points to the {side}"), at_ms, undo);
+    }
+
+    /// Something temporary that has no event of its own.
+    pub(super) fn resource(&mut self, resource: &Resource, at_ms: i64) {
+        let what = format!("{} at {}", resource.what, resource.place);
+        self.put(&Address::new(resource.id.clone()), Kind::Resource, what, at_ms, "segue cleanup".to_owned());
+    }
+
+    pub(super) fn resource_gone(&mut self, id: &str, at_ms: i64) {
+        self.release(&Address::new(id), Kind::Resource, at_ms);
     }
 
     /// Abandoned: what was made at the target is gone.

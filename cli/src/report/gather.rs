@@ -155,6 +155,8 @@ impl<'a> Gather<'a> {
             | Event::EndpointMade { .. }
             | Event::ClaimMade { .. }
             | Event::ClaimReleased { .. }
+            | Event::ResourceMade { .. }
+            | Event::ResourceReleased { .. }
             | Event::CutoverFinished { .. } => self.changed(event, at_ms),
             Event::AttemptBegan { .. }
             | Event::PhaseReached { .. }
@@ -176,6 +178,7 @@ impl<'a> Gather<'a> {
             | Event::RehearsalBegan { .. }
             | Event::RehearsalEnded { .. }
             | Event::RehearsalReleased { .. }
+            | Event::ResourceReleasing { .. }
             | Event::StatePart { .. } => {}
         }
     }
@@ -196,6 +199,8 @@ impl<'a> Gather<'a> {
                 self.changes.claimed(migration, marker.epoch, at_ms, self.registry);
             }
             Event::ClaimReleased { migration } => self.changes.unclaimed(migration, at_ms),
+            Event::ResourceMade { resource } => self.changes.resource(resource, at_ms),
+            Event::ResourceReleased { id, said: _ } => self.changes.resource_gone(id, at_ms),
             Event::CutoverFinished { cutover }
                 if self.state.cutovers.get(cutover).is_none_or(|c| c.live == Side::Source) =>
             {

@@ -31,7 +31,7 @@ pub use error::{ErrorClass, StepError};
 pub use facts::{Barrier, EndpointFacts, Finding, Identity, Severity, UnitFacts};
 pub use marker::{Claim, Marker, MarkerError};
 pub use probe::{Probe, Reading};
-pub use quiesce::{BarrierState, Holder, InUse, Quiesce, QuiesceCall, QuiesceKind};
+pub use quiesce::{BarrierState, Fence, Holder, InUse, Quiesce, QuiesceCall, QuiesceKind, Reopeners};
 pub use registry::{Endpoint, Registry};
 pub use route::{Route, RouteAt};
 pub use schema::{AttributeSchema, AttributeType, BlockKind, BlockSchema};

@@ -57,6 +57,31 @@ pub struct InUse {
     pub incomplete: Option<String>,
 }
 
+/// Who re-opens a closed side without Segue, sentences without a full stop; `None`: nobody (protocol P9).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reopeners {
+    /// When the process that runs Segue dies, beside its watchdog.
+    pub process: Option<String>,
+    /// When the machine that runs Segue dies.
+    pub machine: Option<String>,
+}
+
+/// Keeps a side from serving from outside, whatever state it is in (protocol P22): power, a firewall, credentials.
+pub trait Fence: Send + Sync {
+    /// Whether the spec allows it here: a critical finding refuses the plan.
+    fn check(&self, block: &BlockRef) -> Vec<crate::Finding>;
+
+    /// Fences the endpoint and proves it: from now on it takes no write, and it comes back only by hand. May be
+    /// repeated: fencing what is fenced proves it again. Says by what it is proven.
+    ///
+    /// # Errors
+    /// It is not proven. What was done is not known.
+    fn fence(&self, call: &QuiesceCall, io: &dyn StepIo) -> Result<String, StepError>;
+
+    /// What a person types to do the same.
+    fn by_hand(&self, block: &BlockRef) -> String;
+}
+
 /// A way to quiesce. Every operation may be repeated: closing what is closed and opening what is open
 /// succeed and change nothing.
 pub trait Quiesce: Send + Sync {
@@ -79,6 +104,11 @@ pub trait Quiesce: Send + Sync {
 
     /// Tries a write by the writers' own way (protocol P4) or looks at the barrier.
     fn observe(&self, call: &QuiesceCall, io: &dyn StepIo) -> Result<BarrierState, StepError>;
+
+    /// Who re-opens the side that `call` closes, without Segue (protocol P9).
+    fn reopeners(&self, _call: &QuiesceCall) -> Reopeners {
+        Reopeners::default()
+    }
 
     /// Arms or renews a timer that the endpoint itself holds and that re-opens the side `lease_ms` milliseconds from
     /// now, whether or not Segue still lives (protocol P7, P9). Called before [`Quiesce::close`], and again to renew.

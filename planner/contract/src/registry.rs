@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::{
-    BlockKind, BlockRef, BlockSchema, Claim, EndpointFacts, Engine, InUse, Marker, MarkerError, Probe,
+    BlockKind, BlockRef, BlockSchema, Claim, EndpointFacts, Engine, Fence, InUse, Marker, MarkerError, Probe,
     Quiesce, Route, StepError, StepIo,
 };
 
@@ -62,6 +62,7 @@ pub struct Registry {
     routes: BTreeMap<String, Arc<dyn Route>>,
     gates: BTreeMap<String, Arc<dyn Probe>>,
     watches: BTreeMap<String, Arc<dyn Probe>>,
+    fences: BTreeMap<String, Arc<dyn Fence>>,
 }
 
 impl Registry {
@@ -107,6 +108,12 @@ impl Registry {
         self
     }
 
+    /// Adds a way to fence a side from outside.
+    pub fn add_fence(&mut self, name: &str, fence: Arc<dyn Fence>) -> &mut Self {
+        self.fences.insert(name.to_owned(), fence);
+        self
+    }
+
     /// All schemas, in the order of registration.
     pub fn schemas(&self) -> &[BlockSchema] {
         &self.schemas
@@ -135,6 +142,11 @@ impl Registry {
     /// The probe of a gate block.
     pub fn gate(&self, block: &BlockRef) -> Result<&Arc<dyn Probe>, StepError> {
         self.gates.get(&block.provider).ok_or_else(|| unknown(block, "gate"))
+    }
+
+    /// What fences a side from outside.
+    pub fn fence(&self, block: &BlockRef) -> Result<&Arc<dyn Fence>, StepError> {
+        self.fences.get(&block.provider).ok_or_else(|| unknown(block, "fence"))
     }
 
     /// The probe of a watch block.

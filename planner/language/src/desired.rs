@@ -298,7 +298,7 @@ pub struct WatchDecl {
     pub switch_back: bool,
 }
 
-/// `fallback { reverse, stale_writers, retain, accept_loss }`
+/// `fallback { reverse, stale_writers, retain, max_age, accept_loss, dual_write, fence, fence_timeout }`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FallbackDecl {
     /// Keep the old side fresh after the switch; default false.
@@ -308,8 +308,24 @@ pub struct FallbackDecl {
     pub report_stale_writers: bool,
     /// How long the old side is kept, in milliseconds; `None`: no time is promised.
     pub retain_ms: Option<u64>,
+    /// From which age on the old side is stale: no pass towards it for so long, in milliseconds. Default 1 h.
+    #[serde(default = "max_age_default")]
+    pub max_age_ms: u64,
     /// Allow a switch back without a reverse sync, losing what the target took.
     pub accept_loss: bool,
+    /// Clients may write to both sides (protocol P1): a side that cannot be read is left without a fence.
+    #[serde(default)]
+    pub dual_write: bool,
+    /// Keeps the target from serving, from outside, and proves it (protocol P22).
+    #[serde(default)]
+    pub fence: Option<BlockRef>,
+}
+
+/// `fallback { max_age }` when the spec says nothing, in milliseconds.
+pub const MAX_AGE_DEFAULT_MS: u64 = 3_600_000;
+
+fn max_age_default() -> u64 {
+    MAX_AGE_DEFAULT_MS
 }
 
 /// `rehearse { mode, quiesce, valid_for, test }`
@@ -397,33 +413,7 @@ impl CutoverDecl {
 
 #[cfg(test)]
 mod tests {
-    use super::{CutoverDecl, FallbackDecl, SET_ASIDE, WaiverDecl};
-    use segue_contract::{Address, Side};
-
-    fn cutover(waivers: Vec<WaiverDecl>) -> CutoverDecl {
-        CutoverDecl {
-            address: Address::new("cutover.a"),
-            migrations: Vec::new(),
-            live: Side::Target,
-            finished: false,
-            timeout_ms: 1,
-            freeze_ms: 1,
-            gates: Vec::new(),
-            quiesces: Vec::new(),
-            routes: Vec::new(),
-            watches: Vec::new(),
-            settle_ms: 0,
-            fallback: FallbackDecl {
-                reverse: false,
-                report_stale_writers: false,
-                retain_ms: None,
-                accept_loss: false,
-            },
-            rehearse: None,
-            waivers,
-            depends_on: Vec::new(),
-        }
-    }
+    use super::{SET_ASIDE, WaiverDecl};
 
     fn waiver(code: &str, keys: &[&str]) -> WaiverDecl {
         let keys = keys.iter().map(|&k| k.to_owned()).collect();
@@ -432,18 +422,20 @@ mod tests {
 
     #[test]
     fn records_are_waived_one_by_one_and_only_when_all_are_known() {
-        let decl = cutover(vec![waiver(SET_ASIDE, &["run/a.sock"]), waiver(SET_ASIDE, &["spool/*"])]);
+        let waivers = [waiver(SET_ASIDE, &["run/a.sock"]), waiver(SET_ASIDE, &["spool/*"])];
         let keys = |list: &[&str]| list.iter().map(|&k| k.to_owned()).collect::<Vec<_>>();
-        assert!(decl.waiver(SET_ASIDE, &keys(&["run/a.sock", "spool/x"]), true).is_some());
-        assert!(decl.waiver(SET_ASIDE, &keys(&["run/a.sock", "spool/x"]), false).is_none());
-        assert!(decl.waiver(SET_ASIDE, &keys(&["run/b.sock"]), true).is_none());
-        assert!(decl.waiver(SET_ASIDE, &[], true).is_none());
-        assert!(decl.waiver("REHEARSE_LAG", &[], true).is_none());
+        let of = |code, list: &[&str], known| WaiverDecl::of(&waivers, code, &keys(list), known).is_some();
+        assert!(of(SET_ASIDE, &["run/a.sock", "spool/x"], true));
+        assert!(!of(SET_ASIDE, &["run/a.sock", "spool/x"], false));
+        assert!(!of(SET_ASIDE, &["run/b.sock"], true));
+        assert!(!of(SET_ASIDE, &[], true));
+        assert!(!of("REHEARSE_LAG", &[], true));
     }
 
     #[test]
     fn a_waiver_without_keys_accepts_the_finding_as_a_whole() {
-        let decl = cutover(vec![waiver("REHEARSE_LAG", &[])]);
-        assert_eq!(decl.waiver("REHEARSE_LAG", &[], true).map(|w| w.reason.as_str()), Some("known"));
+        let waivers = [waiver("REHEARSE_LAG", &[])];
+        let found = WaiverDecl::of(&waivers, "REHEARSE_LAG", &[], true);
+        assert_eq!(found.map(|w| w.reason.as_str()), Some("known"));
     }
 }

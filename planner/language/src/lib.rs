@@ -10,9 +10,9 @@ mod spec;
 mod syntax;
 
 pub use desired::{
-    CutoverDecl, Day, Desired, FallbackDecl, GateCondition, GateDecl, MigrationDecl, Origin, QuiesceDecl,
-    RehearseDecl, RehearseMode, RouteDecl, SET_ASIDE, Secrets, VerifyDecl, WAIVABLE, WaiverDecl, WatchDecl,
-    WindowDecl,
+    CutoverDecl, Day, Desired, FallbackDecl, GateCondition, GateDecl, MAX_AGE_DEFAULT_MS, MigrationDecl,
+    Origin, QuiesceDecl, RehearseDecl, RehearseMode, RouteDecl, SET_ASIDE, Secrets, VerifyDecl, WAIVABLE,
+    WaiverDecl, WatchDecl, WindowDecl,
 };
 pub use lang::{
     BlockValue, Collection, Condition, Data, Judged, Number, Sealed, Sensitivity, TooLarge, Value, Verdict,

@@ -5,6 +5,8 @@
 
 mod attempt;
 mod rehearsal;
+mod resource;
+mod watch;
 
 use segue_contract::{
     Address, BlockRef, Checkpoint, Direction, ErrorClass, Finding, Identity, Marker, PassReport, Side,
@@ -16,8 +18,10 @@ use crate::cutover::Phase;
 use crate::plan::StepKind;
 use crate::state::State;
 
-pub use attempt::{Attempt, BootTime, Member, Proof, Watcher};
+pub use attempt::{Attempt, BootTime, FallbackTerms, Leaving, Member, Proof, Watcher};
 pub use rehearsal::{Rehearsal, RehearsalFinding, RehearsalReport, RehearsedUnit};
+pub use resource::{Release, Resource, ResourceKind};
+pub use watch::{Watch, WatchPlan};
 
 /// The version of the lines that this build writes.
 pub const WIRE_VERSION: u32 = 2;
@@ -403,6 +407,25 @@ pub enum Event {
         /// The cutover.
         cutover: Address,
     },
+    /// Something temporary is about to be made somewhere (intent): from here on it is known, and released one day.
+    ResourceMade {
+        /// What, where, whose, and how it is released.
+        resource: Box<Resource>,
+    },
+    /// A resource is about to be released (intent).
+    ResourceReleasing {
+        /// Its name.
+        id: String,
+        /// By whom, or by what.
+        by: String,
+    },
+    /// It is released.
+    ResourceReleased {
+        /// Its name.
+        id: String,
+        /// What was done, or found gone.
+        said: String,
+    },
     /// A part of a state that is being restored (`state push`): an event has a size limit, a state has
     /// none. Everything before is replaced when the last part is there.
     StatePart {
@@ -464,30 +487,4 @@ pub struct MigrationRecord {
     pub target_identity: Identity,
     /// One job for each unit, forward, without ledger.
     pub jobs: Vec<UnitJob>,
-}
-
-/// What is watched after a switch, with all that watching needs when the spec is gone.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct WatchPlan {
-    /// The watches, in order.
-    pub watches: Vec<Watch>,
-    /// The pause between reverse passes meanwhile, in milliseconds.
-    pub sync_interval_ms: u64,
-    /// Whether the side that serves may be left although that loses what it took.
-    pub accept_loss: bool,
-}
-
-/// One watch.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Watch {
-    /// The block; its address is the step's.
-    pub block: BlockRef,
-    /// For how long, in milliseconds.
-    pub for_ms: u64,
-    /// Between two looks, in milliseconds.
-    pub interval_ms: u64,
-    /// So many looks in a row that are not good mean lost health.
-    pub failures: u32,
-    /// Whether lost health switches back, or is only reported.
-    pub switch_back: bool,
 }

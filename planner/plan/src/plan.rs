@@ -20,6 +20,7 @@ use crate::diff::{Change, SettingDiff};
 
 pub use build::{PlanOptions, plan};
 pub use condition_steps::watch_of;
+pub(crate) use cutover_steps::duration;
 pub use file::{PLAN_FILE_VERSION, PlanFile, PlanFileError, Stale};
 pub use hash::{Basis, CutoverBase, basis};
 pub use rehearsal_steps::{Verdict, subject, verdict};

@@ -1,6 +1,7 @@
 //! What is known after the journal: the state, which one pure function folds from the events.
 
 mod fold;
+mod resources;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,9 +18,10 @@ use crate::event::{
 use crate::plan::StepKind;
 
 pub use fold::fold;
+pub use resources::{ResourceState, Standing};
 
 /// The version of this layout.
-pub const STATE_VERSION: u32 = 1;
+pub const STATE_VERSION: u32 = 2;
 
 /// How many measurements of passes and pauses are kept for estimates: enough for a 90th percentile.
 const MEASUREMENTS_MAX: usize = 32;
@@ -52,6 +54,9 @@ pub struct State {
     pub forgotten: BTreeSet<Address>,
     /// The last findings of steps, newest last.
     pub findings: Vec<(Address, Finding)>,
+    /// What Segue made or changed somewhere and takes away again, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub resources: BTreeMap<String, ResourceState>,
     /// A state that is being restored, until its last part is there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub importing: Option<Box<State>>,
@@ -71,6 +76,7 @@ impl Default for State {
             plans_begun: BTreeSet::new(),
             forgotten: BTreeSet::new(),
             findings: Vec::new(),
+            resources: BTreeMap::new(),
             importing: None,
         }
     }
@@ -414,8 +420,16 @@ impl State {
 
     /// Whether a migration or a cutover is the stage of a rehearsal: it is in no spec, and goes with the rehearsal.
     pub fn is_stage(&self, address: &Address) -> bool {
-        let open = self.rehearsals.values().filter_map(|r| r.open.as_ref()).map(|open| &open.rehearsal);
-        open.into_iter().any(|r| r.stage == *address || r.members.iter().any(|(_, stage)| stage == address))
+        self.rehearsal_on(address).is_some()
+    }
+
+    /// The cutover that is rehearsed on a stage.
+    pub fn rehearsal_on(&self, stage: &Address) -> Option<&Address> {
+        let on = |known: &RehearsalState| {
+            let open = known.open.as_ref().map(|open| &open.rehearsal);
+            open.is_some_and(|r| r.stage == *stage || r.members.iter().any(|(_, own)| own == stage))
+        };
+        self.rehearsals.iter().find(|(_, known)| on(known)).map(|(cutover, _)| cutover)
     }
 
     /// The stage on which a migration is being rehearsed.
@@ -457,6 +471,7 @@ impl State {
             let jobs = c.attempt.iter().flat_map(|a| a.jobs.iter().filter_map(|j| j.ledger.as_ref()));
             c.proofs.values().flat_map(|p| p.ledgers.iter()).chain(jobs)
         });
-        of_units.chain(of_cutovers).cloned().collect()
+        let of_resources = self.resources.values().flat_map(ResourceState::ledgers);
+        of_units.chain(of_cutovers).cloned().chain(of_resources).collect()
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use segue_contract::Address;
-use segue_plan::state::State;
+use segue_plan::state::{STATE_VERSION, State};
 
 use crate::journal::Mark;
 use crate::store::{Batch, StateStore, StoreError};
@@ -60,6 +60,10 @@ pub(crate) fn load(store: &dyn StateStore) -> Result<Option<(State, Mark)>, Stor
         return Ok(None);
     };
     let mut state: State = serde_json::from_slice(rest)?;
+    if state.version != STATE_VERSION {
+        // An earlier fold: what it did not keep is in the journal.
+        return Ok(None);
+    }
     for (key, value) in &pieces {
         let Ok(key) = std::str::from_utf8(key) else {
             continue;

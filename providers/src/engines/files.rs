@@ -110,4 +110,8 @@ impl Engine for FilesEngine {
     fn release(&self, job: &UnitJob, made_root: bool, io: &dyn StepIo) -> Result<(), StepError> {
         release::release(job, made_root, io)
     }
+
+    fn tidy(&self, job: &UnitJob, io: &dyn StepIo) -> Result<u64, StepError> {
+        release::tidy(job, io)
+    }
 }

@@ -121,6 +121,10 @@ impl Push {
 /// A state as events: one has a size limit, so each migration and each cutover has its own.
 fn parts(state: &State) -> Vec<Event> {
     let mut parts = vec![State { open_steps: state.open_steps.clone(), ..State::default() }];
+    for (id, resource) in &state.resources {
+        let resources = [(id.clone(), resource.clone())].into();
+        parts.push(State { resources, ..State::default() });
+    }
     for (hash, approval) in &state.approvals {
         let approvals = [(hash.clone(), approval.clone())].into();
         parts.push(State { approvals, ..State::default() });

@@ -8,12 +8,12 @@ mod window;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use segue_contract::{Address, BlockRef, Side};
+use segue_contract::{Address, BlockRef, Config, Setting, Side};
 
 use super::body::{Nested, Settings};
 use super::resolve::{Instance, config};
 use super::shape::{AttributeShape, BodyShape};
-use crate::desired::{CutoverDecl, FallbackDecl, QuiesceDecl, Secrets};
+use crate::desired::{CutoverDecl, FallbackDecl, MAX_AGE_DEFAULT_MS, QuiesceDecl, Secrets};
 use crate::syntax::{Diagnostic, Diagnostics};
 
 /// Protocol P4: two positions at least this far apart must be equal.
@@ -75,7 +75,10 @@ pub(super) fn decode(
             reverse: fallback.is_some_and(|f| f.flag("reverse")),
             report_stale_writers: fallback.and_then(|f| f.text("stale_writers")) == Some("report"),
             retain_ms: fallback.and_then(|f| f.number("retain")),
+            max_age_ms: fallback.and_then(|f| f.number("max_age")).unwrap_or(MAX_AGE_DEFAULT_MS),
             accept_loss: fallback.is_some_and(|f| f.flag("accept_loss")),
+            dual_write: fallback.is_some_and(|f| f.flag("dual_write")),
+            fence: fallback.and_then(|f| fence(instance, f, around)),
         },
         rehearse: settings.nested("rehearse").map(rehearse::decode),
         waivers,
@@ -103,6 +106,28 @@ fn times(settings: &Settings, diagnostics: &mut Diagnostics) -> (u64, u64) {
         );
     }
     (timeout_ms, freeze_ms)
+}
+
+/// The provider that runs `fence`, a command.
+const FENCE_PROVIDER: &str = "command";
+
+/// `fence` and `fence_timeout`, as a block of their own for the provider.
+fn fence(instance: &Instance, fallback: &Settings, around: &Surroundings<'_>) -> Option<BlockRef> {
+    let words = fallback.words("fence");
+    if words.is_empty() {
+        return None;
+    }
+    let mut config = Config::default();
+    config.insert("fence", Setting::Plain(words.into()));
+    if let Some(timeout_ms) = fallback.number("fence_timeout") {
+        config.insert("timeout", Setting::Plain(timeout_ms.into()));
+    }
+    Some(BlockRef {
+        address: instance.address.step("fallback").step("fence"),
+        provider: FENCE_PROVIDER.to_owned(),
+        base_dir: around.base_dir.to_path_buf(),
+        config,
+    })
 }
 
 /// How many blocks of the same type stand before this one.

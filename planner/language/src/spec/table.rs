@@ -266,8 +266,20 @@ fn cutover(
                 )
                 .one_of(&["report"]),
                 attribute("retain", DURATION, "How long it is kept."),
+                attribute("max_age", DURATION, "From which age on it is stale: nothing was carried to it for so long.")
+                    .or(json!(3_600_000)),
                 attribute("accept_loss", BOOL, "Allow a switch back that loses what the target took.")
                     .or(json!(false)),
+                attribute("dual_write", BOOL, "Clients may write to both sides: a target that cannot be read is left without a fence.")
+                    .or(json!(false)),
+                attribute(
+                    "fence",
+                    WORDS,
+                    "Keeps the target from serving, from outside (power, firewall, credentials), and proves it: exit 0 means that \
+                     it takes no write, and comes back only by hand. May be run again. For a target that cannot be read.",
+                ),
+                attribute("fence_timeout", DURATION, "How long fence may take; then it is killed, and proves nothing.")
+                    .or(json!(30_000)),
             ],
         ),
         rehearsal(),

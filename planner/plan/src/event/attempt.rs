@@ -66,6 +66,36 @@ pub struct Attempt {
     /// What the spec accepts (protocol P24).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub waivers: Vec<WaiverDecl>,
+    /// What the spec says of the way back.
+    pub fallback: FallbackTerms,
+    /// Set when this attempt leaves a side that cannot be read (protocol P22).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leaves: Option<Leaving>,
+}
+
+/// What a spec says of the way back, for when the spec is gone.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct FallbackTerms {
+    /// How long the old side is kept, in milliseconds; `None`: no time is promised.
+    pub retain_ms: Option<u64>,
+    /// From which age on the old side is stale, in milliseconds.
+    pub max_age_ms: Option<u64>,
+    /// Whether a side may be left although that loses what it took.
+    pub accept_loss: bool,
+    /// Whether clients may write to both sides.
+    pub dual_write: bool,
+    /// What keeps a side from serving, from outside.
+    pub fence: Option<BlockRef>,
+}
+
+/// How a side that cannot be read is left.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Leaving {
+    /// Why it cannot be read.
+    pub unreadable: String,
+    /// What is lost, a phrase.
+    pub loses: String,
 }
 
 /// One migration of an attempt.
@@ -116,8 +146,8 @@ impl Attempt {
 /// What lines of version 1 say: one migration, its quiesce calls beside the attempt's own fields.
 mod wire {
     use super::{
-        Address, Attempt, BlockRef, BootTime, Deserialize, Member, PathBuf, QuiesceCall, QuiesceKind, Side,
-        UnitJob, VerifyLevel, WaiverDecl, Watcher,
+        Address, Attempt, BlockRef, BootTime, Deserialize, FallbackTerms, Leaving, Member, PathBuf,
+        QuiesceCall, QuiesceKind, Side, UnitJob, VerifyLevel, WaiverDecl, Watcher,
     };
 
     #[derive(Deserialize)]
@@ -144,6 +174,10 @@ mod wire {
         rehearsal: bool,
         #[serde(default)]
         waivers: Vec<WaiverDecl>,
+        #[serde(default)]
+        fallback: FallbackTerms,
+        #[serde(default)]
+        leaves: Option<Leaving>,
     }
 
     #[derive(Deserialize)]
@@ -183,6 +217,8 @@ mod wire {
                 watchdog,
                 rehearsal,
                 waivers,
+                fallback,
+                leaves,
             } = any;
             let members = match members {
                 Members::Several { members } => members,
@@ -211,6 +247,8 @@ mod wire {
                 watchdog,
                 rehearsal,
                 waivers,
+                fallback,
+                leaves,
             }
         }
     }

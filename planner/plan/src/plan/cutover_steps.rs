@@ -270,7 +270,7 @@ fn lost(ground: &Ground<'_>, decl: &CutoverDecl, to: Side) -> Vec<String> {
 }
 
 /// Milliseconds for people: `50ms`, `2s`, `1h30m`.
-pub(super) fn duration(ms: u64) -> String {
+pub(crate) fn duration(ms: u64) -> String {
     if ms == 0 {
         return "0s".to_owned();
     }

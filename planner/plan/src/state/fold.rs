@@ -2,6 +2,7 @@
 
 mod cutovers;
 mod rehearsals;
+mod resources;
 mod watches;
 
 use segue_contract::{Address, Direction, PassReport, VerifyReport};
@@ -16,6 +17,13 @@ use cutovers::{add_stale, begin_attempt, hold, reach, take_back, take_back_commi
 
 /// Applies one event.
 pub fn fold(state: &mut State, entry: &Entry) {
+    let at_ms = entry.at_ms;
+    resources::before(state, &entry.event);
+    fold_one(state, entry);
+    resources::after(state, &entry.event, at_ms);
+}
+
+fn fold_one(state: &mut State, entry: &Entry) {
     let at_ms = entry.at_ms;
     match &entry.event {
         Event::StateBound(binding) => state.binding = Some(binding.clone()),
@@ -176,6 +184,8 @@ pub fn fold(state: &mut State, entry: &Entry) {
         }
         // Evidence for the report; nothing is decided by it.
         Event::GateRead { .. } => {}
+        // See `resources`.
+        Event::ResourceMade { .. } | Event::ResourceReleasing { .. } | Event::ResourceReleased { .. } => {}
         Event::WatchPlanned { .. }
         | Event::WatchBegan { .. }
         | Event::WatchRead { .. }
@@ -212,6 +222,7 @@ fn import(state: &mut State, part: &State, first: bool, last: bool) {
     whole.rehearsals.extend(part.rehearsals.clone());
     whole.open_steps.extend(part.open_steps.clone());
     whole.approvals.extend(part.approvals.clone());
+    whole.resources.extend(part.resources.clone());
     if last && let Some(whole) = state.importing.take() {
         let (binding, last_run) = (state.binding.take(), state.last_run.take());
         *state = State { binding, last_run, ..*whole };

@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use segue_contract::{Address, Direction, QuiesceCall, QuiesceKind, Side, StepError, UnitJob};
-use segue_language::{CutoverDecl, Desired, MigrationDecl};
-use segue_plan::event::{Attempt, Member};
+use segue_language::{CutoverDecl, Desired, FallbackDecl, MigrationDecl};
+use segue_plan::event::{Attempt, FallbackTerms, Member};
 use segue_plan::state::State;
 
 use super::{Ground, RunError};
@@ -111,7 +111,29 @@ pub(super) fn attempt_from_spec(
         watchdog: None,
         rehearsal: false,
         waivers: decl.waivers.clone(),
+        fallback: terms_of(decl),
+        leaves: None,
     })
+}
+
+/// What the spec says of the way back.
+pub(super) fn terms_of(decl: &CutoverDecl) -> FallbackTerms {
+    let FallbackDecl {
+        reverse: _,
+        report_stale_writers: _,
+        retain_ms,
+        max_age_ms,
+        accept_loss,
+        dual_write,
+        fence,
+    } = &decl.fallback;
+    FallbackTerms {
+        retain_ms: *retain_ms,
+        max_age_ms: Some(*max_age_ms),
+        accept_loss: *accept_loss,
+        dual_write: *dual_write,
+        fence: fence.clone(),
+    }
 }
 
 /// The attempt that leads back from the last complete switch, from the state alone.
@@ -184,6 +206,8 @@ fn back_from(ground: &Ground, last: &Attempt, live: Side, turn: bool, held_after
         reverse: last.reverse,
         rehearsal: false,
         waivers: last.waivers.clone(),
+        fallback: last.fallback.clone(),
+        leaves: None,
     }
 }
 

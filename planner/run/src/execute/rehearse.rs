@@ -30,7 +30,7 @@ use super::io::{Io, Until};
 use super::retry::{STEP_DEADLINE, retry};
 use super::unit::{UnitRef, compare, job_of, load, pass};
 use super::{Ground, RunError, RunEvent};
-use release::release;
+pub(super) use release::release;
 use stage::Stage;
 
 /// Passes after the load: enough for a 90th percentile that means something, few enough not to take long.
@@ -40,7 +40,7 @@ const PASSES: usize = 5;
 ///
 /// # Errors
 /// [`RunError::Gate`] for critical findings; otherwise the rehearsal itself could not go on: it is resumed by the
-/// next call, or released by [`release_left_over`].
+/// next call, or taken away by [`release`].
 pub(super) fn rehearse(
     ground: &Ground,
     desired: &Desired,
@@ -90,14 +90,6 @@ fn refused(step: &Address, decl: &CutoverDecl, critical: &[&RehearsalFinding]) -
             codes.join(", ")
         ),
     }
-}
-
-/// Takes away what a rehearsal left that did not come to its end, or that nobody wants to go on with.
-///
-/// # Errors
-/// Something could not be removed; what was is recorded, and the call may be repeated.
-pub fn release_left_over(ground: &Ground, cutover: &Address) -> Result<(), RunError> {
-    release(ground, cutover)
 }
 
 /// One rehearsal.

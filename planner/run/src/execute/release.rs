@@ -3,7 +3,7 @@
 use segue_contract::{Address, Direction, QuiesceCall, QuiesceKind, Side, StepError, StepIo};
 use segue_language::CutoverDecl;
 use segue_plan::diff::Change;
-use segue_plan::event::Event;
+use segue_plan::event::{Event, Release};
 use segue_plan::plan::StepKind;
 
 use super::drive::open_where_segue_is_refused;
@@ -134,6 +134,28 @@ fn abandon(ground: &Ground, decl: &CutoverDecl, step: &Address) -> Result<String
             other => Err(other),
         })?;
     }
+    for migration in &decl.migrations {
+        target_is_gone(ground, step, migration)?;
+    }
     ground.record(Event::CutoverFinished { cutover: decl.address.clone() })?;
     Ok("the source was not touched".to_owned())
+}
+
+/// A target of which nothing is left is no resource any more. One that Segue made and that something else is in stays
+/// one: `segue cleanup` tells of it.
+fn target_is_gone(ground: &Ground, step: &Address, migration: &Address) -> Result<(), RunError> {
+    let id = format!("{migration}/target");
+    let known = ground.recorder.look(|s| {
+        let Release::Target { made_root, .. } = &s.resources.get(&id)?.resource.release else { return None };
+        Some((*made_root, s.migrations.get(migration)?.record.target.clone()))
+    });
+    let Some((made_root, block)) = known else { return Ok(()) };
+    let io = Io::new(ground, step);
+    let look = || ground.registry.endpoint(&block)?.observe(&block, &io);
+    let facts =
+        retry(ground, step, STEP_DEADLINE, || io.cancelled(), look).map_err(|e| RunError::step(step, e))?;
+    if made_root && facts.exists {
+        return Ok(());
+    }
+    ground.record(Event::ResourceReleased { id, said: "abandoned".to_owned() })
 }

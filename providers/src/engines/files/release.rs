@@ -83,6 +83,28 @@ pub(crate) fn release(job: &UnitJob, made_root: bool, io: &dyn StepIo) -> Result
     Ok(())
 }
 
+/// See [`segue_contract::Engine::tidy`].
+pub(crate) fn tidy(job: &UnitJob, io: &dyn StepIo) -> Result<u64, StepError> {
+    let root = job.writes().path("path")?;
+    if matches!(rustix::fs::lstat(root), Err(Errno::NOENT)) {
+        return Ok(0);
+    }
+    let tree = std::sync::Arc::new(Tree::open(root)?);
+    let chosen = std::sync::Arc::new(Chosen::new(&job.select)?);
+    let mut scan = Scan::start(std::sync::Arc::clone(&tree), chosen, threads(job))?;
+    while scan.next()?.is_some() {
+        if io.cancelled() {
+            return Err(StepError::cancelled());
+        }
+    }
+    let mut release =
+        Release { tree: &tree, dirs: OpenDirs::new(&tree), open: Vec::new(), left: Bounded::default() };
+    for path in &scan.aside.leftovers {
+        release.unlink(path)?;
+    }
+    Ok(scan.aside.leftovers.len() as u64)
+}
+
 impl Release<'_> {
     fn one(
         &mut self,

@@ -29,6 +29,7 @@ fn release(state: &mut State, cutover: &Address) {
     let Some(open) = state.rehearsals.get_mut(cutover).and_then(|known| known.open.take()) else { return };
     let stages = open.rehearsal.members.iter().map(|(_, stage)| stage);
     for stage in stages.chain([&open.rehearsal.stage]) {
+        state.resources.retain(|_, known| known.resource.owner != *stage);
         state.migrations.remove(stage);
         state.cutovers.remove(stage);
         state.open_steps.retain(|step, _| !below(step, stage));

@@ -10,7 +10,7 @@ use super::super::unit::{UnitRef, job_of};
 use super::super::{Ground, RunError, claims};
 
 /// Releases the open rehearsal of a cutover; without one there is nothing to do. May be repeated.
-pub(super) fn release(ground: &Ground, cutover: &Address) -> Result<(), RunError> {
+pub(in super::super) fn release(ground: &Ground, cutover: &Address) -> Result<(), RunError> {
     let open = ground.recorder.look(|s| s.rehearsals.get(cutover).and_then(|known| known.open.clone()));
     let Some(open) = open else { return Ok(()) };
     let step = cutover.step("rehearse").step("release");
