@@ -135,6 +135,8 @@ pub(crate) struct HeadLine {
 #[serde(rename_all = "snake_case")]
 pub(crate) enum GoingBack {
     NeverLeft,
+    /// It left and went back.
+    WentBack,
     LosesNothing,
     LosesWrites,
     NotPossible,

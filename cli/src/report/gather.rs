@@ -363,6 +363,7 @@ fn heads(state: &State, attempts: &Newest<AttemptLine>) -> Vec<HeadLine> {
                     (Some(attempt), _) if known.live == Side::Target && known.switches > 0 => {
                         if attempt.reverse { GoingBack::LosesNothing } else { GoingBack::LosesWrites }
                     }
+                    _ if known.switches > 0 => GoingBack::WentBack,
                     _ => GoingBack::NeverLeft,
                 },
             }
