@@ -20,7 +20,8 @@ fn promtool(metrics: &str) {
         .expect("promtool starts");
     checker.stdin.take().expect("piped").write_all(metrics.as_bytes()).expect("written");
     let output = checker.wait_with_output().expect("it ends");
-    let said = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
+    let said =
+        String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && said.trim().is_empty(), "{said}\n{metrics}");
 }
 
@@ -65,7 +66,10 @@ fn a_throttle_counts_at_once_and_a_pause_stops_all_work_until_it_is_resumed() {
     let metrics = metrics_address(&mut apply);
     apply.until_it_says("throttled to 20 KiB/s (spec: load.rate_limit)");
     let scraped = || ask(&metrics, b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n");
-    assert!(scraped().contains("segue_rate_limit_bytes_per_second{migration=\"migration.site\",from=\"spec\"} 20480"));
+    assert!(
+        scraped()
+            .contains("segue_rate_limit_bytes_per_second{migration=\"migration.site\",from=\"spec\"} 20480")
+    );
     scratch.segue(&["pause"]).expect_code(0);
     let status = scratch.segue(&["status", "--json"]).expect_code(0);
     let status: serde_json::Value = serde_json::from_str(&status.stdout).expect("JSON");
@@ -115,7 +119,10 @@ fn metrics_are_what_prometheus_reads_and_nothing_else_is_served() {
     promtool(&scratch.segue(&["metrics"]).expect_code(0).stdout);
     assert!(ask(&address, b"GET / HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 404"));
     assert!(ask(&address, b"POST /metrics HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 405"));
-    let endless = ask(&address, &b"GET /metrics HTTP/1.1\r\nx: ".iter().chain(&[b'a'; 64 * 1024]).copied().collect::<Vec<u8>>());
+    let endless = ask(
+        &address,
+        &b"GET /metrics HTTP/1.1\r\nx: ".iter().chain(&[b'a'; 64 * 1024]).copied().collect::<Vec<u8>>(),
+    );
     assert!(endless.is_empty() || endless.starts_with("HTTP/1.1 431"), "{endless}");
     let taken = scratch.segue(&["metrics"]).expect_code(0);
     assert!(taken.stdout.contains("segue_running 1"), "{}", taken.stdout);

@@ -70,7 +70,7 @@ fn one_person_is_not_two_however_often() {
 }
 
 #[test]
-fn an_apply_that_waits_is_approved_from_another_terminal_and_refuses_others() {
+fn an_apply_that_waits_is_approved_from_another_terminal() {
     let scratch = with("gate \"approval\" {}");
     let mut apply = Running::new(&scratch, &["apply", "--auto-approve", "--follow"]);
     apply.until_it_says("gate.approval: waiting");
@@ -79,6 +79,18 @@ fn an_apply_that_waits_is_approved_from_another_terminal_and_refuses_others() {
     assert_eq!(scratch.live(), "new");
     apply.kill();
     scratch.settled_at("new");
+}
+
+#[test]
+fn an_apply_that_waits_refuses_who_is_not_an_approver() {
+    let scratch = with("gate \"approval\" {\n approvers = [\"alice\"]\n }");
+    let mut apply = Running::new(&scratch, &["apply", "--auto-approve", "--follow"]);
+    apply.until_it_says("gate.approval: waiting");
+    let refused = scratch.segue(&["approve", &hash(&scratch)]).expect_code(1);
+    says(&refused, "may not approve this plan: alice may");
+    apply.signal(rustix::process::Signal::INT);
+    apply.wait().expect_code(130);
+    assert_eq!(scratch.live(), "old");
 }
 
 #[test]

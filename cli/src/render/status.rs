@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use segue_contract::{Address, SetAside, Side, StaleFind};
 use segue_language::Desired;
 use segue_plan::cutover::{Lag, Phase, Settle, settle};
-use segue_plan::event::BootTime;
+use segue_plan::event::{BootTime, Watch};
 use segue_plan::state::{CutoverState, Held, MigrationState, State, UnitState};
 use segue_run::clock::rfc3339;
 use segue_run::execute::Brakes;
@@ -64,6 +64,8 @@ struct CutoverView {
     going_back: GoingBack,
     fallback: Option<Fallback>,
     held: Option<HeldView>,
+    /// What is watched after the switch, as last seen, and whether health was lost.
+    watch: Vec<String>,
     stale: Vec<StaleFind>,
     stale_total: u64,
     /// Where what stale writers left is kept.
@@ -187,7 +189,8 @@ impl Views<'_> {
 
     fn cutover(&self, address: &Address, known: &CutoverState) -> CutoverView {
         let in_flight = settle(known.phase) != Settle::Nothing;
-        let died = in_flight && self.running.is_none();
+        // What is only watched takes writes: nothing is to be settled.
+        let died = in_flight && self.running.is_none() && !known.watches();
         let record = self.migrations_of(address).next().map(|m| &m.record);
         let endpoint = record.map(|r| match known.live {
             Side::Source => r.source.address.clone(),
@@ -210,6 +213,7 @@ impl Views<'_> {
                 wanted: *wanted,
                 since: rfc3339(*since_ms),
             }),
+            watch: self.watch(known),
             stale: known.stale.clone(),
             stale_total: known.stale_total,
             stale_kept: self.artifacts.to_owned(),
@@ -220,6 +224,26 @@ impl Views<'_> {
         };
         view.next = self.next(address, known, &view);
         view
+    }
+
+    fn watch(&self, known: &CutoverState) -> Vec<String> {
+        let Some(watch) = known.watch.as_ref().filter(|_| known.live == Side::Target) else {
+            return Vec::new();
+        };
+        let lost = watch.lost.iter().map(|(address, said)| format!("HEALTH LOST at {address}: {said}"));
+        let line = |w: &Watch| {
+            let address = &w.block.address;
+            match watch.seen.get(address) {
+                Some(seen) if seen.ok => format!("{address}: good: {}", seen.said),
+                Some(seen) => {
+                    format!("{address}: NOT GOOD, {} of {} in a row: {}", seen.failed, w.failures, seen.said)
+                }
+                None => format!("{address}: not looked at yet"),
+            }
+        };
+        let lines = watch.plan.watches.iter().filter(|_| known.watches()).map(line);
+        let paused = known.watches() && self.running.is_none();
+        lost.chain(lines).chain(paused.then(|| "nobody watches now".to_owned())).collect()
     }
 
     fn writes(&self, known: &CutoverState, died: bool) -> Writes {
@@ -276,6 +300,10 @@ impl Views<'_> {
         if matches!(view.writes, Writes::Paused { reopens: Reopens::RunningBeforeCommit { .. }, .. }) {
             next.push(format!("segue abort {address}   (re-opens the {} now)", known.live));
             return next;
+        }
+        if (known.watches() || known.goes_back()) && self.running.is_none() {
+            let what = if known.goes_back() { "health was lost: it goes back" } else { "goes on watching" };
+            next.push(format!("segue apply   ({what})"));
         }
         if known.held.is_some() {
             next.push(format!("segue unhold {address}   (lets apply go on)"));

@@ -130,7 +130,12 @@ pub fn hostname() -> String {
 
 /// The user's name, or `uid N` where /etc/passwd does not have one.
 pub fn user() -> String {
-    let uid = rustix::process::geteuid().as_raw().to_string();
+    user_of(rustix::process::geteuid().as_raw())
+}
+
+/// The name of a user by number, from `/etc/passwd`, or `uid N`.
+pub fn user_of(uid: u32) -> String {
+    let uid = uid.to_string();
     paths::read(Path::new("/etc/passwd"))
         .ok()
         .and_then(|passwd| name_of(&String::from_utf8_lossy(&passwd), &uid))

@@ -33,7 +33,7 @@ impl Unlock {
         };
         match probe(&directory)? {
             LockState::Free | LockState::Abandoned(_) => {
-                invocation.printer.say("No process holds the state.")
+                invocation.printer.say("No process holds the state.");
             }
             LockState::Unclear(holder) => {
                 return Err(Failure::new(format!("{holder} cannot be seen from here"))

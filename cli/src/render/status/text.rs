@@ -95,6 +95,7 @@ fn cutover_text(view: &CutoverView, look: &Look) -> String {
         going_back,
         fallback,
         held,
+        watch,
         stale: _,
         stale_total: _,
         stale_kept: _,
@@ -125,6 +126,11 @@ fn cutover_text(view: &CutoverView, look: &Look) -> String {
     if let Some(HeldView { reason, wanted, since }) = held {
         let line = format!("since {since}: {reason}; the spec's wish for the {wanted} waits");
         out.line("HELD", &line, Paint::Warning);
+    }
+    for (i, line) in watch.iter().enumerate() {
+        let bad = line.contains("NOT GOOD") || line.starts_with("HEALTH LOST");
+        let paint = if bad { Paint::Bad } else { Paint::Good };
+        out.line(if i == 0 { "watch" } else { "" }, line, paint);
     }
     trouble(&mut out, view);
     for (i, command) in next.iter().enumerate() {

@@ -120,7 +120,7 @@ impl Waiting<'_> {
         // Fresh numbers first: what was measured yesterday says little of now.
         carry(ground, self.units)?;
         let mut carried = Instant::now();
-        let mut said_of_convergence: Option<Instant> = None;
+        let (mut passed, mut said_of_convergence) = (false, None::<Instant>);
         loop {
             // While the run is paused gates wait, and that is not counted against them.
             self.began += ground.control.wait_while_paused();
@@ -148,6 +148,12 @@ impl Waiting<'_> {
                 continue;
             }
             let passes = unmet.iter().all(|(_, look)| matches!(look.wants, Wants::Pass));
+            let behind = unmet.iter().any(|(_, look)| matches!(look.wants, Wants::Pass));
+            if passed && behind && said_of_convergence.is_none_or(|at| at.elapsed() >= CONVERGENCE_EVERY) {
+                let said = tell_if_it_will_not_converge(ground, self.units, &self.task.cutover);
+                said_of_convergence = said.then(Instant::now).or(said_of_convergence);
+            }
+            passed = false;
             let interval = Duration::from_millis(self.task.conditions.sync_interval_ms);
             let pause = self.probes.next_due().unwrap_or(PAUSE_MAX).min(interval).clamp(PAUSE_MIN, PAUSE_MAX);
             ground.control.sleep(pause);
@@ -157,10 +163,7 @@ impl Waiting<'_> {
             if passes || carried.elapsed() >= interval {
                 carried = Instant::now();
                 carry(ground, self.units)?;
-                if passes && said_of_convergence.is_none_or(|at| at.elapsed() >= CONVERGENCE_EVERY) {
-                    let said = tell_if_it_will_not_converge(ground, self.units, &self.task.cutover);
-                    said_of_convergence = said.then(Instant::now).or(said_of_convergence);
-                }
+                passed = true;
             }
         }
     }

@@ -164,12 +164,14 @@ pub(super) fn listen(ground: Arc<Ground>) -> Result<tokio::task::JoinHandle<()>,
 }
 
 async fn converse(ground: Arc<Ground>, stream: tokio::net::UnixStream) -> std::io::Result<()> {
+    // Who asks is what the system says, not what the question says.
+    let uid = stream.peer_cred().ok().map(|peer| peer.uid());
     let (read, mut write) = stream.into_split();
     let mut line = String::new();
     tokio::io::BufReader::new(read.take(ASK_BYTES_MAX)).read_line(&mut line).await?;
     let reply = match serde_json::from_str::<Ask>(&line) {
         Ok(question) => {
-            let answered = tokio::task::spawn_blocking(move || answer(&ground, question)).await;
+            let answered = tokio::task::spawn_blocking(move || answer(&ground, question, uid)).await;
             answered
                 .unwrap_or_else(|_| Reply::Refused { said: "the question could not be answered".to_owned() })
         }
