@@ -193,10 +193,10 @@ impl<'a> Gather<'a> {
                 self.changes.claimed(migration, marker.epoch, at_ms, self.registry);
             }
             Event::ClaimReleased { migration } => self.changes.unclaimed(migration, at_ms),
-            Event::CutoverFinished { cutover } => {
-                if self.state.cutovers.get(cutover).is_none_or(|c| c.live == Side::Source) {
-                    self.changes.abandoned(cutover, at_ms);
-                }
+            Event::CutoverFinished { cutover }
+                if self.state.cutovers.get(cutover).is_none_or(|c| c.live == Side::Source) =>
+            {
+                self.changes.abandoned(cutover, at_ms);
             }
             _ => {}
         }

@@ -101,7 +101,7 @@ fn tiles(html: &mut Html, head: &HeadLine) {
     }
     match (differ + set_aside, verified) {
         (0, Some(records)) => {
-            tile(html, GOOD, "0 lost", &format!("{} records verified equal", count(*records)))
+            tile(html, GOOD, "0 lost", &format!("{} records verified equal", count(*records)));
         }
         (0, None) => tile(html, "tile warn", "not verified", "no whole verification yet"),
         (_, _) => tile(

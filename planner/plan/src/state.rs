@@ -348,7 +348,7 @@ impl CutoverState {
         match self.phase {
             Phase::Aborting => self.aborting.as_ref().is_none_or(|a| !a.reopened),
             Phase::Opened => false,
-            Phase::Routed => !self.attempt.as_deref().is_some_and(|a| !a.opens().writers),
+            Phase::Routed => self.attempt.as_deref().is_none_or(|a| a.opens().writers),
             phase => phase.is_pause(),
         }
     }

@@ -359,12 +359,7 @@ mod tests {
         board.note(0, &RunEvent::StepProgress { step: step.clone(), progress });
         board.note(0, &carried);
         assert_eq!(steps(&board), [(step.to_string(), 0)], "the step goes on with its next pass");
-        let ended = RunEvent::StepFinished {
-            step: step.clone(),
-            kind: StepKind::Sync,
-            said: String::new(),
-            took_us: 1,
-        };
+        let ended = RunEvent::StepFinished { step, kind: StepKind::Sync, said: String::new(), took_us: 1 };
         board.note(0, &ended);
         assert_eq!(steps(&board), []);
     }
