@@ -124,6 +124,8 @@ pub(crate) struct HeadLine {
     pub(crate) differ: u64,
     pub(crate) set_aside: u64,
     pub(crate) stale: u64,
+    /// The first of what was left out and of what stale writers left, with where it is kept.
+    pub(crate) named: Vec<String>,
     /// Records that the last whole verifications found equal; `None`: a unit has none.
     pub(crate) verified: Option<u64>,
     /// What going back would lose.

@@ -131,6 +131,7 @@ fn metrics_are_what_prometheus_reads_and_nothing_else_is_served() {
 #[test]
 fn the_report_is_written_beside_a_run_and_hostile_names_in_it_are_text() {
     let scratch = Scratch::new();
+    scratch.edit_spec("  verify {", "  sync {\n    interval = \"1s\"\n  }\n  verify {");
     scratch.app(&["start"]).expect_code(0);
     let mut apply = Running::new(&scratch, &FOLLOW);
     apply.until_it_says("cutover.site is switched");
@@ -141,7 +142,15 @@ fn the_report_is_written_beside_a_run_and_hostile_names_in_it_are_text() {
     let html = segue_contract::paths::read_to_string(&scratch.at("report.html")).expect("UTF-8");
     assert!(html.starts_with("<!doctype html>") && html.trim_end().ends_with("</html>"));
     assert!(!html.contains("<script") && !html.contains("http://"), "{html}");
-    for word in ["the target serves", "WRITERS_STARTED", "predicted", "all equal", "in place", "1 stale"] {
+    for word in [
+        "the target serves",
+        "WRITERS_STARTED",
+        "predicted",
+        "all equal",
+        "in place",
+        "1 stale",
+        "&lt;script&gt;",
+    ] {
         assert!(html.contains(word), "{word} is not in\n{html}");
     }
     let json = scratch.segue(&["report", "--json"]).expect_code(0);

@@ -108,12 +108,12 @@ fn a_run_is_watched_paused_throttled_approved_and_left_from_the_screen() {
     pane.enter();
     pane.until_it_shows("! throttled to 900 KiB/s by ");
     pane.keys("x");
-    pane.until_it_shows("Type abort:");
+    pane.until_it_shows("Type abort");
     pane.keys("no");
     pane.enter();
     pane.until_it_shows("nothing was done");
     pane.keys("a");
-    pane.until_it_shows("Type approve:");
+    pane.until_it_shows("Type approve");
     pane.keys("approve");
     pane.enter();
     pane.until_it_shows("cutover.site: the target serves");

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use segue_contract::{Address, Registry, Severity, Side};
+use segue_contract::{Address, Registry, SetAside, Severity, Side};
 use segue_plan::cutover::Phase;
 use segue_plan::event::{Attempt, Entry, Event};
-use segue_plan::state::{State, fold};
+use segue_plan::state::{CutoverState, State, fold};
 
 use super::attempts::AttemptLine;
 use super::changes::Changes;
@@ -17,6 +17,9 @@ use super::{
 
 /// Gates and watches that are told of; a spec has a handful.
 const CONDITIONS_MAX: usize = 500;
+
+/// Stale writes, and records left out, that are named; `segue status` lists more.
+const NAMED_MAX: usize = 20;
 
 /// Takes the events, oldest first.
 pub(crate) struct Gather<'a> {
@@ -113,6 +116,43 @@ impl<'a> Gather<'a> {
             Event::Approved { plan_hash, by } => {
                 self.approvals.push(ApprovalLine { plan_hash: plan_hash.clone(), by: by.clone(), at_ms });
             }
+            Event::Found { .. }
+            | Event::StepFailed { .. }
+            | Event::StaleSettled { .. }
+            | Event::Unheld { .. }
+            | Event::HoldOutdated { .. }
+            | Event::AddressForgotten { .. }
+            | Event::HealthLost { .. }
+            | Event::BackRefused { .. } => self.noted(event, at_ms),
+            Event::MigrationBegan(_)
+            | Event::EndpointMade { .. }
+            | Event::ClaimMade { .. }
+            | Event::ClaimReleased { .. }
+            | Event::CutoverFinished { .. } => self.changed(event, at_ms),
+            Event::AttemptBegan { .. }
+            | Event::PhaseReached { .. }
+            | Event::RouteSet { .. }
+            | Event::CommitTakenBack { .. }
+            | Event::AbortBegan { .. }
+            | Event::SideReopened { .. }
+            | Event::Aborted { .. } => self.attempt(event, at_ms),
+            Event::StateBound(_)
+            | Event::ClaimBegan { .. }
+            | Event::StepStarted { .. }
+            | Event::StepCheckpointed { .. }
+            | Event::StepFinished { .. }
+            | Event::StaleLooked { .. }
+            | Event::MemberOpened { .. }
+            | Event::AddressMoved { .. }
+            | Event::WatchPlanned { .. }
+            | Event::WatchBegan { .. }
+            | Event::StatePart { .. } => {}
+        }
+    }
+
+    /// What was found, what failed, what people decided.
+    fn noted(&mut self, event: &Event, at_ms: i64) {
+        match event {
             Event::Found { step, finding } => {
                 let severity = match finding.severity {
                     Severity::Info => "info",
@@ -151,29 +191,7 @@ impl<'a> Gather<'a> {
             Event::BackRefused { cutover, epoch: _, why, held: _ } => {
                 self.stop(at_ms, cutover, format!("not gone back from although health was lost: {why}"));
             }
-            Event::MigrationBegan(_)
-            | Event::EndpointMade { .. }
-            | Event::ClaimMade { .. }
-            | Event::ClaimReleased { .. }
-            | Event::CutoverFinished { .. } => self.changed(event, at_ms),
-            Event::AttemptBegan { .. }
-            | Event::PhaseReached { .. }
-            | Event::RouteSet { .. }
-            | Event::CommitTakenBack { .. }
-            | Event::AbortBegan { .. }
-            | Event::SideReopened { .. }
-            | Event::Aborted { .. } => self.attempt(event, at_ms),
-            Event::StateBound(_)
-            | Event::ClaimBegan { .. }
-            | Event::StepStarted { .. }
-            | Event::StepCheckpointed { .. }
-            | Event::StepFinished { .. }
-            | Event::StaleLooked { .. }
-            | Event::MemberOpened { .. }
-            | Event::AddressMoved { .. }
-            | Event::WatchPlanned { .. }
-            | Event::WatchBegan { .. }
-            | Event::StatePart { .. } => {}
+            _ => {}
         }
     }
 
@@ -230,6 +248,13 @@ impl<'a> Gather<'a> {
                     self.changes.routed(block, *side, at_ms, self.registry);
                 }
             }
+            _ => self.ending(event, at_ms),
+        }
+    }
+
+    /// An attempt that does not switch.
+    fn ending(&mut self, event: &Event, at_ms: i64) {
+        match event {
             Event::CommitTakenBack { cutover, epoch, reason, held: _ } => {
                 self.stop(
                     at_ms,
@@ -326,9 +351,20 @@ fn read(
     }
 }
 
+/// What somebody has to look after, by name.
+fn named<'u>(known: &CutoverState, aside: impl Iterator<Item = &'u SetAside>) -> Vec<String> {
+    let stale = known.stale.iter().map(|find| {
+        let kept = find.kept.as_ref().map(|k| format!(", kept as {k}")).unwrap_or_default();
+        let by = find.process.as_ref().map(|p| format!(" by {p}")).unwrap_or_default();
+        format!("stale: {} {}{by}{kept}", find.key, find.what)
+    });
+    let aside = aside.map(|record| format!("left out: {}: {}", record.key, record.reason));
+    stale.take(NAMED_MAX).chain(aside.take(NAMED_MAX)).collect()
+}
+
 fn heads(state: &State, attempts: &Newest<AttemptLine>) -> Vec<HeadLine> {
     let head =
-        |(address, known): (&Address, &segue_plan::state::CutoverState)| {
+        |(address, known): (&Address, &CutoverState)| {
             let of_cutover =
                 || state.migrations.values().filter(|m| m.record.cutover.as_ref() == Some(address));
             let units = || of_cutover().flat_map(|m| m.units.values());

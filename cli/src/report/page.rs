@@ -84,6 +84,13 @@ fn headline(html: &mut Html, head: &HeadLine) {
         html.words("p", "note", format_args!("Held, until somebody lets it go on: {reason}"));
     }
     html.element("div", "tiles", |h| tiles(h, head));
+    if !head.named.is_empty() {
+        html.element("ul", "note bad", |h| {
+            for name in &head.named {
+                h.words("li", "", name);
+            }
+        });
+    }
 }
 
 fn tile(html: &mut Html, class: &'static str, value: &str, what: &str) {

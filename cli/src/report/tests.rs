@@ -110,6 +110,15 @@ fn everything_hostile() -> Vec<Event> {
         Event::Aborted { cutover: cutover(), epoch: 2 },
         Event::Unheld { cutover: cutover(), by: HOSTILE.into() },
         Event::StaleSettled { cutover: cutover(), by: HOSTILE.into() },
+    ]
+    .into_iter()
+    .chain(noted_hostile())
+    .collect()
+}
+
+fn noted_hostile() -> Vec<Event> {
+    let cutover = || Address::new(HOSTILE);
+    vec![
         Event::HealthLost { cutover: cutover(), epoch: 2, watch: cutover(), said: HOSTILE.into() },
         Event::EndpointMade { migration: cutover(), endpoint: cutover() },
         Event::Found {
