@@ -114,6 +114,81 @@ fn a_damaged_journal_is_told_or_cut_and_never_changes_who_serves() {
     assert!(told > 0, "no damage at all was told");
 }
 
+/// Every regular file below a directory.
+fn files_below(dir: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir).expect("listed") {
+        let path = entry.expect("listed").path();
+        if path.is_dir() { found.extend(files_below(&path)) } else { found.push(path) }
+    }
+    found.sort();
+    found
+}
+
+/// Spoils one of a directory's files, and says how.
+fn spoil(directory: &Path, random: &mut Random) -> String {
+    let files = files_below(directory);
+    let path = &files[random.below(files.len() as u64) as usize];
+    let mut content = segue_contract::paths::read(path).expect("a file");
+    let place = random.below(content.len() as u64) as usize;
+    let what = match random.below(4) {
+        0 => {
+            content.truncate(place);
+            format!("{} cut to {place}", path.display())
+        }
+        1 => {
+            content.iter_mut().for_each(|byte| *byte = random.below(256) as u8);
+            format!("{} is noise", path.display())
+        }
+        2 => {
+            content.clear();
+            format!("{} is empty", path.display())
+        }
+        _ => {
+            if let Some(byte) = content.get_mut(place) {
+                *byte ^= 1 << random.below(8);
+            }
+            format!("{} has another bit at {place}", path.display())
+        }
+    };
+    std::fs::remove_file(path).expect("removed");
+    let mut file = segue_contract::paths::create_private(path).expect("a file");
+    std::io::Write::write_all(&mut file, &content).expect("written");
+    what
+}
+
+/// The store is a cache of the journal: whatever happens to its files, it is made anew, or was not touched where it
+/// matters, and the state is what the journal says.
+#[test]
+fn a_damaged_store_is_made_anew_and_nothing_is_lost() {
+    let mut random = Random::seeded("damaged_store");
+    let scratch = Scratch::new();
+    scratch.segue(&APPLY).expect_code(0);
+    let at = |name: &str| scratch.at(name).display().to_string();
+    for part in ["journal", "sled"] {
+        run("cp", &["-a", &at(&format!(".segue/{part}")), &at(part)]);
+    }
+    let mut told = 0;
+    for round in 1..=rounds(40, 300) {
+        for part in ["journal", "sled"] {
+            run("rm", &["-rf", &at(&format!(".segue/{part}"))]);
+            run("cp", &["-a", &at(part), &at(&format!(".segue/{part}"))]);
+        }
+        let what = spoil(&scratch.at(".segue/sled"), &mut random);
+        let apply = scratch.segue(&APPLY);
+        assert!(
+            apply.code == Some(0) && !apply.all().contains("panicked"),
+            "round {round}, {what}: {}",
+            apply.all()
+        );
+        assert_eq!(scratch.serves(), "target", "round {round}, {what}: {}", apply.all());
+        assert_eq!(scratch.live(), "new", "round {round}, {what}: {}", apply.all());
+        told += usize::from(apply.stderr.contains("made anew"));
+    }
+    println!("{told} stores were made anew");
+    assert!(told > 0, "no damage at all was told");
+}
+
 #[test]
 fn damage_in_the_middle_is_told_with_the_last_good_event() {
     let scratch = Scratch::new();

@@ -256,11 +256,8 @@ impl<'a> Gather<'a> {
     fn ending(&mut self, event: &Event, at_ms: i64) {
         match event {
             Event::CommitTakenBack { cutover, epoch, reason, held: _ } => {
-                self.stop(
-                    at_ms,
-                    cutover,
-                    format!("attempt {epoch}: its commit was taken back, held: {reason}"),
-                );
+                let what = format!("attempt {epoch}: its commit was taken back, held: {reason}");
+                self.stop(at_ms, cutover, what);
                 if let Some(line) = self.line(cutover, *epoch) {
                     line.aborting(reason);
                 }

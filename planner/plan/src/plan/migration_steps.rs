@@ -126,22 +126,14 @@ impl Unit<'_> {
         let switches = matches!(self.change, Change::Switch | Change::SwitchBack);
         let drifted = report.drifted_total > 0 && unit.loaded;
 
-        let mut load = PlanStep::new(
-            &self.decl.address,
-            base.step("load"),
-            StepKind::Load,
-            format!("copy {} from {} to {}", self.name, self.decl.source, self.decl.target),
-        );
+        let what = format!("copy {} from {} to {}", self.name, self.decl.source, self.decl.target);
+        let mut load = PlanStep::new(&self.decl.address, base.step("load"), StepKind::Load, what);
         load.waits_for = vec![before.clone()];
         load.done = unit.loaded;
         load.estimate = (!unit.loaded).then(|| load_estimate(&report));
 
-        let mut sync = PlanStep::new(
-            &self.decl.address,
-            base.step("sync"),
-            StepKind::Sync,
-            format!("carry what changed from {from} to {to}, in passes, until they stop shrinking"),
-        );
+        let what = format!("carry what changed from {from} to {to}, in passes, until they stop shrinking");
+        let mut sync = PlanStep::new(&self.decl.address, base.step("sync"), StepKind::Sync, what);
         sync.waits_for = vec![load.address.clone()];
         sync.done = unit.passes_total > 1 && !switches && !drifted;
         sync.estimate = (!sync.done).then(|| sync_estimate(unit, &report));
