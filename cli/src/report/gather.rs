@@ -390,6 +390,7 @@ fn heads(state: &State, attempts: &Newest<AttemptLine>) -> Vec<HeadLine> {
                 differ: units().map(|u| u.mismatches_total).sum(),
                 set_aside: units().map(|u| u.set_aside_total).sum(),
                 stale: known.stale_total,
+                named: named(known, units().flat_map(|u| &u.set_aside)),
                 verified: units().map(|u| u.verified.as_ref().map(|v| v.records)).sum(),
                 going_back: match (&known.attempt, known.finished) {
                     (_, true) => GoingBack::NotPossible,
