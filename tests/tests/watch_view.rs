@@ -120,7 +120,7 @@ fn a_run_is_watched_paused_throttled_approved_and_left_from_the_screen() {
     pane.until_it_shows("if you go back now: 0 writes lost");
     assert_eq!(scratch.live(), "new");
     pane.tmux(&["resize-window", "-t", "w", "-x", "50", "-y", "10"]);
-    pane.until_it_shows("needs 60 x 18");
+    pane.until_it_shows("This terminal has 50 x 10");
     pane.tmux(&["resize-window", "-t", "w", "-x", "100", "-y", "30"]);
     pane.until_it_shows("p pause/resume");
     pane.keys("q");
