@@ -16,6 +16,7 @@ mod charts;
 mod gather;
 mod html;
 mod page;
+mod rehearsals;
 mod sections;
 mod series;
 #[cfg(test)]
@@ -32,6 +33,7 @@ pub(crate) use attempts::{AttemptLine, Outcome, PhaseLine, TermLine};
 pub(crate) use changes::ChangeLine;
 pub(crate) use gather::Gather;
 pub(crate) use page::page;
+pub(crate) use rehearsals::{RehearsalLine, RehearsedLine};
 pub(crate) use series::Series;
 pub(crate) use units::{PassLine, UnitLine, VerificationLine};
 
@@ -95,8 +97,11 @@ pub(crate) struct Report {
     pub(crate) watches: BTreeMap<Address, ConditionLine>,
     /// The hashes of the plans that were begun.
     pub(crate) plans: Newest<PlanLine>,
+    /// What was rehearsed.
+    pub(crate) rehearsals: Newest<RehearsalLine>,
     pub(crate) approvals: Newest<ApprovalLine>,
-    /// What people decided against a stop: holds lifted, stale writes settled, addresses forgotten.
+    /// What people decided against a stop: findings waived in the spec, holds lifted, stale writes settled, addresses
+    /// forgotten.
     pub(crate) waivers: Newest<DecisionLine>,
     /// Aborts, holds, lost health.
     pub(crate) stops: Newest<DecisionLine>,
@@ -124,6 +129,8 @@ pub(crate) struct HeadLine {
     pub(crate) differ: u64,
     pub(crate) set_aside: u64,
     pub(crate) stale: u64,
+    /// The first of what was left out and of what stale writers left, with where it is kept.
+    pub(crate) named: Vec<String>,
     /// Records that the last whole verifications found equal; `None`: a unit has none.
     pub(crate) verified: Option<u64>,
     /// What going back would lose.
@@ -135,6 +142,8 @@ pub(crate) struct HeadLine {
 #[serde(rename_all = "snake_case")]
 pub(crate) enum GoingBack {
     NeverLeft,
+    /// It left and went back.
+    WentBack,
     LosesNothing,
     LosesWrites,
     NotPossible,

@@ -57,7 +57,8 @@ fn block(address: &str) -> BlockRef {
     }
 }
 
-fn attempt() -> Attempt {
+/// An attempt that stops writers and starts them.
+pub(crate) fn attempt() -> Attempt {
     let call = |side, endpoint| QuiesceCall {
         block: block("cutover.site.quiesce.command"),
         endpoint: block(endpoint),

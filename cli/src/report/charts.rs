@@ -59,6 +59,15 @@ pub(super) fn row(html: &mut Html, span: Span, name: &str, bars: &[Bar], said: &
     });
 }
 
+/// From when to when the rows above it reach.
+pub(super) fn axis(html: &mut Html, span: Span) {
+    html.element("div", "row axis", |h| {
+        h.markup("<span></span><span class=\"ends\">");
+        h.words("span", "", clock(span.from_ms)).words("span", "", clock(span.to_ms));
+        h.markup("</span><span></span>");
+    });
+}
+
 /// A row whose bar is a part of a whole (a phase of a pause).
 pub(super) fn part(html: &mut Html, name: &str, (from, width): (f64, f64), class: &'static str, said: &str) {
     html.element("div", "row", |h| {
@@ -80,16 +89,53 @@ fn place(html: &mut Html, left: f64, width: f64) {
     html.text(format_args!("{width:.2}%")).markup("\"");
 }
 
-/// A plot of a series: each bin from its least to its most, on a scale of powers of ten, for what it shows reaches from
-/// milliseconds to days.
-pub(super) fn plot(html: &mut Html, title: &str, series: &Series, span: Span, unit: impl Fn(f64) -> String) {
+/// Durations in milliseconds that a person counts in.
+pub(super) const TIME_MARKS: &[f64] = &[
+    1.0,
+    10.0,
+    100.0,
+    1_000.0,
+    10_000.0,
+    60_000.0,
+    600_000.0,
+    3_600_000.0,
+    36_000_000.0,
+    86_400_000.0,
+    864_000_000.0,
+    8_640_000_000.0,
+];
+/// Sizes in bytes, each 32 times the one before.
+pub(super) const SIZE_MARKS: &[f64] = &[
+    1.0,
+    32.0,
+    1024.0,
+    32_768.0,
+    1_048_576.0,
+    33_554_432.0,
+    1_073_741_824.0,
+    34_359_738_368.0,
+    1_099_511_627_776.0,
+];
+/// Numbers of any unit.
+pub(super) const PLAIN_MARKS: &[f64] =
+    &[0.001, 0.01, 0.1, 1.0, 10.0, 100.0, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12];
+/// Lines of a scale; what is lower is drawn at the bottom.
+const MARKS_MAX: usize = 7;
+
+/// A plot of a series: each bin from its least to its most, on a scale of the given marks, which are equally far from
+/// each other: what is shown reaches from milliseconds to days.
+pub(super) fn plot(
+    html: &mut Html,
+    title: &str,
+    series: &Series,
+    span: Span,
+    marks: &'static [f64],
+    unit: impl Fn(f64) -> String,
+) {
     let Some(most) = series.most() else { return };
     let least = series.bins.iter().map(|b| b.least).filter(|v| *v > 0.0).fold(f64::INFINITY, f64::min);
-    let (low, high) = decades(least, most);
-    let y = |value: f64| {
-        let at = (value.max(low).log10() - low.log10()) / (high.log10() - low.log10());
-        PLOT_PX * (1.0 - at.clamp(0.0, 1.0))
-    };
+    let marks = scale(marks, least, most);
+    let y = |value: f64| PLOT_PX * (1.0 - height(marks, value));
     html.element("figure", "", |h| {
         h.element("figcaption", "", |h| {
             h.text(title).markup(" <span class=\"dim\">");
@@ -98,27 +144,23 @@ pub(super) fn plot(html: &mut Html, title: &str, series: &Series, span: Span, un
         h.markup("<svg class=\"plot\" width=\"100%\" height=\"138\" role=\"img\"><title>")
             .text(title)
             .markup("</title>");
-        let mut line = low;
-        while line <= high * 1.001 {
-            h.markup("<line class=\"grid\" x1=\"0\" x2=\"100%\" y1=\"")
-                .text(y(line))
-                .markup("\" y2=\"")
-                .text(y(line));
-            h.markup("\"/><text x=\"2\" y=\"")
-                .text(format_args!("{:.1}", (y(line) - 3.0).max(9.0)))
-                .markup("\">");
-            h.text(unit(line)).markup("</text>");
-            line *= 10.0;
-        }
         for bin in &series.bins {
             let (left, width) = span.part(bin.from_ms, bin.to_ms);
             let (top, bottom) = (y(bin.most), y(bin.least));
             h.markup("<rect class=\"bin\"");
             place(h, left, width);
-            h.markup(" y=\"").text(format_args!("{top:.1}")).markup("\" height=\"");
+            h.markup(" y=\"").text(format_args!("{:.1}", top.min(PLOT_PX - 2.0))).markup("\" height=\"");
             h.text(format_args!("{:.1}", (bottom - top).max(2.0))).markup("\"><title>");
             h.text(format_args!("{}: {} to {}", clock(bin.from_ms), unit(bin.least), unit(bin.most)));
             h.markup("</title></rect>");
+        }
+        for mark in marks {
+            let at = y(*mark);
+            h.markup("<line class=\"grid\" x1=\"0\" x2=\"100%\" y1=\"").text(format_args!("{at:.1}"));
+            h.markup("\" y2=\"").text(format_args!("{at:.1}"));
+            h.markup("\"/><text class=\"mark\" x=\"2\" y=\"")
+                .text(format_args!("{:.1}", (at - 3.0).max(9.0)));
+            h.markup("\">").text(unit(*mark)).markup("</text>");
         }
         h.markup("<text x=\"0\" y=\"134\">").text(clock(span.from_ms)).markup("</text>");
         h.markup("<text x=\"100%\" y=\"134\" text-anchor=\"end\">")
@@ -127,12 +169,20 @@ pub(super) fn plot(html: &mut Html, title: &str, series: &Series, span: Span, un
     });
 }
 
-/// The powers of ten around what is shown: at least one decade, and at most six.
-fn decades(least: f64, most: f64) -> (f64, f64) {
-    let high = 10_f64.powf(most.max(1.0).log10().ceil());
-    let high = if high < most || high <= 1.0 { high.max(1.0) * 10.0 } else { high };
-    let low = 10_f64.powf(least.min(most).max(high / 1e6).log10().floor());
-    (low.min(high / 10.0), high)
+/// The marks around what is shown: at least two.
+fn scale(marks: &'static [f64], least: f64, most: f64) -> &'static [f64] {
+    let high = marks.iter().position(|m| *m >= most).unwrap_or(marks.len().saturating_sub(1)).max(1);
+    let low = marks.iter().rposition(|m| *m <= least.min(most)).unwrap_or(0).min(high - 1);
+    marks.get(low.max((high + 1).saturating_sub(MARKS_MAX))..=high).unwrap_or(marks)
+}
+
+/// How high a value is on a scale, from 0 to 1: between two marks by its logarithm.
+fn height(marks: &[f64], value: f64) -> f64 {
+    let (Some(first), Some(last)) = (marks.first(), marks.last()) else { return 0.0 };
+    let value = value.clamp(*first, *last);
+    let below = marks.iter().rposition(|m| *m <= value).unwrap_or(0).min(marks.len().saturating_sub(2));
+    let (Some(low), Some(high)) = (marks.get(below), marks.get(below + 1)) else { return 0.0 };
+    (below as f64 + (value / low).ln() / (high / low).ln()) / (marks.len() - 1) as f64
 }
 
 /// `2026-01-31 09:30:00`, UTC.
@@ -143,16 +193,23 @@ pub(super) fn clock(at_ms: i64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::decades;
+    use super::{PLAIN_MARKS, SIZE_MARKS, TIME_MARKS, height, scale};
 
     #[test]
     fn the_scale_holds_what_is_shown() {
-        for (least, most) in
-            [(1.0, 1.0), (0.0004, 0.5), (12.0, 950.0), (1.0, 1e12), (f64::INFINITY, 0.0), (10.0, 100.0)]
-        {
-            let (low, high) = decades(least, most);
-            assert!(low > 0.0 && low < high && high >= most, "{least} {most}: {low} {high}");
-            assert!((high / low).log10() < 7.1, "{least} {most}: {low} {high}");
+        let shown =
+            [(1.0, 1.0), (0.0004, 0.5), (12.0, 950.0), (1.0, 1e12), (f64::INFINITY, 0.0), (10.0, 100.0)];
+        for marks in [TIME_MARKS, SIZE_MARKS, PLAIN_MARKS] {
+            for (least, most) in shown {
+                let scale = scale(marks, least, most);
+                assert!((2..=7).contains(&scale.len()), "{least} {most}: {scale:?}");
+                assert!(scale.last().is_some_and(|l| *l >= most || most > 1e10), "{least} {most}: {scale:?}");
+                assert!(
+                    (0.0..=1.0).contains(&height(scale, least)) && (0.0..=1.0).contains(&height(scale, most))
+                );
+                assert!(height(scale, least.min(most)) <= height(scale, most));
+            }
         }
+        assert_eq!(height(&[1.0, 10.0, 100.0], 10.0), 0.5);
     }
 }

@@ -2,21 +2,25 @@
 
 use std::collections::BTreeMap;
 
-use segue_contract::{Address, Registry, Severity, Side};
+use segue_contract::{Address, Registry, SetAside, Side};
 use segue_plan::cutover::Phase;
 use segue_plan::event::{Attempt, Entry, Event};
-use segue_plan::state::{State, fold};
+use segue_plan::state::{CutoverState, State, fold};
 
 use super::attempts::AttemptLine;
 use super::changes::Changes;
+use super::rehearsals::word;
 use super::units::{Units, find};
 use super::{
     ApprovalLine, ConditionLine, DecisionLine, FailureLine, FindingLine, GoingBack, HeadLine, Newest,
-    PlanLine, REPORT_VERSION, ReadingLine, Report, RunLine,
+    PlanLine, REPORT_VERSION, ReadingLine, RehearsalLine, Report, RunLine,
 };
 
 /// Gates and watches that are told of; a spec has a handful.
 const CONDITIONS_MAX: usize = 500;
+
+/// Stale writes, and records left out, that are named; `segue status` lists more.
+const NAMED_MAX: usize = 20;
 
 /// Takes the events, oldest first.
 pub(crate) struct Gather<'a> {
@@ -31,6 +35,7 @@ pub(crate) struct Gather<'a> {
     gates: BTreeMap<Address, ConditionLine>,
     watches: BTreeMap<Address, ConditionLine>,
     plans: Newest<PlanLine>,
+    rehearsals: Newest<RehearsalLine>,
     approvals: Newest<ApprovalLine>,
     waivers: Newest<DecisionLine>,
     stops: Newest<DecisionLine>,
@@ -54,6 +59,7 @@ impl<'a> Gather<'a> {
             gates: BTreeMap::new(),
             watches: BTreeMap::new(),
             plans: Newest::default(),
+            rehearsals: Newest::default(),
             approvals: Newest::default(),
             waivers: Newest::default(),
             stops: Newest::default(),
@@ -113,44 +119,15 @@ impl<'a> Gather<'a> {
             Event::Approved { plan_hash, by } => {
                 self.approvals.push(ApprovalLine { plan_hash: plan_hash.clone(), by: by.clone(), at_ms });
             }
-            Event::Found { step, finding } => {
-                let severity = match finding.severity {
-                    Severity::Info => "info",
-                    Severity::Warning => "warning",
-                    Severity::Critical => "critical",
-                };
-                self.findings.push(FindingLine {
-                    at_ms,
-                    step: step.clone(),
-                    severity: severity.to_owned(),
-                    code: finding.code.clone(),
-                    summary: finding.summary.clone(),
-                    remedy: finding.remedy.clone(),
-                });
-            }
-            Event::StepFailed { step, class: _, message, remedy } => {
-                let (message, remedy) = (message.clone(), remedy.clone());
-                self.failures.push(FailureLine { at_ms, step: step.clone(), message, remedy });
-            }
-            Event::StaleSettled { cutover, by } => {
-                let total = self.state.cutovers.get(cutover).map_or(0, |c| c.stale_total);
-                self.waive(at_ms, cutover, format!("{total} stale writes settled"), Some(by));
-            }
-            Event::Unheld { cutover, by } => {
-                self.waive(at_ms, cutover, "let go on after a hold".to_owned(), Some(by));
-            }
-            Event::HoldOutdated { cutover } => {
-                self.waive(at_ms, cutover, "hold lifted by an edit of live".to_owned(), None);
-            }
-            Event::AddressForgotten { address } => {
-                self.waive(at_ms, address, "forgotten, the systems untouched".to_owned(), None);
-            }
-            Event::HealthLost { cutover, epoch: _, watch, said } => {
-                self.stop(at_ms, cutover, format!("health lost at {watch}: {said}"));
-            }
-            Event::BackRefused { cutover, epoch: _, why, held: _ } => {
-                self.stop(at_ms, cutover, format!("not gone back from although health was lost: {why}"));
-            }
+            Event::Found { .. }
+            | Event::StepFailed { .. }
+            | Event::StaleSettled { .. }
+            | Event::Unheld { .. }
+            | Event::HoldOutdated { .. }
+            | Event::AddressForgotten { .. }
+            | Event::HealthLost { .. }
+            | Event::BackRefused { .. }
+            | Event::RehearsalEnded { .. } => self.noted(event, at_ms),
             Event::MigrationBegan(_)
             | Event::EndpointMade { .. }
             | Event::ClaimMade { .. }
@@ -176,10 +153,52 @@ impl<'a> Gather<'a> {
             | Event::WatchPlanned { .. }
             | Event::WatchBegan { .. }
             | Event::RehearsalBegan { .. }
-            | Event::RehearsalEnded { .. }
             | Event::RehearsalReleased { .. }
             | Event::ResourceReleasing { .. }
             | Event::StatePart { .. } => {}
+        }
+    }
+
+    /// What was found, what failed, what people decided.
+    fn noted(&mut self, event: &Event, at_ms: i64) {
+        match event {
+            Event::Found { step, finding } => {
+                self.findings.push(FindingLine {
+                    at_ms,
+                    step: step.clone(),
+                    severity: word(finding.severity).to_owned(),
+                    code: finding.code.clone(),
+                    summary: finding.summary.clone(),
+                    remedy: finding.remedy.clone(),
+                });
+            }
+            Event::RehearsalEnded { cutover, report } => {
+                self.rehearsals.push(RehearsalLine::new(cutover, report, at_ms));
+            }
+            Event::StepFailed { step, class: _, message, remedy } => {
+                let (message, remedy) = (message.clone(), remedy.clone());
+                self.failures.push(FailureLine { at_ms, step: step.clone(), message, remedy });
+            }
+            Event::StaleSettled { cutover, by } => {
+                let total = self.state.cutovers.get(cutover).map_or(0, |c| c.stale_total);
+                self.waive(at_ms, cutover, format!("{total} stale writes settled"), Some(by));
+            }
+            Event::Unheld { cutover, by } => {
+                self.waive(at_ms, cutover, "let go on after a hold".to_owned(), Some(by));
+            }
+            Event::HoldOutdated { cutover } => {
+                self.waive(at_ms, cutover, "hold lifted by an edit of live".to_owned(), None);
+            }
+            Event::AddressForgotten { address } => {
+                self.waive(at_ms, address, "forgotten, the systems untouched".to_owned(), None);
+            }
+            Event::HealthLost { cutover, epoch: _, watch, said } => {
+                self.stop(at_ms, cutover, format!("health lost at {watch}: {said}"));
+            }
+            Event::BackRefused { cutover, epoch: _, why, held: _ } => {
+                self.stop(at_ms, cutover, format!("not gone back from although health was lost: {why}"));
+            }
+            _ => {}
         }
     }
 
@@ -213,6 +232,15 @@ impl<'a> Gather<'a> {
     fn attempt(&mut self, event: &Event, at_ms: i64) {
         match event {
             Event::AttemptBegan { cutover, attempt } => {
+                for waiver in attempt.waivers.iter().filter(|_| !attempt.rehearsal) {
+                    let keys = if waiver.keys.is_empty() {
+                        String::new()
+                    } else {
+                        format!(" of {}", waiver.keys.join(", "))
+                    };
+                    let what = format!("{}{keys} waived: {}", waiver.code, waiver.reason);
+                    self.waive(at_ms, cutover, what, None);
+                }
                 self.attempts.push(AttemptLine::begin(cutover, attempt, at_ms, &self.state, self.registry));
             }
             Event::PhaseReached { cutover, epoch, phase, proof, took_us } => {
@@ -238,6 +266,13 @@ impl<'a> Gather<'a> {
                     self.changes.routed(block, *side, at_ms, self.registry);
                 }
             }
+            _ => self.ending(event, at_ms),
+        }
+    }
+
+    /// An attempt that does not switch.
+    fn ending(&mut self, event: &Event, at_ms: i64) {
+        match event {
             Event::CommitTakenBack { cutover, epoch, reason, held: _ } => {
                 let what = format!("attempt {epoch}: its commit was taken back, held: {reason}");
                 self.stop(at_ms, cutover, what);
@@ -303,6 +338,7 @@ impl<'a> Gather<'a> {
             gates: self.gates,
             watches: self.watches,
             plans: self.plans,
+            rehearsals: self.rehearsals,
             approvals: self.approvals,
             waivers: self.waivers,
             stops: self.stops,
@@ -331,9 +367,20 @@ fn read(
     }
 }
 
+/// What somebody has to look after, by name.
+fn named<'u>(known: &CutoverState, aside: impl Iterator<Item = &'u SetAside>) -> Vec<String> {
+    let stale = known.stale.iter().map(|find| {
+        let kept = find.kept.as_ref().map(|k| format!(", kept as {k}")).unwrap_or_default();
+        let by = find.process.as_ref().map(|p| format!(" by {p}")).unwrap_or_default();
+        format!("stale: {} {}{by}{kept}", find.key, find.what)
+    });
+    let aside = aside.map(|record| format!("left out: {}: {}", record.key, record.reason));
+    stale.take(NAMED_MAX).chain(aside.take(NAMED_MAX)).collect()
+}
+
 fn heads(state: &State, attempts: &Newest<AttemptLine>) -> Vec<HeadLine> {
     let head =
-        |(address, known): (&Address, &segue_plan::state::CutoverState)| {
+        |(address, known): (&Address, &CutoverState)| {
             let of_cutover =
                 || state.migrations.values().filter(|m| m.record.cutover.as_ref() == Some(address));
             let units = || of_cutover().flat_map(|m| m.units.values());
@@ -362,12 +409,14 @@ fn heads(state: &State, attempts: &Newest<AttemptLine>) -> Vec<HeadLine> {
                 differ: units().map(|u| u.mismatches_total).sum(),
                 set_aside: units().map(|u| u.set_aside_total).sum(),
                 stale: known.stale_total,
+                named: named(known, units().flat_map(|u| &u.set_aside)),
                 verified: units().map(|u| u.verified.as_ref().map(|v| v.records)).sum(),
                 going_back: match (&known.attempt, known.finished) {
                     (_, true) => GoingBack::NotPossible,
                     (Some(attempt), _) if known.live == Side::Target && known.switches > 0 => {
                         if attempt.reverse { GoingBack::LosesNothing } else { GoingBack::LosesWrites }
                     }
+                    _ if known.switches > 0 => GoingBack::WentBack,
                     _ => GoingBack::NeverLeft,
                 },
             }

@@ -64,6 +64,7 @@ fn headline(html: &mut Html, head: &HeadLine) {
             (false, Some(_), ..) => ("pill warn", "held"),
             (false, None, true, _) => ("pill good", "finished"),
             (false, None, false, GoingBack::NeverLeft) => ("pill warn", "not switched"),
+            (false, None, false, GoingBack::WentBack) => ("pill warn", "went back"),
             (false, None, false, _) => ("pill good", "switched"),
         };
         h.words("span", class, word);
@@ -83,6 +84,13 @@ fn headline(html: &mut Html, head: &HeadLine) {
         html.words("p", "note", format_args!("Held, until somebody lets it go on: {reason}"));
     }
     html.element("div", "tiles", |h| tiles(h, head));
+    if !head.named.is_empty() {
+        html.element("ul", "note bad", |h| {
+            for name in &head.named {
+                h.words("li", "", name);
+            }
+        });
+    }
 }
 
 fn tile(html: &mut Html, class: &'static str, value: &str, what: &str) {
@@ -116,6 +124,7 @@ fn tiles(html: &mut Html, head: &HeadLine) {
     }
     match going_back {
         GoingBack::NeverLeft => tile(html, "tile", "at home", "the source has served all the time"),
+        GoingBack::WentBack => tile(html, "tile", "went back", "the source serves again"),
         GoingBack::LosesNothing => tile(html, GOOD, "can go back", "without losing a write"),
         GoingBack::LosesWrites => tile(html, "tile warn", "one way", "going back loses what the target took"),
         GoingBack::NotPossible => tile(html, "tile", "for good", "the fallback was given up"),

@@ -2,6 +2,7 @@
 
 mod evidence;
 mod people;
+mod rehearsals;
 mod time;
 
 use super::Report;
@@ -16,6 +17,7 @@ pub(super) const ALL: &[Section] = &[
     time::pauses,
     time::plots,
     people::stops,
+    rehearsals::rehearsals,
     evidence::verifications,
     evidence::gates,
     people::approvals,

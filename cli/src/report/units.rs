@@ -24,8 +24,9 @@ pub(crate) struct UnitLine {
     pub(crate) verifications: Newest<VerificationLine>,
     /// The last that looked at everything.
     pub(crate) last_whole: Option<VerificationLine>,
+    /// When the pass before began and ended.
     #[serde(skip)]
-    before_ms: Option<i64>,
+    before: Option<(i64, i64)>,
 }
 
 /// A load or a pass.
@@ -79,7 +80,7 @@ pub(super) fn find<'u>(units: &'u mut Units, migration: &Address, unit: &str) ->
         rate: Series::default(),
         verifications: Newest::default(),
         last_whole: None,
-        before_ms: None,
+        before: None,
     })
 }
 
@@ -108,9 +109,10 @@ impl UnitLine {
         let took_ms = i64::try_from(took_us / 1000).unwrap_or(i64::MAX);
         let ended_ms = began_ms.saturating_add(took_ms);
         // Just before a pass ends, what it carries is as old as the start of the one before.
-        let most = ended_ms.saturating_sub(self.before_ms.unwrap_or(began_ms)) as f64;
-        self.lag.push(began_ms, ended_ms, (took_us as f64 / 1000.0).min(most.max(0.0)), most.max(0.0));
-        self.before_ms = Some(began_ms);
+        let (before_began, before_ended) = self.before.unwrap_or((began_ms, began_ms));
+        let most = ended_ms.saturating_sub(before_began).max(0) as f64;
+        self.lag.push(before_ended.min(began_ms), ended_ms, (took_us as f64 / 1000.0).min(most), most);
+        self.before = Some((began_ms, ended_ms));
         if report.bytes_written > 0 && took_us > 0 {
             let rate = report.bytes_written as f64 * 1_000_000.0 / took_us as f64;
             self.rate.push(began_ms, ended_ms, rate, rate);

@@ -91,7 +91,9 @@ fn cutover_lines(view: &CutoverView) -> usize {
 fn lag_title(model: &Model) -> String {
     let most = model.lag.iter().flatten().copied().fold(0.0, f64::max) as u64;
     match model.lag_ms {
-        Some(ms) => format!("Lag: {} now, {} at most", millis(ms / 100 * 100), millis(most / 100 * 100)),
+        Some(ms) => {
+            format!("Lag: {} now, {} at most", millis(ms / 100 * 100), millis(most.max(ms) / 100 * 100))
+        }
         None => "Lag: not known yet".to_owned(),
     }
 }

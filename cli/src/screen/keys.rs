@@ -78,20 +78,17 @@ fn looking(ui: &mut Ui, model: &Model, code: KeyCode) -> Act {
         KeyCode::Char('a') => match &model.approvable {
             Some(plan_hash) => {
                 let short = plan_hash.get(..12).unwrap_or(plan_hash);
-                let question = format!(
-                    "Approve plan {short} as {}? Its switch begins when enough have. Type approve:",
-                    here()
-                );
+                let question = format!("Type approve for plan {short} (its switch begins when enough have):");
                 ask(ui, question, Then::Approve { plan_hash: plan_hash.clone() });
             }
             None => ui.note = Some("nothing waits for an approval".to_owned()),
         },
         KeyCode::Char('x') => {
             let what = match &model.closing {
-                Some(cutover) => format!("Abort {cutover}? The side that served opens first."),
-                None => "No cutover is in flight: stop the run at its next safe point?".to_owned(),
+                Some(cutover) => format!("{cutover} (the side that served opens first)"),
+                None => "the run at its next safe point (no cutover is in flight)".to_owned(),
             };
-            ask(ui, format!("{what} Type abort:"), Then::Abort);
+            ask(ui, format!("Type abort to stop {what}:"), Then::Abort);
         }
         _ => {}
     }

@@ -70,46 +70,41 @@ fn escaped(value: &str) -> String {
 
 type OfUnit = fn(&UnitState, &BootTime) -> Option<f64>;
 
+/// Name, type, help and value of each metric of a unit.
+const OF_UNITS: [(&str, &str, &str, OfUnit); 8] = [
+    (
+        "segue_unit_lag_seconds",
+        "gauge",
+        "Upper bound of the age of the oldest change that is not carried yet.",
+        |unit, now| match Lag::of(unit, now) {
+            Lag::Ms(ms) => Some(ms as f64 / 1000.0),
+            Lag::Unknown => None,
+        },
+    ),
+    ("segue_unit_loaded", "gauge", "Whether the first load is complete.", |unit, _| {
+        Some(f64::from(u8::from(unit.loaded)))
+    }),
+    ("segue_unit_records", "gauge", "Records at the last pass.", |unit, _| Some(unit.records_seen as f64)),
+    ("segue_unit_records_written_total", "counter", "Records written.", |unit, _| {
+        Some(unit.records_total as f64)
+    }),
+    ("segue_unit_bytes_written_total", "counter", "Bytes written.", |unit, _| Some(unit.bytes_total as f64)),
+    ("segue_unit_passes_total", "counter", "Loads and passes completed.", |unit, _| {
+        Some(unit.passes_total as f64)
+    }),
+    ("segue_unit_set_aside_records", "gauge", "Records that the last pass could not carry.", |unit, _| {
+        Some(unit.set_aside_total as f64)
+    }),
+    (
+        "segue_unit_mismatched_records",
+        "gauge",
+        "Records that the last verification found different.",
+        |unit, _| Some(unit.mismatches_total as f64),
+    ),
+];
+
 fn units(page: &mut Page, measured: &Measured<'_>) {
-    let families: [(&'static str, &str, &str, OfUnit); 8] = [
-        (
-            "segue_unit_lag_seconds",
-            "gauge",
-            "Upper bound of the age of the oldest change that is not carried yet.",
-            |unit, now| match Lag::of(unit, now) {
-                Lag::Ms(ms) => Some(ms as f64 / 1000.0),
-                Lag::Unknown => None,
-            },
-        ),
-        ("segue_unit_loaded", "gauge", "Whether the first load is complete.", |unit, _| {
-            Some(f64::from(u8::from(unit.loaded)))
-        }),
-        ("segue_unit_records", "gauge", "Records at the last pass.", |unit, _| {
-            Some(unit.records_seen as f64)
-        }),
-        ("segue_unit_records_written_total", "counter", "Records written.", |unit, _| {
-            Some(unit.records_total as f64)
-        }),
-        ("segue_unit_bytes_written_total", "counter", "Bytes written.", |unit, _| {
-            Some(unit.bytes_total as f64)
-        }),
-        ("segue_unit_passes_total", "counter", "Loads and passes completed.", |unit, _| {
-            Some(unit.passes_total as f64)
-        }),
-        (
-            "segue_unit_set_aside_records",
-            "gauge",
-            "Records that the last pass could not carry.",
-            |unit, _| Some(unit.set_aside_total as f64),
-        ),
-        (
-            "segue_unit_mismatched_records",
-            "gauge",
-            "Records that the last verification found different.",
-            |unit, _| Some(unit.mismatches_total as f64),
-        ),
-    ];
-    for (name, kind, help, value) in families {
+    for (name, kind, help, value) in OF_UNITS {
         page.family(name, kind, help);
         for (migration, known) in &measured.state.migrations {
             for (unit, state) in &known.units {
@@ -156,6 +151,42 @@ const PHASES: [Phase; 16] = [
 
 type OfCutover = fn(&CutoverState, &BootTime) -> Option<f64>;
 
+/// Name, help and value of each metric of a cutover.
+const OF_CUTOVERS: [(&str, &str, OfCutover); 8] = [
+    ("segue_cutover_finished", "Whether the fallback was given up.", |c, _| {
+        Some(f64::from(u8::from(c.finished)))
+    }),
+    ("segue_cutover_held", "Whether it waits for a person (segue unhold).", |c, _| {
+        Some(f64::from(u8::from(c.held.is_some())))
+    }),
+    ("segue_cutover_writes_paused", "Whether clients' writes are, or may be, refused.", |c, _| {
+        Some(f64::from(u8::from(c.refuses_writes())))
+    }),
+    (
+        "segue_cutover_pause_seconds",
+        "How long writes have been paused now; 0 when they are open.",
+        |c, now| {
+            if !c.refuses_writes() {
+                return Some(0.0);
+            }
+            let began = c.attempt.as_ref().map(|a| &a.began)?;
+            now.since(began).map(|ms| ms as f64 / 1000.0)
+        },
+    ),
+    ("segue_cutover_last_pause_seconds", "How long writes were paused by the last switch.", |c, _| {
+        c.last_switch.as_ref().map(|s| s.pause_us as f64 / 1_000_000.0)
+    }),
+    (
+        "segue_cutover_last_switch_timestamp_seconds",
+        "When the last switch was, seconds since 1970.",
+        |c, _| c.last_switch.as_ref().map(|s| s.at_ms as f64 / 1000.0),
+    ),
+    ("segue_cutover_switches", "How often the side that serves changed.", |c, _| Some(c.switches as f64)),
+    ("segue_cutover_stale_writes", "Writes of stale writers that nobody has settled.", |c, _| {
+        Some(c.stale_total as f64)
+    }),
+];
+
 fn cutovers(page: &mut Page, measured: &Measured<'_>) {
     let all = &measured.state.cutovers;
     let one = |on: bool| f64::from(u8::from(on));
@@ -178,41 +209,7 @@ fn cutovers(page: &mut Page, measured: &Measured<'_>) {
             page.sample(&[("cutover", cutover.as_str()), ("side", side.as_str())], one(known.live == side));
         }
     }
-    let families: [(&'static str, &str, OfCutover); 8] = [
-        ("segue_cutover_finished", "Whether the fallback was given up.", |c, _| {
-            Some(f64::from(u8::from(c.finished)))
-        }),
-        ("segue_cutover_held", "Whether it waits for a person (segue unhold).", |c, _| {
-            Some(f64::from(u8::from(c.held.is_some())))
-        }),
-        ("segue_cutover_writes_paused", "Whether clients' writes are, or may be, refused.", |c, _| {
-            Some(f64::from(u8::from(c.refuses_writes())))
-        }),
-        (
-            "segue_cutover_pause_seconds",
-            "How long writes have been paused now; 0 when they are open.",
-            |c, now| {
-                if !c.refuses_writes() {
-                    return Some(0.0);
-                }
-                let began = c.attempt.as_ref().map(|a| &a.began)?;
-                now.since(began).map(|ms| ms as f64 / 1000.0)
-            },
-        ),
-        ("segue_cutover_last_pause_seconds", "How long writes were paused by the last switch.", |c, _| {
-            c.last_switch.as_ref().map(|s| s.pause_us as f64 / 1_000_000.0)
-        }),
-        (
-            "segue_cutover_last_switch_timestamp_seconds",
-            "When the last switch was, seconds since 1970.",
-            |c, _| c.last_switch.as_ref().map(|s| s.at_ms as f64 / 1000.0),
-        ),
-        ("segue_cutover_switches", "How often the side that serves changed.", |c, _| Some(c.switches as f64)),
-        ("segue_cutover_stale_writes", "Writes of stale writers that nobody has settled.", |c, _| {
-            Some(c.stale_total as f64)
-        }),
-    ];
-    for (name, help, value) in families {
+    for (name, help, value) in OF_CUTOVERS {
         page.family(name, "gauge", help);
         for (cutover, known) in all {
             if let Some(value) = value(known, measured.now) {

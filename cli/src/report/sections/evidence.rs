@@ -1,7 +1,7 @@
 //! What it rests on: verifications, gates and watches with their values, what was changed on each system, findings,
 //! failures.
 
-use super::super::charts::{Span, clock, plot};
+use super::super::charts::{PLAIN_MARKS, Span, clock, plot};
 use super::super::html::Html;
 use super::super::{
     ChangeLine, ConditionLine, FailureLine, FindingLine, ReadingLine, Report, VerificationLine,
@@ -11,6 +11,8 @@ use crate::render::quantity::{ago, bytes, count, micros};
 
 /// Verifications of a unit in the table.
 const SHOWN: usize = 12;
+/// Measurements that make a plot worth its room.
+const PLOTTED_MIN: u64 = 8;
 /// Looks at a gate in the table.
 const LOOKS: usize = 12;
 
@@ -89,11 +91,13 @@ pub(in super::super) fn gates(html: &mut Html, report: &Report) {
 fn condition(html: &mut Html, name: &str, line: &ConditionLine, [good, bad]: [&str; 2]) {
     let ConditionLine { readings, values } = line;
     html.words("h3", "", name);
-    if let (Some(first), Some(last), true) =
-        (values.bins.first(), values.bins.last(), values.bins.iter().map(|b| b.count).sum::<u64>() > 2)
-    {
+    if let (Some(first), Some(last), true) = (
+        values.bins.first(),
+        values.bins.last(),
+        values.bins.iter().map(|b| b.count).sum::<u64>() >= PLOTTED_MIN,
+    ) {
         let span = Span { from_ms: first.from_ms, to_ms: last.to_ms.max(first.from_ms + 1) };
-        plot(html, "measured", values, span, |v| format!("{v}"));
+        plot(html, "measured", values, span, PLAIN_MARKS, |v| format!("{v}"));
     }
     let row = |reading: &ReadingLine| {
         let ReadingLine { at_ms, good: is, said, value } = reading;
@@ -114,7 +118,7 @@ pub(in super::super) fn changes(html: &mut Html, report: &Report) {
         h.markup("<table><thead><tr><th>On</th><th>what</th><th>when</th><th>now</th><th>undo</th></tr></thead><tbody>");
         for ChangeLine { on, what, at_ms, undo, released_ms } in &report.changes {
             h.element("tr", "", |h| {
-                h.words("td", "", on).words("td", "", what).words("td", "", clock(*at_ms));
+                h.words("td", "", on).words("td", "", what).words("td", "t", clock(*at_ms));
                 match released_ms {
                     Some(at) => h.words("td", "", format_args!("released {}", clock(*at))),
                     None => h.words("td", "", "in place"),

@@ -2,7 +2,7 @@
 
 use segue_plan::cutover::Phase;
 
-use super::super::charts::{Bar, Span, clock, part, plot, row};
+use super::super::charts::{Bar, SIZE_MARKS, Span, TIME_MARKS, axis, clock, part, plot, row};
 use super::super::html::Html;
 use super::super::{AttemptLine, Outcome, PassLine, PhaseLine, Report, TermLine, UnitLine};
 use super::{more, short};
@@ -84,6 +84,7 @@ pub(in super::super) fn timeline(html: &mut Html, report: &Report) {
     for attempt in report.attempts.kept.iter().rev().take(PAUSES_MAX).rev() {
         attempt_row(html, span, attempt);
     }
+    axis(html, span);
 }
 
 fn unit_row(html: &mut Html, span: Span, unit: &UnitLine) {
@@ -119,16 +120,14 @@ fn unit_row(html: &mut Html, span: Span, unit: &UnitLine) {
 fn attempt_row(html: &mut Html, span: Span, attempt: &AttemptLine) {
     let pause_ms = i64::try_from(attempt.pause_us.unwrap_or(0) / 1000).unwrap_or(0);
     let open_ms = attempt.began_ms + pause_ms.max(1);
-    let mut bars = vec![Bar {
-        from_ms: attempt.began_ms,
-        to_ms: open_ms,
-        class: "phase",
-        title: format!("writes paused at {}", clock(attempt.began_ms)),
-    }];
+    let mut bars = Vec::new();
     let last_ms = attempt.phases.last().map_or(open_ms, |p| p.at_ms);
     if attempt.outcome == Outcome::Switched && last_ms > open_ms {
         bars.push(Bar { from_ms: open_ms, to_ms: last_ms, class: "after", title: "watched".to_owned() });
     }
+    // The pause comes last: it is seen however short it was.
+    let title = format!("writes paused at {}", clock(attempt.began_ms));
+    bars.push(Bar { from_ms: attempt.began_ms, to_ms: open_ms, class: "phase", title });
     let name = format!("{} to the {}", attempt.cutover, attempt.to);
     row(html, span, &name, &bars, &outcome(attempt));
 }
@@ -137,7 +136,7 @@ fn outcome(attempt: &AttemptLine) -> String {
     let pause = attempt.pause_us.map(|us| format!(", {} without writes", micros(us))).unwrap_or_default();
     match &attempt.outcome {
         Outcome::InFlight => "in flight".to_owned(),
-        Outcome::Switched => format!("switched{pause}"),
+        Outcome::Switched => format!("the {} serves{pause}", attempt.to),
         Outcome::Aborting { reason } => format!("being aborted: {reason}"),
         Outcome::Aborted { reason } => format!("aborted{pause}: {reason}"),
     }
@@ -183,14 +182,18 @@ fn pause(html: &mut Html, attempt: &AttemptLine) {
     let within = phases.get(..=last).unwrap_or_default();
     let whole = within.iter().map(|p| p.took_us).sum::<u64>().max(1) as f64;
     let mut so_far = 0;
-    for PhaseLine { phase, at_ms: _, took_us, said } in within {
+    for PhaseLine { phase, at_ms: _, took_us, said: _ } in within {
         let place = (so_far as f64 / whole, *took_us as f64 / whole);
         so_far += took_us;
-        let committed = if *phase == Phase::Committed { " (point of no return)" } else { "" };
-        let name = format!("{phase}{committed}");
-        part(html, &name, place, "phase", &format!("{}  {said}", micros(*took_us)));
+        let committed = if *phase == Phase::Committed { ", the point of no return" } else { "" };
+        part(html, phase.as_str(), place, "phase", &format!("{}{committed}", micros(*took_us)));
     }
     terms(html, attempt);
+    let established = |line: &PhaseLine| {
+        let PhaseLine { phase, at_ms, took_us, said } = line;
+        vec![clock(*at_ms), phase.to_string(), micros(*took_us), said.clone()]
+    };
+    html.table(&["Reached", "phase", "after", "what was established"], &[2], phases.iter().map(established));
 }
 
 fn terms(html: &mut Html, attempt: &AttemptLine) {
@@ -225,8 +228,10 @@ pub(in super::super) fn plots(html: &mut Html, report: &Report) {
     );
     for unit in plotted.iter().take(PLOTS_MAX) {
         let name = format!("{} {}", unit.migration, unit.unit);
-        plot(html, &format!("{name}: lag"), &unit.lag, span, |ms| millis(ms as u64));
-        plot(html, &format!("{name}: rate"), &unit.rate, span, |rate| format!("{}/s", bytes(rate as u64)));
+        plot(html, &format!("{name}: lag"), &unit.lag, span, TIME_MARKS, |ms| millis(ms as u64));
+        plot(html, &format!("{name}: rate"), &unit.rate, span, SIZE_MARKS, |rate| {
+            format!("{}/s", bytes(rate as u64))
+        });
     }
     let rest = plotted.len().saturating_sub(PLOTS_MAX);
     if rest > 0 {

@@ -58,6 +58,25 @@ fn loading() -> Model {
     }
 }
 
+fn conditions() -> Vec<ConditionView> {
+    vec![
+        ConditionView {
+            word: "met",
+            good: true,
+            name: "cutover.site.gate.lag".into(),
+            said: "lag 300 ms, at most 2000 ms".into(),
+            left: String::new(),
+        },
+        ConditionView {
+            word: "waits",
+            good: false,
+            name: "cutover.site.gate.approval".into(),
+            said: "plan abababababab is not approved".into(),
+            left: "for 59m30s at most".into(),
+        },
+    ]
+}
+
 #[test]
 fn a_load_shows_how_far_it_is_how_fast_and_who_throttled_it() {
     assert_snapshot!(frame(&loading(), &Ui::default(), (100, 20), &Look::plain()), @r#"
@@ -97,22 +116,7 @@ fn a_pause_shows_its_clock_and_what_happens_when_it_is_too_long() {
     };
     model.units[0] =
         UnitView { part: None, pace: String::new(), doing: "2.9 MiB in 6 passes".into(), ..unit() };
-    model.conditions = vec![
-        ConditionView {
-            word: "met",
-            good: true,
-            name: "cutover.site.gate.lag".into(),
-            said: "lag 300 ms, at most 2000 ms".into(),
-            left: String::new(),
-        },
-        ConditionView {
-            word: "waits",
-            good: false,
-            name: "cutover.site.gate.approval".into(),
-            said: "plan abababababab is not approved".into(),
-            left: "for 59m30s at most".into(),
-        },
-    ];
+    model.conditions = conditions();
     model.lag = (0..40).map(|n| Some(f64::from(n % 10) * 100.0)).collect();
     model.lag_ms = Some(900);
     assert_snapshot!(frame(&model, &Ui::default(), (90, 32), &Look::plain()), @r#"

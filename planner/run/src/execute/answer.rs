@@ -9,28 +9,26 @@ use super::socket::{Ask, Reply};
 use super::{Ground, RunEvent};
 use crate::host;
 
-/// `uid`: who asks, as the system says it.
+/// Answers a question. Who asks is whom the kernel says is at the other end (`uid`), where it can say so.
 pub(super) fn answer(ground: &Ground, question: Ask, uid: Option<u32>) -> Reply {
+    let who = |by: String| uid.map_or(by, |uid| format!("{}@{}", host::user_of(uid), ground.who.host));
     match question {
         Ask::Status => Reply::Status { state: Box::new(ground.state()), live: Some(Box::new(ground.live())) },
         Ask::Live { known } => {
             let (state, sequence) = ground.recorder.changed_since(known);
             Reply::Live { state: state.map(Box::new), sequence, live: Box::new(ground.live()) }
         }
-        Ask::Approve { plan_hash, by } => {
-            let by = uid.map_or(by, |uid| format!("{}@{}", host::user_of(uid), ground.who.host));
-            approve(ground, plan_hash, by)
-        }
-        Ask::Abort { cutover, by } => abort(ground, cutover.as_ref(), &by),
-        Ask::Pause { by } => pause(ground, &by),
+        Ask::Approve { plan_hash, by } => approve(ground, plan_hash, who(by)),
+        Ask::Abort { cutover, by } => abort(ground, cutover.as_ref(), &who(by)),
+        Ask::Pause { by } => pause(ground, &who(by)),
         Ask::Resume { by } => {
-            if ground.resume(&format!("resumed by {by}")) {
+            if ground.resume(&format!("resumed by {}", who(by))) {
                 Reply::Taken { said: "it goes on".to_owned() }
             } else {
                 refuse("it is not paused: nothing to resume".to_owned())
             }
         }
-        Ask::Throttle { migration, bytes_per_s, by } => throttle(ground, migration, bytes_per_s, &by),
+        Ask::Throttle { migration, bytes_per_s, by } => throttle(ground, migration, bytes_per_s, &who(by)),
     }
 }
 

@@ -5,11 +5,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use segue_contract::{
-    Address, Checkpoint, ErrorClass, Finding, Progress, Secret, SecretRef, StepError, StepIo, UnitJob,
+    Address, Checkpoint, ErrorClass, Finding, PassReport, Progress, Secret, SecretRef, StepError, StepIo,
+    UnitJob,
 };
 use segue_language::Secrets;
 use segue_plan::event::Event;
 
+use super::rate::Rate;
 use super::retry::STEP_DEADLINE;
 use super::{Ground, RunEvent};
 
@@ -47,12 +49,21 @@ pub(super) struct Io<'a> {
     until: Until,
     /// The migration whose data it carries: what can be paused and throttled.
     carries: Option<Address>,
+    rested: Mutex<Rested>,
+}
+
+/// How long a step was made to wait, by whichever of its threads.
+#[derive(Debug, Default)]
+struct Rested {
+    waiting: u32,
+    since: Option<Instant>,
+    in_all: Duration,
 }
 
 impl<'a> Io<'a> {
     /// For a step that a stop ends.
     pub(super) fn new(ground: &'a Ground, step: &Address) -> Self {
-        Self { ground, step: step.clone(), until: Until::Stopped, carries: None }
+        Self { ground, step: step.clone(), until: Until::Stopped, carries: None, rested: Mutex::default() }
     }
 
     /// With another end.
@@ -71,6 +82,56 @@ impl<'a> Io<'a> {
         self
     }
 
+    /// The report with the time in which it worked: estimates of a pause, in which nothing is throttled, rest on it.
+    pub(super) fn worked(&self, mut report: PassReport) -> PassReport {
+        let rested = self.rested.lock().unwrap_or_else(PoisonError::into_inner).in_all;
+        let mut rested_us = u64::try_from(rested.as_micros()).unwrap_or(u64::MAX);
+        for term in [&mut report.times.apply_us, &mut report.times.scan_us, &mut report.times.sync_us] {
+            let taken = rested_us.min(*term);
+            *term -= taken;
+            rested_us -= taken;
+        }
+        report
+    }
+
+    fn wait_while_paused(&self) {
+        if self.ground.control.paused() {
+            self.rest(|| self.ground.control.wait_while_paused());
+        }
+    }
+
+    /// Waits for a limit. One that was changed meanwhile counts at once: what was owed to the old one is forgotten.
+    fn wait_for(&self, migration: &Address, rate: &Arc<Rate>, end: Instant) {
+        let control = &self.ground.control;
+        while !self.cancelled() {
+            let left = end.saturating_duration_since(Instant::now());
+            let same = control.limit_of(migration).is_some_and(|now| Arc::ptr_eq(&now, rate));
+            if left.is_zero() || !same {
+                return;
+            }
+            control.sleep(left.min(SLICE));
+        }
+    }
+
+    /// Waits, and notes for how long some thread of the step did.
+    fn rest<T>(&self, wait: impl FnOnce() -> T) -> T {
+        let lock = || self.rested.lock().unwrap_or_else(PoisonError::into_inner);
+        {
+            let mut rested = lock();
+            rested.waiting += 1;
+            rested.since.get_or_insert_with(Instant::now);
+        }
+        let done = wait();
+        let mut rested = lock();
+        rested.waiting -= 1;
+        if rested.waiting == 0
+            && let Some(since) = rested.since.take()
+        {
+            rested.in_all += since.elapsed();
+        }
+        done
+    }
+
     fn brakes_hold(&self) -> Option<&Address> {
         match self.until {
             Until::Stopped => self.carries.as_ref(),
@@ -83,7 +144,7 @@ impl StepIo for Io<'_> {
     fn cancelled(&self) -> bool {
         if self.brakes_hold().is_some() {
             // Between two records: where a step may stop it may rest, too.
-            self.ground.control.wait_while_paused();
+            self.wait_while_paused();
         }
         match &self.until {
             Until::Stopped => self.ground.control.stopping(),
@@ -115,18 +176,11 @@ impl StepIo for Io<'_> {
 
     fn take(&self, bytes: u64) {
         let Some(migration) = self.brakes_hold() else { return };
-        let control = &self.ground.control;
-        control.wait_while_paused();
-        let Some(rate) = control.limit_of(migration) else { return };
-        let end = Instant::now() + rate.take(bytes);
-        while !self.cancelled() {
-            let left = end.saturating_duration_since(Instant::now());
-            // A limit that was changed meanwhile counts at once: what was owed to the old one is forgotten.
-            let same = control.limit_of(migration).is_some_and(|now| Arc::ptr_eq(&now, &rate));
-            if left.is_zero() || !same {
-                return;
-            }
-            control.sleep(left.min(SLICE));
+        self.wait_while_paused();
+        let Some(rate) = self.ground.control.limit_of(migration) else { return };
+        let wait = rate.take(bytes);
+        if !wait.is_zero() {
+            self.rest(|| self.wait_for(migration, &rate, Instant::now() + wait));
         }
     }
 

@@ -102,7 +102,7 @@ pub(super) fn load(ground: &Ground, unit: &UnitRef) -> Result<String, RunError> 
             || {
                 let from =
                     ground.recorder.look(|s| s.open_steps.get(&step).and_then(|o| o.checkpoint.clone()));
-                engine.load(&job, from.as_ref(), &io)
+                engine.load(&job, from.as_ref(), &io).map(|report| io.worked(report))
             },
         )
     })?;
@@ -120,7 +120,13 @@ pub(super) fn pass(
     let engine = ground.registry.engine(&job.source, &job.target).map_err(|e| RunError::step(step, e))?;
     let io = Io::new(ground, step).carrying(&job).until(until.clone());
     carried(ground, unit, step, false, job.direction, || {
-        retry(ground, step, STEP_DEADLINE, || ground.control.stopping(), || engine.pass(&job, None, &io))
+        retry(
+            ground,
+            step,
+            STEP_DEADLINE,
+            || ground.control.stopping(),
+            || engine.pass(&job, None, &io).map(|report| io.worked(report)),
+        )
     })
 }
 

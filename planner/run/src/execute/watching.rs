@@ -239,6 +239,9 @@ impl Watching<'_> {
         let engine =
             self.ground.registry.engine(&job.source, &job.target).map_err(|e| RunError::step(&step, e))?;
         let io = Io::new(self.ground, &step).carrying(&job);
-        carried(self.ground, unit, &step, false, job.direction, || engine.pass(&job, None, &io)).map(|_| ())
+        carried(self.ground, unit, &step, false, job.direction, || {
+            engine.pass(&job, None, &io).map(|report| io.worked(report))
+        })
+        .map(|_| ())
     }
 }
