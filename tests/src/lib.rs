@@ -5,6 +5,7 @@
 pub mod lab;
 pub mod memory;
 mod mount;
+pub mod oracle;
 mod outcome;
 mod random;
 mod running;
