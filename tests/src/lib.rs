@@ -5,14 +5,19 @@
 pub mod lab;
 pub mod memory;
 mod mount;
+pub mod oracle;
 mod outcome;
+mod prometheus;
 mod random;
 mod running;
 mod scratch;
 mod tree;
+mod web;
 
 pub use mount::{Bound, Mount, run};
+pub use prometheus::Prometheus;
 pub use random::{Random, rounds, say};
 pub use running::{Running, wait_until};
 pub use scratch::{Ran, Scratch, segue_binary};
 pub use tree::{Difference, compare_trees};
+pub use web::{Answer, Asked, Web};

@@ -36,6 +36,13 @@ impl Random {
     }
 }
 
+impl From<u64> for Random {
+    /// The numbers of a seed.
+    fn from(seed: u64) -> Self {
+        Self(seed)
+    }
+}
+
 /// `short` rounds, or `long` ones with `SEGUE_TESTS_LONG`.
 pub fn rounds(short: usize, long: usize) -> usize {
     if std::env::var_os("SEGUE_TESTS_LONG").is_some() { long } else { short }

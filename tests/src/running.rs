@@ -35,8 +35,13 @@ pub struct Running {
 
 impl Running {
     /// Starts the released binary in a scratch directory, with its output in files.
-    #[expect(clippy::expect_used, reason = "a test cannot go on without its program")]
     pub fn new(scratch: &Scratch, args: &[&str]) -> Self {
+        Self::with(scratch, args, &[])
+    }
+
+    /// The same in another environment.
+    #[expect(clippy::expect_used, reason = "a test cannot go on without its program")]
+    pub fn with(scratch: &Scratch, args: &[&str], environment: &[(&str, &str)]) -> Self {
         let number = COUNTER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let named = |stream: &str| {
             scratch.write(&format!("out/{number}.{stream}"), "");
@@ -54,6 +59,7 @@ impl Running {
             .stdout(open(&stdout))
             .stderr(open(&stderr))
             .env("NO_COLOR", "1")
+            .envs(environment.iter().copied())
             .spawn()
             .expect("segue starts");
         Self { child, stdout, stderr }

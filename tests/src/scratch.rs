@@ -167,6 +167,14 @@ impl Scratch {
             .expect("segue starts")
     }
 
+    /// Puts blocks into the spec's cutover, before its quiesce.
+    ///
+    /// # Panics
+    /// The spec's quiesce is none of commands any more.
+    pub fn add_to_cutover(&self, blocks: &str) {
+        self.edit_spec("  quiesce \"command\" {", &format!("{blocks}\n  quiesce \"command\" {{"));
+    }
+
     /// Replaces text in the spec.
     ///
     /// # Panics

@@ -220,6 +220,69 @@ fn abort_from_another_terminal_opens_the_source_and_holds() {
     aborted(&scratch, apply.wait(), "aborted");
 }
 
+/// Nobody is left to settle: apply and its watchdog are dead, in the pause.
+fn dead_in_the_pause() -> Scratch {
+    let scratch = writing();
+    scratch.edit_spec("[\"./app\", \"pause\"]", "[\"./slow-pause\"]");
+    scratch.executable("slow-pause", "./app pause; : >pausing; sleep 600");
+    let mut apply = Running::new(&scratch, &APPLY);
+    wait_until("it pauses", || scratch.at("pausing").exists());
+    apply.signal(Signal::STOP);
+    let state = scratch.state();
+    let watchdog = &state["state"]["cutovers"]["cutover.site"]["attempt"]["watchdog"]["pid"];
+    segue_tests::run("kill", &["-9", &watchdog.to_string()]);
+    apply.kill();
+    assert!(scratch.app(&["try-write"]).code != Some(0), "the source is closed");
+    scratch
+}
+
+#[test]
+fn without_a_spec_status_says_what_to_do_and_abort_apply_or_unhold_settles() {
+    let broken = Some("source \"directory\" {{{\n");
+    let cases = [(None, &["abort"][..], 0), (broken, &APPLY, 1), (None, &["unhold", "cutover.site"], 0)];
+    for (spec, command, code) in cases {
+        let scratch = dead_in_the_pause();
+        match spec {
+            Some(broken) => scratch.write("site.segue.hcl", broken),
+            None => std::fs::remove_file(scratch.at("site.segue.hcl")).expect("removed"),
+        }
+        let status = scratch.segue(&["status"]);
+        assert!(status.stdout.contains("segue abort"), "{command:?}: {}", status.all());
+        assert!(scratch.app(&["try-write"]).code != Some(0), "status only looks");
+        let settled = scratch.segue(command);
+        assert_eq!(settled.code, Some(code), "{command:?}: {}", settled.all());
+        scratch.accepts_writes();
+        scratch.nothing_is_lost();
+        assert_eq!(scratch.live(), "old");
+        assert_eq!(scratch.status()["cutovers"][0]["phase"], "ready", "{command:?}");
+    }
+}
+
+#[test]
+fn permission_that_is_lost_in_the_load_is_named_and_gone_on_from() {
+    let target = Mount::made(48, &["mkfs.ext4", "-q", "-F"], &["-o", "loop"]);
+    let scratch = writing();
+    let place = target.at("tree").display().to_string();
+    scratch.edit_spec("path = \"new\"", &format!("path = \"{place}\""));
+    scratch.edit_spec("target = \"new\"", &format!("target = \"{place}\""));
+    scratch.edit_spec("  verify {", "  load {\n    rate_limit = \"2MiB/s\"\n  }\n  verify {");
+    let apply = Running::new(&scratch, &APPLY);
+    wait_until("it loads", || target.at("tree/assets").exists());
+    // Not even root may make anything in it now.
+    segue_tests::run("chattr", &["+i", &place]);
+    let lost = apply.wait().expect_code(1);
+    assert!(lost.all().contains(&place), "the place is named: {}", lost.all());
+    assert!(lost.all().contains("not permitted"), "{}", lost.all());
+    assert_eq!(scratch.live(), "old");
+    scratch.accepts_writes();
+    scratch.nothing_is_lost();
+    segue_tests::run("chattr", &["-i", &place]);
+    scratch.edit_spec("2MiB/s", "500MiB/s");
+    scratch.segue(&APPLY).expect_code(0);
+    scratch.settled_at(&place);
+    scratch.app(&["stop"]).expect_code(0);
+}
+
 #[test]
 fn a_cutover_whose_spec_was_deleted_after_a_death_is_settled_all_the_same() {
     for broken in [None, Some("source \"directory\" {{{\n")] {

@@ -14,7 +14,7 @@ fn with(inside: &str) -> Scratch {
 }
 
 fn add(scratch: &Scratch, inside: &str) {
-    scratch.edit_spec("  quiesce \"command\" {", &format!("{inside}\n  quiesce \"command\" {{"));
+    scratch.add_to_cutover(inside);
 }
 
 #[track_caller]

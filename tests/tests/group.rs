@@ -167,6 +167,28 @@ fn the_second_cannot_be_opened_after_the_first_took_writes() {
 }
 
 #[test]
+fn the_second_route_cannot_be_moved_after_the_first_was() {
+    let group = Group::new();
+    let spec = group.spec().replace("timeout    = \"30s\"", "timeout    = \"4s\"");
+    group.scratch.write("shop.segue.hcl", &spec);
+    // The link becomes a directory with something in it, in the pause, after the plan looked.
+    group.script("pause", "$app pause; rm media/live; mkdir media/live; : >media/live/keep");
+    let ran = group.scratch.segue(&APPLY);
+    assert!(ran.stderr.contains("media/live"), "the route is named: {}", ran.all());
+    let first = std::fs::read_link(group.scratch.at("invoices/live")).expect("the link");
+    println!("exit {:?}, the first route leads to {}", ran.code, first.display());
+    group.scratch.run("sh", &["-c", "rm -r media/live && ln -s old media/live"]).expect_code(0);
+    group.mend();
+    if ran.code == Some(1) {
+        // Committed: it is completed, and not taken back, once the route can be moved.
+        group.scratch.segue(&APPLY).expect_code(0);
+        group.all_serve("new");
+    } else {
+        group.failed(ran, 5, "media/live");
+    }
+}
+
+#[test]
 fn killed_in_the_pause_all_three_take_writes_again_by_themselves() {
     let group = Group::new();
     group.script("pause", "$app pause; : >pausing; sleep 600");

@@ -16,6 +16,7 @@ mod clock;
 mod close;
 mod content;
 mod drift;
+mod finds;
 mod inflight;
 mod join;
 mod keep;

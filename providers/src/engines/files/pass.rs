@@ -137,7 +137,8 @@ fn finish(
         work.inflight.clear()?;
     }
     tell(work, &walked.aside);
-    let tally = std::mem::take(&mut applier.tally);
+    let mut tally = std::mem::take(&mut applier.tally);
+    work.finds.add_earlier(&mut tally.stale);
     let open = (tally.later > 0).then_some(work.pass);
     let times = PassTimes {
         scan_us: walked.scan_us,

@@ -158,11 +158,15 @@ impl<'w> Hand<'w> {
         look: Option<&Look>,
         what: &str,
     ) -> Result<StaleFind, StepError> {
-        let Some(look) = look else {
-            return Ok(keep::find(path, what, None));
+        let find = match look {
+            None => keep::find(path, what, None),
+            Some(look) => {
+                let aside = Aside { artifacts: self.work.io.artifacts(), below: self.work.stale_dir() };
+                aside.keep(&mut self.copier, &self.work.to, dir, path, look, what)?
+            }
         };
-        let aside = Aside { artifacts: self.work.io.artifacts(), below: self.work.stale_dir() };
-        aside.keep(&mut self.copier, &self.work.to, dir, path, look, what)
+        self.work.finds.note(&find)?;
+        Ok(find)
     }
 
     /// Removes what is no directory from the written side.

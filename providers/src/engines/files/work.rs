@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use segue_contract::{Address, Side, StepError, StepIo, UnitJob};
 use xxhash_rust::xxh3::xxh3_128;
 
+use super::finds::Finds;
 use super::inflight::Inflight;
 use super::select::Chosen;
 use super::tree::Tree;
@@ -39,6 +40,7 @@ pub(crate) struct Work<'a> {
     /// Whether an earlier run of this load may have left things at the written side.
     pub(crate) resumed: bool,
     pub(crate) inflight: Inflight,
+    pub(crate) finds: Finds,
     pub(crate) migration: Address,
     pub(crate) threads: usize,
     /// Set when a worker failed for good.
@@ -70,6 +72,7 @@ impl<'a> Work<'a> {
             unknown,
             resumed,
             inflight: Inflight::open(&side_file(io.artifacts(), "inflight", job), job.ledger.as_ref())?,
+            finds: Finds::open(&side_file(io.artifacts(), "finds", job), job.ledger.as_ref())?,
             migration: job.migration.clone(),
             threads: threads(job),
             stop: AtomicBool::new(false),

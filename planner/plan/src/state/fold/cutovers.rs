@@ -94,15 +94,50 @@ fn pause_of_last_attempt(pauses: &[PauseTerm], last: &str) -> u64 {
     pauses.get(start..end).unwrap_or_default().iter().map(|t| t.us).sum()
 }
 
+/// A find that is known is not listed twice; where it was put aside since, that is noted at the find that is known.
 pub(super) fn add_stale(cutover: &mut CutoverState, finds: &[StaleFind], total: u64) {
     let known = cutover.stale.len() as u64;
-    let fresh: Vec<_> = finds
-        .iter()
-        .filter(|f| !cutover.stale.iter().any(|s| s.key == f.key && s.what == f.what))
-        .cloned()
-        .collect();
+    let mut fresh: Vec<StaleFind> = Vec::new();
+    for find in finds {
+        let same = |s: &&mut StaleFind| {
+            s.key == find.key
+                && s.what == find.what
+                && (s.kept.is_none() || find.kept.is_none() || s.kept == find.kept)
+        };
+        match cutover.stale.iter_mut().find(same) {
+            Some(seen) => seen.kept = seen.kept.take().or_else(|| find.kept.clone()),
+            None => fresh.push(find.clone()),
+        }
+    }
     let repeated = (finds.len() - fresh.len()) as u64;
     cutover.stale.extend(fresh);
     cutover.stale.truncate(LIST_MAX);
     cutover.stale_total = cutover.stale_total.max(known) + total.saturating_sub(repeated);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CutoverState, StaleFind, add_stale};
+
+    fn find(what: &str, kept: Option<&str>) -> StaleFind {
+        StaleFind { key: "a".to_owned(), what: what.to_owned(), kept: kept.map(str::to_owned), process: None }
+    }
+
+    #[test]
+    fn a_find_that_was_only_looked_at_says_later_where_it_is_kept() {
+        let mut cutover = CutoverState::default();
+        add_stale(&mut cutover, &[find("changed", None)], 1);
+        add_stale(&mut cutover, &[find("changed", Some("stale/1"))], 1);
+        add_stale(&mut cutover, &[find("changed", None)], 1);
+        assert_eq!(cutover.stale, [find("changed", Some("stale/1"))]);
+        assert_eq!(cutover.stale_total, 1);
+    }
+
+    #[test]
+    fn another_version_of_the_same_record_is_another_find() {
+        let mut cutover = CutoverState::default();
+        add_stale(&mut cutover, &[find("changed", Some("stale/1"))], 1);
+        add_stale(&mut cutover, &[find("changed", Some("stale/2")), find("deleted", None)], 2);
+        assert_eq!((cutover.stale.len(), cutover.stale_total), (3, 3));
+    }
 }

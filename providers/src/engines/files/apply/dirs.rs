@@ -7,7 +7,9 @@ use segue_contract::{Finding, Severity, StepError};
 use super::{Applier, Change, Slot};
 use crate::engines::files::clock;
 use crate::engines::files::meta;
-use crate::engines::files::put::{There, alias_of, collision, is_own_load, is_same_data, record_of, refuse};
+use crate::engines::files::put::{
+    Outcome, Stop, There, alias_of, collision, is_own_load, is_same_data, record_of, refuse, unreadable,
+};
 use crate::engines::files::scan::Entry;
 use crate::engines::files::tree::{Look, name_of};
 use crate::engines::files::work::Unknown;
@@ -42,8 +44,12 @@ impl Applier<'_, '_> {
         let xattrs = match xattrs {
             Ok(xattrs) => xattrs,
             Err(e) => {
-                let reason = format!("cannot read the attributes: {}", std::io::Error::from(e));
-                self.slots.push_back(Slot::Aside(change, reason));
+                self.slots.push_back(match unreadable("read the attributes", e) {
+                    Stop::Aside(reason) => Slot::Aside(change, reason),
+                    // Renamed or removed since the scan: that is the next pass's.
+                    Stop::Later => Slot::Done(change, Outcome::Later),
+                    Stop::Failed(error) => return Err(error),
+                });
                 return Ok(());
             }
         };
@@ -103,7 +109,9 @@ impl Applier<'_, '_> {
             && change.old.as_ref().is_some_and(|old| old.kind == Kind::Dir)
             && !work.inflight.knows(path, None)
         {
-            self.tally.stale.push(crate::engines::files::keep::find(path, "deleted", None));
+            let find = crate::engines::files::keep::find(path, "deleted", None);
+            work.finds.note(&find)?;
+            self.tally.stale.push(find);
         }
         match rustix::fs::mkdirat(&dir, name, mode) {
             Ok(()) => {
@@ -134,6 +142,7 @@ impl Applier<'_, '_> {
         if touched {
             let what = if change.old.is_some() { "changed" } else { "created" };
             let find = crate::engines::files::keep::find(&change.path, what, None);
+            work.finds.note(&find)?;
             self.tally.stale.push(find);
         }
         Ok(())

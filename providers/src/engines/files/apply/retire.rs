@@ -5,7 +5,7 @@ use segue_contract::{SetAside, StepError};
 
 use super::{Applier, Change, Slot};
 use crate::engines::files::meta;
-use crate::engines::files::put::{Carried, Outcome, There};
+use crate::engines::files::put::{Carried, Outcome, There, is_untouched};
 use crate::engines::files::tree::{name_of, printed, split};
 use crate::engines::files::xattr::Place;
 use crate::ledger::{Kind, Print, Record, Time, is_below};
@@ -70,6 +70,9 @@ impl Applier<'_, '_> {
                 self.tally.later += 1;
                 if change.old.is_none() {
                     self.remove_unknown(&change.path)?;
+                } else if self.is_beyond(&change)? {
+                    self.remove_unknown(&change.path)?;
+                    return self.out.push(&gone(&change.path)).map_err(StepError::from);
                 }
                 self.keep_old(change)
             }
@@ -79,6 +82,23 @@ impl Applier<'_, '_> {
                 Ok(())
             }
         }
+    }
+
+    /// Whether a run that died left something else at a path than the ledger will say: recorded as it was, it would be a
+    /// stale writer's to the next pass.
+    fn is_beyond(&mut self, change: &Change) -> Result<bool, StepError> {
+        let work = self.hand.work;
+        let Some(old) = change.old.as_ref().filter(|old| !old.linked && old.kind != Kind::Dir) else {
+            return Ok(false);
+        };
+        let path = &change.path;
+        if !work.inflight.is_resumed() {
+            return Ok(false);
+        }
+        let Ok(dir) = self.hand.to.parent(path) else { return Ok(false) };
+        let look = work.to.look_at(&dir, name_of(path)).map_err(|e| work.to.failed("look at", path, e))?;
+        let as_recorded = look.is_some_and(|look| is_untouched(&look, old, old.print(work.write())));
+        Ok(!as_recorded && work.inflight.knows(path, look.as_ref()))
     }
 
     /// What a run that died put there, and no ledger will name, for the path vanished or changed while it was
