@@ -139,6 +139,7 @@ pub fn fold(state: &mut State, entry: &Entry) {
         Event::Aborted { cutover, epoch } => {
             if let Some(cutover) = state.cutovers.get_mut(cutover).filter(|c| c.epoch == *epoch) {
                 cutover.aborting = None;
+                cutover.in_part = false;
                 cutover.phase = if cutover.switches == 0 { Phase::Ready } else { Phase::Soaking };
             }
         }
