@@ -5,12 +5,14 @@
 
 mod approval;
 mod forecast;
+mod group;
 mod observed;
 mod phase;
 mod window;
 
 pub use approval::{counted, may_approve, person, wanted_text};
 pub use forecast::{DowntimeTerm, Forecast, Lag, converged, forecast, p90, will_not_converge};
+pub use group::{Failed, WayBack, begins_in_part, goes_back_again, opens_members, way_back};
 pub use observed::{Facts, observed, observed_shape};
 pub use phase::{Action, Opens, Phase, Settle, TABLE, Transition, When, action, advance, settle};
 pub use window::{WindowState, local_time, window_at, window_text};

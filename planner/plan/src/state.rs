@@ -247,6 +247,9 @@ pub struct CutoverState {
     pub switches: u64,
     /// The last attempt, in flight or over.
     pub attempt: Option<Box<Attempt>>,
+    /// The attempt leads back from a side of which some members of the group never opened (protocol P20).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub in_part: bool,
     /// The members of the attempt whose new side takes writes (protocol P20).
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub opened: BTreeSet<Address>,
@@ -283,6 +286,7 @@ impl Default for CutoverState {
             epoch: 0,
             switches: 0,
             attempt: None,
+            in_part: false,
             opened: BTreeSet::new(),
             routed: BTreeMap::new(),
             proofs: BTreeMap::new(),

@@ -48,6 +48,7 @@ impl Quiesce for Writers {
 fn run(call: &QuiesceCall, name: &str, running: bool) -> Result<(), StepError> {
     let handle = Handle::of(&call.block)?;
     let asked = handle.call(name)?;
+    not_shut(asked.deed.as_ref(), call)?;
     asked.act(|world| {
         world.running = running;
         world.log(name, Some(&name_of(&call.endpoint)), None, "writers");
@@ -93,10 +94,20 @@ impl Quiesce for Block {
 fn bar(call: &QuiesceCall, name: &str, open: bool) -> Result<(), StepError> {
     let handle = Handle::of(&call.block)?;
     let asked = handle.call(name)?;
+    not_shut(asked.deed.as_ref(), call)?;
     asked.act(|world| {
         store_of(world, &call.endpoint)?.open = open;
         world.log(name, Some(&name_of(&call.endpoint)), None, "store");
         Ok(())
     })?;
     asked.end(())
+}
+
+fn not_shut(deed: Option<&Deed>, call: &QuiesceCall) -> Result<(), StepError> {
+    match deed {
+        Some(Deed::Shut { store }) if *store == name_of(&call.endpoint) => {
+            Err(StepError::permanent(format!("{store} cannot be opened, as the script says")))
+        }
+        _ => Ok(()),
+    }
 }

@@ -3,6 +3,7 @@
 
 use segue_contract::Side;
 use segue_plan::cutover::{Settle, settle};
+use segue_plan::event::Event;
 use segue_tests::lab::Task;
 use segue_tests::memory::Deed;
 use segue_tests::rounds;
@@ -24,11 +25,18 @@ struct Scenario {
     exits: &'static [i32],
     /// Who serves in the end.
     live: Side,
+    /// What it is about; in the short run only the first.
+    kinds: &'static [Kind],
+    /// It goes back by itself: only deaths on its way back are looked at. Whoever resumes begins another plan then, by
+    /// which the state differs.
+    goes_back: bool,
 }
 
 impl Scenario {
     fn new(name: &'static str, before: &'static [Want], want: Want) -> Self {
-        Self { name, before, want, faults: Vec::new(), exits: &[0], live: want.live }
+        // A group of both kinds has every event of either; each alone is for the long run.
+        let kinds = &[Kind::Group, Kind::Writers, Kind::Data];
+        Self { name, before, want, faults: Vec::new(), exits: &[0], live: want.live, kinds, goes_back: false }
     }
 
     fn prepare(&self, kind: Kind) -> Lab {
@@ -59,7 +67,11 @@ impl Scenario {
         if self.exits == [0] {
             lab.check_plan_is_empty(self.want, what);
         }
-        similar(&normal::state(&lab.state()), &clean.0, &format!("{what}: the state"));
+        if self.goes_back {
+            assert!(lab.state().cutovers[&cutover()].held.is_some(), "{what}: is not held");
+        } else {
+            similar(&normal::state(&lab.state()), &clean.0, &format!("{what}: the state"));
+        }
         similar(&normal::world(&lab.world()), &clean.1, &format!("{what}: the world"));
     }
 
@@ -71,11 +83,11 @@ impl Scenario {
 
     fn crash_at_every_event(&self) {
         let mut cells = 0;
-        // A group of both kinds has every event of either; each alone is for the long run.
-        for kind in [Kind::Group, Kind::Writers, Kind::Data].into_iter().take(rounds(1, 3)) {
+        for kind in self.kinds.iter().copied().take(rounds(1, 3)) {
             let lab = self.prepare(kind);
-            let first = lab.last_event() + 1;
+            let before = lab.last_event() + 1;
             let clean = self.clean(&lab);
+            let first = if self.goes_back { last_attempt(&lab) } else { before };
             let last = lab.last_event();
             for n in first..=last {
                 for when in ["before", "after"] {
@@ -131,11 +143,12 @@ impl Scenario {
     /// The same with a watchdog: before anybody types anything, one side serves and takes writes.
     fn settled_by_the_watchdog_at_every_event(&self) {
         let mut cells = 0;
-        for kind in [Kind::Group, Kind::Writers, Kind::Data].into_iter().take(rounds(1, 3)) {
+        for kind in self.kinds.iter().copied().take(rounds(1, 3)) {
             let mut lab = self.prepare(kind);
             lab.watched = true;
-            let first = lab.last_event() + 1;
+            let before = lab.last_event() + 1;
             let clean = self.clean(&lab);
+            let first = if self.goes_back { last_attempt(&lab) } else { before };
             let last = lab.last_event();
             for n in first..=last {
                 cells += 1;
@@ -160,6 +173,12 @@ impl Scenario {
         }
         eprintln!("watched crash matrix of {}: {cells} deaths at events", self.name);
     }
+}
+
+/// Where the last attempt began.
+fn last_attempt(lab: &Lab) -> u64 {
+    let began = |(seq, event): &(u64, Event)| matches!(event, Event::AttemptBegan { .. }).then_some(*seq);
+    lab.events().iter().rev().find_map(began).expect("an attempt")
 }
 
 /// What must hold at the instant of a death: without COMMITTED nothing of the new side was touched.
@@ -222,6 +241,18 @@ fn abort() -> Scenario {
     }
 }
 
+/// The second member of a group cannot be opened after the first took writes.
+fn group_back() -> Scenario {
+    Scenario {
+        faults: vec![("quiesce.open", Deed::Shut { store: "new2".to_owned() })],
+        exits: &[7, 3],
+        live: Side::Source,
+        kinds: &[Kind::Group],
+        goes_back: true,
+        ..Scenario::new("group that goes back", &[], TARGET)
+    }
+}
+
 #[test]
 fn a_switch_killed_at_any_event_resumes_to_the_clean_end() {
     switch().crash_at_every_event();
@@ -250,6 +281,16 @@ fn a_finish_killed_at_any_event_resumes_to_the_clean_end() {
 #[test]
 fn an_abandon_killed_at_any_event_resumes_to_the_clean_end() {
     abandon().crash_at_every_event();
+}
+
+#[test]
+fn a_group_that_goes_back_killed_at_any_event_comes_back_although_its_new_side_cannot_be_opened() {
+    group_back().crash_at_every_event();
+}
+
+#[test]
+fn a_watchdog_settles_a_group_that_dies_on_its_way_back() {
+    group_back().settled_by_the_watchdog_at_every_event();
 }
 
 #[test]

@@ -149,6 +149,7 @@ fn fold_one(state: &mut State, entry: &Entry) {
         Event::Aborted { cutover, epoch } => {
             if let Some(cutover) = state.cutovers.get_mut(cutover).filter(|c| c.epoch == *epoch) {
                 cutover.aborting = None;
+                cutover.in_part = false;
                 cutover.phase = if cutover.switches == 0 { Phase::Ready } else { Phase::Soaking };
             }
         }

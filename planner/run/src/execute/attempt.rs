@@ -216,6 +216,12 @@ pub(super) fn attempt_of_group_going_back(ground: &Ground, failed: &Attempt, rea
     back_from(ground, failed, failed.to, true, reason)
 }
 
+/// The same once more, after the one that leads back died before its COMMITTED.
+pub(super) fn attempt_going_back_again(ground: &Ground, died: &Attempt) -> Attempt {
+    let reason = died.held_after.clone().unwrap_or_default();
+    back_from(ground, died, died.from, false, &reason)
+}
+
 fn by_hand_path(ground: &Ground) -> PathBuf {
     ground.who.state_dir.join(BY_HAND)
 }

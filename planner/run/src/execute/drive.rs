@@ -19,7 +19,7 @@ use super::retry::retry;
 use super::together::{each_once, together};
 use super::{Ground, RunError, RunEvent, claims, gates, prove, watching};
 use crate::lease::LeaseFile;
-pub(super) use back::abort;
+pub(super) use back::{abort, go_back_again};
 use back::fail_after_commit;
 use perform::step_of;
 

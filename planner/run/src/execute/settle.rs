@@ -2,12 +2,18 @@
 //! approvals are looked at.
 
 use segue_contract::Address;
-use segue_plan::cutover::{Settle, settle};
+use segue_plan::cutover::{Settle, goes_back_again, settle};
+use segue_plan::state::State;
 
-use super::drive::{abort, drive};
+use super::drive::{abort, drive, go_back_again};
 use super::{Ground, RunError, RunEvent, check_claims};
 
-/// Settles every cutover in flight: completes those with COMMITTED, aborts the others. An abort that only
+fn in_part(state: &State, cutover: &Address) -> bool {
+    state.cutovers.get(cutover).is_some_and(|c| c.in_part)
+}
+
+/// Settles every cutover in flight: completes those with COMMITTED, aborts the others, but for a group's way back
+/// that died, which is gone once more. An abort that only
 /// settles does not hold. Returns the cutovers that were settled.
 ///
 /// # Errors
@@ -34,6 +40,8 @@ pub fn settle_all(ground: &Ground) -> Result<Vec<Address>, RunError> {
         ground.tell(&RunEvent::Settling { cutover: cutover.clone(), phase, complete });
         if complete {
             drive(ground, &cutover)?;
+        } else if goes_back_again(phase, ground.recorder.look(|s| in_part(s, &cutover))) {
+            go_back_again(ground, &cutover)?;
         } else {
             abort(ground, &cutover, &format!("the run that was at {phase} died"), None)?;
         }

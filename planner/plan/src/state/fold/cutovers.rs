@@ -6,12 +6,13 @@ use super::super::{
     Aborting, CutoverState, Held, LIST_MAX, MEASUREMENTS_MAX, PauseTerm, State, SwitchRecord,
 };
 use super::keep_last;
-use crate::cutover::Phase;
+use crate::cutover::{Phase, begins_in_part};
 use crate::event::{Attempt, Proof};
 use segue_contract::Address;
 
 pub(super) fn begin_attempt(state: &mut State, address: &Address, attempt: &Attempt, at_ms: i64) {
     let cutover = state.cutovers.entry(address.clone()).or_default();
+    cutover.in_part = begins_in_part(cutover.phase, cutover.in_part);
     cutover.epoch = attempt.epoch;
     cutover.phase = Phase::Quiescing;
     cutover.proofs.clear();
@@ -77,6 +78,7 @@ pub(super) fn reach(cutover: &mut CutoverState, phase: Phase, proof: &Proof, too
         cutover.stale_looked = false;
     }
     if phase == Phase::Soaking {
+        cutover.in_part = false;
         super::watches::over(cutover);
     }
     if phase == opens

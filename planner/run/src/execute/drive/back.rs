@@ -1,10 +1,10 @@
 //! The ways back: an abort before COMMITTED, a commit that is taken back, a group that goes back.
 
 use segue_contract::{Address, BarrierState, ErrorClass, QuiesceKind, RouteAt, StepError};
-use segue_plan::cutover::{Action, Phase};
-use segue_plan::event::{Event, Member};
+use segue_plan::cutover::{Action, Failed, Phase, WayBack, way_back};
+use segue_plan::event::{Attempt, Event, Member};
 
-use super::super::attempt::{attempt_of_group_going_back, write_by_hand};
+use super::super::attempt::{attempt_going_back_again, attempt_of_group_going_back, write_by_hand};
 use super::super::io::{Io, Until};
 use super::super::retry::retry;
 use super::super::together::together;
@@ -48,33 +48,24 @@ pub(super) fn fail_after_commit(
     }
 }
 
-/// What a failure after COMMITTED allows.
-enum WayBack {
-    /// Every new side is proven closed and nothing that opens one can still land: the commit is taken back (P16).
-    TakeBack,
-    /// Some members opened and took writes: the group goes back by the protocol (P20).
-    GroupGoesBack,
-    /// Neither: what is closed stays closed, and what is open stays open.
-    None,
-}
-
 impl Flight<'_> {
     fn way_back(&self, act: Action, error: &RunError, by_hand: bool) -> WayBack {
-        if by_hand {
-            return WayBack::TakeBack;
-        }
-        let opening = matches!(act, Action::RaiseAndOpen | Action::RaiseAndRoute | Action::StartWriters);
         // A call whose outcome is unknown may still land.
-        let known = match error {
+        let outcome_known = match error {
             RunError::Step { error, .. } | RunError::Setup(error) => error.class != ErrorClass::Unknown,
             _ => false,
         };
-        if !opening || !known {
-            return WayBack::None;
-        }
-        if !self.known.opened.is_empty() {
-            return if self.attempt.reverse { WayBack::GroupGoesBack } else { WayBack::None };
-        }
+        let failed = Failed {
+            act,
+            by_hand,
+            outcome_known,
+            some_opened: !self.known.opened.is_empty(),
+            reverse: self.attempt.reverse,
+        };
+        way_back(failed, || self.proven_closed(act))
+    }
+
+    fn proven_closed(&self, act: Action) -> bool {
         let step = self.step(step_of(act));
         let closed = self.attempt.members.iter().all(|member| {
             let seen = prove::barrier(self.ground, &step, &member.open, &Until::Never);
@@ -86,7 +77,7 @@ impl Flight<'_> {
             let seen = self.ground.registry.route(block).and_then(|route| route.observe(block, &io));
             matches!(seen, Ok(RouteAt::Side(_)))
         });
-        if closed && routable { WayBack::TakeBack } else { WayBack::None }
+        closed && routable
     }
 
     /// Whether the clients of some member are refused on both of its sides.
@@ -128,7 +119,18 @@ impl Flight<'_> {
 fn group_goes_back(flight: &Flight<'_>, reason: &str) -> Result<(), RunError> {
     let (ground, cutover) = (flight.ground, flight.cutover);
     ground.tell(&RunEvent::Said { text: format!("{cutover}: the group goes back, for {reason}") });
-    let mut attempt = attempt_of_group_going_back(ground, &flight.attempt, reason);
+    enter_going_back(flight, attempt_of_group_going_back(ground, &flight.attempt, reason))
+}
+
+/// Settles a group's way back that died before its COMMITTED: by going back once more. The side that an abort would
+/// open is the one of which some member could not be opened, so that both might stay closed for ever.
+pub(in super::super) fn go_back_again(ground: &Ground, cutover: &Address) -> Result<(), RunError> {
+    let flight = Flight::read(ground, cutover)?;
+    enter_going_back(&flight, attempt_going_back_again(ground, &flight.attempt))
+}
+
+fn enter_going_back(flight: &Flight<'_>, mut attempt: Attempt) -> Result<(), RunError> {
+    let (ground, cutover) = (flight.ground, flight.cutover);
     let step = cutover.step("quiesce");
     let migrations: Vec<Address> = attempt.migrations().cloned().collect();
     attempt.watchdog = flight.attempt.watchdog.clone();
@@ -177,7 +179,12 @@ pub(in super::super) fn abort(
         held,
     });
     let step = cutover.step("abort");
-    let reopened = if taken_back { flight.reopen_after_commit(&step) } else { flight.reopen(&step) };
+    let reopened = match (taken_back, flight.known.in_part) {
+        (true, _) => flight.reopen_after_commit(&step),
+        // The switch that this attempt was to undo may not have come to its routes.
+        (false, true) => flight.reopen_and_route(&step),
+        (false, false) => flight.reopen(&step),
+    };
     if let Err(error) = reopened {
         let error = match error.remedy {
             Some(_) => error,
@@ -226,8 +233,7 @@ impl Flight<'_> {
         together(&self.attempt.members, open).map(|_| ())
     }
 
-    /// The same after a COMMITTED that is taken back: first the markers say again who serves, and where writers
-    /// are to be started the routes lead back before (protocol P12).
+    /// The same after a COMMITTED that is taken back: first the markers say again who serves.
     fn reopen_after_commit(&self, step: &Address) -> Result<(), StepError> {
         let plain = |error: RunError| match error {
             RunError::Step { error, .. } | RunError::Setup(error) => error,
@@ -236,6 +242,11 @@ impl Flight<'_> {
         let migrations: Vec<Address> = self.attempt.migrations().cloned().collect();
         claims::raise_back(self.ground, step, &migrations, self.attempt.epoch, self.attempt.from)
             .map_err(plain)?;
+        self.reopen_and_route(step)
+    }
+
+    /// Where writers are to be started the routes lead back before (protocol P12), elsewhere after.
+    fn reopen_and_route(&self, step: &Address) -> Result<(), StepError> {
         let writers = self.attempt.members.iter().any(|m| m.close_kind == QuiesceKind::Writers);
         if writers {
             self.point_routes(step, self.attempt.from)?;

@@ -1,11 +1,11 @@
 //! What each action of the transition table does.
 
 use segue_contract::{
-    Address, ArtifactName, BarrierState, Direction, PassReport, Position, QuiesceKind, RouteAt, Side,
+    Address, ArtifactName, BarrierState, Direction, PassReport, Position, RouteAt, Side,
     StepError, UnitJob, VerifyCall, VerifyLevel,
 };
 use segue_language::WaiverDecl;
-use segue_plan::cutover::{Action, Phase, Settle, settle};
+use segue_plan::cutover::{Action, Phase, Settle, opens_members, settle};
 use segue_plan::event::{Event, Member, Proof};
 use segue_plan::plan::StepKind;
 use std::time::Duration;
@@ -59,14 +59,14 @@ impl Flight<'_> {
             Action::Commit => self.last_look(&step).map(said).map_err(bind),
             Action::RaiseAndOpen => {
                 self.raise(&step)?;
-                self.open(&step, QuiesceKind::Data).map(said).map_err(bind)
+                self.open(&step, act).map(said).map_err(bind)
             }
             Action::RaiseAndRoute => {
                 self.raise(&step)?;
                 self.route(&step).map(said).map_err(bind)
             }
             Action::Route => self.route(&step).map(said).map_err(bind),
-            Action::StartWriters => self.open(&step, QuiesceKind::Writers).map(said).map_err(bind),
+            Action::StartWriters => self.open(&step, act).map(said).map_err(bind),
             Action::EnterWatch => Ok(Proof::default()),
             Action::Watch => self.watch(&step).map(said),
         }
@@ -224,11 +224,11 @@ impl Flight<'_> {
         Ok(())
     }
 
-    /// Opens the new side of every member of one kind, each after those that it depends on, and records each
+    /// Opens the new side of every member that the action opens, each after those that it depends on, and records each
     /// (protocol P20).
-    fn open(&self, step: &Address, kind: QuiesceKind) -> Result<String, StepError> {
+    fn open(&self, step: &Address, act: Action) -> Result<String, StepError> {
         let mut said = Vec::new();
-        for member in self.attempt.members.iter().filter(|m| m.open_kind == kind) {
+        for member in self.attempt.members.iter().filter(|m| Some(m.open_kind) == opens_members(act)) {
             said.push(self.open_member(step, member)?);
             let event = Event::MemberOpened {
                 cutover: self.cutover.clone(),

@@ -1,57 +1,30 @@
-//! The transition table under a model checker: what the executor runs is explored with every death, delay and stall
-//! that the bounds allow. The protocol as it stands breaks nothing; each order or reading that somebody might have
-//! chosen instead is shown to break something.
+//! One migration: every death, delayed call and data write, stall, lease, hidden writer and operator's hand.
 
-#[path = "model/events.rs"]
 mod events;
-#[path = "model/protocol.rs"]
 mod protocol;
-#[path = "model/reading.rs"]
 mod reading;
-#[path = "model/steps.rs"]
 mod steps;
-#[path = "model/world.rs"]
 mod world;
 
-use std::io::Write;
-
 use segue_contract::QuiesceKind;
-use stateright::{Checker, Model};
 
+use super::check::{self, bound};
 use protocol::Protocol;
 use reading::Reading;
-
-/// `short`, or `long` where `SEGUE_TESTS_LONG` is set.
-fn bound(short: u8, long: u8) -> u8 {
-    if std::env::var_os("SEGUE_TESTS_LONG").is_some() { long } else { short }
-}
-
-fn say(text: &str) {
-    // Not by a macro: the numbers are to be seen when the test passes, too.
-    let _ = writeln!(std::io::stderr(), "{text}");
-}
 
 fn protocol(kind: QuiesceKind, reading: Reading, faults: u8) -> Protocol {
     Protocol { kind, barred: reading != Reading::HiddenWriter, reading, writes: 2, attempts: 2, faults }
 }
 
-/// The protocol breaks no invariant within the bounds.
+fn named(model: &Protocol) -> String {
+    let stale = if model.barred { "" } else { ", stale reported" };
+    format!("one {:?}{stale}", model.kind).to_lowercase()
+}
+
 fn holds(model: Protocol) {
-    let checker = model.checker().threads(1).spawn_bfs().join();
-    say(&format!(
-        "model {:?}, {:?}, data barred {}: {} writes, {} attempts, {} faults: {} states",
-        model.kind,
-        model.reading,
-        model.barred,
-        model.writes,
-        model.attempts,
-        model.faults,
-        checker.unique_state_count()
-    ));
-    for (name, path) in checker.discoveries() {
-        assert!(name.starts_with("a switch"), "{name}: {}", trace(path));
-    }
-    checker.assert_any_discovery("a switch goes through");
+    let Protocol { writes, attempts, faults, .. } = model;
+    let bounds = format!("{writes} writes, {attempts} attempts, {faults} faults");
+    check::holds(model, &named(&model), &bounds);
 }
 
 /// The reading breaks the invariant whose name begins so.
@@ -62,35 +35,10 @@ fn breaks(kind: QuiesceKind, reading: Reading, faults: u8, invariant: &str) {
 
 #[track_caller]
 fn breaks_within(model: Protocol, invariant: &str) {
-    let Protocol { kind, reading, .. } = model;
     // Most show in one attempt, and in fewer states.
     let two = [Reading::AbortedWithLateCalls, Reading::LateDataWritesLand, Reading::OldCommittedCounts];
-    let model = Protocol { attempts: if two.contains(&reading) { 2 } else { 1 }, ..model };
-    let checker = model.checker().threads(1).spawn_bfs().join();
-    let found = checker.discoveries();
-    let states = checker.unique_state_count();
-    let broken = found.into_iter().find(|(name, _)| name.starts_with(invariant));
-    assert!(broken.is_some(), "{reading:?} breaks nothing called {invariant} in {states} states");
-    let Some((name, path)) = broken else { return };
-    say(&format!("model {kind:?} {reading:?} breaks {name}: {}", trace(path)));
-}
-
-/// The events, with runs of the same one counted.
-fn trace(path: stateright::Path<world::World, events::Event>) -> String {
-    let mut events: Vec<(String, usize)> = Vec::new();
-    for event in path.into_actions() {
-        let event = format!("{event:?}");
-        match events.last_mut() {
-            Some((last, count)) if *last == event => *count += 1,
-            _ => events.push((event, 1)),
-        }
-    }
-    let steps: usize = events.iter().map(|(_, count)| count).sum();
-    let shown: Vec<String> = events
-        .into_iter()
-        .map(|(event, count)| if count > 1 { format!("{event} x{count}") } else { event })
-        .collect();
-    format!("{steps} steps: {}", shown.join(", "))
+    let model = Protocol { attempts: if two.contains(&model.reading) { 2 } else { 1 }, ..model };
+    check::breaks(model, &named(&model), &model.reading, invariant);
 }
 
 #[test]
