@@ -5,7 +5,7 @@ use segue_contract::QuiesceKind;
 use segue_plan::cutover::{Action, Phase, Settle, action, advance, settle};
 use stateright::{Model, Property};
 
-use super::check::{self, bound};
+use super::check::{self, Step, Told, bound};
 
 /// Events after which whoever settles must be through.
 const CALM_STEPS_MAX: usize = 60;
@@ -154,7 +154,7 @@ impl Places {
     }
 
     /// One operation of a place's process. `None`: it waits.
-    fn step(&self, world: &World, at: At) -> Option<World> {
+    fn operate(&self, world: &World, at: At) -> Option<World> {
         let mut next = world.clone();
         let place = world.places[at];
         let mut runner = place.runner?;
@@ -163,8 +163,7 @@ impl Places {
             return Some(next);
         };
         let reachable = |side: Side| side == 0 || world.readable;
-        let foreign =
-            |side: Side| world.marker[side].is_some_and(|m| m.id != place.id && !runner.adopts);
+        let foreign = |side: Side| world.marker[side].is_some_and(|m| m.id != place.id && !runner.adopts);
         let mut ends = false;
         let mut fails = false;
         match op {
@@ -250,16 +249,17 @@ impl Places {
 
     fn is_strange(&self, world: &World, place: &Place) -> bool {
         let abort = settle(place.phase) == Settle::Abort;
-        (0..2).filter(|side| *side == 0 || world.readable).filter_map(|side| world.marker[side]).any(|m| {
-            m.id != place.id || m.epoch > place.epoch || m.raised && m.epoch == place.epoch && abort
-        })
+        (0..2)
+            .filter(|side| *side == 0 || world.readable)
+            .filter_map(|side| world.marker[side])
+            .any(|m| m.id != place.id || m.epoch > place.epoch || m.raised && m.epoch == place.epoch && abort)
     }
 
     fn happens(&self, world: &World, event: Event) -> Option<World> {
         let mut next = world.clone();
         match event {
             Event::NextCommand(at) => return self.command(world, at, false),
-            Event::Step(at) => return self.step(world, at),
+            Event::Step(at) => return self.operate(world, at),
             Event::Dies(at) => {
                 next.places[at].runner = None;
                 next.faults_left -= 1;
@@ -288,6 +288,20 @@ impl Places {
             }
         }
         false
+    }
+}
+
+impl Told for Places {
+    fn step(&self, world: &World, event: &Event) -> Option<Step> {
+        let Event::Step(at) = event else { return None };
+        let place = world.places[*at];
+        let runner = place.runner?;
+        let who = ["first", "second"][*at];
+        Some(match self.program(&place, &runner).get(usize::from(runner.op)) {
+            Some(Op::Record(phase)) => Step::reaches(who, *phase),
+            Some(op) => Step::does(who, op),
+            None => Step::ends(who),
+        })
     }
 }
 
@@ -346,13 +360,19 @@ impl Model for Places {
             Property::always("S5: one state directory is effective", |_, world: &World| {
                 !world.places.iter().all(|p| p.in_flight() && p.runner.is_some())
             }),
-            Property::always("liveness: an abort opens the side that served", |places: &Self, world: &World| {
-                // A copy never settles; where the state belongs, somebody does.
-                let place = world.places[0];
-                let dead = place.runner.is_none() && settle(place.phase) == Settle::Abort;
-                let reachable = place.from == 0 || world.readable;
-                !dead || !reachable || places.is(Reading::AdoptedFromTheLiving) || places.re_opens(world, 0)
-            }),
+            Property::always(
+                "liveness: an abort opens the side that served",
+                |places: &Self, world: &World| {
+                    // A copy never settles; where the state belongs, somebody does.
+                    let place = world.places[0];
+                    let dead = place.runner.is_none() && settle(place.phase) == Settle::Abort;
+                    let reachable = place.from == 0 || world.readable;
+                    !dead
+                        || !reachable
+                        || places.is(Reading::AdoptedFromTheLiving)
+                        || places.re_opens(world, 0)
+                },
+            ),
             Property::sometimes("a switch goes through", |_, world: &World| {
                 world.places.iter().any(|p| p.phase == Phase::Soaking && p.live == 1)
             }),

@@ -10,7 +10,7 @@ use segue_contract::QuiesceKind;
 use segue_plan::cutover::{Action, Phase, Settle, action, advance, settle};
 use stateright::{Model, Property};
 
-use super::check::{self, bound};
+use super::check::{self, Step, Told, bound};
 
 const KEYS: usize = 2;
 /// What stale clients write is numbered from here.
@@ -218,6 +218,13 @@ impl Reverse {
     }
 }
 
+impl Told for Reverse {
+    fn step(&self, world: &World, event: &Event) -> Option<Step> {
+        let next = advance(world.phase, QuiesceKind::Data).filter(|_| *event == Event::BackGoesOn)?;
+        Some(Step::reaches("", next))
+    }
+}
+
 impl Model for Reverse {
     type State = World;
     type Action = Event;
@@ -285,11 +292,19 @@ impl Model for Reverse {
             Property::always("S1: never two sides that take clients' writes", |_, world: &World| {
                 !(world.old_open && world.new_open)
             }),
-            Property::always("S3: the side that serves again has what the other acknowledged", |_, world: &World| {
-                !world.old_open || (0..KEYS).all(|k| world.old[k] == world.new[k] || world.own[k])
+            Property::always(
+                "S3: the side that serves again has what the other acknowledged",
+                |_, world: &World| {
+                    !world.old_open || (0..KEYS).all(|k| world.old[k] == world.new[k] || world.own[k])
+                },
+            ),
+            Property::always("S3: no stale write is written over and not kept", |_, world: &World| {
+                !world.lost
             }),
-            Property::always("S3: no stale write is written over and not kept", |_, world: &World| !world.lost),
             Property::sometimes("a switch goes through", |_, world: &World| world.old_open),
+            Property::sometimes("what a stale writer wrote is kept", |_, world: &World| {
+                !world.kept.is_empty()
+            }),
         ]
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use segue_plan::cutover::{Phase, Settle, settle};
 use stateright::{Model, Property};
 
+use super::super::check::{Step, Told};
 use super::protocol::{Op, Protocol};
 use super::reading::Reading;
 use super::world::{Late, Marker, Race, Record, Side, World};
@@ -246,6 +247,19 @@ impl Protocol {
                 events.push(Event::HiddenWrite);
             }
         }
+    }
+}
+
+impl Told for Protocol {
+    fn step(&self, world: &World, event: &Event) -> Option<Step> {
+        let Event::Step(who) = event else { return None };
+        let runner = self.runner(world, *who)?;
+        let name = if *who == Who::Apply { "" } else { "settler" };
+        Some(match (self.program(&runner).get(usize::from(runner.op)), world.unsynced) {
+            (Some(Op::Sync), Some(record)) => Step::reaches(name, record.phase),
+            (Some(op), _) => Step::does(name, op),
+            (None, _) => Step::ends(name),
+        })
     }
 }
 
