@@ -66,7 +66,7 @@ pub(crate) fn bound(short: u8, long: u8) -> u8 {
 
 /// The protocol as it stands breaks nothing within the bounds, and what may happen does.
 #[track_caller]
-pub(crate) fn holds<M>(model: M, named: &str, bounds: &str)
+pub(crate) fn holds<M>(model: &M, named: &str, bounds: &str)
 where
     M: Told + Clone + Send + Sync + 'static,
     M::State: Hash + Debug + PartialEq + Clone + Send + Sync + 'static,
@@ -76,7 +76,7 @@ where
     let states = checker.unique_state_count();
     let found = checker.discoveries();
     for property in model.properties() {
-        let found = found.get(property.name).cloned().map(|path| trace(&model, property.name, path).1);
+        let found = found.get(property.name).cloned().map(|path| trace(model, property.name, path).1);
         match property.expectation {
             // A model in which nothing happens breaks nothing.
             Expectation::Sometimes => assert!(found.is_some(), "in {named} never: {}", property.name),
@@ -89,7 +89,7 @@ where
 
 /// The reading breaks the invariant whose name begins so.
 #[track_caller]
-pub(crate) fn breaks<M>(model: M, named: &str, reading: &impl Debug, invariant: &str)
+pub(crate) fn breaks<M>(model: &M, named: &str, reading: &impl Debug, invariant: &str)
 where
     M: Told + Clone + Send + Sync + 'static,
     M::State: Hash + Debug + PartialEq + Clone + Send + Sync + 'static,
@@ -102,7 +102,7 @@ where
     let broken = checker.discoveries().into_iter().find(|(name, _)| name.starts_with(invariant));
     assert!(broken.is_some(), "{reading:?} breaks nothing called {invariant} in {states} states");
     let Some((name, path)) = broken else { return };
-    let (steps, shown) = trace(&model, name, path);
+    let (steps, shown) = trace(model, name, path);
     say(&format!("model {named}, {reading:?} breaks {name}: {steps} steps: {shown}"));
     add(Row {
         model: named.to_owned(),

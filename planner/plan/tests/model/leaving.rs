@@ -305,13 +305,13 @@ fn named(model: &Leaving) -> &'static str {
 
 fn holds(fence: bool, faults: u8) {
     let model = Leaving { reading: Reading::Real, fence, faults };
-    check::holds(model, named(&model), &format!("one outage, {faults} faults"));
+    check::holds(&model, named(&model), &format!("one outage, {faults} faults"));
 }
 
 #[track_caller]
 fn breaks(reading: Reading, faults: u8, invariant: &str) {
     let model = Leaving { reading, fence: false, faults };
-    check::breaks(model, named(&model), &reading, invariant);
+    check::breaks(&model, named(&model), &reading, invariant);
 }
 
 #[test]

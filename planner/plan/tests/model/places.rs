@@ -153,6 +153,20 @@ impl Places {
         ops
     }
 
+    /// Writes a claim where what is there allows it. A refused claimant takes back what it claimed first.
+    fn claim(&self, world: &mut World, at: At, runner: &mut Runner, side: Side) -> bool {
+        let Place { id, epoch, .. } = world.places[at];
+        let there = world.marker[side];
+        let allowed = there.is_none_or(|m| (m.id == id || runner.adopts) && m.epoch <= epoch);
+        if side == 1 && !world.readable || !allowed && !self.is(Reading::ReadThenWritten) {
+            (0..2).filter(|s| runner.made[*s]).for_each(|s| world.marker[s] = None);
+            return false;
+        }
+        runner.made[side] = there.is_none();
+        world.marker[side] = Some(Marker { id, epoch, raised: false });
+        true
+    }
+
     /// One operation of a place's process. `None`: it waits.
     fn operate(&self, world: &World, at: At) -> Option<World> {
         let mut next = world.clone();
@@ -172,18 +186,7 @@ impl Places {
                 next.places[at].epoch = place.epoch.max(seen) + 1;
                 ends = !world.readable || foreign(0) || foreign(1);
             }
-            Op::Claim(side) => {
-                let ahead = world.marker[side].is_some_and(|m| m.epoch > place.epoch);
-                let refused = (foreign(side) || ahead) && !self.is(Reading::ReadThenWritten);
-                if refused || !reachable(side) {
-                    // It takes back what it claimed first.
-                    (0..2).filter(|s| runner.made[*s]).for_each(|s| next.marker[s] = None);
-                    ends = true;
-                } else {
-                    runner.made[side] = world.marker[side].is_none();
-                    next.marker[side] = Some(Marker { id: place.id, epoch: place.epoch, raised: false });
-                }
-            }
+            Op::Claim(side) => ends = !self.claim(&mut next, at, &mut runner, side),
             Op::Close if !reachable(place.from) => fails = true,
             Op::Close => next.accepts[place.from] = false,
             Op::LastLook => fails = world.accepts[place.from] || !world.readable,
@@ -390,13 +393,17 @@ fn named(places: &Places) -> &'static str {
 
 fn holds(copied: bool) {
     let model = Places { attempts: 2, ..places(Reading::Real, copied, bound(2, 3)) };
-    check::holds(model, named(&model), &format!("{} attempts each, {} faults", model.attempts, model.faults));
+    check::holds(
+        &model,
+        named(&model),
+        &format!("{} attempts each, {} faults", model.attempts, model.faults),
+    );
 }
 
 #[track_caller]
 fn breaks(reading: Reading, copied: bool, faults: u8, invariant: &str) {
     let model = places(reading, copied, faults);
-    check::breaks(model, named(&model), &reading, invariant);
+    check::breaks(&model, named(&model), &reading, invariant);
 }
 
 #[test]

@@ -154,12 +154,8 @@ impl Reverse {
         let mut abort = false;
         match act {
             Action::CloseAndDrain => next.new_open = false,
-            Action::CatchUp => {
-                // It ends when its pass does.
-                if world.pass.is_some() {
-                    return None;
-                }
-            }
+            // It ends when its pass does.
+            Action::CatchUp if world.pass.is_some() => return None,
             Action::VerifyResidual => {
                 abort = (0..KEYS).any(|k| world.residual[k] && world.old[k] != world.new[k]);
             }
@@ -315,14 +311,14 @@ fn reverse(reading: Reading, faults: u8) -> Reverse {
 
 #[track_caller]
 fn breaks(reading: Reading, invariant: &str) {
-    check::breaks(reverse(reading, 0), "reverse", &reading, invariant);
+    check::breaks(&reverse(reading, 0), "reverse", &reading, invariant);
 }
 
 #[test]
 fn reverse_passes_lose_nothing_of_either_side() {
     let model = reverse(Reading::Real, bound(2, 3));
     let Reverse { writes, stale_writes, faults, .. } = model;
-    check::holds(model, "reverse", &format!("{writes} writes, {stale_writes} stale, {faults} faults"));
+    check::holds(&model, "reverse", &format!("{writes} writes, {stale_writes} stale, {faults} faults"));
 }
 
 #[test]

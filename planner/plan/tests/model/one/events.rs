@@ -10,6 +10,9 @@ use super::protocol::{Op, Protocol};
 use super::reading::Reading;
 use super::world::{Late, Marker, Race, Record, Side, World};
 
+/// Events after which whoever comes after a death must be through.
+const CALM_STEPS_MAX: usize = 200;
+
 /// Who makes a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Who {
@@ -68,6 +71,28 @@ impl Protocol {
             && world.flight.is_none()
             && world.late.is_empty()
             && world.cached == world.route
+    }
+
+    /// Whether the commands that come after a death bring it to rest, when nothing else fails.
+    fn comes_to_rest(&self, world: &World) -> bool {
+        let mut now = world.clone();
+        for _ in 0..CALM_STEPS_MAX {
+            if now.unknown {
+                return true;
+            }
+            if self.at_rest(&now) {
+                return self.serves(&now, now.route) && !self.serves(&now, 1 - now.route);
+            }
+            let lands = now.late.first().map(|late| Event::Lands(*late));
+            let ways = [Event::WriteLands, Event::Step(Who::Settler), Event::AnswersExpire];
+            let ways = ways.into_iter().chain(lands).chain([Event::NextCommand]);
+            let next = ways.filter_map(|event| self.happens(&now, event)).find(|next| *next != now);
+            match next {
+                Some(next) => now = next,
+                None => return false,
+            }
+        }
+        false
     }
 
     pub(crate) fn happens(&self, world: &World, event: Event) -> Option<World> {
@@ -370,6 +395,14 @@ impl Model for Protocol {
                 |model, world| {
                     !model.at_rest(world)
                         || (model.serves(world, world.route) && !model.serves(world, 1 - world.route))
+                },
+            ),
+            Property::always(
+                "liveness: whoever comes after a death brings it to rest",
+                |model: &Self, world: &World| {
+                    let in_flight = settle(world.seen().phase) != Settle::Nothing;
+                    let died = in_flight && world.apply.is_none() && world.settler.is_none();
+                    !died || model.comes_to_rest(world)
                 },
             ),
             Property::always("liveness: there is always a way on", |model: &Self, world: &World| {
