@@ -5,7 +5,7 @@ use segue_contract::QuiesceKind;
 use segue_plan::cutover::{Action, Phase, Settle, action, advance, settle};
 use stateright::{Model, Property};
 
-use super::check::{self, bound};
+use super::check::{self, Step, Told, bound};
 
 /// How the protocol is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -122,7 +122,7 @@ impl Leaving {
         ops
     }
 
-    fn step(&self, world: &World) -> Option<World> {
+    fn operate(&self, world: &World) -> Option<World> {
         let mut next = world.clone();
         let mut runner = world.runner?;
         let Some(op) = self.program(world, runner.aborting).get(usize::from(runner.op)).copied() else {
@@ -157,6 +157,8 @@ impl Leaving {
             Op::RecordHeld => next.held |= world.by_itself,
             Op::Aborted => {
                 next.phase = Phase::Soaking;
+                // A way back that ended so is gone again while health is lost.
+                next.held &= !world.by_itself;
                 ends = true;
             }
         }
@@ -203,7 +205,7 @@ impl Leaving {
                 next.downs_left -= 1;
             }
             Event::ComesBack => next.up = true,
-            Event::Step => return self.step(world),
+            Event::Step => return self.operate(world),
             Event::Dies => {
                 next.runner = None;
                 next.faults_left -= 1;
@@ -211,6 +213,20 @@ impl Leaving {
             Event::NextCommand => return self.command(world),
         }
         Some(next)
+    }
+}
+
+impl Told for Leaving {
+    fn step(&self, world: &World, event: &Event) -> Option<Step> {
+        if *event != Event::Step {
+            return None;
+        }
+        let runner = world.runner?;
+        Some(match self.program(world, runner.aborting).get(usize::from(runner.op)) {
+            Some(Op::Record(phase)) => Step::reaches("", *phase),
+            Some(op) => Step::does("", op),
+            None => Step::ends(""),
+        })
     }
 }
 
@@ -233,7 +249,7 @@ impl Model for Leaving {
             runner: None,
             lost: false,
             downs_left: 1,
-            attempts_left: 2,
+            attempts_left: 3,
             faults_left: self.faults,
         }]
     }
@@ -266,12 +282,15 @@ impl Model for Leaving {
             Property::always("S1: never two sides that take clients' writes", |_, world: &World| {
                 !(Self::serves(world, 0) && Self::serves(world, 1))
             }),
-            Property::always("held: what went back by itself does not go forward by itself", |_, world: &World| {
-                !world.flipped
-            }),
+            Property::always(
+                "held: what went back by itself does not go forward by itself",
+                |_, world: &World| !world.flipped,
+            ),
             Property::always("liveness: at rest the side that is live serves", |_, world: &World| {
                 let there = world.live == 0 || world.up;
-                !Self::at_rest(world) || !there || Self::serves(world, world.live) && world.route == world.live
+                !Self::at_rest(world)
+                    || !there
+                    || Self::serves(world, world.live) && world.route == world.live
             }),
             Property::sometimes("a switch goes through", |_, world: &World| {
                 Self::at_rest(world) && world.live == 0
@@ -286,13 +305,13 @@ fn named(model: &Leaving) -> &'static str {
 
 fn holds(fence: bool, faults: u8) {
     let model = Leaving { reading: Reading::Real, fence, faults };
-    check::holds(model, named(&model), &format!("one outage, {faults} faults"));
+    check::holds(&model, named(&model), &format!("one outage, {faults} faults"));
 }
 
 #[track_caller]
 fn breaks(reading: Reading, faults: u8, invariant: &str) {
     let model = Leaving { reading, fence: false, faults };
-    check::breaks(model, named(&model), &reading, invariant);
+    check::breaks(&model, named(&model), &reading, invariant);
 }
 
 #[test]

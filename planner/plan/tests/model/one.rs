@@ -24,7 +24,7 @@ fn named(model: &Protocol) -> String {
 fn holds(model: Protocol) {
     let Protocol { writes, attempts, faults, .. } = model;
     let bounds = format!("{writes} writes, {attempts} attempts, {faults} faults");
-    check::holds(model, &named(&model), &bounds);
+    check::holds(&model, &named(&model), &bounds);
 }
 
 /// The reading breaks the invariant whose name begins so.
@@ -38,7 +38,7 @@ fn breaks_within(model: Protocol, invariant: &str) {
     // Most show in one attempt, and in fewer states.
     let two = [Reading::AbortedWithLateCalls, Reading::LateDataWritesLand, Reading::OldCommittedCounts];
     let model = Protocol { attempts: if two.contains(&model.reading) { 2 } else { 1 }, ..model };
-    check::breaks(model, &named(&model), &model.reading, invariant);
+    check::breaks(&model, &named(&model), &model.reading, invariant);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use segue_contract::QuiesceKind;
 use segue_plan::cutover::{Action, Phase, Settle, action, advance, settle};
 use stateright::{Model, Property};
 
-use super::check::{self, bound};
+use super::check::{self, Step, Told, bound};
 
 /// Events after which whoever settles must be through.
 const CALM_STEPS_MAX: usize = 60;
@@ -153,8 +153,22 @@ impl Places {
         ops
     }
 
+    /// Writes a claim where what is there allows it. A refused claimant takes back what it claimed first.
+    fn claim(&self, world: &mut World, at: At, runner: &mut Runner, side: Side) -> bool {
+        let Place { id, epoch, .. } = world.places[at];
+        let there = world.marker[side];
+        let allowed = there.is_none_or(|m| (m.id == id || runner.adopts) && m.epoch <= epoch);
+        if side == 1 && !world.readable || !allowed && !self.is(Reading::ReadThenWritten) {
+            (0..2).filter(|s| runner.made[*s]).for_each(|s| world.marker[s] = None);
+            return false;
+        }
+        runner.made[side] = there.is_none();
+        world.marker[side] = Some(Marker { id, epoch, raised: false });
+        true
+    }
+
     /// One operation of a place's process. `None`: it waits.
-    fn step(&self, world: &World, at: At) -> Option<World> {
+    fn operate(&self, world: &World, at: At) -> Option<World> {
         let mut next = world.clone();
         let place = world.places[at];
         let mut runner = place.runner?;
@@ -163,8 +177,7 @@ impl Places {
             return Some(next);
         };
         let reachable = |side: Side| side == 0 || world.readable;
-        let foreign =
-            |side: Side| world.marker[side].is_some_and(|m| m.id != place.id && !runner.adopts);
+        let foreign = |side: Side| world.marker[side].is_some_and(|m| m.id != place.id && !runner.adopts);
         let mut ends = false;
         let mut fails = false;
         match op {
@@ -173,18 +186,7 @@ impl Places {
                 next.places[at].epoch = place.epoch.max(seen) + 1;
                 ends = !world.readable || foreign(0) || foreign(1);
             }
-            Op::Claim(side) => {
-                let ahead = world.marker[side].is_some_and(|m| m.epoch > place.epoch);
-                let refused = (foreign(side) || ahead) && !self.is(Reading::ReadThenWritten);
-                if refused || !reachable(side) {
-                    // It takes back what it claimed first.
-                    (0..2).filter(|s| runner.made[*s]).for_each(|s| next.marker[s] = None);
-                    ends = true;
-                } else {
-                    runner.made[side] = world.marker[side].is_none();
-                    next.marker[side] = Some(Marker { id: place.id, epoch: place.epoch, raised: false });
-                }
-            }
+            Op::Claim(side) => ends = !self.claim(&mut next, at, &mut runner, side),
             Op::Close if !reachable(place.from) => fails = true,
             Op::Close => next.accepts[place.from] = false,
             Op::LastLook => fails = world.accepts[place.from] || !world.readable,
@@ -250,16 +252,17 @@ impl Places {
 
     fn is_strange(&self, world: &World, place: &Place) -> bool {
         let abort = settle(place.phase) == Settle::Abort;
-        (0..2).filter(|side| *side == 0 || world.readable).filter_map(|side| world.marker[side]).any(|m| {
-            m.id != place.id || m.epoch > place.epoch || m.raised && m.epoch == place.epoch && abort
-        })
+        (0..2)
+            .filter(|side| *side == 0 || world.readable)
+            .filter_map(|side| world.marker[side])
+            .any(|m| m.id != place.id || m.epoch > place.epoch || m.raised && m.epoch == place.epoch && abort)
     }
 
     fn happens(&self, world: &World, event: Event) -> Option<World> {
         let mut next = world.clone();
         match event {
             Event::NextCommand(at) => return self.command(world, at, false),
-            Event::Step(at) => return self.step(world, at),
+            Event::Step(at) => return self.operate(world, at),
             Event::Dies(at) => {
                 next.places[at].runner = None;
                 next.faults_left -= 1;
@@ -288,6 +291,20 @@ impl Places {
             }
         }
         false
+    }
+}
+
+impl Told for Places {
+    fn step(&self, world: &World, event: &Event) -> Option<Step> {
+        let Event::Step(at) = event else { return None };
+        let place = world.places[*at];
+        let runner = place.runner?;
+        let who = ["first", "second"][*at];
+        Some(match self.program(&place, &runner).get(usize::from(runner.op)) {
+            Some(Op::Record(phase)) => Step::reaches(who, *phase),
+            Some(op) => Step::does(who, op),
+            None => Step::ends(who),
+        })
     }
 }
 
@@ -346,13 +363,19 @@ impl Model for Places {
             Property::always("S5: one state directory is effective", |_, world: &World| {
                 !world.places.iter().all(|p| p.in_flight() && p.runner.is_some())
             }),
-            Property::always("liveness: an abort opens the side that served", |places: &Self, world: &World| {
-                // A copy never settles; where the state belongs, somebody does.
-                let place = world.places[0];
-                let dead = place.runner.is_none() && settle(place.phase) == Settle::Abort;
-                let reachable = place.from == 0 || world.readable;
-                !dead || !reachable || places.is(Reading::AdoptedFromTheLiving) || places.re_opens(world, 0)
-            }),
+            Property::always(
+                "liveness: an abort opens the side that served",
+                |places: &Self, world: &World| {
+                    // A copy never settles; where the state belongs, somebody does.
+                    let place = world.places[0];
+                    let dead = place.runner.is_none() && settle(place.phase) == Settle::Abort;
+                    let reachable = place.from == 0 || world.readable;
+                    !dead
+                        || !reachable
+                        || places.is(Reading::AdoptedFromTheLiving)
+                        || places.re_opens(world, 0)
+                },
+            ),
             Property::sometimes("a switch goes through", |_, world: &World| {
                 world.places.iter().any(|p| p.phase == Phase::Soaking && p.live == 1)
             }),
@@ -370,13 +393,17 @@ fn named(places: &Places) -> &'static str {
 
 fn holds(copied: bool) {
     let model = Places { attempts: 2, ..places(Reading::Real, copied, bound(2, 3)) };
-    check::holds(model, named(&model), &format!("{} attempts each, {} faults", model.attempts, model.faults));
+    check::holds(
+        &model,
+        named(&model),
+        &format!("{} attempts each, {} faults", model.attempts, model.faults),
+    );
 }
 
 #[track_caller]
 fn breaks(reading: Reading, copied: bool, faults: u8, invariant: &str) {
     let model = places(reading, copied, faults);
-    check::breaks(model, named(&model), &reading, invariant);
+    check::breaks(&model, named(&model), &reading, invariant);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use segue_contract::QuiesceKind;
 use segue_plan::cutover::{Action, Phase, Settle, action, advance, settle};
 use stateright::{Model, Property};
 
-use super::check::{self, bound};
+use super::check::{self, Step, Told, bound};
 
 const KEYS: usize = 2;
 /// What stale clients write is numbered from here.
@@ -154,12 +154,8 @@ impl Reverse {
         let mut abort = false;
         match act {
             Action::CloseAndDrain => next.new_open = false,
-            Action::CatchUp => {
-                // It ends when its pass does.
-                if world.pass.is_some() {
-                    return None;
-                }
-            }
+            // It ends when its pass does.
+            Action::CatchUp if world.pass.is_some() => return None,
             Action::VerifyResidual => {
                 abort = (0..KEYS).any(|k| world.residual[k] && world.old[k] != world.new[k]);
             }
@@ -215,6 +211,13 @@ impl Reverse {
             },
         }
         Some(next)
+    }
+}
+
+impl Told for Reverse {
+    fn step(&self, world: &World, event: &Event) -> Option<Step> {
+        let next = advance(world.phase, QuiesceKind::Data).filter(|_| *event == Event::BackGoesOn)?;
+        Some(Step::reaches("", next))
     }
 }
 
@@ -285,11 +288,19 @@ impl Model for Reverse {
             Property::always("S1: never two sides that take clients' writes", |_, world: &World| {
                 !(world.old_open && world.new_open)
             }),
-            Property::always("S3: the side that serves again has what the other acknowledged", |_, world: &World| {
-                !world.old_open || (0..KEYS).all(|k| world.old[k] == world.new[k] || world.own[k])
+            Property::always(
+                "S3: the side that serves again has what the other acknowledged",
+                |_, world: &World| {
+                    !world.old_open || (0..KEYS).all(|k| world.old[k] == world.new[k] || world.own[k])
+                },
+            ),
+            Property::always("S3: no stale write is written over and not kept", |_, world: &World| {
+                !world.lost
             }),
-            Property::always("S3: no stale write is written over and not kept", |_, world: &World| !world.lost),
             Property::sometimes("a switch goes through", |_, world: &World| world.old_open),
+            Property::sometimes("what a stale writer wrote is kept", |_, world: &World| {
+                !world.kept.is_empty()
+            }),
         ]
     }
 }
@@ -300,14 +311,14 @@ fn reverse(reading: Reading, faults: u8) -> Reverse {
 
 #[track_caller]
 fn breaks(reading: Reading, invariant: &str) {
-    check::breaks(reverse(reading, 0), "reverse", &reading, invariant);
+    check::breaks(&reverse(reading, 0), "reverse", &reading, invariant);
 }
 
 #[test]
 fn reverse_passes_lose_nothing_of_either_side() {
     let model = reverse(Reading::Real, bound(2, 3));
     let Reverse { writes, stale_writes, faults, .. } = model;
-    check::holds(model, "reverse", &format!("{writes} writes, {stale_writes} stale, {faults} faults"));
+    check::holds(&model, "reverse", &format!("{writes} writes, {stale_writes} stale, {faults} faults"));
 }
 
 #[test]

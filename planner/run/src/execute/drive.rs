@@ -19,8 +19,8 @@ use super::retry::retry;
 use super::together::{each_once, together};
 use super::{Ground, RunError, RunEvent, claims, gates, prove, watching};
 use crate::lease::LeaseFile;
-pub(super) use back::{abort, go_back_again};
 use back::fail_after_commit;
+pub(super) use back::{abort, go_back_again};
 use perform::step_of;
 
 /// How long an effect after COMMITTED, or the re-opening of a side, is tried again before the run ends and

@@ -36,12 +36,18 @@ pub fn settle_all(ground: &Ground) -> Result<Vec<Address>, RunError> {
     }
     let mut settled = Vec::new();
     for (cutover, phase) in in_flight {
+        if goes_back_again(phase, ground.recorder.look(|s| in_part(s, &cutover))) {
+            let text =
+                format!("{cutover}: a run died at {phase} of the group's way back; it is gone once more");
+            ground.tell(&RunEvent::Said { text });
+            go_back_again(ground, &cutover)?;
+            settled.push(cutover);
+            continue;
+        }
         let complete = settle(phase) == Settle::Complete;
         ground.tell(&RunEvent::Settling { cutover: cutover.clone(), phase, complete });
         if complete {
             drive(ground, &cutover)?;
-        } else if goes_back_again(phase, ground.recorder.look(|s| in_part(s, &cutover))) {
-            go_back_again(ground, &cutover)?;
         } else {
             abort(ground, &cutover, &format!("the run that was at {phase} died"), None)?;
         }

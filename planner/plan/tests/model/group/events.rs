@@ -3,7 +3,8 @@
 use segue_plan::cutover::{Phase, Settle, settle};
 use stateright::{Model, Property};
 
-use super::program::Group;
+use super::super::check::{Step, Told};
+use super::program::{Group, Op};
 use super::world::{At, Call, Side, World};
 
 /// Events after which whoever comes after a death must be through.
@@ -78,7 +79,7 @@ impl Group {
                 let record = &world.record;
                 next.unarmed_write |= Self::in_flight(world) && side == record.to() && !record.armed;
             }
-            Event::Step => return self.step(world),
+            Event::Step => return self.operate(world),
             Event::DiesSending => {
                 let call = self.call(&world.record, self.next_op(world)?)?;
                 if self.fails(world, call) {
@@ -144,6 +145,19 @@ impl Group {
     }
 }
 
+impl Told for Group {
+    fn step(&self, world: &World, event: &Event) -> Option<Step> {
+        if *event != Event::Step {
+            return None;
+        }
+        let Some(op) = self.next_op(world) else { return Some(Step::ends("")) };
+        Some(match op {
+            Op::Record(phase) => Step::reaches("", phase),
+            op => Step::does("", &op),
+        })
+    }
+}
+
 impl Model for Group {
     type State = World;
     type Action = Event;
@@ -194,16 +208,18 @@ impl Model for Group {
             }),
             Property::always("S2, S3: the side that serves has every acknowledged write", |group, world| {
                 let whole = |m: At, side: Side| {
-                    !group.is_open(world, m, side) || world.members[m].version[side] == world.members[m].acknowledged
+                    !group.is_open(world, m, side)
+                        || world.members[m].version[side] == world.members[m].acknowledged
                 };
                 (0..2).all(|m| whole(m, 0) && whole(m, 1))
             }),
             Property::always("S4: the way back is recorded before the first write", |_, world: &World| {
                 !world.unarmed_write
             }),
-            Property::always("liveness: at rest one side serves, and the routes lead there", |group, world| {
-                !Self::at_rest(world) || group.serves_as_one(world)
-            }),
+            Property::always(
+                "liveness: at rest one side serves, and the routes lead there",
+                |group, world| !Self::at_rest(world) || group.serves_as_one(world),
+            ),
             Property::always("liveness: there is always a way on", |group: &Self, world: &World| {
                 let calm = World { faults_left: 0, writes_left: 0, lapsed: true, ..world.clone() };
                 let mut events = Vec::new();
@@ -211,13 +227,25 @@ impl Model for Group {
                 let done = Self::at_rest(world) && world.attempts_left == 0;
                 done || events.iter().any(|e| group.next_state(&calm, *e).is_some())
             }),
-            Property::always("liveness: whoever comes after a death brings it to rest", |group: &Self, world: &World| {
-                let died = world.runner.is_none() && Self::in_flight(world);
-                !died || group.comes_to_rest(world)
-            }),
+            Property::always(
+                "liveness: whoever comes after a death brings it to rest",
+                |group: &Self, world: &World| {
+                    let died = world.runner.is_none() && Self::in_flight(world);
+                    !died || group.comes_to_rest(world)
+                },
+            ),
             Property::sometimes("a switch goes through", |_, world: &World| {
                 world.record.phase == Phase::Soaking && world.record.live == 1
             }),
+            Property::sometimes("a group goes back with what a member took", |_, world: &World| {
+                let took = world.members.iter().any(|m| m.version[0] > m.fence);
+                world.record.in_part && world.record.phase == Phase::Routed && took
+            }),
+            Property::sometimes("a way back dies and is gone again", |_, world: &World| {
+                let settles = world.runner.is_some_and(|r| !r.applies && !r.aborting);
+                world.record.in_part && world.record.phase == Phase::Quiescing && settles
+            }),
+            Property::sometimes("a commit is taken back", |_, world: &World| world.record.taken_back),
         ]
     }
 }

@@ -28,7 +28,7 @@ pub(super) enum Reading {
     ProvenByOpening,
     /// The routes wait until every member takes writes, and the writers until every route has moved.
     EachWaitsForTheOther,
-    /// A commit is taken back although a member took writes.
+    /// A commit is taken back although a member took writes: it is closed again, and that is all.
     TakenBackInPart,
     /// A way back that died is aborted: the side of which some member could not be opened is opened.
     WayBackAborted,

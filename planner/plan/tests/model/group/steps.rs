@@ -25,7 +25,9 @@ impl Group {
     }
 
     fn is_closed(&self, world: &World, side: Side) -> bool {
-        (0..2).all(|m| if self.is_data(m) { !world.members[m].accepts[side] } else { !world.members[m].running })
+        (0..2).all(
+            |m| if self.is_data(m) { !world.members[m].accepts[side] } else { !world.members[m].running },
+        )
     }
 
     fn opens_late(world: &World, side: Side) -> bool {
@@ -43,7 +45,7 @@ impl Group {
     }
 
     /// One operation. `None`: it waits.
-    pub(super) fn step(&self, world: &World) -> Option<World> {
+    pub(super) fn operate(&self, world: &World) -> Option<World> {
         let runner = world.runner?;
         let Some(op) = self.next_op(world) else {
             return Some(World { runner: None, watchdog: false, ..world.clone() });
@@ -137,6 +139,9 @@ impl Group {
         match way_back(failed, closed) {
             WayBack::TakeBack if Self::opens_late(world, record.to()) => return None,
             WayBack::TakeBack => {
+                if self.is(Reading::TakenBackInPart) {
+                    next.members.iter_mut().for_each(|m| m.accepts[record.to()] = false);
+                }
                 next.record.taken_back = true;
                 next.record.phase = Phase::Aborting;
                 next.record.live = record.from;
@@ -210,7 +215,7 @@ fn enter(world: &mut World, from: Side, runner: Runner) {
         switches: before.switches,
     };
     rest(world);
-    world.runner = Some(runner);
+    world.runner = Some(Runner { aborting: false, op: 0, ..runner });
 }
 
 /// No lease is running.

@@ -5,9 +5,13 @@ use std::collections::BTreeSet;
 use segue_plan::cutover::{Phase, Settle, settle};
 use stateright::{Model, Property};
 
+use super::super::check::{Step, Told};
 use super::protocol::{Op, Protocol};
 use super::reading::Reading;
 use super::world::{Late, Marker, Race, Record, Side, World};
+
+/// Events after which whoever comes after a death must be through.
+const CALM_STEPS_MAX: usize = 200;
 
 /// Who makes a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -67,6 +71,28 @@ impl Protocol {
             && world.flight.is_none()
             && world.late.is_empty()
             && world.cached == world.route
+    }
+
+    /// Whether the commands that come after a death bring it to rest, when nothing else fails.
+    fn comes_to_rest(&self, world: &World) -> bool {
+        let mut now = world.clone();
+        for _ in 0..CALM_STEPS_MAX {
+            if now.unknown {
+                return true;
+            }
+            if self.at_rest(&now) {
+                return self.serves(&now, now.route) && !self.serves(&now, 1 - now.route);
+            }
+            let lands = now.late.first().map(|late| Event::Lands(*late));
+            let ways = [Event::WriteLands, Event::Step(Who::Settler), Event::AnswersExpire];
+            let ways = ways.into_iter().chain(lands).chain([Event::NextCommand]);
+            let next = ways.filter_map(|event| self.happens(&now, event)).find(|next| *next != now);
+            match next {
+                Some(next) => now = next,
+                None => return false,
+            }
+        }
+        false
     }
 
     pub(crate) fn happens(&self, world: &World, event: Event) -> Option<World> {
@@ -249,6 +275,19 @@ impl Protocol {
     }
 }
 
+impl Told for Protocol {
+    fn step(&self, world: &World, event: &Event) -> Option<Step> {
+        let Event::Step(who) = event else { return None };
+        let runner = self.runner(world, *who)?;
+        let name = if *who == Who::Apply { "" } else { "settler" };
+        Some(match (self.program(&runner).get(usize::from(runner.op)), world.unsynced) {
+            (Some(Op::Sync), Some(record)) => Step::reaches(name, record.phase),
+            (Some(op), _) => Step::does(name, op),
+            (None, _) => Step::ends(name),
+        })
+    }
+}
+
 impl Model for Protocol {
     type State = World;
     type Action = Event;
@@ -356,6 +395,14 @@ impl Model for Protocol {
                 |model, world| {
                     !model.at_rest(world)
                         || (model.serves(world, world.route) && !model.serves(world, 1 - world.route))
+                },
+            ),
+            Property::always(
+                "liveness: whoever comes after a death brings it to rest",
+                |model: &Self, world: &World| {
+                    let in_flight = settle(world.seen().phase) != Settle::Nothing;
+                    let died = in_flight && world.apply.is_none() && world.settler.is_none();
+                    !died || model.comes_to_rest(world)
                 },
             ),
             Property::always("liveness: there is always a way on", |model: &Self, world: &World| {

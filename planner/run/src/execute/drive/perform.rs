@@ -1,8 +1,8 @@
 //! What each action of the transition table does.
 
 use segue_contract::{
-    Address, ArtifactName, BarrierState, Direction, PassReport, Position, RouteAt, Side,
-    StepError, UnitJob, VerifyCall, VerifyLevel,
+    Address, ArtifactName, BarrierState, Direction, PassReport, Position, RouteAt, Side, StepError, UnitJob,
+    VerifyCall, VerifyLevel,
 };
 use segue_language::WaiverDecl;
 use segue_plan::cutover::{Action, Phase, Settle, opens_members, settle};
