@@ -90,7 +90,8 @@ pub fn forecast(units: &[&UnitState], pauses: &[PauseTerm], freeze_ms: u64, ttl_
     );
     push("verify the residual", measured("VERIFIED").or(passes(|p| p.times.apply_us)), 0);
     push("harden", measured("HARDENED"), scan_ms);
-    push("arm and commit", measured("COMMITTED"), scan_ms);
+    let armed = measured("REVERSE_ARMED").map_or(0, |(ms, _)| ms);
+    push("arm and commit", measured("COMMITTED").map(|(ms, basis)| (armed + ms, basis)), scan_ms);
     push("route", measured("ROUTED"), 0);
     push("open", measured("OPEN"), ASSUMED_QUIESCE_MS);
     if ttl_ms > 0 {
