@@ -3,7 +3,7 @@
 mod driver;
 mod kill;
 
-pub use driver::{Case, Outcome, Task, WATCHDOG, run};
+pub use driver::{Case, KILL_WATCHDOG, Outcome, Task, WATCHDOG, run};
 pub use kill::{KILL, KillTap, die};
 
 use segue_contract::Registry;

@@ -71,6 +71,7 @@ impl Workload {
     fn new(test: &str, rest_us: u64) -> Self {
         let mut random = Random::seeded(test);
         let scratch = Scratch::new();
+        scratch.edit_spec("max = \"2s\"", "max = \"10s\"");
         let oracle = Oracle::new(&scratch.at("old"), &scratch.at("var")).expect("an oracle");
         let writers = WRITERS
             .map(|name| Writer::start(&scratch, name, "honest", random.number(), rest_us))
@@ -169,7 +170,8 @@ impl Workload {
 fn every_acknowledged_operation_survives_switches_deaths_and_writers_that_do_not_know() {
     // Short: a few thousand. Long: a million.
     let (wanted, switches) = (rounds(4_000, 1_000_000) as u64, rounds(3, 16));
-    let mut load = Workload::new("oracle", rounds(20_000, 0) as u64);
+    // Long: four thousand operations a second in all, so that passes find some, and a million take four minutes.
+    let mut load = Workload::new("oracle", rounds(20_000, 6_000) as u64);
     let began = Instant::now();
     load.switch(0, Duration::ZERO);
     let about = began.elapsed();

@@ -25,6 +25,9 @@ use super::{KILL, KillTap, registry};
 /// The program that watches over a run; absent: nobody does.
 pub const WATCHDOG: &str = "SEGUE_LAB_WATCHDOG";
 
+/// Where the watchdog dies, as [`KILL`] says it; absent: nobody kills it.
+pub const KILL_WATCHDOG: &str = "SEGUE_LAB_KILL_WATCHDOG";
+
 /// Set to see what the run tells.
 const TALK: &str = "SEGUE_LAB_TALK";
 
@@ -101,10 +104,16 @@ impl Listener for Talk {
     }
 }
 
-/// The lab's own watchdog, which nobody kills.
+/// The lab's own watchdog, which does not die where the run does.
 fn watchdog(program: OsString) -> Program {
-    let words = ["-u".into(), KILL.into(), program, "watchdog".into()];
-    Program { program: "env".into(), arguments: words.into() }
+    let mut arguments: Vec<OsString> = vec!["-u".into(), KILL.into()];
+    if let Some(kill) = std::env::var_os(KILL_WATCHDOG) {
+        let mut set = OsString::from(format!("{KILL}="));
+        set.push(kill);
+        arguments.push(set);
+    }
+    arguments.extend([program, "watchdog".into()]);
+    Program { program: "env".into(), arguments }
 }
 
 /// Runs a command.

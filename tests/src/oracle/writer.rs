@@ -35,6 +35,8 @@ pub enum Role {
     Stale,
     /// Stops for nobody.
     Rogue,
+    /// As honest, and changes some of many files that are there (`big/DIRECTORY/FILE`), at a steady rate.
+    Churn,
 }
 
 impl Role {
@@ -44,6 +46,7 @@ impl Role {
             "honest" => Some(Self::Honest),
             "stale" => Some(Self::Stale),
             "rogue" => Some(Self::Rogue),
+            "churn" => Some(Self::Churn),
             _ => None,
         }
     }
@@ -60,6 +63,7 @@ pub fn write(name: &str, role: Role, seed: u64, rest: Duration) -> io::Result<()
         Role::Honest => honest(name, &gate, &stop, seed, rest),
         Role::Stale => stale(name, &gate, &stop, rest),
         Role::Rogue => rogue(name, &stop, rest),
+        Role::Churn => churn(name, &gate, &stop, &mut Random::from(seed), rest),
     }
 }
 
@@ -300,4 +304,26 @@ fn rogue(name: &str, stop: &Path, rest: Duration) -> io::Result<()> {
         std::thread::sleep(rest.max(Duration::from_millis(1)));
     }
     Ok(())
+}
+
+fn churn(name: &str, gate: &Gate, stop: &Path, random: &mut Random, rest: Duration) -> io::Result<()> {
+    let log = log_of(name)?;
+    let (dirs, files) = (count("live/big")?, count("live/big/0")?);
+    let mut version: u64 = 0;
+    while let Some(inside) = gate.enter(stop)? {
+        // Each writer has files of its own: nobody orders the log of two.
+        let own = u64::from(name.as_bytes().last().is_some_and(|last| last % 2 == 1));
+        let file = (random.below(files / 2) * 2 + own) % files;
+        let (path, tag) = (format!("big/{}/{file}", random.below(dirs)), format!("{name}-{version}"));
+        put_by_rename("live", &path, &tag)?;
+        acknowledge(&log, &Deed::Put(path, tag))?;
+        version += 1;
+        drop(inside);
+        std::thread::sleep(rest);
+    }
+    Ok(())
+}
+
+fn count(dir: &str) -> io::Result<u64> {
+    Ok(std::fs::read_dir(dir)?.count() as u64)
 }

@@ -10,6 +10,7 @@ use segue_tests::rounds;
 
 use crate::harness::{ABANDONED, FINISHED, Kind, Lab, REHEARSED, SOURCE, TARGET, Want, cutover, store};
 use crate::normal;
+use crate::table::{self, Row};
 
 /// Resumes that a run needs at most after one death.
 const RESUMES_MAX: usize = 4;
@@ -82,16 +83,16 @@ impl Scenario {
     }
 
     fn crash_at_every_event(&self) {
-        let mut cells = 0;
+        let mut row = self.row("apply, before and after each event");
         for kind in self.kinds.iter().copied().take(rounds(1, 3)) {
             let lab = self.prepare(kind);
             let before = lab.last_event() + 1;
             let clean = self.clean(&lab);
             let first = if self.goes_back { last_attempt(&lab) } else { before };
             let last = lab.last_event();
+            in_world(&mut row, kind, last + 1 - first);
             for n in first..=last {
                 for when in ["before", "after"] {
-                    cells += 1;
                     let kill = format!("{when}:{n}");
                     let what = format!("{} {kind:?} {kill} of {first}..={last}", self.name);
                     lab.restore("base");
@@ -101,23 +102,25 @@ impl Scenario {
                         continue;
                     }
                     assert!(ended.is_none(), "{what}: was not killed: {:?}", ended.map(|o| o.messages));
+                    row.deaths += 1;
                     check_killed(&lab, &what);
                     self.resume(&lab, &what);
                     self.check(&lab, &clean, &what);
                 }
             }
         }
-        eprintln!("crash matrix of {}: {cells} deaths at events", self.name);
+        table::note(row);
     }
 
     fn crash_at_every_call(&self) {
-        let mut cells = 0;
+        let mut row = self.row("apply, after each call of a provider");
         for kind in Kind::ALL {
             let lab = self.prepare(kind);
             let clean = self.clean(&lab);
-            for (call, count) in lab.world().calls {
+            let calls = lab.world().calls;
+            in_world(&mut row, kind, calls.values().sum());
+            for (call, count) in calls {
                 for n in 1..=count {
-                    cells += 1;
                     let at = format!("{call}#{n}");
                     let what = format!("{} {kind:?} killed after {at}", self.name);
                     lab.restore("base");
@@ -129,20 +132,35 @@ impl Scenario {
                         // The call failed as the scenario wants, and so had no end to die at.
                         continue;
                     }
+                    row.deaths += 1;
                     check_killed(&lab, &what);
                     self.resume(&lab, &what);
                     self.check(&lab, &clean, &what);
                 }
             }
         }
-        eprintln!("crash matrix of {}: {cells} deaths at calls", self.name);
+        table::note(row);
     }
+
+    fn row(&self, killed: &'static str) -> Row {
+        let outcome = match self.exits {
+            [0] => format!("the {} serves, all as after a clean run", self.live),
+            _ => format!("aborted, the {} serves, all as after a clean run", self.live),
+        };
+        Row { run: self.name, killed, worlds: String::new(), instants: 0, deaths: 0, outcome }
+    }
+}
+
+fn in_world(row: &mut Row, kind: Kind, instants: u64) {
+    let name = format!("{kind:?}").to_lowercase();
+    row.worlds = if row.worlds.is_empty() { name } else { format!("{}, {name}", row.worlds) };
+    row.instants += instants;
 }
 
 impl Scenario {
     /// The same with a watchdog: before anybody types anything, one side serves and takes writes.
     fn settled_by_the_watchdog_at_every_event(&self) {
-        let mut cells = 0;
+        let mut row = self.row("apply; its watchdog settles");
         for kind in self.kinds.iter().copied().take(rounds(1, 3)) {
             let mut lab = self.prepare(kind);
             lab.watched = true;
@@ -150,8 +168,8 @@ impl Scenario {
             let clean = self.clean(&lab);
             let first = if self.goes_back { last_attempt(&lab) } else { before };
             let last = lab.last_event();
+            in_world(&mut row, kind, last + 1 - first);
             for n in first..=last {
-                cells += 1;
                 let kill = format!("after:{n}");
                 let what = format!("{} {kind:?} watched, {kill} of {first}..={last}", self.name);
                 lab.restore("base");
@@ -160,6 +178,7 @@ impl Scenario {
                     continue;
                 }
                 assert!(ended.is_none(), "{what}: was not killed: {:?}", ended.map(|o| o.messages));
+                row.deaths += 1;
                 lab.until_nobody_watches();
                 let state = lab.state();
                 assert!(state.in_flight().next().is_none(), "{what}: is not settled");
@@ -171,7 +190,42 @@ impl Scenario {
                 self.check(&lab, &clean, &what);
             }
         }
-        eprintln!("watched crash matrix of {}: {cells} deaths at events", self.name);
+        table::note(row);
+    }
+
+    /// Apply dies, and its watchdog dies at each event by which it settles: the same command is the third to come.
+    fn dies_with_its_watchdog(&self) {
+        let mut row = self.row("apply, then its watchdog settling");
+        let mut lab = self.prepare(Kind::Group);
+        lab.watched = true;
+        let first = lab.last_event() + 1;
+        let clean = self.clean(&lab);
+        let last = lab.last_event();
+        in_world(&mut row, lab.kind, last + 1 - first);
+        // In the short run not every pair.
+        let step = rounds(4, 1);
+        for n in (first..=last).step_by(step) {
+            for m in (n + 1..).step_by(step) {
+                let what = format!("{} killed after:{n} of {first}..={last}, watchdog after:{m}", self.name);
+                lab.restore("base");
+                lab.kill_watchdog = Some(format!("after:{m}"));
+                let ended = lab.try_run(&lab.case(self.want), &Task::Apply, Some(&format!("after:{n}")));
+                lab.kill_watchdog = None;
+                if ended.is_some() {
+                    break;
+                }
+                lab.until_nobody_watches();
+                // The watchdog had less to do than that, or nothing.
+                if lab.last_event() < m {
+                    break;
+                }
+                row.deaths += 1;
+                self.resume(&lab, &what);
+                self.check(&lab, &clean, &what);
+            }
+        }
+        assert!(row.deaths > 0, "no watchdog was killed");
+        table::note(row);
     }
 }
 
@@ -311,6 +365,16 @@ fn a_watchdog_settles_a_switch_back_that_dies_at_any_event() {
 #[test]
 fn a_watchdog_settles_an_abort_that_dies_at_any_event() {
     abort().settled_by_the_watchdog_at_every_event();
+}
+
+#[test]
+fn a_switch_whose_watchdog_dies_too_resumes_to_the_clean_end() {
+    switch().dies_with_its_watchdog();
+}
+
+#[test]
+fn a_switch_back_whose_watchdog_dies_too_resumes_to_the_clean_end() {
+    back().dies_with_its_watchdog();
 }
 
 #[test]

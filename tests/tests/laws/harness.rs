@@ -14,7 +14,7 @@ use segue_plan::event::Event;
 use segue_plan::state::State;
 use segue_run::directory::StateDirectory;
 use segue_run::session::{history, snapshot};
-use segue_tests::lab::{Case, KILL, Outcome, Task, WATCHDOG};
+use segue_tests::lab::{Case, KILL, KILL_WATCHDOG, Outcome, Task, WATCHDOG};
 use segue_tests::memory::{
     Answers, Author, Deed, Fault, Handle, MEMORY, MEMORY_BLOCK, Record, Store, World, expected,
 };
@@ -87,6 +87,8 @@ pub(crate) struct Lab {
     pub(crate) kind: Kind,
     /// Whether a watchdog settles what dies.
     pub(crate) watched: bool,
+    /// Where that dies.
+    pub(crate) kill_watchdog: Option<String>,
 }
 
 pub(crate) fn cutover() -> Address {
@@ -109,7 +111,7 @@ impl Lab {
         let shm = Path::new("/dev/shm");
         let place = if shm.is_dir() { shm.to_owned() } else { std::env::temp_dir() };
         let dir = tempfile::Builder::new().prefix("segue-lab-").tempdir_in(place).expect("a directory");
-        let lab = Self { dir, kind, watched: false };
+        let lab = Self { dir, kind, watched: false, kill_watchdog: None };
         paths::create_dir_all(&lab.here()).expect("made");
         let mut world = World {
             seed,
@@ -199,6 +201,9 @@ impl Lab {
         }
         if self.watched {
             command.env(WATCHDOG, env!("CARGO_BIN_EXE_segue-lab"));
+        }
+        if let Some(kill) = &self.kill_watchdog {
+            command.env(KILL_WATCHDOG, kill);
         }
         let output = command.output().expect("started");
         if output.status.signal() == Some(9) {

@@ -17,4 +17,5 @@ mod orders;
 mod plans;
 mod repeat;
 mod strangers;
+mod table;
 mod watches;

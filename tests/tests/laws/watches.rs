@@ -9,6 +9,7 @@ use segue_tests::memory::Deed;
 
 use crate::harness::{Kind, Lab, TARGET, Want, cutover};
 use crate::normal;
+use crate::table::{self, Row};
 
 /// Resumes that a run needs at most after one death.
 const RESUMES_MAX: usize = 5;
@@ -194,7 +195,14 @@ fn a_switch_back_by_command_ends_a_watch_that_a_death_left() {
 /// The crash matrix of a run that loses its health: whatever instant it dies at, it ends on the source, held.
 #[test]
 fn a_run_that_loses_health_killed_at_any_event_still_goes_back() {
-    let mut cells = 0;
+    let mut row = Row {
+        run: "lost health",
+        killed: "apply, before and after each event",
+        worlds: "writers, data".to_owned(),
+        instants: 0,
+        deaths: 0,
+        outcome: "went back by itself, the source serves, held".to_owned(),
+    };
     for kind in [Kind::Writers, Kind::Data] {
         let lab = Lab::new(kind);
         lab.answers("health", &[true, false]);
@@ -204,12 +212,13 @@ fn a_run_that_loses_health_killed_at_any_event_still_goes_back() {
         assert_eq!(apply(&lab, &case).exit, 7, "{kind:?}");
         let clean = normal::world(&lab.world());
         let last = lab.last_event();
+        row.instants += last + 1 - first;
         for n in first..=last {
             for when in ["before", "after"] {
-                cells += 1;
                 let what = format!("{kind:?} {when}:{n} of {first}..={last}");
                 lab.restore("base");
                 let ended = lab.try_run(&case, &Task::Apply, Some(&format!("{when}:{n}")));
+                row.deaths += u64::from(ended.is_none());
                 // How many reverse passes there are until health is lost depends on the time: a run may have fewer events.
                 let mut exits: Vec<i32> = ended.into_iter().map(|o| o.exit).collect();
                 while !matches!(exits.last(), Some(3 | 7)) {
@@ -223,7 +232,7 @@ fn a_run_that_loses_health_killed_at_any_event_still_goes_back() {
             }
         }
     }
-    eprintln!("crash matrix of lost health: {cells} deaths at events");
+    table::note(row);
 }
 
 #[test]

@@ -102,7 +102,8 @@ pub fn forecast(
     push("catch up", passes(|p| p.scan_us + p.apply_us + p.sync_us).or(measured("CAUGHT_UP")), 0);
     push("verify the residual", measured("VERIFIED").or(passes(|p| p.apply_us)), 0);
     push("harden", measured("HARDENED"), scan_ms);
-    push("arm and commit", measured("COMMITTED"), scan_ms);
+    let armed = measured("REVERSE_ARMED").map_or(0, |(ms, _)| ms);
+    push("arm and commit", measured("COMMITTED").map(|(ms, basis)| (armed + ms, basis)), scan_ms);
     push("route", measured("ROUTED"), 0);
     push("open", measured("OPEN"), ASSUMED_QUIESCE_MS);
     if ttl_ms > 0 {
