@@ -145,6 +145,15 @@ impl<'a> Gather<'a> {
             Event::AddressForgotten { address } => {
                 self.waive(at_ms, address, "forgotten, the systems untouched".to_owned(), None);
             }
+            Event::SideTakenBack { cutover, side, by } => {
+                let what = format!("the {side} that was left was taken back");
+                self.stops.push(DecisionLine {
+                    at_ms,
+                    about: cutover.to_string(),
+                    what,
+                    by: Some(by.clone()),
+                });
+            }
             Event::HealthLost { cutover, epoch: _, watch, said } => {
                 self.stop(at_ms, cutover, format!("health lost at {watch}: {said}"));
             }
@@ -156,6 +165,7 @@ impl<'a> Gather<'a> {
             | Event::ClaimMade { .. }
             | Event::ClaimReleased { .. }
             | Event::ResourceMade { .. }
+            | Event::FenceBegan { .. }
             | Event::ResourceReleased { .. }
             | Event::CutoverFinished { .. } => self.changed(event, at_ms),
             Event::AttemptBegan { .. }
@@ -176,6 +186,7 @@ impl<'a> Gather<'a> {
             | Event::WatchPlanned { .. }
             | Event::WatchBegan { .. }
             | Event::ResourceReleasing { .. }
+            | Event::FenceProven { .. }
             | Event::StatePart { .. } => {}
         }
     }
@@ -196,7 +207,9 @@ impl<'a> Gather<'a> {
                 self.changes.claimed(migration, marker.epoch, at_ms, self.registry);
             }
             Event::ClaimReleased { migration } => self.changes.unclaimed(migration, at_ms),
-            Event::ResourceMade { resource } => self.changes.resource(resource, at_ms),
+            Event::ResourceMade { resource } | Event::FenceBegan { resource, .. } => {
+                self.changes.resource(resource, at_ms)
+            }
             Event::ResourceReleased { id, said: _ } => self.changes.resource_gone(id, at_ms),
             Event::CutoverFinished { cutover }
                 if self.state.cutovers.get(cutover).is_none_or(|c| c.live == Side::Source) =>

@@ -7,10 +7,12 @@ mod approval;
 mod forecast;
 mod observed;
 mod phase;
+mod way_back;
 mod window;
 
 pub use approval::{counted, may_approve, person, wanted_text};
 pub use forecast::{DowntimeTerm, Forecast, Lag, converged, forecast, p90, will_not_converge};
 pub use observed::{Facts, observed, observed_shape};
 pub use phase::{Action, Opens, Phase, Settle, TABLE, Transition, When, action, advance, settle};
+pub use way_back::{Freshness, WayBack};
 pub use window::{WindowState, local_time, window_at, window_text};

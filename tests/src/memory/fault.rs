@@ -39,6 +39,11 @@ pub enum Deed {
         /// The record.
         key: String,
     },
+    /// From this call on Segue cannot reach this store.
+    Unreachable {
+        /// The store.
+        store: String,
+    },
     /// Only for `quiesce.observe`: a write of the probe gets through.
     Lie,
 }
@@ -51,9 +56,12 @@ impl Deed {
             Self::FailTransient => Some(StepError::transient(what)),
             Self::Fail => Some(StepError::permanent(what)),
             Self::FailUnknown => Some(StepError::unknown(what)),
-            Self::FailAfterEffect | Self::Kill | Self::KillAfter | Self::StaleWrite { .. } | Self::Lie => {
-                None
-            }
+            Self::FailAfterEffect
+            | Self::Kill
+            | Self::KillAfter
+            | Self::StaleWrite { .. }
+            | Self::Unreachable { .. }
+            | Self::Lie => None,
         }
     }
 

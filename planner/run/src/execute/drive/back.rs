@@ -60,6 +60,10 @@ enum WayBack {
 
 impl Flight<'_> {
     fn way_back(&self, act: Action, error: &RunError, by_hand: bool) -> WayBack {
+        if self.attempt.leaves.is_some() {
+            // The side that served is fenced: there is only the way on.
+            return WayBack::None;
+        }
         if by_hand {
             return WayBack::TakeBack;
         }
@@ -96,7 +100,8 @@ impl Flight<'_> {
 
     /// Protocol P17: the operator opened an old side by hand, and nothing was begun that opens the new one.
     pub(super) fn opened_by_hand(&self, act: Action) -> Result<bool, RunError> {
-        if !matches!(act, Action::RaiseAndOpen | Action::RaiseAndRoute) {
+        // Of a side that cannot be read nobody can tell; it is fenced.
+        if !matches!(act, Action::RaiseAndOpen | Action::RaiseAndRoute) || self.attempt.leaves.is_some() {
             return Ok(false);
         }
         for member in &self.attempt.members {
@@ -206,6 +211,10 @@ impl Flight<'_> {
     /// Opens every side that served, and looks that it is open: a closing call of a dead sender may have landed
     /// meanwhile (protocol P15).
     fn reopen(&self, step: &Address) -> Result<(), StepError> {
+        if self.attempt.leaves.is_some() {
+            self.reopen_what_answers(step);
+            return Ok(());
+        }
         let io = Io::new(self.ground, step).until(Until::Never);
         let open = |member: &Member| {
             let call = &member.close;
