@@ -350,6 +350,7 @@ impl Engine for MemoryEngine {
 
     fn drift(&self, job: &UnitJob, _: VerifyLevel, io: &dyn StepIo) -> Result<DriftReport, StepError> {
         let world = Handle::of(job.reads())?.read()?;
+        answer(&world, &[job.reads(), job.writes()])?;
         let (read, written) = both(&world, job);
         let read = read.live();
         let Some(ledger) = ledger_of(job, io)? else {
