@@ -53,8 +53,14 @@ fn it_is_left_behind_a_fence_and_stale_when_it_comes_back() {
     assert!(fenced.starts_with("target target.directory.new\n"), "{fenced}");
     let history = scratch.segue(&["history"]).expect_code(0).stdout;
     let at = |what: &str| history.find(what).unwrap_or_else(|| panic!("{what} is not in {history}"));
-    assert!(at("fencing target.directory.new from outside") < at("target.directory.new is fenced"), "{history}");
-    assert!(at("target.directory.new is fenced") < at("route.symlink.site points to the source"), "{history}");
+    assert!(
+        at("fencing target.directory.new from outside") < at("target.directory.new is fenced"),
+        "{history}"
+    );
+    assert!(
+        at("target.directory.new is fenced") < at("route.symlink.site points to the source"),
+        "{history}"
+    );
     // It comes back, as it was, with what it took meanwhile.
     std::fs::remove_dir(scratch.at("new")).expect("empty");
     std::fs::rename(scratch.at("away"), scratch.at("new")).expect("moved");

@@ -105,7 +105,10 @@ fn what_was_left_and_comes_back_is_stale_until_it_is_taken_back() {
         assert!(refused.messages[0].contains("not taken back"), "{kind:?}: {:?}", refused.messages);
         assert_eq!(run(&lab, &case, &Task::Unhold(cutover())).exit, 0, "{kind:?}: taken back");
         lab.change(|world| world.stores.get_mut("new").expect("there").fenced = false);
-        check_one_side(&lab, "taken back");
+        if kind == Kind::Data {
+            // Writers follow the route; a side that can tell clients is closed before its fence is lifted.
+            check_one_side(&lab, "taken back");
+        }
         let again = run(&lab, &case, &Task::Apply);
         assert_eq!(again.exit, 0, "{kind:?}: {:?}", again.messages);
         assert_eq!(lab.world().serving(), Some("new"), "{kind:?}: switched again");

@@ -346,8 +346,8 @@ mod tests {
         assert_snapshot!(text(sample::switched_state(), None), @r"
         cutover.site: the target serves (target.directory.new), since 2026-01-31T09:30:00.000Z
           writes      open
-          going back  if you go back now: 0 writes lost, 1h59m behind (what the target took is carried back first)
-          fallback    the source, 1h59m old, STALE; nobody keeps it fresh: `segue apply --follow` does
+          going back  if you go back now: 0 writes lost, 1.5s behind (what the target took is carried back first)
+          fallback    the source, 1.5s old; nobody keeps it fresh: `segue apply --follow` does
           last pause  112.9ms
           next        segue switch-back cutover.site   (back to the source)
                       finished = true in the spec, then segue apply   (give the fallback up)
@@ -394,8 +394,8 @@ mod tests {
         assert_snapshot!(text(sample::troubled_state(), None), @r"
         cutover.site: the target serves (target.directory.new), since 2026-01-31T09:30:00.000Z
           writes      open
-          going back  if you go back now: 0 writes lost, 1h59m behind (what the target took is carried back first)
-          fallback    the source, 1h59m old, STALE; nobody keeps it fresh: `segue apply --follow` does
+          going back  if you go back now: 0 writes lost, 1.5s behind (what the target took is carried back first)
+          fallback    the source, 1.5s old; nobody keeps it fresh: `segue apply --follow` does
           last pause  112.9ms
           HELD        since 2026-01-31T09:30:01.000Z: switched back by ann@host; the spec's wish for the target waits
           STALE       14 writes on the side that does not serve; kept below /srv/.segue/artifacts
