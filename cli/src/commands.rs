@@ -4,6 +4,7 @@ mod abort;
 mod adopt;
 mod apply;
 mod approve;
+mod cleanup;
 mod completions;
 mod drift;
 mod fmt;
@@ -55,6 +56,7 @@ pub(crate) enum Command {
     SwitchBack(switch_back::SwitchBack),
     Unhold(unhold::Unhold),
     Adopt(adopt::Adopt),
+    Cleanup(cleanup::Cleanup),
     Verify(verify::Verify),
     Drift(drift::DriftCommand),
     Show(show::Show),
@@ -85,6 +87,7 @@ pub(crate) fn run(command: &Command, invocation: &Invocation) -> Result<Exit, Fa
         Command::SwitchBack(command) => command.run(invocation),
         Command::Unhold(command) => command.run(invocation),
         Command::Adopt(command) => command.run(invocation),
+        Command::Cleanup(command) => command.run(invocation),
         Command::Verify(command) => command.run(invocation),
         Command::Drift(command) => command.run(invocation),
         Command::Show(command) => command.run(invocation),

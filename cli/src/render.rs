@@ -4,6 +4,7 @@ pub(crate) mod drift;
 pub(crate) mod history;
 pub(crate) mod plan;
 pub(crate) mod quantity;
+pub(crate) mod resources;
 pub(crate) mod state;
 pub(crate) mod status;
 pub(crate) mod summary;

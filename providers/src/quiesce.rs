@@ -1,6 +1,7 @@
 //! Ways to quiesce, one file each.
 
 mod command;
+mod fence;
 mod http;
 mod manual;
 mod remount;
@@ -15,6 +16,7 @@ pub(crate) fn register(registry: &mut Registry) {
     registry
         .schema(command::schema())
         .add_quiesce("command", Arc::new(command::CommandQuiesce))
+        .add_fence("command", Arc::new(fence::CommandFence))
         .schema(http::schema())
         .add_quiesce("http", Arc::new(http::HttpQuiesce))
         .schema(remount::schema())

@@ -22,7 +22,7 @@ pub use writers::{Acknowledged, Write, expected, write_of};
 use endpoint::MemoryEndpoint;
 use engine::MemoryEngine;
 use probe::MemoryProbe;
-use quiesce::{Block, Writers};
+use quiesce::{Block, FromOutside, Writers};
 use route::MemoryRoute;
 
 /// The name of the endpoints', the writers' quiesce's and the route's type.
@@ -42,6 +42,7 @@ pub fn register(registry: &mut Registry) {
         .add_engine(MEMORY, MEMORY, Arc::new(MemoryEngine))
         .add_quiesce(MEMORY, Arc::new(Writers))
         .add_quiesce(MEMORY_BLOCK, Arc::new(Block))
+        .add_fence(MEMORY, Arc::new(FromOutside))
         .add_route(MEMORY, Arc::new(MemoryRoute))
         .add_gate(MEMORY, Arc::new(MemoryProbe { call: "gate.look" }))
         .add_watch(MEMORY, Arc::new(MemoryProbe { call: "watch.look" }));

@@ -16,6 +16,10 @@ use crate::writing::writing;
 ///
 /// The same protocol, the other way round, with no gates: what the other side took since is carried back
 /// first. The cutover is held afterwards, so that no apply flips it again.
+///
+/// A target that cannot be read is left only with fallback { accept_loss = true } and either fence = [...], a command
+/// that keeps it from serving and proves it, or dual_write = true; what is lost is said. Otherwise nothing is touched,
+/// the cutover is held, exit 3.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  segue switch-back cutover.site")]
 pub(crate) struct SwitchBack {
@@ -32,7 +36,7 @@ impl SwitchBack {
             let before = desk.ground.state();
             let cutover = names::find("cutover", &self.cutover, before.cutovers.keys())?;
             let reason = format!("switched back by {}@{}", host::user(), host::hostname());
-            let result = switch_back(desk.ground, &cutover, &reason);
+            let result = switch_back(desk.ground, &cutover, &reason, workspace.desired_if_right());
             summary::tell(printer, &before, &desk.ground.state())?;
             result?;
             printer.say(&format!(

@@ -2,6 +2,7 @@
 
 use clap::Args;
 use segue_plan::event::Event;
+use segue_run::execute::take_side_back;
 use segue_run::host;
 
 use crate::exit::Exit;
@@ -12,6 +13,8 @@ use crate::workspace::Workspace;
 use crate::writing::writing;
 
 /// Let a held cutover go on
+///
+/// A side that was left because it could not be read is taken back first; it has to answer, and to be what was left.
 ///
 /// With --stale also: what stale writers left on the old side was looked at and taken care of.
 #[derive(Debug, Args)]
@@ -36,8 +39,12 @@ impl Unhold {
                 return Err(Failure::new(format!("{address} is not in the state")));
             };
             let by = format!("{}@{}", host::user(), host::hostname());
+            let taken_back = take_side_back(desk.ground, &address, &by)?;
+            if let Some(said) = &taken_back {
+                invocation.printer.say(&format!("{address}: {said}."));
+            }
             let settles = *stale && known.stale_total > 0;
-            if known.held.is_none() && !settles {
+            if known.held.is_none() && !settles && taken_back.is_none() {
                 let what = if *stale { "is not held and has no stale writes" } else { "is not held" };
                 invocation.printer.say(&format!("{address} {what}: nothing to do."));
                 return Ok(Exit::Done);

@@ -23,6 +23,8 @@ pub(super) struct Bars {
     bars: Mutex<BTreeMap<Address, ProgressBar>>,
     /// What slows the run down: stays in sight as long as it does.
     brakes: Mutex<Option<ProgressBar>>,
+    /// What going back now would cost: stays in sight while it is told.
+    ways_back: Mutex<BTreeMap<Address, ProgressBar>>,
 }
 
 impl Bars {
@@ -30,7 +32,7 @@ impl Bars {
     pub(super) fn new(printer: Arc<Printer>) -> Self {
         let target = ProgressDrawTarget::stderr_with_hz(DRAWS_A_SECOND);
         let multi = MultiProgress::with_draw_target(target);
-        Self { printer, multi, bars: Mutex::default(), brakes: Mutex::default() }
+        Self { printer, multi, bars: Mutex::default(), brakes: Mutex::default(), ways_back: Mutex::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Address, ProgressBar>> {
@@ -47,6 +49,11 @@ impl Bars {
     pub(super) fn clear(&self) {
         self.lock().clear();
         self.slowed(&Brakes::default());
+        for bar in
+            std::mem::take(&mut *self.ways_back.lock().unwrap_or_else(PoisonError::into_inner)).values()
+        {
+            bar.finish_and_clear();
+        }
         let _ = self.multi.clear();
     }
 
@@ -65,6 +72,19 @@ impl Bars {
         }
         bar.set_message(brakes.lines().join("; "));
         *shown = Some(bar);
+    }
+
+    /// One line a cutover, replaced by the next.
+    fn way_back(&self, cutover: &Address, line: String) {
+        let mut shown = self.ways_back.lock().unwrap_or_else(PoisonError::into_inner);
+        let bar = shown.entry(cutover.clone()).or_insert_with(|| {
+            let bar = self.multi.add(ProgressBar::no_length());
+            if let Ok(style) = ProgressStyle::with_template("{wide_msg}") {
+                bar.set_style(style);
+            }
+            bar
+        });
+        bar.set_message(line);
     }
 
     fn begin(&self, step: &Address) {
@@ -128,12 +148,17 @@ impl Listener for Bars {
             }
             RunEvent::StepFinished { step, .. } | RunEvent::StepFailed { step, .. } => self.end(step),
             RunEvent::Slowed { brakes } => self.slowed(brakes),
+            RunEvent::Fallback { cutover, .. } => {
+                if let Some((_, line)) = phrase(event, &self.printer.talk_look()) {
+                    self.way_back(cutover, line);
+                }
+                return;
+            }
             RunEvent::StepRetried { .. }
             | RunEvent::Carried { .. }
             | RunEvent::Compared { .. }
             | RunEvent::GateWaits { .. }
             | RunEvent::WatchRead { .. }
-            | RunEvent::Fallback { .. }
             | RunEvent::Rehearsed { .. }
             | RunEvent::HealthLost { .. }
             | RunEvent::Forecast { .. }

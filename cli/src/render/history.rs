@@ -128,6 +128,15 @@ fn phrase(event: &Event) -> String {
             )
         }
         Event::RehearsalReleased { cutover } => format!("{cutover}: what the rehearsal made is gone"),
+        Event::FenceBegan { cutover, epoch, resource } => {
+            format!("{cutover}: attempt {epoch}: fencing {} from outside", resource.place)
+        }
+        Event::FenceProven { cutover, epoch, endpoint, said } => {
+            format!("{cutover}: attempt {epoch}: {endpoint} is fenced: {said}")
+        }
+        Event::SideTakenBack { cutover, side, by } => {
+            format!("{cutover}: the {side} that was left is taken back by {by}")
+        }
         Event::ResourceMade { resource } => {
             format!("{}: making {} at {}", resource.id, resource.what, resource.place)
         }

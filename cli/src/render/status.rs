@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use segue_contract::{Address, SetAside, Side, StaleFind};
 use segue_language::Desired;
-use segue_plan::cutover::{Lag, Phase, Settle, settle};
+use segue_plan::cutover::{Freshness, Lag, Phase, Settle, WayBack, settle};
 use segue_plan::event::{BootTime, Watch};
 use segue_plan::state::{CutoverState, Held, MigrationState, State, UnitState};
 use segue_run::clock::rfc3339;
@@ -17,6 +17,7 @@ use segue_run::session::Snapshot;
 use serde::Serialize;
 
 use rehearsals::RehearsalView;
+use super::resources::{self, ResourceView};
 
 /// What time it is, told so that views stay pure.
 #[derive(Clone, Debug)]
@@ -50,6 +51,8 @@ pub(crate) struct StatusView {
     last_run: Option<String>,
     /// What slows the running command down, who wished it and since when; not kept beyond that run.
     brakes: Brakes,
+    /// What is temporary somewhere, in release order.
+    resources: Vec<ResourceView>,
     #[serde(skip)]
     now_ms: i64,
 }
@@ -120,6 +123,8 @@ struct Fallback {
     /// Since the last pass towards it began; `None`: there was none, or it gets none.
     age_ms: Option<u64>,
     reverse: bool,
+    /// How near it is to being stale; `None`: it is the target, or gets no passes.
+    freshness: Option<Freshness>,
     follower: bool,
     retain_ms: Option<u64>,
     served_ms: Option<u64>,
@@ -183,6 +188,7 @@ impl StatusView {
                 )
             }),
             brakes: live.as_ref().map(|l| l.brakes.clone()).unwrap_or_default(),
+            resources: resources::views(state, now.wall_ms, running.is_some()),
             now_ms: now.wall_ms,
         }
     }
@@ -297,11 +303,16 @@ impl Views<'_> {
             let since = began.chain(known.last_switch.as_ref().map(|s| s.at_ms)).max();
             since.and_then(|since| u64::try_from(self.now.wall_ms - since).ok())
         });
-        let retain = self.desired.and_then(|d| d.cutovers.get(address)).and_then(|c| c.fallback.retain_ms);
+        let declared = self.desired.and_then(|d| d.cutovers.get(address)).map(|c| c.fallback.retain_ms);
+        let retain = declared.unwrap_or(attempt.fallback.retain_ms);
+        let way_back = WayBack::of(self.state, address, self.now.wall_ms, &self.now.boot());
         Some(Fallback {
             side: known.live.other(),
-            age_ms: ages.collect::<Option<Vec<_>>>().and_then(|ages| ages.into_iter().max()),
+            age_ms: way_back
+                .map(|w| w.behind_ms)
+                .or_else(|| ages.collect::<Option<Vec<_>>>().and_then(|ages| ages.into_iter().max())),
             reverse,
+            freshness: way_back.filter(|w| w.reverse).map(|w| w.freshness()),
             follower: self.running.is_some_and(|r| r.contains("--follow")),
             retain_ms: retain,
             served_ms: served,

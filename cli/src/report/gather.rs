@@ -127,12 +127,14 @@ impl<'a> Gather<'a> {
             | Event::AddressForgotten { .. }
             | Event::HealthLost { .. }
             | Event::BackRefused { .. }
+            | Event::SideTakenBack { .. }
             | Event::RehearsalEnded { .. } => self.noted(event, at_ms),
             Event::MigrationBegan(_)
             | Event::EndpointMade { .. }
             | Event::ClaimMade { .. }
             | Event::ClaimReleased { .. }
             | Event::ResourceMade { .. }
+            | Event::FenceBegan { .. }
             | Event::ResourceReleased { .. }
             | Event::CutoverFinished { .. } => self.changed(event, at_ms),
             Event::AttemptBegan { .. }
@@ -155,6 +157,7 @@ impl<'a> Gather<'a> {
             | Event::RehearsalBegan { .. }
             | Event::RehearsalReleased { .. }
             | Event::ResourceReleasing { .. }
+            | Event::FenceProven { .. }
             | Event::StatePart { .. } => {}
         }
     }
@@ -192,6 +195,11 @@ impl<'a> Gather<'a> {
             Event::AddressForgotten { address } => {
                 self.waive(at_ms, address, "forgotten, the systems untouched".to_owned(), None);
             }
+            Event::SideTakenBack { cutover, side, by } => {
+                let what = format!("the {side} that was left was taken back");
+                let by = Some(by.clone());
+                self.stops.push(DecisionLine { at_ms, about: cutover.to_string(), what, by });
+            }
             Event::HealthLost { cutover, epoch: _, watch, said } => {
                 self.stop(at_ms, cutover, format!("health lost at {watch}: {said}"));
             }
@@ -218,7 +226,9 @@ impl<'a> Gather<'a> {
                 self.changes.claimed(migration, marker.epoch, at_ms, self.registry);
             }
             Event::ClaimReleased { migration } => self.changes.unclaimed(migration, at_ms),
-            Event::ResourceMade { resource } => self.changes.resource(resource, at_ms),
+            Event::ResourceMade { resource } | Event::FenceBegan { resource, .. } => {
+                self.changes.resource(resource, at_ms)
+            }
             Event::ResourceReleased { id, said: _ } => self.changes.resource_gone(id, at_ms),
             Event::CutoverFinished { cutover }
                 if self.state.cutovers.get(cutover).is_none_or(|c| c.live == Side::Source) =>

@@ -8,11 +8,13 @@ mod forecast;
 mod group;
 mod observed;
 mod phase;
+mod way_back;
 mod window;
 
 pub use approval::{counted, may_approve, person, wanted_text};
 pub use forecast::{DowntimeTerm, Forecast, Lag, converged, forecast, p90, will_not_converge};
-pub use group::{Failed, WayBack, begins_in_part, goes_back_again, opens_members, way_back};
+pub use group::{Failed, Retreat, begins_in_part, goes_back_again, opens_members, retreat};
 pub use observed::{Facts, observed, observed_shape};
 pub use phase::{Action, Opens, Phase, Settle, TABLE, Transition, When, action, advance, settle};
+pub use way_back::{Freshness, WayBack};
 pub use window::{WindowState, local_time, window_at, window_text};

@@ -407,6 +407,35 @@ pub enum Event {
         /// The cutover.
         cutover: Address,
     },
+    /// A side that cannot be read is about to be fenced from outside (intent; protocol P22).
+    FenceBegan {
+        /// The cutover.
+        cutover: Address,
+        /// The attempt.
+        epoch: u64,
+        /// The fence, which only a person lifts.
+        resource: Box<Resource>,
+    },
+    /// It takes no write any more, proven.
+    FenceProven {
+        /// The cutover.
+        cutover: Address,
+        /// The attempt.
+        epoch: u64,
+        /// The endpoint.
+        endpoint: Address,
+        /// By what.
+        said: String,
+    },
+    /// A side that was left came back, and is this state's again.
+    SideTakenBack {
+        /// The cutover.
+        cutover: Address,
+        /// The side.
+        side: Side,
+        /// By whom.
+        by: String,
+    },
     /// Something temporary is about to be made somewhere (intent): from here on it is known, and released one day.
     ResourceMade {
         /// What, where, whose, and how it is released.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use segue_contract::{Address, DriftReport, EndpointFacts, Finding, QuiesceKind, RouteAt, Side};
+use segue_contract::{Address, DriftReport, EndpointFacts, Finding, QuiesceKind, Reopeners, RouteAt, Side};
 use serde::{Deserialize, Serialize};
 
 use crate::event::BootTime;
@@ -87,4 +87,7 @@ pub struct QuiesceSeen {
     pub kind: QuiesceKind,
     /// What its check found.
     pub findings: Vec<Finding>,
+    /// Who re-opens the side that it closes, without Segue (protocol P9).
+    #[serde(default)]
+    pub reopeners: Reopeners,
 }

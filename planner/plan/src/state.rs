@@ -275,6 +275,25 @@ pub struct CutoverState {
     /// What is watched after the switch, and how far that is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub watch: Option<Box<WatchState>>,
+    /// The endpoints that the attempt has fenced from outside, with the run that last proved it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub fenced: BTreeMap<Address, u64>,
+    /// The side that was left although it could not be read, until it is taken back (protocol P22).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left: Option<LeftSide>,
+}
+
+/// A side that was left although it could not be read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftSide {
+    /// The side.
+    pub side: Side,
+    /// The attempt that left it: markers that came back with it have an epoch below.
+    pub epoch: u64,
+    /// Wall clock, milliseconds.
+    pub at_ms: i64,
+    /// What was lost, a phrase.
+    pub loses: String,
 }
 
 impl Default for CutoverState {
@@ -298,6 +317,8 @@ impl Default for CutoverState {
             stale_total: 0,
             stale_looked: false,
             watch: None,
+            fenced: BTreeMap::new(),
+            left: None,
         }
     }
 }

@@ -147,21 +147,23 @@ fn probes(decl: &CutoverDecl, registry: &Registry) -> Vec<(Address, Vec<Finding>
         _ => None,
     });
     let watches = decl.watches.iter().map(|watch| (&watch.block, registry.watch(&watch.block)));
-    let check = |(block, probe): (&BlockRef, Result<&Arc<dyn Probe>, StepError>)| {
-        let findings = probe.map_or_else(
-            |error| {
-                vec![Finding {
-                    severity: Severity::Critical,
-                    code: "PROBE_UNKNOWN".to_owned(),
-                    summary: error.to_string(),
-                    remedy: error.remedy.unwrap_or_default(),
-                }]
-            },
-            |probe| probe.check(block),
-        );
+    let fences = decl.fallback.fence.iter().map(|block| {
+        let findings = registry.fence(block).map_or_else(unknown, |fence| fence.check(block));
         (block.address.clone(), findings)
+    });
+    let check = |(block, probe): (&BlockRef, Result<&Arc<dyn Probe>, StepError>)| {
+        (block.address.clone(), probe.map_or_else(unknown, |probe| probe.check(block)))
     };
-    gates.chain(watches).map(check).collect()
+    gates.chain(watches).map(check).chain(fences).collect()
+}
+
+fn unknown(error: StepError) -> Vec<Finding> {
+    vec![Finding {
+        severity: Severity::Critical,
+        code: "PROBE_UNKNOWN".to_owned(),
+        summary: error.to_string(),
+        remedy: error.remedy.unwrap_or_default(),
+    }]
 }
 
 fn quiesces(decl: &CutoverDecl, desired: &Desired, registry: &Registry) -> Vec<QuiesceSeen> {
@@ -183,6 +185,7 @@ fn quiesces(decl: &CutoverDecl, desired: &Desired, registry: &Registry) -> Vec<Q
                 side,
                 kind: method.kind_of(&quiesce.block),
                 findings: method.check(&call),
+                reopeners: method.reopeners(&call),
             });
         }
     }

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use rustix::mount::{MountFlags, mount_remount};
 use segue_contract::{
-    BarrierState, BlockKind, BlockSchema, Finding, Quiesce, QuiesceCall, QuiesceKind, Severity, StepError,
-    StepIo, paths,
+    BarrierState, BlockKind, BlockSchema, Finding, Quiesce, QuiesceCall, QuiesceKind, Reopeners, Severity,
+    StepError, StepIo, paths,
 };
 
 use crate::command::quoted;
@@ -120,6 +120,13 @@ impl Quiesce for Remount {
         } else {
             BarrierState::Open
         })
+    }
+
+    /// The flag is not kept over a restart.
+    fn reopeners(&self, _: &QuiesceCall) -> Reopeners {
+        let machine =
+            "when it is back, the file system is mounted as /etc/fstab says, writable unless that says ro";
+        Reopeners { process: None, machine: Some(machine.to_owned()) }
     }
 
     fn open_by_hand(&self, call: &QuiesceCall) -> String {

@@ -14,7 +14,7 @@ mod units;
 
 use segue_contract::{
     AttributeSchema, AttributeType, BarrierState, BlockKind, BlockSchema, ErrorClass, Finding, Quiesce,
-    QuiesceCall, QuiesceKind, Severity, StepError, StepIo,
+    QuiesceCall, QuiesceKind, Reopeners, Severity, StepError, StepIo,
 };
 use serde_json::json;
 
@@ -130,6 +130,17 @@ impl Quiesce for SystemdQuiesce {
             Ok(state) => Ok(state),
             Err(error) if error.class == ErrorClass::Cancelled => Err(error),
             Err(error) => Ok(BarrierState::Unknown(error.to_string())),
+        }
+    }
+
+    /// A timer of systemd's own, which a restart of this machine takes away; what keeps the units down outlives it.
+    fn reopeners(&self, call: &QuiesceCall) -> Reopeners {
+        let units = call.block.words("units").ok().flatten().unwrap_or_default().join(", ");
+        Reopeners {
+            process: Some(format!(
+                "systemd on this host starts {units} by a timer of its own when the lease is over"
+            )),
+            machine: None,
         }
     }
 

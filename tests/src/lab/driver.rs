@@ -13,7 +13,8 @@ use segue_plan::plan::{Outlook, Plan, PlanOptions, plan};
 use segue_plan::state::State;
 use segue_run::clock::SystemClock;
 use segue_run::execute::{
-    ApplyOptions, Ground, Listener, ObserveIo, RunError, RunEvent, apply, settle_all, switch_back,
+    ApplyOptions, Ground, Listener, ObserveIo, RunError, RunEvent, apply, clean_up, settle_all, switch_back,
+    take_side_back,
 };
 use segue_run::lease::Program;
 use segue_run::observe::observe;
@@ -54,6 +55,8 @@ pub enum Task {
     SwitchBack(Address),
     /// Lift a hold.
     Unhold(Address),
+    /// Release what nobody needs any more.
+    CleanUp,
     /// An operator has seen what stale writers left.
     SettleStale(Address),
 }
@@ -149,8 +152,12 @@ fn work(ground: &Arc<Ground>, case: &Case, task: &Task) -> Outcome {
     let done = match task {
         Task::Apply => return applied(ground, case),
         Task::Plan | Task::Settle => Ok(()),
-        Task::SwitchBack(cutover) => switch_back(ground, cutover, "switched back by hand"),
-        Task::Unhold(cutover) => ground.record(Event::Unheld { cutover: cutover.clone(), by }),
+        Task::SwitchBack(cutover) => {
+            switch_back(ground, cutover, "switched back by hand", Some(&case.desired))
+        }
+        Task::Unhold(cutover) => take_side_back(ground, cutover, &by)
+            .and_then(|_| ground.record(Event::Unheld { cutover: cutover.clone(), by })),
+        Task::CleanUp => clean_up(ground).into_iter().try_for_each(|r| r.outcome.map(|_| ())),
         Task::SettleStale(cutover) => ground.record(Event::StaleSettled { cutover: cutover.clone(), by }),
     };
     match done {

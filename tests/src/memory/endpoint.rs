@@ -29,9 +29,20 @@ pub(super) fn barrier_of(block: &BlockRef) -> Barrier {
     }
 }
 
+/// Whether Segue can reach the store of a block.
+pub(super) fn reached(world: &World, block: &BlockRef) -> Result<(), StepError> {
+    match world.stores.get(&name_of(block)) {
+        Some(store) if store.unreachable => {
+            Err(StepError::permanent(format!("{} does not answer", block.address)))
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
 /// The store of a block.
 pub(super) fn store_of<'w>(world: &'w mut World, block: &BlockRef) -> Result<&'w mut Store, StepError> {
     let name = name_of(block);
+    reached(world, block)?;
     match world.stores.get_mut(&name) {
         Some(store) if store.exists => Ok(store),
         _ => Err(StepError::permanent(format!("{}: there is no store {name:?}", block.address))
@@ -43,6 +54,7 @@ impl Endpoint for MemoryEndpoint {
     fn observe(&self, block: &BlockRef, _: &dyn StepIo) -> Result<EndpointFacts, StepError> {
         let handle = Handle::of(block)?;
         let world = handle.read()?;
+        reached(&world, block)?;
         let name = name_of(block);
         let store = world.stores.get(&name).cloned().unwrap_or_default();
         let records = store.live().len() as u64;
@@ -103,6 +115,7 @@ impl Endpoint for MemoryEndpoint {
 
     fn marker(&self, block: &BlockRef, _: &dyn StepIo) -> Result<Option<Marker>, MarkerError> {
         let world = Handle::of(block)?.read()?;
+        reached(&world, block)?;
         Ok(world.stores.get(&name_of(block)).and_then(|s| s.marker.clone()))
     }
 
@@ -135,6 +148,7 @@ impl Endpoint for MemoryEndpoint {
         let call = handle.call("endpoint.remove_marker")?;
         let refused = call.act(|world| {
             let name = name_of(block);
+            reached(world, block)?;
             let Some(store) = world.stores.get_mut(&name) else {
                 return Ok(None);
             };

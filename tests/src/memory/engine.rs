@@ -11,7 +11,7 @@ use segue_contract::{
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::endpoint::{barrier_of, name_of, store_of};
+use super::endpoint::{barrier_of, name_of, reached, store_of};
 use super::world::{Author, Call, Handle, Record, Store, World};
 
 /// Records that are carried between two checkpoints and two ticks of the writers.
@@ -57,6 +57,11 @@ fn ledger_of(job: &UnitJob, io: &dyn StepIo) -> Result<Option<Records>, StepErro
 
 fn records_of(world: &World, block: &BlockRef) -> Store {
     world.stores.get(&name_of(block)).cloned().unwrap_or_default()
+}
+
+/// Every store that a call needs answers.
+fn answer(world: &World, blocks: &[&BlockRef]) -> Result<(), StepError> {
+    blocks.iter().try_for_each(|block| reached(world, block))
 }
 
 /// Both sides of a job now: the one that is read, the one that is written.
@@ -216,6 +221,7 @@ impl Engine for MemoryEngine {
     ) -> Result<PassReport, StepError> {
         let handle = Handle::of(job.reads())?;
         let call = handle.call("engine.load")?;
+        answer(&handle.read()?, &[job.reads(), job.writes()])?;
         let mut done = Records::new();
         let mut after = None;
         if let Some(checkpoint) = from.filter(|c| c.version == CHECKPOINT_VERSION) {
@@ -264,6 +270,7 @@ impl Engine for MemoryEngine {
     fn pass(&self, job: &UnitJob, _: Option<&Checkpoint>, io: &dyn StepIo) -> Result<PassReport, StepError> {
         let handle = Handle::of(job.reads())?;
         let call = handle.call("engine.pass")?;
+        answer(&handle.read()?, &[job.reads(), job.writes()])?;
         let ledger = ledger_of(job, io)?.unwrap_or_default();
         let (read, written) = call.act(|world| {
             world.log("engine.pass", Some(&name_of(job.writes())), Some(job.epoch), "");
@@ -279,6 +286,7 @@ impl Engine for MemoryEngine {
     fn position(&self, job: &UnitJob, _: &dyn StepIo) -> Result<Position, StepError> {
         let handle = Handle::of(job.reads())?;
         let call = handle.call("engine.position")?;
+        answer(&handle.read()?, &[job.reads()])?;
         let position = call.act(|world| {
             let name = name_of(job.reads());
             world.log("engine.position", Some(&name), Some(job.epoch), "");
@@ -290,6 +298,7 @@ impl Engine for MemoryEngine {
     fn verify(&self, job: &UnitJob, ask: &VerifyCall, io: &dyn StepIo) -> Result<VerifyReport, StepError> {
         let handle = Handle::of(job.reads())?;
         let call = handle.call("engine.verify")?;
+        answer(&handle.read()?, &[job.reads(), job.writes()])?;
         let ledger = ledger_of(job, io)?.unwrap_or_default();
         let (read, written) = both(&handle.read()?, job);
         let (read, there) = (read.live(), written.live());
@@ -324,6 +333,7 @@ impl Engine for MemoryEngine {
     fn repair(&self, job: &UnitJob, found: &VerifyReport, io: &dyn StepIo) -> Result<PassReport, StepError> {
         let handle = Handle::of(job.reads())?;
         let call = handle.call("engine.repair")?;
+        answer(&handle.read()?, &[job.reads(), job.writes()])?;
         let mut ledger = ledger_of(job, io)?.unwrap_or_default();
         let wanted = records_of(&handle.read()?, job.reads()).live();
         let keys: BTreeSet<String> = found.mismatches.iter().map(|m| m.key.clone()).collect();
@@ -340,6 +350,7 @@ impl Engine for MemoryEngine {
 
     fn drift(&self, job: &UnitJob, _: VerifyLevel, io: &dyn StepIo) -> Result<DriftReport, StepError> {
         let world = Handle::of(job.reads())?.read()?;
+        answer(&world, &[job.reads(), job.writes()])?;
         let (read, written) = both(&world, job);
         let read = read.live();
         let Some(ledger) = ledger_of(job, io)? else {
@@ -361,6 +372,7 @@ impl Engine for MemoryEngine {
     fn stale(&self, job: &UnitJob, io: &dyn StepIo) -> Result<StaleReport, StepError> {
         let handle = Handle::of(job.reads())?;
         let call = handle.call("engine.stale")?;
+        answer(&handle.read()?, &[job.reads(), job.writes()])?;
         let ledger = ledger_of(job, io)?.unwrap_or_default();
         let written = records_of(&handle.read()?, job.writes());
         let finds = stale_finds(&written, &ledger);
@@ -370,6 +382,7 @@ impl Engine for MemoryEngine {
     fn release(&self, job: &UnitJob, made_root: bool, io: &dyn StepIo) -> Result<(), StepError> {
         let handle = Handle::of(&job.source)?;
         let call = handle.call("engine.release")?;
+        answer(&handle.read()?, &[job.reads(), job.writes()])?;
         let left = call.act(|world| {
             let name = name_of(&job.target);
             let Some(store) = world.stores.get_mut(&name) else {

@@ -44,6 +44,11 @@ pub enum Deed {
         /// The store.
         store: String,
     },
+    /// From this call on Segue cannot reach this store.
+    Unreachable {
+        /// The store.
+        store: String,
+    },
     /// Only for `quiesce.observe`: a write of the probe gets through.
     Lie,
 }
@@ -61,6 +66,7 @@ impl Deed {
             | Self::KillAfter
             | Self::StaleWrite { .. }
             | Self::Shut { .. }
+            | Self::Unreachable { .. }
             | Self::Lie => None,
         }
     }

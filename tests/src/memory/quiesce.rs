@@ -1,6 +1,8 @@
 //! The two ways to make a world quiet: stop its writers, or make a store refuse them.
 
-use segue_contract::{BarrierState, Finding, Quiesce, QuiesceCall, QuiesceKind, StepError, StepIo};
+use segue_contract::{
+    BarrierState, BlockRef, Fence, Finding, Quiesce, QuiesceCall, QuiesceKind, StepError, StepIo,
+};
 
 use super::endpoint::{name_of, store_of};
 use super::fault::Deed;
@@ -11,6 +13,33 @@ pub(super) struct Writers;
 
 /// Closes and opens a store.
 pub(super) struct Block;
+
+/// Keeps clients from a store that Segue cannot reach.
+pub(super) struct FromOutside;
+
+impl Fence for FromOutside {
+    fn check(&self, _: &BlockRef) -> Vec<Finding> {
+        Vec::new()
+    }
+
+    fn fence(&self, call: &QuiesceCall, _: &dyn StepIo) -> Result<String, StepError> {
+        let handle = Handle::of(&call.block)?;
+        let asked = handle.call("fence")?;
+        asked.act(|world| {
+            let name = name_of(&call.endpoint);
+            if let Some(store) = world.stores.get_mut(&name) {
+                store.fenced = true;
+            }
+            world.log("fence", Some(&name), None, "");
+            Ok(())
+        })?;
+        asked.end("its power is off".to_owned())
+    }
+
+    fn by_hand(&self, _: &BlockRef) -> String {
+        "set fenced in the world's file".to_owned()
+    }
+}
 
 impl Quiesce for Writers {
     fn kind(&self) -> QuiesceKind {

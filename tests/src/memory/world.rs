@@ -61,6 +61,12 @@ pub struct Store {
     pub records: BTreeMap<String, Record>,
     /// Whose it is.
     pub marker: Option<Marker>,
+    /// Segue cannot reach it; clients still can.
+    #[serde(default)]
+    pub unreachable: bool,
+    /// Clients cannot reach it, whatever else it is.
+    #[serde(default)]
+    pub fenced: bool,
 }
 
 /// A record, or the trace of one that was deleted.
@@ -183,6 +189,11 @@ impl Handle {
             let deed = deed_at(world, name, n);
             if let Some(Deed::StaleWrite { store, key }) = &deed {
                 world.stale_write(store, key);
+            }
+            if let Some(Deed::Unreachable { store }) = &deed
+                && let Some(store) = world.stores.get_mut(store)
+            {
+                store.unreachable = true;
             }
             Ok(deed)
         })?;

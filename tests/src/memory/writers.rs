@@ -57,7 +57,7 @@ impl World {
     pub fn serving(&self) -> Option<&str> {
         let name = self.routes.get(&self.follows)?.as_deref()?;
         let store = self.stores.get(name)?;
-        (self.running && store.exists && store.open).then_some(name)
+        (self.running && store.exists && store.open && !store.fenced).then_some(name)
     }
 
     /// How many writes were acknowledged.
@@ -85,7 +85,7 @@ impl World {
 
     /// A client that follows no route writes to a store; whether it was let.
     pub fn stale_write(&mut self, name: &str, key: &str) -> bool {
-        let taken = self.stores.get(name).is_some_and(|s| s.exists && s.open);
+        let taken = self.stores.get(name).is_some_and(|s| s.exists && s.open && !s.fenced);
         let what = if taken { "stale.taken" } else { "stale.refused" };
         self.log(what, Some(name), None, key);
         if taken {

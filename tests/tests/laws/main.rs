@@ -8,10 +8,12 @@
     reason = "a test that cannot go on says so; the size of a matrix and its seed are part of its result"
 )]
 
+mod cleanup;
 mod command_line;
 mod crash;
 mod harness;
 mod holds;
+mod leaving;
 mod normal;
 mod orders;
 mod plans;

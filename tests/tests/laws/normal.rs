@@ -31,6 +31,13 @@ const LEFT_OUT: &[&str] = &[
     "last",
     "state_id",
     "watchdog",
+    // Of temporary resources: when they were made, names of ledgers, jobs with their epochs.
+    "made_ms",
+    "place",
+    "release",
+    // What leaving a side loses is told in seconds, and its fence by the number of the run.
+    "loses",
+    "fenced",
 ];
 
 fn strip(value: &mut Value) {

@@ -15,7 +15,7 @@ use crate::table::{self, Row};
 const RESUMES_MAX: usize = 5;
 
 /// The spec with one watch.
-fn watched(lab: &Lab, want: Want, for_ms: u64, switch_back: bool) -> Desired {
+pub(crate) fn watched(lab: &Lab, want: Want, for_ms: u64, switch_back: bool) -> Desired {
     let mut desired = lab.desired(want);
     let block: BlockRef =
         lab.block("cutover.site.watch.memory", segue_tests::memory::MEMORY, &[("name", "health")]);

@@ -1,18 +1,19 @@
 //! The status in words: what is urgent first.
 
+use segue_plan::cutover::Freshness;
+
 use super::{CutoverView, Fallback, GoingBack, HeldView, MigrationView, Reopens, StatusView, Writes};
 use crate::printer::{Look, Paint};
 use crate::render::quantity::{ago, bytes, count, micros, millis, of};
 
 /// Entries of a list that are shown; the rest is counted.
 const LISTED_MAX: usize = 10;
-/// A fallback that nobody keeps fresh is called old from here on, in milliseconds.
-const FALLBACK_OLD_MS: u64 = 3_600_000;
 
 impl StatusView {
     /// For people.
     pub(crate) fn text(&self, look: &Look) -> String {
-        let Self { doubts, running, cutovers, migrations, rehearsals, last_run, brakes, now_ms } = self;
+        let Self { doubts, running, cutovers, migrations, rehearsals, last_run, brakes, resources, now_ms } =
+            self;
         let mut out = String::new();
         if !doubts.is_empty() {
             out.push_str(&doubt_text(doubts, look));
@@ -32,6 +33,13 @@ impl StatusView {
         }
         for rehearsal in rehearsals {
             out.push_str(&rehearsal.text(running.is_some(), *now_ms));
+        }
+        let left_over = resources.iter().filter(|r| r.is_left_over()).count() as u64;
+        if left_over > 0 {
+            let what = of(left_over, "temporary resource", "temporary resources");
+            let line =
+                format!("Left over: {what} that nobody needs: `segue cleanup` lists and releases them");
+            out.push_str(&format!("\n{}\n", look.paint(Paint::Warning, &line)));
         }
         match (running, last_run) {
             (Some(running), _) => out.push_str(&format!("\nRunning: {running}\n")),
@@ -118,7 +126,7 @@ fn cutover_text(view: &CutoverView, look: &Look) -> String {
     if let Some(reopens) = reopens {
         out.line("re-opens", &reopens, Paint::Warning);
     }
-    out.plain("going back", &going_back_text(going_back));
+    out.plain("going back", &going_back_text(going_back, fallback.as_ref().and_then(|f| f.age_ms)));
     if let Some(fallback) = fallback {
         let (line, paint) = fallback_text(fallback);
         out.line("fallback", &line, paint);
@@ -236,10 +244,13 @@ fn writes_text(writes: &Writes, phase: segue_plan::cutover::Phase) -> (String, O
     (format!("PAUSED {since} ({phase})"), Some(how))
 }
 
-fn going_back_text(going_back: &GoingBack) -> String {
+fn going_back_text(going_back: &GoingBack, behind_ms: Option<u64>) -> String {
     match going_back {
         GoingBack::NothingToGoBackTo => "not needed: the source serves".to_owned(),
-        GoingBack::LosesNothing => "loses nothing: what the target took is carried back first".to_owned(),
+        GoingBack::LosesNothing => {
+            let behind = behind_ms.map(|ms| format!(", {} behind", millis(ms))).unwrap_or_default();
+            format!("if you go back now: 0 writes lost{behind} (what the target took is carried back first)")
+        }
         GoingBack::Loses { since } => {
             format!("LOSES what the target took since {since}: there is no reverse sync")
         }
@@ -248,7 +259,7 @@ fn going_back_text(going_back: &GoingBack) -> String {
 }
 
 fn fallback_text(fallback: &Fallback) -> (String, Paint) {
-    let Fallback { side, age_ms, reverse, follower, retain_ms, served_ms } = fallback;
+    let Fallback { side, age_ms, reverse, freshness, follower, retain_ms, served_ms } = fallback;
     let mut paint = Paint::Good;
     let mut line = match (reverse, age_ms) {
         (false, _) => format!("the {side}, as it was left: no reverse sync"),
@@ -256,14 +267,21 @@ fn fallback_text(fallback: &Fallback) -> (String, Paint) {
         (true, Some(ms)) => format!("the {side}, {} old", millis(*ms)),
     };
     if *reverse {
-        let old = age_ms.is_none_or(|ms| ms > FALLBACK_OLD_MS);
+        match freshness {
+            Some(Freshness::StaleSoon { in_ms }) => {
+                line.push_str(&format!(", STALE IN {}", millis(in_ms / 1000 * 1000)));
+                paint = Paint::Warning;
+            }
+            Some(Freshness::Stale) => {
+                line.push_str(", STALE");
+                paint = Paint::Warning;
+            }
+            Some(Freshness::Fresh) | None => {}
+        }
         if *follower {
             line.push_str(", kept fresh by the running apply");
         } else {
             line.push_str("; nobody keeps it fresh: `segue apply --follow` does");
-            if old {
-                paint = Paint::Warning;
-            }
         }
     }
     if let (Some(retain), Some(served)) = (retain_ms, served_ms) {
@@ -332,8 +350,8 @@ mod tests {
         assert_snapshot!(text(sample::switched_state(), None), @r"
         cutover.site: the target serves (target.directory.new), since 2026-01-31T09:30:00.000Z
           writes      open
-          going back  loses nothing: what the target took is carried back first
-          fallback    the source, 1h59m old; nobody keeps it fresh: `segue apply --follow` does
+          going back  if you go back now: 0 writes lost, 1.5s behind (what the target took is carried back first)
+          fallback    the source, 1.5s old; nobody keeps it fresh: `segue apply --follow` does
           last pause  112.9ms
           next        segue switch-back cutover.site   (back to the source)
                       finished = true in the spec, then segue apply   (give the fallback up)
@@ -380,8 +398,8 @@ mod tests {
         assert_snapshot!(text(sample::troubled_state(), None), @r"
         cutover.site: the target serves (target.directory.new), since 2026-01-31T09:30:00.000Z
           writes      open
-          going back  loses nothing: what the target took is carried back first
-          fallback    the source, 1h59m old; nobody keeps it fresh: `segue apply --follow` does
+          going back  if you go back now: 0 writes lost, 1.5s behind (what the target took is carried back first)
+          fallback    the source, 1.5s old; nobody keeps it fresh: `segue apply --follow` does
           last pause  112.9ms
           HELD        since 2026-01-31T09:30:01.000Z: switched back by ann@host; the spec's wish for the target waits
           STALE       14 writes on the side that does not serve; kept below /srv/.segue/artifacts

@@ -1,8 +1,8 @@
 //! A cutover on the screen: who serves, whether writes are open, where it is, what going back now would lose.
 
 use segue_contract::{Address, Side};
-use segue_plan::cutover::{Phase, Settle, settle};
-use segue_plan::event::{Attempt, BootTime};
+use segue_plan::cutover::{Freshness, Phase, Settle, WayBack, settle};
+use segue_plan::event::BootTime;
 use segue_plan::state::{CutoverState, PauseTerm, State};
 use segue_run::clock::rfc3339;
 use segue_run::execute::Live;
@@ -42,7 +42,7 @@ fn view(
         })
         .collect();
     let since = known.last_switch.as_ref().map(|s| format!(" since {}", to_second(s.at_ms)));
-    let (back, loses) = going_back(state, address, known, now);
+    let (back, loses) = going_back(state, address, known, now, boot);
     CutoverView {
         cutover: address.to_string(),
         serves: format!("the {} serves{} ({})", known.live, since.unwrap_or_default(), shortened(&endpoints)),
@@ -117,7 +117,13 @@ fn pause(address: &Address, known: &CutoverState, live: Option<&Live>) -> String
 }
 
 /// What going back now would lose, and whether that is anything.
-fn going_back(state: &State, address: &Address, known: &CutoverState, now: &Now) -> (String, bool) {
+fn going_back(
+    state: &State,
+    address: &Address,
+    known: &CutoverState,
+    now: &Now,
+    boot: &BootTime,
+) -> (String, bool) {
     if known.finished {
         return ("not possible: the fallback was given up".to_owned(), false);
     }
@@ -130,20 +136,12 @@ fn going_back(state: &State, address: &Address, known: &CutoverState, now: &Now)
         let since = to_second(switch.at_ms);
         return (format!("if you go back now: what the target took since {since} is LOST"), true);
     }
-    let behind = behind_ms(state, address, attempt, switch.at_ms, now);
-    (format!("if you go back now: 0 writes lost, {} behind", millis(behind / 100 * 100)), false)
-}
-
-/// How far the old side is behind: since the last pass towards it began, or since the switch.
-fn behind_ms(state: &State, address: &Address, attempt: &Attempt, switched_ms: i64, now: &Now) -> u64 {
-    let of_cutover = |m: &&segue_plan::state::MigrationState| {
-        m.record.cutover.as_ref() == Some(address)
-            || attempt.members.iter().any(|member| member.migration == m.record.migration)
+    let way_back = WayBack::of(state, address, now.wall_ms, boot);
+    let behind_ms = way_back.map_or(0, |w| w.behind_ms) / 100 * 100;
+    let stale = match way_back.map(|w| w.freshness()) {
+        Some(Freshness::StaleSoon { in_ms }) => format!("; STALE IN {}", millis(in_ms / 1000 * 1000)),
+        Some(Freshness::Stale) => "; STALE".to_owned(),
+        Some(Freshness::Fresh) | None => String::new(),
     };
-    let units = state.migrations.values().filter(of_cutover).flat_map(|m| m.units.values());
-    let ages = units.map(|unit| {
-        let last = unit.passes.iter().rev().find(|p| p.reverse).map_or(switched_ms, |p| p.began_ms);
-        u64::try_from(now.wall_ms - last.max(switched_ms)).unwrap_or(0)
-    });
-    ages.max().unwrap_or(0)
+    (format!("if you go back now: 0 writes lost, {} behind{stale}", millis(behind_ms)), !stale.is_empty())
 }

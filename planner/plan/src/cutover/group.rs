@@ -26,7 +26,7 @@ pub fn opens_members(act: Action) -> Option<QuiesceKind> {
 
 /// What a failure after COMMITTED allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WayBack {
+pub enum Retreat {
     /// Every new side is proven closed and nothing that opens one can still land: the commit is taken back (P16).
     TakeBack,
     /// Some members opened and took writes: the group goes back by the protocol (P20).
@@ -51,20 +51,20 @@ pub struct Failed {
 }
 
 /// The way back after a failure; `proven_closed` looks whether every new side is closed.
-pub fn way_back(failed: Failed, proven_closed: impl FnOnce() -> bool) -> WayBack {
+pub fn retreat(failed: Failed, proven_closed: impl FnOnce() -> bool) -> Retreat {
     let Failed { act, by_hand, outcome_known, some_opened, reverse } = failed;
     if by_hand {
-        return WayBack::TakeBack;
+        return Retreat::TakeBack;
     }
     let opening = opens_members(act).is_some() || act == Action::RaiseAndRoute;
     if !opening || !outcome_known {
-        return WayBack::None;
+        return Retreat::None;
     }
     match (some_opened, reverse) {
-        (true, true) => WayBack::GroupGoesBack,
-        (true, false) => WayBack::None,
-        (false, _) if proven_closed() => WayBack::TakeBack,
-        (false, _) => WayBack::None,
+        (true, true) => Retreat::GroupGoesBack,
+        (true, false) => Retreat::None,
+        (false, _) if proven_closed() => Retreat::TakeBack,
+        (false, _) => Retreat::None,
     }
 }
 
@@ -98,19 +98,19 @@ mod tests {
 
     #[test]
     fn a_commit_is_taken_back_only_while_every_new_side_is_proven_closed() {
-        assert_eq!(way_back(OPENING, || true), WayBack::TakeBack);
-        assert_eq!(way_back(OPENING, || false), WayBack::None);
+        assert_eq!(retreat(OPENING, || true), Retreat::TakeBack);
+        assert_eq!(retreat(OPENING, || false), Retreat::None);
         let routing = Failed { act: Action::Route, ..OPENING };
-        assert_eq!(way_back(routing, || true), WayBack::None);
+        assert_eq!(retreat(routing, || true), Retreat::None);
         let unknown = Failed { outcome_known: false, ..OPENING };
-        assert_eq!(way_back(unknown, || true), WayBack::None);
+        assert_eq!(retreat(unknown, || true), Retreat::None);
     }
 
     #[test]
     fn a_group_goes_back_only_with_what_its_members_took() {
         let opened = Failed { some_opened: true, ..OPENING };
-        assert_eq!(way_back(opened, || true), WayBack::GroupGoesBack);
-        assert_eq!(way_back(Failed { reverse: false, ..opened }, || true), WayBack::None);
+        assert_eq!(retreat(opened, || true), Retreat::GroupGoesBack);
+        assert_eq!(retreat(Failed { reverse: false, ..opened }, || true), Retreat::None);
     }
 
     #[test]

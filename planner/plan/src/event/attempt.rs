@@ -132,6 +132,11 @@ impl Attempt {
         self.members.iter().map(|m| m.open_kind).collect()
     }
 
+    /// The side that it leaves without reading it, if so: nothing is asked of that (protocol P22).
+    pub fn left(&self) -> Option<Side> {
+        self.leaves.as_ref().map(|_| self.from)
+    }
+
     /// The migrations.
     pub fn migrations(&self) -> impl Iterator<Item = &Address> {
         self.members.iter().map(|m| &m.migration)

@@ -41,7 +41,9 @@ impl Notes {
 pub(super) fn notes(ground: &Ground<'_>) -> Vec<Note> {
     let mut notes = Notes(Vec::new());
     for (address, seen) in &ground.observed.endpoints {
-        notes.failed(address, seen);
+        if !super::fallback_notes::may_be_silent(ground, &mut notes, address, seen) {
+            notes.failed(address, seen);
+        }
         if let Some(facts) = seen.fact() {
             endpoint(ground, &mut notes, address, facts);
         }
@@ -80,7 +82,9 @@ fn migration(ground: &Ground<'_>, notes: &mut Notes, decl: &MigrationDecl) {
     if let Some(seen) = ground.observed.migrations.get(address) {
         notes.extend(address, &seen.findings);
         for report in seen.units.values() {
-            notes.failed(address, report);
+            if !super::fallback_notes::is_gone_back_from(ground, address) {
+                notes.failed(address, report);
+            }
         }
     }
     if ground.change_of(address) == Change::Rest {
@@ -189,6 +193,11 @@ fn at_rest_elsewhere(ground: &Ground<'_>, known: &MigrationState, marker: &Marke
     let cutover = known.record.cutover.as_ref();
     let cutover = cutover.and_then(|address| ground.state.cutovers.get(address));
     let live = cutover.map_or(Side::Source, |c| c.live);
+    let left = cutover.and_then(|c| c.left.as_ref());
+    if left.is_some_and(|left| marker.epoch < left.epoch && marker.live == left.side) {
+        // What was left without being read came back as it was: told as such.
+        return false;
+    }
     cutover.is_none_or(|c| settle(c.phase) == Settle::Nothing) && live != marker.live
 }
 
@@ -226,8 +235,11 @@ fn cutover(ground: &Ground<'_>, notes: &mut Notes, decl: &CutoverDecl) {
         }
         barriers(ground, notes, decl);
         super::condition_steps::notes(ground, notes, decl);
+        super::fallback_notes::nobody_reopens(ground, notes, decl, change);
     }
     super::rehearsal_steps::notes(ground, notes, decl);
+    super::fallback_notes::way_back(ground, notes, decl);
+    super::fallback_notes::left(ground, notes, decl);
     if change == Change::SwitchBack && !decl.fallback.reverse && !decl.fallback.accept_loss {
         notes.push(
             &decl.address,

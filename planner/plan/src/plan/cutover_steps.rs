@@ -1,7 +1,7 @@
 //! The steps of a cutover: gates, the protocol's actions in the order of its table, watch, retain; or
 //! the release at the end.
 
-use segue_contract::{Address, QuiesceKind, Side};
+use segue_contract::{Address, QuiesceKind, Reopeners, Side};
 use segue_language::CutoverDecl;
 
 use super::build::Ground;
@@ -109,7 +109,7 @@ fn switch_steps(ground: &Ground<'_>, decl: &CutoverDecl, to: Side, forecast: &Fo
     }
     let mut quiesce =
         PlanStep::new(&decl.address, at("quiesce"), StepKind::Quiesce, closing(ground, decl, to.other()));
-    quiesce.remarks = quiesce_remarks(decl, to.other());
+    quiesce.remarks = quiesce_remarks(ground, decl, to.other());
     push(quiesce, &mut before);
 
     let opens = opens(ground, decl, to);
@@ -165,17 +165,42 @@ fn closing(ground: &Ground<'_>, decl: &CutoverDecl, side: Side) -> String {
     ways.join(", ")
 }
 
-fn quiesce_remarks(decl: &CutoverDecl, from: Side) -> Vec<String> {
-    vec![
-        format!("not committed within {}: abort, the {from} is re-opened first", duration(decl.timeout_ms)),
-        format!(
-            "if this process dies or hangs before the commit, its watchdog re-opens the {from}: at once, or when the {} are over",
-            duration(decl.timeout_ms)
-        ),
-        format!(
-            "if this machine dies, nobody re-opens the {from}: run any segue command when it is back, or follow BY_HAND.txt"
-        ),
-    ]
+/// What happens to the pause when something dies, for every side that is closed (protocol P9).
+fn quiesce_remarks(ground: &Ground<'_>, decl: &CutoverDecl, from: Side) -> Vec<String> {
+    let timeout = duration(decl.timeout_ms);
+    let mut remarks = vec![format!("not committed within {timeout}: abort, the {from} is re-opened first")];
+    let sides = reopening(ground, decl, from);
+    for (endpoint, Reopeners { process, machine }) in &sides {
+        let also = process.iter().map(|who| format!("; without it, {who}")).collect::<String>();
+        remarks.push(format!(
+            "if this process dies or hangs before the commit, its watchdog re-opens {endpoint}: at once, or when the {timeout} are over{also}"
+        ));
+        remarks.push(match machine {
+            Some(who) => format!("if this machine dies before the commit, {endpoint} is re-opened without segue: {who}"),
+            None => format!(
+                "if this machine dies, NOBODY re-opens {endpoint}: run any segue command when it is back, or follow BY_HAND.txt"
+            ),
+        });
+    }
+    remarks
+}
+
+/// Every endpoint that is closed on a side, each once, with who re-opens it without Segue.
+pub(super) fn reopening(ground: &Ground<'_>, decl: &CutoverDecl, from: Side) -> Vec<(Address, Reopeners)> {
+    let seen = ground.observed.quiesces.get(&decl.address).map(Vec::as_slice).unwrap_or_default();
+    let mut sides: Vec<(Address, Reopeners)> = Vec::new();
+    for migration in decl.migrations.iter().filter_map(|m| ground.desired.migrations.get(m)) {
+        let endpoint = match from {
+            Side::Source => &migration.source,
+            Side::Target => &migration.target,
+        };
+        let quiesce = seen.iter().find(|q| q.side == from && q.migration == migration.address);
+        if !sides.iter().any(|(known, _)| known == endpoint) {
+            let reopeners = quiesce.map(|q| q.reopeners.clone()).unwrap_or_default();
+            sides.push((endpoint.clone(), reopeners));
+        }
+    }
+    sides
 }
 
 /// The steps that one action of the table appears as.

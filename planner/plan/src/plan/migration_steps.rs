@@ -53,7 +53,8 @@ pub(super) fn steps(ground: &Ground<'_>, decl: &MigrationDecl) -> Vec<PlanStep> 
         None => check.waits_for = dependencies,
     }
     let exists = ground.observed.endpoints.get(&decl.target).and_then(Seen::fact).is_some_and(|f| f.exists);
-    provision.done = exists;
+    // A target that serves is never made: were it gone, an empty one would be carried back.
+    provision.done = exists || live == segue_contract::Side::Target;
     let mut protect = PlanStep::new(
         &decl.address,
         decl.address.step("protect"),

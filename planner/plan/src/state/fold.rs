@@ -185,7 +185,18 @@ fn fold_one(state: &mut State, entry: &Entry) {
         }
         // Evidence for the report; nothing is decided by it.
         Event::GateRead { .. } => {}
+        Event::FenceProven { cutover, epoch, endpoint, said: _ } => {
+            if let Some(cutover) = state.cutovers.get_mut(cutover).filter(|c| c.epoch == *epoch) {
+                cutover.fenced.insert(endpoint.clone(), entry.run);
+            }
+        }
+        Event::SideTakenBack { cutover, .. } => {
+            if let Some(cutover) = state.cutovers.get_mut(cutover) {
+                cutover.left = None;
+            }
+        }
         // See `resources`.
+        Event::FenceBegan { .. } => {}
         Event::ResourceMade { .. } | Event::ResourceReleasing { .. } | Event::ResourceReleased { .. } => {}
         Event::WatchPlanned { .. }
         | Event::WatchBegan { .. }

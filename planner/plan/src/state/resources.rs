@@ -152,7 +152,9 @@ impl State {
 
 fn closed(known: &ResourceState, owner: &Owner<'_>) -> Standing {
     let Release::Open(call) = &known.resource.release else {
-        return Standing::ByHand("how it is released is not known".to_owned());
+        return Standing::ByHand(
+            "segue lifts no fence: the side came to be left without being read".to_owned(),
+        );
     };
     let side = call.side;
     match owner {

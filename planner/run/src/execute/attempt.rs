@@ -141,6 +141,7 @@ pub(super) fn attempt_from_state(
     ground: &Ground,
     cutover: &Address,
     held_after: &str,
+    terms: Option<FallbackTerms>,
 ) -> Result<Attempt, RunError> {
     let refuse = |what: String, remedy: &str| Err(RunError::Setup(StepError::permanent(what).remedy(remedy)));
     let known = ground.recorder.look(|s| s.cutovers.get(cutover).cloned());
@@ -163,7 +164,8 @@ pub(super) fn attempt_from_state(
     };
     // The last attempt may have been aborted on its way back: what counts is who serves.
     let to = known.live.other();
-    let accepted = known.watch.as_ref().is_some_and(|w| w.plan.accept_loss);
+    let terms = terms.unwrap_or_else(|| last.fallback.clone());
+    let accepted = terms.accept_loss || known.watch.as_ref().is_some_and(|w| w.plan.accept_loss);
     if to == Side::Source && !last.reverse && !accepted {
         return refuse(
             format!("{cutover} has no reverse sync: going back would lose what the target took"),
@@ -171,7 +173,7 @@ pub(super) fn attempt_from_state(
         );
     }
     let turn = last.to == known.live;
-    Ok(back_from(ground, &last, known.live, turn, held_after))
+    Ok(Attempt { fallback: terms, ..back_from(ground, &last, known.live, turn, held_after) })
 }
 
 /// The attempt that leads away from `live`, made of another of the same cutover; `turn`: that one led to `live`,

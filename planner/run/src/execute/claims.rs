@@ -82,13 +82,25 @@ pub(super) fn claim(
     migrations: &[Address],
     adopt_from: Option<&str>,
 ) -> Result<u64, RunError> {
+    claim_but(ground, step, migrations, adopt_from, None)
+}
+
+/// The same, but that nothing is asked of a side that is left because it does not answer (protocol P22): its marker
+/// stays behind, so that it is known for what it is when it comes back.
+pub(super) fn claim_but(
+    ground: &Ground,
+    step: &Address,
+    migrations: &[Address],
+    adopt_from: Option<&str>,
+    left: Option<Side>,
+) -> Result<u64, RunError> {
     let io = Io::new(ground, step);
     let mut group: Vec<(Address, MigrationState)> = Vec::new();
     let mut epoch = 0;
     for migration in migrations {
         let before = known(ground, migration)?;
         epoch = epoch.max(before.epoch);
-        for (_, block) in endpoints(&before) {
+        for (_, block) in endpoints(&before).into_iter().filter(|(side, _)| Some(*side) != left) {
             let endpoint = ground.registry.endpoint(&block).map_err(|e| RunError::step(step, e))?;
             let found = endpoint.marker(&block, &io).map_err(|e| RunError::marker(&block.address, e))?;
             epoch = epoch.max(found.map_or(0, |marker| marker.epoch));
@@ -104,9 +116,11 @@ pub(super) fn claim(
         let live = ground.recorder.look(|s| s.live_of(migration));
         let marker = marker_of(ground, before, epoch, live, false);
         let record = &before.record;
-        for (identity, block) in
-            [(&record.source_identity, &record.source), (&record.target_identity, &record.target)]
-        {
+        let sides = [
+            (Side::Source, &record.source_identity, &record.source),
+            (Side::Target, &record.target_identity, &record.target),
+        ];
+        for (_, identity, block) in sides.into_iter().filter(|(side, ..)| Some(*side) != left) {
             places.push((identity, block.clone(), marker.clone(), before.marker.is_none()));
         }
     }
@@ -141,10 +155,12 @@ pub(super) fn raise(
     migration: &Address,
     epoch: u64,
     live: Side,
+    left: Option<Side>,
 ) -> Result<(), RunError> {
     let before = known(ground, migration)?;
     let marker = marker_of(ground, &before, epoch, live, true);
     let mut sides = endpoints(&before);
+    sides.retain(|(side, _)| Some(*side) != left);
     sides.sort_by_key(|(side, _)| *side == live);
     for (_, block) in sides {
         write(ground, step, &block, &marker, None, Until::Never)?;
@@ -165,7 +181,7 @@ pub(super) fn raise_back(
         ground.record_settling(Event::ClaimBegan { migration: migration.clone(), epoch: epoch + 1 })?;
     }
     for migration in migrations {
-        raise(ground, step, migration, epoch + 1, live)?;
+        raise(ground, step, migration, epoch + 1, live, None)?;
     }
     Ok(())
 }
@@ -302,6 +318,10 @@ pub fn claim_problems(
 /// and rightly so.
 fn uncommitted(state: &State, migration: &Address, marker: &Marker) -> bool {
     let Some(cutover) = state.cutover_of(migration) else { return false };
+    if cutover.left.as_ref().is_some_and(|left| marker.epoch < left.epoch && marker.live == left.side) {
+        // What was left without being read came back as it was.
+        return false;
+    }
     match settle(cutover.phase) {
         Settle::Nothing => cutover.live != marker.live,
         Settle::Complete => false,

@@ -45,8 +45,9 @@ pub(super) struct CutoverTask {
 /// Runs a cutover from its gates to SOAKING.
 pub(super) fn run_cutover(ground: &Ground, task: CutoverTask) -> Result<(), RunError> {
     let cutover = task.cutover.clone();
-    let ended =
-        gates::wait(ground, &task).and_then(|()| begin(ground, task)).and_then(|()| drive(ground, &cutover));
+    // Waiting makes passes: nothing can be read from a side that is left.
+    let waited = if task.attempt.leaves.is_some() { Ok(()) } else { gates::wait(ground, &task) };
+    let ended = waited.and_then(|()| begin(ground, task)).and_then(|()| drive(ground, &cutover));
     ground.control.end_closing(&cutover);
     ended
 }
@@ -57,7 +58,7 @@ fn begin(ground: &Ground, task: CutoverTask) -> Result<(), RunError> {
     let step = cutover.step("quiesce");
     let migrations: Vec<Address> = attempt.migrations().cloned().collect();
     attempt.watchdog = ground.guard.arm(&ground.secrets).map_err(|e| RunError::step(&step, e))?;
-    attempt.epoch = claims::claim(ground, &step, &migrations, None)?;
+    attempt.epoch = claims::claim_but(ground, &step, &migrations, None, attempt.left())?;
     for job in &mut attempt.jobs {
         job.epoch = attempt.epoch;
         let (migration, unit) = (job.migration.clone(), job.unit.clone());
@@ -123,12 +124,12 @@ impl<'a> Flight<'a> {
         self.attempt.began.ms.saturating_add(self.attempt.timeout_ms)
     }
 
-    fn io(&self, step: &Address) -> Io<'a> {
+    pub(super) fn io(&self, step: &Address) -> Io<'a> {
         Io::new(self.ground, step).until(self.until())
     }
 
     /// Tries again what may pass by itself: before COMMITTED no longer than the pause may last.
-    fn again<T>(
+    pub(super) fn again<T>(
         &self,
         step: &Address,
         mut work: impl FnMut(&Io<'_>) -> Result<T, StepError>,

@@ -71,6 +71,18 @@ pub enum RunError {
         /// What to do.
         remedy: String,
     },
+    /// A side that cannot be read is not left (protocol P22): held.
+    #[error("{cutover} is held, nothing was touched: {why}")]
+    Unreadable {
+        /// Which.
+        cutover: Address,
+        /// The side that serves, as far as is known.
+        live: Side,
+        /// Why, and what leaving would lose.
+        why: String,
+        /// What to type.
+        remedy: String,
+    },
     /// Writes are refused on both sides, and the next step failed.
     #[error("{cutover}: BOTH SIDES ARE CLOSED: {error}")]
     BothClosed {
@@ -111,7 +123,7 @@ impl RunError {
     /// The exit code (design 3).
     pub fn exit_code(&self) -> i32 {
         match self {
-            Self::Gate { .. } | Self::Held { .. } => 3,
+            Self::Gate { .. } | Self::Held { .. } | Self::Unreadable { .. } => 3,
             Self::Aborted { .. } => 5,
             Self::WentBack { .. } => 7,
             Self::Mismatch { .. } => 8,
@@ -130,7 +142,9 @@ impl RunError {
     pub fn remedy(&self) -> Option<String> {
         match self {
             Self::Step { error, .. } | Self::Setup(error) => error.remedy.clone(),
-            Self::Gate { remedy, .. } | Self::Unhealthy { remedy, .. } => Some(remedy.clone()),
+            Self::Gate { remedy, .. } | Self::Unhealthy { remedy, .. } | Self::Unreadable { remedy, .. } => {
+                Some(remedy.clone())
+            }
             Self::Held { cutover, .. } => {
                 Some(format!("`segue unhold {cutover}` lets it go on, or edit live in the spec"))
             }

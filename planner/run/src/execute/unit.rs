@@ -11,6 +11,7 @@ use segue_plan::state::UnitState;
 
 use super::ground::micros;
 use super::io::{Io, Until};
+use super::leave::is_itself;
 use super::retry::{STEP_DEADLINE, retry};
 use super::{Ground, RunError, RunEvent};
 
@@ -45,9 +46,20 @@ pub(super) fn job_of(ground: &Ground, unit: &UnitRef) -> Result<(UnitJob, UnitSt
         job.direction = state.direction_of(&unit.migration);
         job.ledger.clone_from(&known.ledger);
         job.epoch = migration.epoch;
-        Some((job, known))
+        let written = job.direction.from().other();
+        let left = state.cutover_of(&unit.migration).and_then(|c| c.left.as_ref());
+        Some((job, known, left.is_some_and(|left| left.side == written)))
     });
-    found.ok_or_else(|| {
+    if let Some((job, _, true)) = &found {
+        let error = StepError::permanent(format!(
+            "{} was left without being read, and is not taken back yet",
+            job.writes().address
+        ));
+        return Err(RunError::Setup(
+            error.remedy("bring it back, still fenced; then `segue unhold` of its cutover takes it back"),
+        ));
+    }
+    found.map(|(job, known, _)| (job, known)).ok_or_else(|| {
         RunError::Setup(
             StepError::permanent(format!("{}: unit {:?} is not in the state", unit.migration, unit.unit))
                 .remedy("run `segue apply`: it records what the spec declares"),
@@ -66,6 +78,16 @@ pub(super) fn carried(
 ) -> Result<PassReport, RunError> {
     let (began_ms, began_boot, began) = (ground.clock.wall_ms(), ground.now(), Instant::now());
     let rested = ground.control.paused_in_all();
+    let read = ground.recorder.look(|s| {
+        let record = s.migrations.get(&unit.migration).map(|m| &m.record)?;
+        Some(match direction {
+            Direction::Forward => record.source.clone(),
+            Direction::Reverse => record.target.clone(),
+        })
+    });
+    if let Some(read) = read {
+        is_itself(ground, &unit.migration, &read).map_err(|e| RunError::step(step, e))?;
+    }
     let report = work().map_err(|e| RunError::step(step, e))?;
     // Rates and estimates are of the time in which it worked.
     let rested = ground.control.paused_in_all().saturating_sub(rested);

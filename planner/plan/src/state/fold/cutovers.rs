@@ -3,7 +3,7 @@
 use segue_contract::StaleFind;
 
 use super::super::{
-    Aborting, CutoverState, Held, LIST_MAX, MEASUREMENTS_MAX, PauseTerm, State, SwitchRecord,
+    Aborting, CutoverState, Held, LIST_MAX, LeftSide, MEASUREMENTS_MAX, PauseTerm, State, SwitchRecord,
 };
 use super::keep_last;
 use crate::cutover::{Phase, begins_in_part};
@@ -19,6 +19,7 @@ pub(super) fn begin_attempt(state: &mut State, address: &Address, attempt: &Atte
     cutover.opened.clear();
     cutover.routed.clear();
     cutover.aborting = None;
+    cutover.fenced.clear();
     cutover.attempt = Some(Box::new(attempt.clone()));
     if let Some(reason) = &attempt.held_after {
         hold(cutover, reason, at_ms);
@@ -76,6 +77,10 @@ pub(super) fn reach(cutover: &mut CutoverState, phase: Phase, proof: &Proof, too
         cutover.live = attempt.to;
         cutover.switches += 1;
         cutover.stale_looked = false;
+        if let Some(leaving) = &attempt.leaves {
+            let loses = leaving.loses.clone();
+            cutover.left = Some(LeftSide { side: attempt.from, epoch: attempt.epoch, at_ms, loses });
+        }
     }
     if phase == Phase::Soaking {
         cutover.in_part = false;

@@ -23,7 +23,9 @@ pub(super) fn before(state: &mut State, event: &Event) {
 /// What an event makes, or releases.
 pub(super) fn after(state: &mut State, event: &Event, at_ms: i64) {
     match event {
-        Event::ResourceMade { resource } => put(state, (**resource).clone(), at_ms),
+        Event::ResourceMade { resource } | Event::FenceBegan { resource, .. } => {
+            put(state, (**resource).clone(), at_ms)
+        }
         Event::ResourceReleasing { id, .. } => {
             if let Some(known) = state.resources.get_mut(id) {
                 known.releasing = true;
@@ -56,6 +58,10 @@ pub(super) fn after(state: &mut State, event: &Event, at_ms: i64) {
         }
         Event::CommitTakenBack { cutover, .. } => drop_of(state, cutover, ResourceKind::Fallback),
         Event::CutoverFinished { cutover } => cutover_finished(state, cutover),
+        Event::SideTakenBack { cutover, .. } => {
+            let prefix = format!("{cutover}/fence/");
+            state.resources.retain(|id, _| !id.starts_with(&prefix));
+        }
         Event::AddressMoved { from, to } => moved(state, from, to),
         _ => {}
     }

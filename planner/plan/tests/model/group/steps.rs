@@ -1,7 +1,7 @@
 //! Steps of whoever drives or settles a group.
 
 use segue_plan::cutover::{
-    Failed, Phase, Settle, WayBack, begins_in_part, goes_back_again, settle, way_back,
+    Failed, Phase, Settle, Retreat, begins_in_part, goes_back_again, settle, retreat,
 };
 
 use super::program::{Group, Op, Reading};
@@ -136,9 +136,9 @@ impl Group {
         };
         let closed = || self.is_closed(world, record.to()) || self.is(Reading::TakenBackInPart);
         let mut next = world.clone();
-        match way_back(failed, closed) {
-            WayBack::TakeBack if Self::opens_late(world, record.to()) => return None,
-            WayBack::TakeBack => {
+        match retreat(failed, closed) {
+            Retreat::TakeBack if Self::opens_late(world, record.to()) => return None,
+            Retreat::TakeBack => {
                 if self.is(Reading::TakenBackInPart) {
                     next.members.iter_mut().for_each(|m| m.accepts[record.to()] = false);
                 }
@@ -149,9 +149,9 @@ impl Group {
                 next.runner = Some(Runner { aborting: true, op: 0, ..runner });
             }
             // No attempt begins while a call is on its way.
-            WayBack::GroupGoesBack if !world.late.is_empty() => return None,
-            WayBack::GroupGoesBack => enter(&mut next, record.to(), runner),
-            WayBack::None => next.runner = None,
+            Retreat::GroupGoesBack if !world.late.is_empty() => return None,
+            Retreat::GroupGoesBack => enter(&mut next, record.to(), runner),
+            Retreat::None => next.runner = None,
         }
         Some(next)
     }

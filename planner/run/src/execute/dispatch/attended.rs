@@ -7,15 +7,14 @@ use std::time::Duration;
 
 use segue_contract::{Address, StepError};
 use segue_language::{CutoverDecl, Desired};
-use segue_plan::plan::StepKind;
+use segue_plan::cutover::WayBack;
+use segue_plan::event::Event;
 use tokio::sync::mpsc;
 
-use super::super::attempt::attempt_from_state;
-use super::super::drive::{CutoverTask, run_cutover};
-use super::super::gates::Conditions;
+use super::super::attempt::{attempt_from_state, terms_of};
 use super::super::io::Until;
-use super::super::unit::{UnitRef, pass, sync};
-use super::super::{Ground, RunError, check_claims, socket};
+use super::super::unit::{UnitRef, pass};
+use super::super::{Ground, RunError, RunEvent, check_claims, leave, socket};
 use super::{MESSAGES_MAX, Message, runtime, take_signal, watch_signals};
 
 /// Runs `work` with signals and the control socket attended to, as in an apply.
@@ -55,8 +54,13 @@ pub fn follow(ground: &Arc<Ground>, desired: &Desired) -> Result<(), RunError> {
 }
 
 /// Switches back by command: reverse passes until they stop shrinking, then the protocol, with no gates; the
-/// cutover is held afterwards (protocol P23).
-pub fn switch_back(ground: &Arc<Ground>, cutover: &Address, reason: &str) -> Result<(), RunError> {
+/// cutover is held afterwards (protocol P23). What `desired` says of the way back counts before what was recorded.
+pub fn switch_back(
+    ground: &Arc<Ground>,
+    cutover: &Address,
+    reason: &str,
+    desired: Option<&Desired>,
+) -> Result<(), RunError> {
     if let Some(problem) = check_claims(ground, &ground.state()).into_iter().next() {
         let error = StepError::permanent(format!("who serves is not known here: {problem}"));
         return Err(RunError::Setup(
@@ -64,15 +68,17 @@ pub fn switch_back(ground: &Arc<Ground>, cutover: &Address, reason: &str) -> Res
                 .remedy("bring back the newest state directory; nothing is opened or closed from an old one"),
         ));
     }
-    let attempt = attempt_from_state(ground, cutover, reason)?;
+    let terms = desired.and_then(|d| d.cutovers.get(cutover)).map(terms_of);
+    let attempt = attempt_from_state(ground, cutover, reason, terms)?;
     let cutover = cutover.clone();
     attended(ground, move |ground| {
-        for job in &attempt.jobs {
-            let unit = UnitRef { migration: job.migration.clone(), unit: job.unit.clone() };
-            ground.step(&unit.step("sync"), StepKind::Sync, || sync(ground, &unit))?;
+        let ended = leave::go_back(ground, &cutover, attempt);
+        if let Err(RunError::Unreadable { why, .. }) = &ended {
+            let epoch = ground.recorder.look(|s| s.cutovers.get(&cutover).map_or(0, |c| c.epoch));
+            let why = why.clone();
+            ground.record(Event::BackRefused { cutover: cutover.clone(), epoch, why, held: true })?;
         }
-        let task = CutoverTask { cutover, attempt, conditions: Conditions::default() };
-        run_cutover(ground, task)
+        ended
     })
 }
 
@@ -107,6 +113,7 @@ pub fn rehearse(
 
 fn passes(ground: &Ground, desired: &Desired) -> Result<(), RunError> {
     let mut due: BTreeMap<Address, u64> = BTreeMap::new();
+    let mut told = Told::default();
     while !ground.control.stopping() {
         let now = ground.clock.boot_ms();
         for decl in desired.migrations.values() {
@@ -129,8 +136,34 @@ fn passes(ground: &Ground, desired: &Desired) -> Result<(), RunError> {
                 }
             }
         }
+        told.ways_back(ground);
         let next = due.values().min().copied().unwrap_or(now + 1000);
         ground.control.sleep(Duration::from_millis(next.saturating_sub(ground.clock.boot_ms()).max(1)));
     }
     Ok(())
+}
+
+/// How often it is told how fresh the ways back are.
+const TELL_EVERY_MS: u64 = 10_000;
+
+/// When each way back was told of last, boot clock, milliseconds.
+#[derive(Default)]
+struct Told(BTreeMap<Address, u64>);
+
+impl Told {
+    /// Tells what going back now would cost, for each cutover that could.
+    fn ways_back(&mut self, ground: &Ground) {
+        let (now, now_ms) = (ground.now(), ground.clock.wall_ms());
+        let ways: Vec<(Address, WayBack)> = ground.recorder.look(|s| {
+            s.cutovers.keys().filter_map(|c| Some((c.clone(), WayBack::of(s, c, now_ms, &now)?))).collect()
+        });
+        for (cutover, way) in ways {
+            if self.0.get(&cutover).is_some_and(|at| now.ms.saturating_sub(*at) < TELL_EVERY_MS) {
+                continue;
+            }
+            self.0.insert(cutover.clone(), now.ms);
+            let behind_ms = way.reverse.then_some(way.behind_ms);
+            ground.tell(&RunEvent::Fallback { cutover, behind_ms });
+        }
+    }
 }

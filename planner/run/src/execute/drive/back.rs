@@ -1,7 +1,7 @@
 //! The ways back: an abort before COMMITTED, a commit that is taken back, a group that goes back.
 
 use segue_contract::{Address, BarrierState, ErrorClass, QuiesceKind, RouteAt, StepError};
-use segue_plan::cutover::{Action, Failed, Phase, WayBack, way_back};
+use segue_plan::cutover::{Action, Failed, Phase, Retreat, retreat};
 use segue_plan::event::{Attempt, Event, Member};
 
 use super::super::attempt::{attempt_going_back_again, attempt_of_group_going_back, write_by_hand};
@@ -30,16 +30,16 @@ pub(super) fn fail_after_commit(
     };
     // Read again: members that opened meanwhile are in the journal.
     let now = Flight::read(ground, cutover)?;
-    match now.way_back(act, &error, by_hand) {
-        WayBack::TakeBack => {
+    match now.retreat(act, &error, by_hand) {
+        Retreat::TakeBack => {
             take_back(ground, cutover, &reason)?;
             Err(RunError::Aborted { cutover: cutover.clone(), live: flight.attempt.from, reason })
         }
-        WayBack::GroupGoesBack => {
+        Retreat::GroupGoesBack => {
             group_goes_back(&now, &reason)?;
             Err(RunError::WentBack { cutover: cutover.clone(), live: flight.attempt.from, reason })
         }
-        WayBack::None => Err(match error {
+        Retreat::None => Err(match error {
             RunError::Step { error, .. } | RunError::Setup(error) if now.someone_is_closed() => {
                 RunError::BothClosed { cutover: cutover.clone(), error }
             }
@@ -49,7 +49,11 @@ pub(super) fn fail_after_commit(
 }
 
 impl Flight<'_> {
-    fn way_back(&self, act: Action, error: &RunError, by_hand: bool) -> WayBack {
+    fn retreat(&self, act: Action, error: &RunError, by_hand: bool) -> Retreat {
+        if self.attempt.leaves.is_some() {
+            // The side that served is fenced: there is only the way on.
+            return Retreat::None;
+        }
         // A call whose outcome is unknown may still land.
         let outcome_known = match error {
             RunError::Step { error, .. } | RunError::Setup(error) => error.class != ErrorClass::Unknown,
@@ -62,7 +66,7 @@ impl Flight<'_> {
             some_opened: !self.known.opened.is_empty(),
             reverse: self.attempt.reverse,
         };
-        way_back(failed, || self.proven_closed(act))
+        retreat(failed, || self.proven_closed(act))
     }
 
     fn proven_closed(&self, act: Action) -> bool {
@@ -87,7 +91,8 @@ impl Flight<'_> {
 
     /// Protocol P17: the operator opened an old side by hand, and nothing was begun that opens the new one.
     pub(super) fn opened_by_hand(&self, act: Action) -> Result<bool, RunError> {
-        if !matches!(act, Action::RaiseAndOpen | Action::RaiseAndRoute) {
+        // Of a side that cannot be read nobody can tell; it is fenced.
+        if !matches!(act, Action::RaiseAndOpen | Action::RaiseAndRoute) || self.attempt.leaves.is_some() {
             return Ok(false);
         }
         for member in &self.attempt.members {
@@ -213,6 +218,10 @@ impl Flight<'_> {
     /// Opens every side that served, and looks that it is open: a closing call of a dead sender may have landed
     /// meanwhile (protocol P15).
     fn reopen(&self, step: &Address) -> Result<(), StepError> {
+        if self.attempt.leaves.is_some() {
+            self.reopen_what_answers(step);
+            return Ok(());
+        }
         let io = Io::new(self.ground, step).until(Until::Never);
         let open = |member: &Member| {
             let call = &member.close;

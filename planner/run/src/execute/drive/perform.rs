@@ -45,6 +45,11 @@ impl Flight<'_> {
         {
             return Err(bind(error));
         }
+        if let Some(leaving) = &self.attempt.leaves
+            && let Some(done) = self.leave(leaving, act, &step)
+        {
+            return done;
+        }
         match act {
             Action::CloseAndDrain => self.close(&step).map(said).map_err(bind),
             Action::Fence => {
@@ -162,7 +167,11 @@ impl Flight<'_> {
     /// against whoever thinks that the lease is over; and only while somebody watches.
     fn harden(&self, step: &Address) -> Result<String, StepError> {
         let said = self.closed_and_drained(step)?;
-        if let Some(error) = self.lapsed(COMMIT_MARGIN_MS) {
+        self.harden_lease(step, said)
+    }
+
+    pub(in super::super) fn harden_lease(&self, step: &Address, said: String) -> Result<String, StepError> {
+        if let Some(error) = self.lapsed_for_commit() {
             return Err(error);
         }
         // An endpoint's own lease is given up only while it is certainly pending, and before anything is decided here.
@@ -208,10 +217,15 @@ impl Flight<'_> {
                 None => StepError::permanent("the fence is not in the state"),
             });
         }
-        match self.lapsed(COMMIT_MARGIN_MS) {
+        match self.lapsed_for_commit() {
             Some(error) => Err(error),
             None => Ok(said),
         }
+    }
+
+    /// Why no commit may be begun any more, if so.
+    pub(in super::super) fn lapsed_for_commit(&self) -> Option<StepError> {
+        self.lapsed(COMMIT_MARGIN_MS)
     }
 
     fn raise(&self, step: &Address) -> Result<(), RunError> {
@@ -219,7 +233,8 @@ impl Flight<'_> {
             return Err(RunError::step(step, StepError::permanent("the old side was opened by hand")));
         }
         for migration in self.attempt.migrations() {
-            claims::raise(self.ground, step, migration, self.attempt.epoch, self.attempt.to)?;
+            let left = self.attempt.left();
+            claims::raise(self.ground, step, migration, self.attempt.epoch, self.attempt.to, left)?;
         }
         Ok(())
     }

@@ -4,14 +4,10 @@
 use segue_contract::{Address, Side, UnitJob};
 use segue_plan::cutover::Phase;
 use segue_plan::event::{Event, Proof};
-use segue_plan::plan::StepKind;
 use segue_plan::state::CutoverState;
 
 use crate::execute::attempt::attempt_from_state;
-use crate::execute::drive::{CutoverTask, run_cutover};
-use crate::execute::gates::Conditions;
-use crate::execute::unit::{UnitRef, sync};
-use crate::execute::{Ground, RunError, RunEvent};
+use crate::execute::{Ground, RunError, RunEvent, leave};
 
 /// A cutover that lost its health.
 struct Lost<'a> {
@@ -47,8 +43,12 @@ pub(super) fn go_back(ground: &Ground, cutover: &Address) -> Result<(), RunError
     if let Err(error) = lost.run_back() {
         return Err(lost.failed(error));
     }
-    let reason =
-        format!("health was lost at {}; 0 writes lost, what the {to} took was carried back", lost.said);
+    let left = lost.now().and_then(|now| now.left);
+    let cost = left.map_or_else(
+        || format!("0 writes lost, what the {to} took was carried back"),
+        |left| format!("the {to} could not be read and was left, {}", left.loses),
+    );
+    let reason = format!("health was lost at {}; {cost}", lost.said);
     Err(RunError::WentBack { cutover: cutover.clone(), live: from, reason })
 }
 
@@ -62,13 +62,8 @@ impl Lost<'_> {
     fn run_back(&self) -> Result<(), RunError> {
         let Self { ground, cutover, .. } = self;
         let reason = format!("health was lost after the switch: {}", self.said);
-        let attempt = attempt_from_state(ground, cutover, &reason)?;
-        for job in &attempt.jobs {
-            let unit = UnitRef { migration: job.migration.clone(), unit: job.unit.clone() };
-            ground.step(&unit.step("sync"), StepKind::Sync, || sync(ground, &unit))?;
-        }
-        let task = CutoverTask { cutover: (*cutover).clone(), attempt, conditions: Conditions::default() };
-        run_cutover(ground, task)
+        let attempt = attempt_from_state(ground, cutover, &reason, None)?;
+        leave::go_back(ground, cutover, attempt)
     }
 
     /// What a way back that failed comes to.
@@ -82,6 +77,9 @@ impl Lost<'_> {
             let remedy = error.remedy();
             let remedy = remedy.unwrap_or_else(|| format!("`segue switch-back {cutover}` tries again"));
             return self.kept(format!("the switch back did not come through: {error}"), remedy, false);
+        }
+        if let RunError::Unreadable { why, remedy, .. } = error {
+            return self.kept(why, remedy, true);
         }
         let why = format!(
             "the {to} is not left, because what it took since the last reverse pass would be lost{}: {error}",
