@@ -12,6 +12,7 @@ use segue_plan::event::{BootTime, Watch};
 use segue_plan::state::{CutoverState, Held, MigrationState, State, UnitState};
 use segue_run::clock::rfc3339;
 use segue_run::execute::Brakes;
+use crate::render::quantity::millis;
 use segue_run::session::Snapshot;
 use serde::Serialize;
 
@@ -66,6 +67,9 @@ struct CutoverView {
     held: Option<HeldView>,
     /// What is watched after the switch, as last seen, and whether health was lost.
     watch: Vec<String>,
+    /// Reads that go to the target before the switch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reads: Option<String>,
     stale: Vec<StaleFind>,
     stale_total: u64,
     /// Where what stale writers left is kept.
@@ -214,6 +218,7 @@ impl Views<'_> {
                 since: rfc3339(*since_ms),
             }),
             watch: self.watch(known),
+            reads: self.reads(known),
             stale: known.stale.clone(),
             stale_total: known.stale_total,
             stale_kept: self.artifacts.to_owned(),
@@ -244,6 +249,20 @@ impl Views<'_> {
         let lines = watch.plan.watches.iter().filter(|_| known.watches()).map(line);
         let paused = known.watches() && self.running.is_none();
         lost.chain(lines).chain(paused.then(|| "nobody watches now".to_owned())).collect()
+    }
+
+    fn reads(&self, known: &CutoverState) -> Option<String> {
+        let weight = known.weight.as_deref().filter(|w| w.in_effect())?;
+        let since = self.now.boot().since(&weight.since).map(|ms| format!(" for {}", millis(ms))).unwrap_or_default();
+        let what = match (weight.percent, weight.known) {
+            (0, _) => "are being taken back from the target".to_owned(),
+            (percent, true) => format!("{percent} % go to the target{since}"),
+            (percent, false) => format!("{percent} % are being sent to the target"),
+        };
+        Some(match self.running {
+            Some(_) => what,
+            None => format!("{what}; THE RUN DIED: nobody keeps them fresh, `segue apply` or `segue abort` takes them back"),
+        })
     }
 
     fn writes(&self, known: &CutoverState, died: bool) -> Writes {
@@ -296,6 +315,9 @@ impl Views<'_> {
             next.push("segue apply   (settles it first, then goes on)".to_owned());
             next.push("segue abort   (settles it, and no more)".to_owned());
             return next;
+        }
+        if view.reads.is_some() {
+            next.push(format!("segue abort {address}   (all reads back to the source)"));
         }
         if matches!(view.writes, Writes::Paused { reopens: Reopens::RunningBeforeCommit { .. }, .. }) {
             next.push(format!("segue abort {address}   (re-opens the {} now)", known.live));

@@ -172,6 +172,7 @@ impl<'a> Gather<'a> {
             | Event::MemberOpened { .. }
             | Event::AddressMoved { .. }
             | Event::WatchPlanned { .. }
+            | Event::Weight { .. }
             | Event::WatchBegan { .. }
             | Event::StatePart { .. } => {}
         }

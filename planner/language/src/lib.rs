@@ -11,7 +11,7 @@ mod syntax;
 
 pub use desired::{
     CutoverDecl, Day, Desired, FallbackDecl, GateCondition, GateDecl, MigrationDecl, Origin, QuiesceDecl,
-    RouteDecl, Secrets, VerifyDecl, WatchDecl, WindowDecl,
+    RouteDecl, RunLimits, Secrets, VerifyDecl, WatchDecl, WeightsDecl, WindowDecl,
 };
 pub use lang::{
     BlockValue, Collection, Condition, Data, Judged, Number, Sealed, Sensitivity, TooLarge, Value, Verdict,

@@ -166,6 +166,8 @@ pub enum StepKind {
     Verify,
     /// Wait for a condition.
     Gate,
+    /// Send a part of the reads to the target, and hold that.
+    Weigh,
     /// Refuse writes on the side that serves.
     Quiesce,
     /// Prove that none is on its way.
@@ -205,6 +207,7 @@ impl StepKind {
             Self::Sync => "sync",
             Self::Verify => "verify",
             Self::Gate => "gate",
+            Self::Weigh => "weigh",
             Self::Quiesce => "quiesce",
             Self::Drain => "drain",
             Self::Fence => "fence",
@@ -227,6 +230,7 @@ impl StepKind {
             Self::Check | Self::Protect | Self::Provision => Stage::Prepare,
             Self::Load | Self::Sync | Self::Verify => Stage::Carry,
             Self::Gate => Stage::Gates,
+            Self::Weigh => Stage::Reads,
             Self::Quiesce
             | Self::Drain
             | Self::Fence
@@ -252,6 +256,7 @@ impl StepKind {
             | Self::Provision
             | Self::Load
             | Self::Sync
+            | Self::Weigh
             | Self::Quiesce
             | Self::CatchUp
             | Self::Harden
@@ -279,6 +284,8 @@ pub enum Stage {
     Carry,
     /// Conditions.
     Gates,
+    /// Reads go over in steps, writes stay.
+    Reads,
     /// Writes pause.
     CutOver,
     /// The new side serves.

@@ -1,6 +1,7 @@
 //! What is known after the journal: the state, which one pure function folds from the events.
 
 mod fold;
+mod weight;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,6 +16,7 @@ use crate::event::{Attempt, BootTime, MigrationRecord, RunRecord, StateBinding, 
 use crate::plan::StepKind;
 
 pub use fold::fold;
+pub use weight::{WeightState, steps_to_hold};
 
 /// The version of this layout.
 pub const STATE_VERSION: u32 = 1;
@@ -231,6 +233,9 @@ pub struct CutoverState {
     /// What is watched after the switch, and how far that is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub watch: Option<Box<WatchState>>,
+    /// Reads that go to the target before the switch, and how far their steps are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight: Option<Box<WeightState>>,
 }
 
 impl Default for CutoverState {
@@ -253,6 +258,7 @@ impl Default for CutoverState {
             stale_total: 0,
             stale_looked: false,
             watch: None,
+            weight: None,
         }
     }
 }
@@ -375,6 +381,18 @@ impl State {
         self.cutovers
             .iter()
             .filter(|(_, c)| crate::cutover::settle(c.phase) != crate::cutover::Settle::Nothing)
+    }
+
+    /// Cutovers at rest of which reads go to the target, or may: a run is at it, or it died.
+    pub fn weighed(&self) -> impl Iterator<Item = (&Address, &WeightState)> {
+        let resting =
+            self.cutovers.iter().filter(|(_, c)| crate::cutover::settle(c.phase) == crate::cutover::Settle::Nothing);
+        resting.filter_map(|(a, c)| Some((a, c.weight.as_deref().filter(|w| w.in_effect())?)))
+    }
+
+    /// Whether a death leaves something to be settled.
+    pub fn unsettled(&self) -> bool {
+        self.in_flight().next().is_some() || self.weighed().next().is_some()
     }
 
     /// The cutover that a migration belongs to.

@@ -343,6 +343,7 @@ impl Lab {
             gates: vec![gate],
             quiesces: vec![QuiesceDecl { block: quiesce, migrations: Vec::new(), side: None }],
             settle_ms: 0,
+            weights: None,
             routes: vec![route.address.clone()],
             watches: Vec::new(),
             fallback: FallbackDecl {

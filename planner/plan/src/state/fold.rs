@@ -2,6 +2,7 @@
 
 mod cutovers;
 mod watches;
+mod weights;
 
 use segue_contract::{Address, Direction, PassReport, VerifyReport};
 
@@ -123,6 +124,7 @@ pub fn fold(state: &mut State, entry: &Entry) {
                 watches::aborted(cutover, held.as_ref());
                 if let Some(reason) = held {
                     hold(cutover, reason, at_ms);
+                    weights::begin_anew(cutover);
                 }
             }
         }
@@ -178,6 +180,9 @@ pub fn fold(state: &mut State, entry: &Entry) {
         | Event::WatchRead { .. }
         | Event::HealthLost { .. }
         | Event::BackRefused { .. } => watches::fold(state, &entry.event, at_ms),
+        Event::Weight { cutover, weight } => {
+            weights::fold(state.cutovers.entry(cutover.clone()).or_default(), weight, at_ms);
+        }
         Event::StatePart { first, last, part } => import(state, part, *first, *last),
     }
 }

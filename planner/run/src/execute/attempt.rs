@@ -199,6 +199,24 @@ pub(super) fn write_by_hand(ground: &Ground, cutover: &Address, attempt: &Attemp
     segue_contract::paths::replace(&attempt.by_hand, text.as_bytes()).map_err(|e| RunError::Setup(e.into()))
 }
 
+/// Writes, durably, how all reads go back to the source without Segue, before the first of them leaves it.
+pub(super) fn write_reads_by_hand(
+    ground: &Ground,
+    cutover: &Address,
+    attempt: &Attempt,
+) -> Result<(), RunError> {
+    let mut text = format!(
+        "{cutover}: a part of the reads goes to the {to}; the {from} takes every write\n\nAny segue command that writes in this state directory's spec sends them back when the run that sent them\ndied: segue abort. Without segue (safe at any time before the switch; stop every segue process first):\n\n",
+        to = attempt.to,
+        from = attempt.from
+    );
+    for block in &attempt.routes {
+        let route = ground.registry.route(block).map_err(RunError::Setup)?;
+        let _ = writeln!(text, "     {}", route.set_by_hand(block, attempt.from));
+    }
+    segue_contract::paths::replace(&attempt.by_hand, text.as_bytes()).map_err(|e| RunError::Setup(e.into()))
+}
+
 fn by_hand_text(ground: &Ground, cutover: &Address, attempt: &Attempt) -> Result<String, StepError> {
     let (from, to) = (attempt.from, attempt.to);
     let mut text = String::new();

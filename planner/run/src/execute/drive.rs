@@ -17,7 +17,7 @@ use super::ground::micros;
 use super::io::{Io, Until};
 use super::retry::retry;
 use super::together::{each_once, together};
-use super::{Ground, RunError, RunEvent, claims, gates, prove, watching};
+use super::{Ground, RunError, RunEvent, claims, gates, prove, watching, weights};
 use crate::lease::LeaseFile;
 pub(super) use back::abort;
 use back::fail_after_commit;
@@ -47,6 +47,7 @@ pub(super) fn run_cutover(ground: &Ground, task: CutoverTask) -> Result<(), RunE
     let cutover = task.cutover.clone();
     let ended =
         gates::wait(ground, &task).and_then(|()| begin(ground, task)).and_then(|()| drive(ground, &cutover));
+    let ended = weights::after(ground, &cutover, ended);
     ground.control.end_closing(&cutover);
     ended
 }

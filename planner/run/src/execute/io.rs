@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use segue_contract::{
     Address, Checkpoint, ErrorClass, Finding, Progress, Secret, SecretRef, StepError, StepIo, UnitJob,
@@ -45,8 +45,8 @@ pub(super) struct Io<'a> {
     ground: &'a Ground,
     step: Address,
     until: Until,
-    /// The migration whose data it carries: what can be paused and throttled.
-    carries: Option<Address>,
+    /// The migration whose data it carries, which can be paused and throttled, and the unit: units share a limit.
+    carries: Option<(Address, String)>,
 }
 
 impl<'a> Io<'a> {
@@ -67,11 +67,11 @@ impl<'a> Io<'a> {
         if self.ground.control.declare_limit(&job.migration, job.load.rate_limit) {
             self.ground.tell(&RunEvent::Slowed { brakes: self.ground.control.brakes() });
         }
-        self.carries = Some(job.migration.clone());
+        self.carries = Some((job.migration.clone(), format!("{} {}", job.migration, job.unit)));
         self
     }
 
-    fn brakes_hold(&self) -> Option<&Address> {
+    fn brakes_hold(&self) -> Option<&(Address, String)> {
         match self.until {
             Until::Stopped => self.carries.as_ref(),
             Until::Deadline(..) | Until::Never => None,
@@ -114,19 +114,19 @@ impl StepIo for Io<'_> {
     }
 
     fn take(&self, bytes: u64) {
-        let Some(migration) = self.brakes_hold() else { return };
+        let Some((migration, unit)) = self.brakes_hold() else { return };
         let control = &self.ground.control;
         control.wait_while_paused();
-        let Some(rate) = control.limit_of(migration) else { return };
-        let end = Instant::now() + rate.take(bytes);
-        while !self.cancelled() {
-            let left = end.saturating_duration_since(Instant::now());
-            // A limit that was changed meanwhile counts at once: what was owed to the old one is forgotten.
-            let same = control.limit_of(migration).is_some_and(|now| Arc::ptr_eq(&now, &rate));
-            if left.is_zero() || !same {
-                return;
+        for rate in control.limits_of(migration) {
+            let wanted = rate.ask(unit, bytes);
+            while let Some(wait) = wanted.take() {
+                // A limit that was changed meanwhile counts at once: the old one is not waited for.
+                let same = control.limits_of(migration).iter().any(|now| Arc::ptr_eq(now, &rate));
+                if self.cancelled() || !same {
+                    break;
+                }
+                control.sleep(wait.min(SLICE));
             }
-            control.sleep(left.min(SLICE));
         }
     }
 

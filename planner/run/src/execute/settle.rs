@@ -5,10 +5,10 @@ use segue_contract::Address;
 use segue_plan::cutover::{Settle, settle};
 
 use super::drive::{abort, drive};
-use super::{Ground, RunError, RunEvent, check_claims};
+use super::{Ground, RunError, RunEvent, check_claims, weights};
 
 /// Settles every cutover in flight: completes those with COMMITTED, aborts the others. An abort that only
-/// settles does not hold. Returns the cutovers that were settled.
+/// settles does not hold. Reads that a dead run sent to the target before a switch go back to the source. Returns the cutovers that were settled.
 ///
 /// # Errors
 /// A foreign or later marker refuses to open or close anything; an effect that keeps failing leaves the
@@ -18,7 +18,7 @@ pub fn settle_all(ground: &Ground) -> Result<Vec<Address>, RunError> {
     let in_flight: Vec<(Address, segue_plan::cutover::Phase)> =
         // One that is only watched is settled: the next apply goes on watching.
         state.in_flight().filter(|(_, c)| !c.watches()).map(|(address, c)| (address.clone(), c.phase)).collect();
-    if in_flight.is_empty() {
+    if in_flight.is_empty() && state.weighed().next().is_none() {
         return Ok(Vec::new());
     }
     if let Some(problem) = check_claims(ground, &state).into_iter().next() {
@@ -39,5 +39,6 @@ pub fn settle_all(ground: &Ground) -> Result<Vec<Address>, RunError> {
         }
         settled.push(cutover);
     }
+    settled.extend(weights::settle(ground)?);
     Ok(settled)
 }

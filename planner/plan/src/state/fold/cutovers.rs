@@ -76,6 +76,10 @@ pub(super) fn reach(cutover: &mut CutoverState, phase: Phase, proof: &Proof, too
         cutover.switches += 1;
         cutover.stale_looked = false;
     }
+    if phase == Phase::Routed {
+        // Pointing a route to a side ends its weight.
+        cutover.weight = None;
+    }
     if phase == Phase::Soaking {
         super::watches::over(cutover);
     }

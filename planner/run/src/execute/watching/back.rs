@@ -67,7 +67,8 @@ impl Lost<'_> {
             let unit = UnitRef { migration: job.migration.clone(), unit: job.unit.clone() };
             ground.step(&unit.step("sync"), StepKind::Sync, || sync(ground, &unit))?;
         }
-        let task = CutoverTask { cutover: (*cutover).clone(), attempt, conditions: Conditions::default() };
+        let conditions = Conditions { at_once: true, ..Conditions::default() };
+        let task = CutoverTask { cutover: (*cutover).clone(), attempt, conditions };
         run_cutover(ground, task)
     }
 
