@@ -7,7 +7,7 @@ use segue_tests::lab::Task;
 use segue_tests::memory::Deed;
 use segue_tests::rounds;
 
-use crate::harness::{ABANDONED, FINISHED, Kind, Lab, SOURCE, TARGET, Want, cutover, store};
+use crate::harness::{ABANDONED, FINISHED, Kind, Lab, SOURCE, TARGET, WEIGHTED, Want, cutover, store};
 use crate::normal;
 
 /// Resumes that a run needs at most after one death.
@@ -149,7 +149,8 @@ impl Scenario {
                 assert!(ended.is_none(), "{what}: was not killed: {:?}", ended.map(|o| o.messages));
                 lab.until_nobody_watches();
                 let state = lab.state();
-                assert!(state.in_flight().next().is_none(), "{what}: is not settled");
+                assert!(!state.unsettled(), "{what}: is not settled");
+                assert!(lab.world().weights.is_empty(), "{what}: reads are left at the target");
                 let live = state.cutovers.get(&cutover()).map_or(Side::Source, |c| c.live);
                 lab.keep("settled");
                 lab.check_serves(live, &what);
@@ -197,6 +198,15 @@ fn switch() -> Scenario {
     Scenario::new("switch", &[], TARGET)
 }
 
+/// Everything was carried before: what is left are the steps of the reads, and the switch.
+fn weighted() -> Scenario {
+    Scenario::new("weighted switch", &[SOURCE], WEIGHTED)
+}
+
+fn weighted_abort() -> Scenario {
+    Scenario { want: WEIGHTED, ..abort() }
+}
+
 fn back() -> Scenario {
     Scenario::new("switch back", &[TARGET], SOURCE)
 }
@@ -221,6 +231,21 @@ fn abort() -> Scenario {
 #[test]
 fn a_switch_killed_at_any_event_resumes_to_the_clean_end() {
     switch().crash_at_every_event();
+}
+
+#[test]
+fn a_weighted_switch_killed_at_any_event_resumes_to_the_clean_end() {
+    weighted().crash_at_every_event();
+}
+
+#[test]
+fn a_weighted_switch_that_is_aborted_and_killed_at_any_event_resumes_to_the_clean_end() {
+    weighted_abort().crash_at_every_event();
+}
+
+#[test]
+fn a_watchdog_settles_a_weighted_switch_that_dies_at_any_event() {
+    weighted().settled_by_the_watchdog_at_every_event();
 }
 
 #[test]
@@ -260,7 +285,7 @@ fn a_watchdog_settles_an_abort_that_dies_at_any_event() {
 
 #[test]
 fn any_run_killed_after_any_call_resumes_to_the_clean_end() {
-    for scenario in [switch(), back(), finish(), abandon(), abort()] {
+    for scenario in [switch(), weighted(), back(), finish(), abandon(), abort()] {
         scenario.crash_at_every_call();
     }
 }

@@ -8,7 +8,7 @@ use std::process::Command;
 use segue_contract::{Address, BlockRef, Config, LoadSettings, Select, Setting, Side, VerifyLevel, paths};
 use segue_language::{
     CutoverDecl, Desired, FallbackDecl, GateCondition, GateDecl, MigrationDecl, QuiesceDecl, RouteDecl,
-    VerifyDecl,
+    VerifyDecl, WeightsDecl,
 };
 use segue_plan::event::Event;
 use segue_plan::state::State;
@@ -64,15 +64,18 @@ pub(crate) struct Want {
     pub(crate) live: Side,
     pub(crate) finished: bool,
     pub(crate) reverse: bool,
+    /// Whether reads go over in steps.
+    pub(crate) weighted: bool,
 }
 
 pub(crate) const SOURCE: Want = want(Side::Source, false);
 pub(crate) const TARGET: Want = want(Side::Target, false);
+pub(crate) const WEIGHTED: Want = Want { weighted: true, ..TARGET };
 pub(crate) const FINISHED: Want = want(Side::Target, true);
 pub(crate) const ABANDONED: Want = want(Side::Source, true);
 
 const fn want(live: Side, finished: bool) -> Want {
-    Want { live, finished, reverse: true }
+    Want { live, finished, reverse: true, weighted: false }
 }
 
 pub(crate) struct Lab {
@@ -343,7 +346,7 @@ impl Lab {
             gates: vec![gate],
             quiesces: vec![QuiesceDecl { block: quiesce, migrations: Vec::new(), side: None }],
             settle_ms: 0,
-            weights: None,
+            weights: want.weighted.then(|| WeightsDecl { steps: vec![5, 25, 100], hold_ms: 1 }),
             routes: vec![route.address.clone()],
             watches: Vec::new(),
             fallback: FallbackDecl {

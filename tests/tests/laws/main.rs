@@ -18,3 +18,4 @@ mod plans;
 mod repeat;
 mod strangers;
 mod watches;
+mod weights;
