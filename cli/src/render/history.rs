@@ -127,7 +127,9 @@ fn phrase(event: &Event) -> String {
 
 fn reads(weight: &WeightEvent) -> String {
     match weight {
-        WeightEvent::Began { percent: 0, routes: _, at: _ } => "sending all reads back to the source".to_owned(),
+        WeightEvent::Began { percent: 0, routes: _, at: _ } => {
+            "sending all reads back to the source".to_owned()
+        }
         WeightEvent::Began { percent, routes: _, at: _ } => {
             format!("sending {percent} % of the reads to the target")
         }

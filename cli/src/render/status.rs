@@ -5,6 +5,7 @@ mod text;
 
 use std::path::PathBuf;
 
+use crate::render::quantity::millis;
 use segue_contract::{Address, SetAside, Side, StaleFind};
 use segue_language::Desired;
 use segue_plan::cutover::{Lag, Phase, Settle, settle};
@@ -12,7 +13,6 @@ use segue_plan::event::{BootTime, Watch};
 use segue_plan::state::{CutoverState, Held, MigrationState, State, UnitState};
 use segue_run::clock::rfc3339;
 use segue_run::execute::Brakes;
-use crate::render::quantity::millis;
 use segue_run::session::Snapshot;
 use serde::Serialize;
 
@@ -253,7 +253,8 @@ impl Views<'_> {
 
     fn reads(&self, known: &CutoverState) -> Option<String> {
         let weight = known.weight.as_deref().filter(|w| w.in_effect())?;
-        let since = self.now.boot().since(&weight.since).map(|ms| format!(" for {}", millis(ms))).unwrap_or_default();
+        let since =
+            self.now.boot().since(&weight.since).map(|ms| format!(" for {}", millis(ms))).unwrap_or_default();
         let what = match (weight.percent, weight.known) {
             (0, _) => "are being taken back from the target".to_owned(),
             (percent, true) => format!("{percent} % go to the target{since}"),
@@ -261,7 +262,9 @@ impl Views<'_> {
         };
         Some(match self.running {
             Some(_) => what,
-            None => format!("{what}; THE RUN DIED: nobody keeps them fresh, `segue apply` or `segue abort` takes them back"),
+            None => format!(
+                "{what}; THE RUN DIED: nobody keeps them fresh, `segue apply` or `segue abort` takes them back"
+            ),
         })
     }
 

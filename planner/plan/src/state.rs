@@ -385,8 +385,10 @@ impl State {
 
     /// Cutovers at rest of which reads go to the target, or may: a run is at it, or it died.
     pub fn weighed(&self) -> impl Iterator<Item = (&Address, &WeightState)> {
-        let resting =
-            self.cutovers.iter().filter(|(_, c)| crate::cutover::settle(c.phase) == crate::cutover::Settle::Nothing);
+        let resting = self
+            .cutovers
+            .iter()
+            .filter(|(_, c)| crate::cutover::settle(c.phase) == crate::cutover::Settle::Nothing);
         resting.filter_map(|(a, c)| Some((a, c.weight.as_deref().filter(|w| w.in_effect())?)))
     }
 

@@ -138,7 +138,9 @@ impl Route for CommandRoute {
     fn weigh(&self, route: &BlockRef, target_percent: u8, io: &dyn StepIo) -> Result<(), StepError> {
         if !self.can_weigh(route) {
             let what = format!("{} has no `weigh` command", route.address);
-            return Err(StepError::permanent(what).remedy("give it one, or leave steps out of the switch block"));
+            return Err(
+                StepError::permanent(what).remedy("give it one, or leave steps out of the switch block")
+            );
         }
         end_orphans(route.address.as_str())?;
         let percent = target_percent.to_string();
@@ -197,7 +199,8 @@ mod tests {
         CommandRoute.set(&route, Side::Target, &io).expect("sets");
         assert_eq!(CommandRoute.observe(&route, &io).expect("observes"), RouteAt::Side(Side::Target));
         let argument = [("weigh", json!(["sh", "-c", "echo $0 >at", "{percent}"]))];
-        let route = block_in(dir.path(), "route.command.lb", "command", &[&settings[..3], &argument].concat());
+        let route =
+            block_in(dir.path(), "route.command.lb", "command", &[&settings[..3], &argument].concat());
         CommandRoute.weigh(&route, 40, &io).expect("weighs");
         assert_eq!(CommandRoute.observe(&route, &io).expect("observes"), RouteAt::Weighted(40));
         for other in ["101", "-5", "5 of 100", "%", "+5"] {

@@ -103,7 +103,9 @@ fn a_plan_shows_each_step_with_what_is_held() {
     let (first, second) = (what(5), what(25));
     assert_eq!(steps, [("cutover.site.weigh_5", &*first), ("cutover.site.weigh_25", &*second)]);
     let place = |kind| plan.steps.iter().position(|s| s.kind == kind).expect("a step");
-    assert!(place(StepKind::Gate) < place(StepKind::Weigh) && place(StepKind::Weigh) < place(StepKind::Quiesce));
+    assert!(
+        place(StepKind::Gate) < place(StepKind::Weigh) && place(StepKind::Weigh) < place(StepKind::Quiesce)
+    );
 }
 
 #[test]
@@ -125,8 +127,13 @@ fn a_watch_that_is_not_good_while_a_step_is_held_takes_the_reads_back_whatever_i
         let block = lab.block("cutover.site.watch.memory", MEMORY, &[("name", "health")]);
         for decl in desired.cutovers.values_mut() {
             decl.weights.as_mut().expect("steps").hold_ms = 60_000;
-            decl.watches =
-                vec![WatchDecl { block: block.clone(), for_ms: 10, interval_ms: 2, failures: 2, switch_back }];
+            decl.watches = vec![WatchDecl {
+                block: block.clone(),
+                for_ms: 10,
+                interval_ms: 2,
+                failures: 2,
+                switch_back,
+            }];
         }
         taken_back(&lab, desired, "2 looks in a row were not good");
     }

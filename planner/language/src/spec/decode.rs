@@ -150,7 +150,9 @@ fn numbers(value: &Value, name: &str) -> Result<Json, Problem> {
     };
     items
         .iter()
-        .map(|item| number(item).ok_or_else(|| wrong_type(name, "a list of whole numbers, zero or more", item)))
+        .map(|item| {
+            number(item).ok_or_else(|| wrong_type(name, "a list of whole numbers, zero or more", item))
+        })
         .collect()
 }
 

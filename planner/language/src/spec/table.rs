@@ -98,7 +98,11 @@ fn settings() -> BlockShape {
                 STRING,
                 "Versions of Segue that may run this spec: \">= 0.1, < 2\".",
             ),
-            attribute("parallelism", NUMBER, "Units that are loaded, carried and verified at once; default 4."),
+            attribute(
+                "parallelism",
+                NUMBER,
+                "Units that are loaded, carried and verified at once; default 4.",
+            ),
             attribute("rate_limit", RATE, "Bytes a second for all units of a run together: \"100MiB/s\"."),
             attribute("cutovers", NUMBER, "Cutovers whose writes are paused at once; default 1."),
         ],

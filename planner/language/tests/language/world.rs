@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use segue_contract::{
-    AttributeSchema, AttributeType, BlockKind, BlockRef, BlockSchema, Finding, Registry, Route, RouteAt, Side,
-    StepError, StepIo,
+    AttributeSchema, AttributeType, BlockKind, BlockRef, BlockSchema, Finding, Registry, Route, RouteAt,
+    Side, StepError, StepIo,
 };
 use segue_language::{Loaded, Severity, SpecInput, SpecPath, load};
 

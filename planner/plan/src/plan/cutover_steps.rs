@@ -216,7 +216,8 @@ fn action_steps(
         }
         Action::RaiseAndOpen => vec![step(StepKind::Open, format!("accept writes at the {to}"))],
         Action::RaiseAndRoute | Action::Route => {
-            let mut step = step(StepKind::Switch, format!("point {} to the {to}, and look that it does", routes()));
+            let mut step =
+                step(StepKind::Switch, format!("point {} to the {to}, and look that it does", routes()));
             if to == Side::Target && decl.weights.is_some() {
                 step.remarks.push("the last step of the reads: with the writes, at once".to_owned());
             }

@@ -77,7 +77,9 @@ fn abort(ground: &Ground, cutover: Option<&Address>, by: &str) -> Reply {
         )),
         Some((address, Phase::Ready)) => {
             ground.control.abort(address.clone(), format!("aborted by {by}"));
-            Reply::Taken { said: format!("{address} is not switched: its reads go back to the source, and it is held") }
+            Reply::Taken {
+                said: format!("{address} is not switched: its reads go back to the source, and it is held"),
+            }
         }
         Some((address, phase)) => {
             ground.control.abort(address.clone(), format!("aborted by {by}"));

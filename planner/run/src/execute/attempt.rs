@@ -9,6 +9,7 @@ use segue_plan::event::{Attempt, Member};
 use segue_plan::state::State;
 
 use super::{Ground, RunError};
+use crate::lease::file_name;
 
 /// The name of the file that says how to re-open everything without Segue.
 const BY_HAND: &str = "BY_HAND.txt";
@@ -107,7 +108,7 @@ pub(super) fn attempt_from_spec(
         routes: decl.routes.iter().filter_map(|r| desired.routes.get(r)).map(|r| r.block.clone()).collect(),
         settle_ms: decl.settle_ms,
         reverse: decl.fallback.reverse,
-        by_hand: by_hand_path(ground),
+        by_hand: by_hand_path(ground, &decl.address),
         watchdog: None,
     })
 }
@@ -173,7 +174,7 @@ fn back_from(ground: &Ground, last: &Attempt, live: Side, turn: bool, held_after
         began: ground.now(),
         jobs: ground.recorder.look(|state| jobs_towards(state, &migrations, to)),
         members,
-        by_hand: by_hand_path(ground),
+        by_hand: last.by_hand.clone(),
         watchdog: None,
         timeout_ms: last.timeout_ms,
         freeze_ms: last.freeze_ms,
@@ -188,8 +189,13 @@ pub(super) fn attempt_of_group_going_back(ground: &Ground, failed: &Attempt, rea
     back_from(ground, failed, failed.to, true, reason)
 }
 
-fn by_hand_path(ground: &Ground) -> PathBuf {
-    ground.who.state_dir.join(BY_HAND)
+/// Where there are several cutovers each has a file of its own: they may be in their pause at the same time.
+fn by_hand_path(ground: &Ground, cutover: &Address) -> PathBuf {
+    let several = ground.recorder.look(|s| s.cutovers.len() > 1);
+    match several {
+        true => ground.who.state_dir.join(format!("BY_HAND.{}.txt", file_name(cutover))),
+        false => ground.who.state_dir.join(BY_HAND),
+    }
 }
 
 /// Writes, durably, the exact commands that re-open each side and set each route back without Segue, and

@@ -269,7 +269,12 @@ mod tests {
         assert!(of_a.len() == 2 && Arc::ptr_eq(&of_a[1], &all) && !Arc::ptr_eq(&of_a[0], &all));
         limits.wish(Some(b.clone()), wish(1 << 20));
         assert!(limits.buckets(&b).iter().any(|rate| Arc::ptr_eq(rate, &all)));
-        assert!(limits.list().iter().any(|l| l.to_string() == "throttled to 100 MiB/s together (spec: segue.rate_limit)"));
+        assert!(
+            limits
+                .list()
+                .iter()
+                .any(|l| l.to_string() == "throttled to 100 MiB/s together (spec: segue.rate_limit)")
+        );
         limits.wish(None, wish(1 << 20));
         assert!(!limits.buckets(&a).iter().any(|rate| Arc::ptr_eq(rate, &all)), "a person's word counts");
     }

@@ -117,7 +117,8 @@ mod tests {
         let began = rate.lock().filled;
         let mut now = began;
         let mut given: BTreeMap<String, u64> = BTreeMap::new();
-        let mut wanted: Vec<Wanted<'_>> = workers.iter().map(|(unit, bytes)| rate.ask(unit, *bytes)).collect();
+        let mut wanted: Vec<Wanted<'_>> =
+            workers.iter().map(|(unit, bytes)| rate.ask(unit, *bytes)).collect();
         while given.values().sum::<u64>() < until {
             let mut soonest = Duration::from_secs(1);
             let mut took = false;
@@ -146,7 +147,10 @@ mod tests {
         // What a rest allows, and what the last one took on credit.
         let allowed = 1_000_000.0 * (took.as_secs_f64() + BURST.as_secs_f64()) + 70_000.0;
         assert!(total as f64 <= allowed, "{total} bytes in {took:?}, {allowed} are allowed");
-        assert!(total as f64 >= 0.95 * 1_000_000.0 * took.as_secs_f64(), "and the limit is used: {total} in {took:?}");
+        assert!(
+            total as f64 >= 0.95 * 1_000_000.0 * took.as_secs_f64(),
+            "and the limit is used: {total} in {took:?}"
+        );
     }
 
     #[test]

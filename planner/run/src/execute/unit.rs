@@ -9,10 +9,10 @@ use segue_plan::cutover::converged;
 use segue_plan::event::Event;
 use segue_plan::state::UnitState;
 
+use super::control::Carrying;
 use super::ground::micros;
 use super::io::{Io, Until};
 use super::retry::{STEP_DEADLINE, retry};
-use super::control::Carrying;
 use super::{Ground, RunError, RunEvent};
 
 /// Passes that a sync step runs at most before it calls the unit converged enough: a writer that is as

@@ -75,7 +75,8 @@ fn at_the_target(ground: &Ground, cutover: &Address) -> Option<WeightState> {
 pub(super) fn take_back(ground: &Ground, cutover: &Address) -> Result<bool, RunError> {
     let Some(weight) = at_the_target(ground, cutover) else { return Ok(false) };
     let step = cutover.step("reads");
-    weigh(ground, cutover, &step, &weight.routes, 0, &Until::Never).map_err(|error| by_hand(ground, &weight, error))?;
+    weigh(ground, cutover, &step, &weight.routes, 0, &Until::Never)
+        .map_err(|error| by_hand(ground, &weight, error))?;
     let text = format!("{cutover}: all reads go to the source again");
     ground.tell(&RunEvent::Said { text });
     Ok(true)

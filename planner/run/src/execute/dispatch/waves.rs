@@ -16,7 +16,8 @@ pub(super) fn tell_what_was_not_begun(
 ) {
     for (cutover, others) in not_begun(nodes, waiting, done) {
         let names: Vec<&str> = others.iter().map(Address::as_str).collect();
-        let text = format!("{cutover} was not begun: it waits for {}, which did not come through", names.join(", "));
+        let text =
+            format!("{cutover} was not begun: it waits for {}, which did not come through", names.join(", "));
         ground.tell(&RunEvent::Said { text });
     }
 }
@@ -36,7 +37,8 @@ fn not_begun(
         let Some(cutover) = switches(node) else { continue };
         let missing: BTreeSet<&Address> = node.needs.difference(done).collect();
         let others = nodes.iter().filter(|n| n.steps.iter().any(|step| missing.contains(step)));
-        let others: BTreeSet<Address> = others.filter_map(switches).filter(|other| *other != cutover).collect();
+        let others: BTreeSet<Address> =
+            others.filter_map(switches).filter(|other| *other != cutover).collect();
         if !others.is_empty() {
             found.entry(cutover).or_default().extend(others);
         }

@@ -123,8 +123,8 @@ impl Hold<'_> {
             }
             let fresh = gates_hold(waiting)?;
             look_at(waiting, &mut watched)?;
-            let held = Duration::from_millis(ground.clock.boot_ms().saturating_sub(began_ms))
-                .saturating_sub(rested);
+            let held =
+                Duration::from_millis(ground.clock.boot_ms().saturating_sub(began_ms)).saturating_sub(rested);
             let well = watched.iter().all(|w| w.failed == 0);
             if held >= hold && well {
                 // All at once: an answer from before the others held is asked for again.
@@ -138,7 +138,9 @@ impl Hold<'_> {
             }
             let left = if held < hold { hold.saturating_sub(held) } else { PAUSE_MAX };
             let due = waiting.probes.next_due().unwrap_or(PAUSE_MAX);
-            ground.control.sleep(left.min(due).min(next_look(&watched)).min(interval).clamp(MOMENT, PAUSE_MAX));
+            ground
+                .control
+                .sleep(left.min(due).min(next_look(&watched)).min(interval).clamp(MOMENT, PAUSE_MAX));
         }
     }
 }
@@ -185,11 +187,9 @@ fn gates_hold(waiting: &mut Waiting<'_>) -> Result<bool, RunError> {
     interrupted(waiting)?;
     let lost: Option<(&GateDecl, &Look)> = gates.iter().zip(&looks).find(|(_, look)| !look.met);
     match lost {
-        Some((gate, look)) => Err(RunError::Gate {
-            step: gate.address.clone(),
-            what: look.said.clone(),
-            remedy: String::new(),
-        }),
+        Some((gate, look)) => {
+            Err(RunError::Gate { step: gate.address.clone(), what: look.said.clone(), remedy: String::new() })
+        }
         None => Ok(asked == waiting.probes.len()),
     }
 }
@@ -202,11 +202,10 @@ fn look_at(waiting: &Waiting<'_>, watched: &mut [Watched<'_>]) -> Result<(), Run
         w.last.is_none_or(|(_, at)| at.elapsed() >= Duration::from_millis(w.watch.interval_ms))
     };
     let readings: Vec<Option<Reading>> = std::thread::scope(|scope| {
-        let looks: Vec<_> = watched
-            .iter()
-            .map(|w| due(w).then(|| scope.spawn(|| watching::ask(ground, w.watch))))
-            .collect();
-        let crashed = || Reading { ok: false, said: "the look stopped by a defect of segue".to_owned(), value: None };
+        let looks: Vec<_> =
+            watched.iter().map(|w| due(w).then(|| scope.spawn(|| watching::ask(ground, w.watch)))).collect();
+        let crashed =
+            || Reading { ok: false, said: "the look stopped by a defect of segue".to_owned(), value: None };
         looks.into_iter().map(|look| look.map(|look| look.join().unwrap_or_else(|_| crashed()))).collect()
     });
     // A look that was cut off says nothing.
