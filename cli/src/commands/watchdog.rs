@@ -43,7 +43,7 @@ impl Watchdog {
     fn settle(&self, invocation: &Invocation, orders: &Orders) -> Result<Exit, Failure> {
         let began = Instant::now();
         loop {
-            if snapshot(&orders.state_dir)?.state.in_flight().next().is_none() {
+            if !snapshot(&orders.state_dir)?.state.unsettled() {
                 return Ok(Exit::Done);
             }
             let progress = progress::listener(&invocation.printer);

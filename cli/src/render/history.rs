@@ -1,7 +1,7 @@
 //! The journal's events, a line each.
 
 use segue_contract::Severity;
-use segue_plan::event::{Entry, Event};
+use segue_plan::event::{Entry, Event, WeightEvent};
 use segue_run::clock::rfc3339;
 
 use super::quantity::{bytes, count, micros, millis};
@@ -142,11 +142,32 @@ fn phrase(event: &Event) -> String {
         }
         Event::ResourceReleasing { id, by } => format!("{id}: being released by {by}"),
         Event::ResourceReleased { id, said } => format!("{id}: released: {said}"),
+        Event::Weight { cutover, weight } => format!("{cutover}: {}", reads(weight)),
         Event::StatePart { first, last, part: _ } => match (first, last) {
             (_, true) => "a state was restored".to_owned(),
             (true, false) => "a state is being restored".to_owned(),
             (false, false) => "a part of the restored state".to_owned(),
         },
+    }
+}
+
+fn reads(weight: &WeightEvent) -> String {
+    match weight {
+        WeightEvent::Began { percent: 0, routes: _, at: _ } => {
+            "sending all reads back to the source".to_owned()
+        }
+        WeightEvent::Began { percent, routes: _, at: _ } => {
+            format!("sending {percent} % of the reads to the target")
+        }
+        WeightEvent::Set { percent: 0 } => "all reads go to the source".to_owned(),
+        WeightEvent::Set { percent } => format!("{percent} % of the reads go to the target"),
+        WeightEvent::Held { percent, held_ms } => {
+            format!("{percent} % of the reads were held for {}, nothing was lost", millis(*held_ms))
+        }
+        WeightEvent::Lost { reason, held } => {
+            let held = if *held { ", held" } else { "" };
+            format!("the reads are taken back{held}: {reason}")
+        }
     }
 }
 

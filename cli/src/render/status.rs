@@ -6,6 +6,7 @@ mod text;
 
 use std::path::PathBuf;
 
+use crate::render::quantity::millis;
 use segue_contract::{Address, SetAside, Side, StaleFind};
 use segue_language::Desired;
 use segue_plan::cutover::{Freshness, Lag, Phase, Settle, WayBack, settle};
@@ -74,6 +75,9 @@ struct CutoverView {
     held: Option<HeldView>,
     /// What is watched after the switch, as last seen, and whether health was lost.
     watch: Vec<String>,
+    /// Reads that go to the target before the switch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reads: Option<String>,
     stale: Vec<StaleFind>,
     stale_total: u64,
     /// Where what stale writers left is kept.
@@ -238,6 +242,7 @@ impl Views<'_> {
                 since: rfc3339(*since_ms),
             }),
             watch: self.watch(known),
+            reads: self.reads(known),
             stale: known.stale.clone(),
             stale_total: known.stale_total,
             stale_kept: self.artifacts.to_owned(),
@@ -268,6 +273,23 @@ impl Views<'_> {
         let lines = watch.plan.watches.iter().filter(|_| known.watches()).map(line);
         let paused = known.watches() && self.running.is_none();
         lost.chain(lines).chain(paused.then(|| "nobody watches now".to_owned())).collect()
+    }
+
+    fn reads(&self, known: &CutoverState) -> Option<String> {
+        let weight = known.weight.as_deref().filter(|w| w.in_effect())?;
+        let since =
+            self.now.boot().since(&weight.since).map(|ms| format!(" for {}", millis(ms))).unwrap_or_default();
+        let what = match (weight.percent, weight.known) {
+            (0, _) => "are being taken back from the target".to_owned(),
+            (percent, true) => format!("{percent} % go to the target{since}"),
+            (percent, false) => format!("{percent} % are being sent to the target"),
+        };
+        Some(match self.running {
+            Some(_) => what,
+            None => format!(
+                "{what}; THE RUN DIED: nobody keeps them fresh, `segue apply` or `segue abort` takes them back"
+            ),
+        })
     }
 
     fn writes(&self, known: &CutoverState, died: bool) -> Writes {
@@ -325,6 +347,9 @@ impl Views<'_> {
             next.push("segue apply   (settles it first, then goes on)".to_owned());
             next.push("segue abort   (settles it, and no more)".to_owned());
             return next;
+        }
+        if view.reads.is_some() {
+            next.push(format!("segue abort {address}   (all reads back to the source)"));
         }
         if matches!(view.writes, Writes::Paused { reopens: Reopens::RunningBeforeCommit { .. }, .. }) {
             next.push(format!("segue abort {address}   (re-opens the {} now)", known.live));

@@ -153,6 +153,7 @@ impl<'a> Gather<'a> {
             | Event::MemberOpened { .. }
             | Event::AddressMoved { .. }
             | Event::WatchPlanned { .. }
+            | Event::Weight { .. }
             | Event::WatchBegan { .. }
             | Event::RehearsalBegan { .. }
             | Event::RehearsalReleased { .. }

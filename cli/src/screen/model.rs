@@ -207,6 +207,7 @@ fn stage(stage: &segue_run::execute::LiveStage) -> StageView {
         Stage::Prepare => "Prepare",
         Stage::Carry => "Carry",
         Stage::Gates => "Gates",
+        Stage::Reads => "Reads",
         Stage::CutOver => "Cut over",
         Stage::After => "After",
         Stage::Release => "Release",

@@ -14,6 +14,20 @@ pub enum RouteAt {
     Other(String),
     /// There is no such route.
     Missing,
+    /// Writes go to the source, and this many percent of reads (1 to 99) to the target.
+    Weighted(u8),
+}
+
+impl RouteAt {
+    /// Where a route points that sends so many percent of reads to the target: none of them is the source, all of
+    /// them the target.
+    pub fn weighted(target_percent: u8) -> Self {
+        match target_percent {
+            0 => Self::Side(Side::Source),
+            1..100 => Self::Weighted(target_percent),
+            100.. => Self::Side(Side::Target),
+        }
+    }
 }
 
 /// A kind of route. Setting twice is setting once.
@@ -30,9 +44,24 @@ pub trait Route: Send + Sync {
     /// Where it points now.
     fn observe(&self, route: &BlockRef, io: &dyn StepIo) -> Result<RouteAt, StepError>;
 
-    /// Points it at a side; durable when this returns.
+    /// Points it at a side, reads and writes, and ends any weight; durable when this returns.
     fn set(&self, route: &BlockRef, side: Side, io: &dyn StepIo) -> Result<(), StepError>;
 
-    /// What a person types to point it at a side without Segue.
+    /// What a person types to point it at a side without Segue; it ends any weight.
     fn set_by_hand(&self, route: &BlockRef, side: Side) -> String;
+
+    /// Whether this route can send a part of the reads to the target while every write goes to the source.
+    fn can_weigh(&self, _route: &BlockRef) -> bool {
+        false
+    }
+
+    /// Sends `target_percent` (0 to 99) of the reads to the target and the others to the source. Writes are not
+    /// touched: they go where [`Route::set`] pointed them. Weighing twice is weighing once; durable when this returns.
+    ///
+    /// # Errors
+    /// It failed, or this route cannot weigh ([`Route::can_weigh`]).
+    fn weigh(&self, route: &BlockRef, _target_percent: u8, _io: &dyn StepIo) -> Result<(), StepError> {
+        Err(StepError::permanent(format!("{} cannot send a part of the reads elsewhere", route.address))
+            .remedy("leave steps out of the cutover's switch block"))
+    }
 }

@@ -25,6 +25,9 @@ pub struct Desired {
     pub migrations: BTreeMap<Address, MigrationDecl>,
     /// `cutover` blocks.
     pub cutovers: BTreeMap<Address, CutoverDecl>,
+    /// `segue { parallelism, rate_limit, cutovers }`
+    #[serde(default, skip_serializing_if = "RunLimits::is_default")]
+    pub limits: RunLimits,
     /// `removed` blocks: addresses that Segue shall forget without touching the systems.
     pub removed: Vec<Address>,
     /// `output` blocks that are not sensitive, as JSON; sensitive ones are `null`.
@@ -35,6 +38,31 @@ pub struct Desired {
     /// `segue { backend "local" { path } }`: the state directory, absolute; default `.segue` beside the spec.
     #[serde(skip)]
     pub state_dir: std::path::PathBuf,
+}
+
+/// How much of a run happens at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunLimits {
+    /// Units that are loaded, carried and verified at once; default 4: an engine has workers of its own, and more
+    /// units only take the disk from each other.
+    pub parallelism: usize,
+    /// Cutovers whose writes are paused at once; default 1: a pause that goes wrong is looked at before the next.
+    pub cutovers: usize,
+    /// Bytes a second for all units together, shared fairly; `None`: as fast as it goes.
+    pub rate_limit: Option<u64>,
+}
+
+impl Default for RunLimits {
+    fn default() -> Self {
+        Self { parallelism: 4, cutovers: 1, rate_limit: None }
+    }
+}
+
+impl RunLimits {
+    /// Whether the spec says nothing of it: such a spec's hash does not know of it.
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// Where a block stands.
@@ -137,6 +165,9 @@ pub struct CutoverDecl {
     pub watches: Vec<WatchDecl>,
     /// `switch { settle }`: how long old answers of the routes live, at least, in milliseconds.
     pub settle_ms: u64,
+    /// `switch { steps, hold }`: reads go over in steps before the switch; `None`: at once, with the writes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights: Option<WeightsDecl>,
     /// `fallback {}`
     pub fallback: FallbackDecl,
     /// `rehearse {}`; `None`: no rehearsal.
@@ -147,6 +178,22 @@ pub struct CutoverDecl {
     pub waivers: Vec<WaiverDecl>,
     /// `depends_on`
     pub depends_on: Vec<Address>,
+}
+
+/// `switch { steps = [5, 25, 100], hold = "2m" }`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WeightsDecl {
+    /// Percents of reads at the target, rising, the last of them 100: the switch itself.
+    pub steps: Vec<u8>,
+    /// How long each is held, in milliseconds.
+    pub hold_ms: u64,
+}
+
+impl WeightsDecl {
+    /// The steps before the switch itself.
+    pub fn before_the_switch(&self) -> impl Iterator<Item = u8> {
+        self.steps.iter().copied().filter(|percent| *percent < 100)
+    }
 }
 
 impl CutoverDecl {

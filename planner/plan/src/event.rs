@@ -7,6 +7,7 @@ mod attempt;
 mod rehearsal;
 mod resource;
 mod watch;
+mod weight;
 
 use segue_contract::{
     Address, BlockRef, Checkpoint, Direction, ErrorClass, Finding, Identity, Marker, PassReport, Side,
@@ -22,6 +23,7 @@ pub use attempt::{Attempt, BootTime, FallbackTerms, Leaving, Member, Proof, Watc
 pub use rehearsal::{Rehearsal, RehearsalFinding, RehearsalReport, RehearsedUnit};
 pub use resource::{Release, Resource, ResourceKind};
 pub use watch::{Watch, WatchPlan};
+pub use weight::WeightEvent;
 
 /// The version of the lines that this build writes.
 pub const WIRE_VERSION: u32 = 2;
@@ -454,6 +456,13 @@ pub enum Event {
         id: String,
         /// What was done, or found gone.
         said: String,
+    },
+    /// Reads go to the target in steps before a switch.
+    Weight {
+        /// The cutover.
+        cutover: Address,
+        /// What happened to them.
+        weight: WeightEvent,
     },
     /// A part of a state that is being restored (`state push`): an event has a size limit, a state has
     /// none. Everything before is replaced when the last part is there.

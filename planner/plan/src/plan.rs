@@ -172,6 +172,8 @@ pub enum StepKind {
     Verify,
     /// Wait for a condition.
     Gate,
+    /// Send a part of the reads to the target, and hold that.
+    Weigh,
     /// Refuse writes on the side that serves.
     Quiesce,
     /// Prove that none is on its way.
@@ -212,6 +214,7 @@ impl StepKind {
             Self::Sync => "sync",
             Self::Verify => "verify",
             Self::Gate => "gate",
+            Self::Weigh => "weigh",
             Self::Quiesce => "quiesce",
             Self::Drain => "drain",
             Self::Fence => "fence",
@@ -234,6 +237,7 @@ impl StepKind {
             Self::Check | Self::Rehearse | Self::Protect | Self::Provision => Stage::Prepare,
             Self::Load | Self::Sync | Self::Verify => Stage::Carry,
             Self::Gate => Stage::Gates,
+            Self::Weigh => Stage::Reads,
             Self::Quiesce
             | Self::Drain
             | Self::Fence
@@ -260,6 +264,7 @@ impl StepKind {
             | Self::Provision
             | Self::Load
             | Self::Sync
+            | Self::Weigh
             | Self::Quiesce
             | Self::CatchUp
             | Self::Harden
@@ -287,6 +292,8 @@ pub enum Stage {
     Carry,
     /// Conditions.
     Gates,
+    /// Reads go over in steps, writes stay.
+    Reads,
     /// Writes pause.
     CutOver,
     /// The new side serves.

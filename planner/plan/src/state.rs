@@ -2,6 +2,7 @@
 
 mod fold;
 mod resources;
+mod weight;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,6 +20,7 @@ use crate::plan::StepKind;
 
 pub use fold::fold;
 pub use resources::{ResourceState, Standing};
+pub use weight::{WeightState, steps_to_hold};
 
 /// The version of this layout.
 pub const STATE_VERSION: u32 = 2;
@@ -281,6 +283,9 @@ pub struct CutoverState {
     /// The side that was left although it could not be read, until it is taken back (protocol P22).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub left: Option<LeftSide>,
+    /// Reads that go to the target before the switch, and how far their steps are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight: Option<Box<WeightState>>,
 }
 
 /// A side that was left although it could not be read.
@@ -319,6 +324,7 @@ impl Default for CutoverState {
             watch: None,
             fenced: BTreeMap::new(),
             left: None,
+            weight: None,
         }
     }
 }
@@ -468,6 +474,20 @@ impl State {
     /// The last rehearsal of a cutover.
     pub fn rehearsed(&self, cutover: &Address) -> Option<&Rehearsed> {
         self.rehearsals.get(cutover).and_then(|r| r.last.as_ref())
+    }
+
+    /// Cutovers at rest of which reads go to the target, or may: a run is at it, or it died.
+    pub fn weighed(&self) -> impl Iterator<Item = (&Address, &WeightState)> {
+        let resting = self
+            .cutovers
+            .iter()
+            .filter(|(_, c)| crate::cutover::settle(c.phase) == crate::cutover::Settle::Nothing);
+        resting.filter_map(|(a, c)| Some((a, c.weight.as_deref().filter(|w| w.in_effect())?)))
+    }
+
+    /// Whether a death leaves something to be settled.
+    pub fn unsettled(&self) -> bool {
+        self.in_flight().next().is_some() || self.weighed().next().is_some()
     }
 
     /// The cutover that a migration belongs to.

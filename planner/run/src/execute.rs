@@ -31,6 +31,7 @@ mod talk;
 mod together;
 mod unit;
 mod watching;
+mod weights;
 
 pub use adopt::adopt;
 pub use board::{Board, Live, LiveGate, LiveStage, LiveStep, Told};

@@ -27,7 +27,7 @@ impl Route for MemoryRoute {
             return Ok(RouteAt::Missing);
         };
         Ok(if at == route.text("source")? {
-            RouteAt::Side(Side::Source)
+            RouteAt::weighted(world.weights.get(&name_of(route)).copied().unwrap_or(0))
         } else if at == route.text("target")? {
             RouteAt::Side(Side::Target)
         } else {
@@ -41,7 +41,24 @@ impl Route for MemoryRoute {
         let call = handle.call("route.set")?;
         call.act(|world| {
             world.routes.insert(name_of(route), Some(store.to_owned()));
+            world.weights.remove(&name_of(route));
             world.log("route.set", Some(store), None, side.as_str());
+            Ok(())
+        })?;
+        call.end(())
+    }
+
+    fn can_weigh(&self, _: &BlockRef) -> bool {
+        true
+    }
+
+    fn weigh(&self, route: &BlockRef, target_percent: u8, _: &dyn StepIo) -> Result<(), StepError> {
+        let handle = Handle::of(route)?;
+        let call = handle.call("route.weigh")?;
+        call.act(|world| {
+            world.weights.insert(name_of(route), target_percent);
+            world.weights.retain(|_, percent| *percent > 0);
+            world.log("route.weigh", Some(route.text("target")?), None, target_percent.to_string());
             Ok(())
         })?;
         call.end(())

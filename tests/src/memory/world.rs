@@ -24,6 +24,9 @@ pub struct World {
     pub follows: String,
     /// By route the store that it points to.
     pub routes: BTreeMap<String, Option<String>>,
+    /// By route how many percent of the reads go to its target.
+    #[serde(default)]
+    pub weights: BTreeMap<String, u8>,
     /// The stores.
     pub stores: BTreeMap<String, Store>,
     /// What the writers were told is written, in order.

@@ -8,7 +8,9 @@ use segue_tests::lab::Task;
 use segue_tests::memory::Deed;
 use segue_tests::rounds;
 
-use crate::harness::{ABANDONED, FINISHED, Kind, Lab, REHEARSED, SOURCE, TARGET, Want, cutover, store};
+use crate::harness::{
+    ABANDONED, FINISHED, Kind, Lab, REHEARSED, SOURCE, TARGET, WEIGHTED, Want, cutover, store,
+};
 use crate::normal;
 use crate::table::{self, Row};
 
@@ -181,7 +183,8 @@ impl Scenario {
                 row.deaths += 1;
                 lab.until_nobody_watches();
                 let state = lab.state();
-                assert!(state.in_flight().next().is_none(), "{what}: is not settled");
+                assert!(!state.unsettled(), "{what}: is not settled");
+                assert!(lab.world().weights.is_empty(), "{what}: reads are left at the target");
                 let live = state.cutovers.get(&cutover()).map_or(Side::Source, |c| c.live);
                 lab.keep("settled");
                 lab.check_serves(live, &what);
@@ -274,6 +277,15 @@ fn rehearsed() -> Scenario {
     Scenario { live: Side::Source, ..Scenario::new("rehearsal", &[], REHEARSED) }
 }
 
+/// Everything was carried before: what is left are the steps of the reads, and the switch.
+fn weighted() -> Scenario {
+    Scenario::new("weighted switch", &[SOURCE], WEIGHTED)
+}
+
+fn weighted_abort() -> Scenario {
+    Scenario { want: WEIGHTED, ..abort() }
+}
+
 fn back() -> Scenario {
     Scenario::new("switch back", &[TARGET], SOURCE)
 }
@@ -320,6 +332,21 @@ fn a_rehearsal_killed_at_any_event_resumes_to_the_clean_end() {
 #[test]
 fn a_watchdog_settles_a_rehearsal_that_dies_at_any_event() {
     rehearsed().settled_by_the_watchdog_at_every_event();
+}
+
+#[test]
+fn a_weighted_switch_killed_at_any_event_resumes_to_the_clean_end() {
+    weighted().crash_at_every_event();
+}
+
+#[test]
+fn a_weighted_switch_that_is_aborted_and_killed_at_any_event_resumes_to_the_clean_end() {
+    weighted_abort().crash_at_every_event();
+}
+
+#[test]
+fn a_watchdog_settles_a_weighted_switch_that_dies_at_any_event() {
+    weighted().settled_by_the_watchdog_at_every_event();
 }
 
 #[test]
@@ -379,7 +406,7 @@ fn a_switch_back_whose_watchdog_dies_too_resumes_to_the_clean_end() {
 
 #[test]
 fn any_run_killed_after_any_call_resumes_to_the_clean_end() {
-    for scenario in [switch(), rehearsed(), back(), finish(), abandon(), abort()] {
+    for scenario in [switch(), rehearsed(), weighted(), back(), finish(), abandon(), abort()] {
         scenario.crash_at_every_call();
     }
 }

@@ -8,7 +8,7 @@ use std::process::Command;
 use segue_contract::{Address, BlockRef, Config, LoadSettings, Select, Setting, Side, VerifyLevel, paths};
 use segue_language::{
     CutoverDecl, Desired, FallbackDecl, GateCondition, GateDecl, MigrationDecl, QuiesceDecl, RehearseDecl,
-    RehearseMode, RouteDecl, VerifyDecl,
+    RehearseMode, RouteDecl, VerifyDecl, WeightsDecl,
 };
 use segue_plan::event::Event;
 use segue_plan::state::State;
@@ -66,16 +66,19 @@ pub(crate) struct Want {
     pub(crate) reverse: bool,
     /// Whether it is only rehearsed, with a pause.
     pub(crate) rehearse: bool,
+    /// Whether reads go over in steps.
+    pub(crate) weighted: bool,
 }
 
 pub(crate) const SOURCE: Want = want(Side::Source, false);
 pub(crate) const TARGET: Want = want(Side::Target, false);
 pub(crate) const REHEARSED: Want = Want { rehearse: true, ..TARGET };
+pub(crate) const WEIGHTED: Want = Want { weighted: true, ..TARGET };
 pub(crate) const FINISHED: Want = want(Side::Target, true);
 pub(crate) const ABANDONED: Want = want(Side::Source, true);
 
 const fn want(live: Side, finished: bool) -> Want {
-    Want { live, finished, reverse: true, rehearse: false }
+    Want { live, finished, reverse: true, rehearse: false, weighted: false }
 }
 
 fn rehearsal() -> RehearseDecl {
@@ -352,6 +355,7 @@ impl Lab {
             gates: vec![gate],
             quiesces: vec![QuiesceDecl { block: quiesce, migrations: Vec::new(), side: None }],
             settle_ms: 0,
+            weights: want.weighted.then(|| WeightsDecl { steps: vec![5, 25, 100], hold_ms: 1 }),
             routes: vec![route.address.clone()],
             watches: Vec::new(),
             fallback: FallbackDecl {

@@ -21,3 +21,4 @@ mod repeat;
 mod strangers;
 mod table;
 mod watches;
+mod weights;

@@ -79,6 +79,7 @@ pub(crate) fn world(world: &World) -> String {
             json!({"name": name, "exists": store.exists, "open": store.open, "marker": marker, "records": records})
         })
         .collect();
-    let all = json!({"running": world.running, "routes": world.routes, "stores": stores});
+    let all =
+        json!({"running": world.running, "routes": world.routes, "weights": world.weights, "stores": stores});
     serde_json::to_string_pretty(&all).expect("JSON")
 }

@@ -36,6 +36,7 @@ fn stage_text(stage: Stage) -> &'static str {
         Stage::Prepare => "Prepare: nothing moves yet",
         Stage::Carry => "Carry: data moves, writes go on",
         Stage::Gates => "Gates: conditions to wait for",
+        Stage::Reads => "Reads: they go over in steps, writes stay",
         Stage::CutOver => "Cut over: writes pause",
         Stage::After => "After: the new side serves",
         Stage::Release => "Release: what was temporary goes",

@@ -107,6 +107,7 @@ fn cutover_text(view: &CutoverView, look: &Look) -> String {
         fallback,
         held,
         watch,
+        reads,
         stale: _,
         stale_total: _,
         stale_kept: _,
@@ -137,6 +138,10 @@ fn cutover_text(view: &CutoverView, look: &Look) -> String {
     if let Some(HeldView { reason, wanted, since }) = held {
         let line = format!("since {since}: {reason}; the spec's wish for the {wanted} waits");
         out.line("HELD", &line, Paint::Warning);
+    }
+    if let Some(reads) = reads {
+        let paint = if reads.contains("DIED") { Paint::Bad } else { Paint::Warning };
+        out.line("reads", reads, paint);
     }
     for (i, line) in watch.iter().enumerate() {
         let bad = line.contains("NOT GOOD") || line.starts_with("HEALTH LOST");

@@ -97,6 +97,12 @@ impl Settings {
         list.into_iter().flatten().filter_map(|w| w.as_str().map(str::to_owned)).collect()
     }
 
+    /// Whole numbers; `None`: absent.
+    pub(super) fn numbers(&self, name: &str) -> Option<Vec<u64>> {
+        let list = self.plain(name).and_then(Json::as_array)?;
+        Some(list.iter().filter_map(Json::as_u64).collect())
+    }
+
     /// A block.
     pub(super) fn block(&self, name: &str) -> Option<&Address> {
         match self.values.get(name).map(|s| &s.held) {

@@ -2,6 +2,7 @@
 
 mod gates;
 mod rehearse;
+mod steps;
 mod watches;
 mod window;
 
@@ -50,6 +51,7 @@ pub(super) fn decode(
     let (timeout_ms, freeze_ms) = times(settings, diagnostics);
     let gates = gates::decode(instance, around, secrets, diagnostics);
     let watches = watches::decode(instance, around, secrets, diagnostics);
+    let weights = settings.nested("switch").and_then(|switch| steps::decode(switch, diagnostics));
     let quiesces = settings
         .all("quiesce")
         .enumerate()
@@ -71,6 +73,7 @@ pub(super) fn decode(
         watches,
         routes: settings.nested("switch").map(|s| s.references("routes").to_vec()).unwrap_or_default(),
         settle_ms: settings.nested("switch").and_then(|s| s.number("settle")).unwrap_or(0),
+        weights,
         fallback: FallbackDecl {
             reverse: fallback.is_some_and(|f| f.flag("reverse")),
             report_stale_writers: fallback.and_then(|f| f.text("stale_writers")) == Some("report"),

@@ -37,6 +37,7 @@ fn wrong_type(name: &str, wanted: &str, value: &Value) -> Problem {
 pub(super) fn decode(value: &Value, shape: &AttributeShape, base_dir: &Path) -> Result<Held, Problem> {
     let ty = match &shape.ty {
         ShapeType::Any | ShapeType::Written | ShapeType::Condition => return Ok(Held::Any),
+        ShapeType::Numbers => return numbers(value, &shape.name).map(Held::Plain),
         ShapeType::Reference(kinds) => return reference(value, &shape.name, kinds).map(Held::Block),
         ShapeType::References(kinds) => return references(value, &shape.name, kinds).map(Held::Blocks),
         ShapeType::Of(ty) => ty,
@@ -137,6 +138,22 @@ fn plain(
             .collect(),
         _ => Err(wrong()),
     }
+}
+
+fn numbers(value: &Value, name: &str) -> Result<Json, Problem> {
+    let (Data::List(items) | Data::Set(items)) = &value.data else {
+        return Err(wrong_type(name, "a list of whole numbers", value));
+    };
+    let number = |item: &Value| match &item.data {
+        Data::Number(n) => n.as_i64().and_then(|i| u64::try_from(i).ok()).map(Json::from),
+        _ => None,
+    };
+    items
+        .iter()
+        .map(|item| {
+            number(item).ok_or_else(|| wrong_type(name, "a list of whole numbers, zero or more", item))
+        })
+        .collect()
 }
 
 fn kinds_text(kinds: &[&str]) -> String {

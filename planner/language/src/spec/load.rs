@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use hcl::edit::Span as _;
 use segue_contract::{BlockKind, BlockRef, Registry};
 
-use super::body::{Shapes, blank_literal_secrets, evaluate_body};
+use super::body::{Settings, Shapes, blank_literal_secrets, evaluate_body};
 use super::declare::{Declarations, declare};
 use super::resolve::{Instance, Setting, config, resolve};
 use super::shape::{AttributeShape, BlockShape};
@@ -18,6 +18,9 @@ use crate::lang::{Evaluator, FunctionContext};
 use crate::syntax::{
     Diagnostic, Diagnostics, Item, Source, SpecPath, on_deep_stack, parse_items, read_file, read_sources,
 };
+
+/// So much at once at most: each has threads of its own.
+const AT_ONCE_MAX: usize = 64;
 
 /// What to load.
 #[derive(Clone, Debug)]
@@ -105,6 +108,7 @@ fn evaluate(
     decode(&instances, &shapes, registry, &base_dir, &mut desired, secrets, diagnostics);
     desired.removed = declarations.removed.iter().map(|(address, _)| address.clone()).collect();
     semantic::check(&desired, &instances, &declarations.removed, diagnostics);
+    semantic::weights(&desired, &instances, registry, diagnostics);
     desired
 }
 
@@ -148,6 +152,7 @@ fn settings(
                 );
             }
         }
+        limits(&settings, desired, diagnostics);
         for backend in settings.all("backend") {
             if backend.label.as_deref() != Some("local") {
                 diagnostics.push(
@@ -160,6 +165,30 @@ fn settings(
                 desired.state_dir = PathBuf::from(path);
             }
         }
+    }
+}
+
+/// `parallelism`, `rate_limit`, `cutovers`
+fn limits(settings: &Settings, desired: &mut Desired, diagnostics: &mut Diagnostics) {
+    for (name, limit) in
+        [("parallelism", &mut desired.limits.parallelism), ("cutovers", &mut desired.limits.cutovers)]
+    {
+        match settings.number(name).map(usize::try_from) {
+            None => {}
+            Some(Ok(number)) if (1..=AT_ONCE_MAX).contains(&number) => *limit = number,
+            Some(_) => diagnostics.push(
+                Diagnostic::error("SPEC_BAD_VALUE", format!("`{name}` is a number from 1 to {AT_ONCE_MAX}"))
+                    .at(settings.place(name), ""),
+            ),
+        }
+    }
+    match settings.number("rate_limit") {
+        Some(0) => diagnostics.push(
+            Diagnostic::error("SPEC_BAD_VALUE", "`rate_limit` is more than nothing: nothing would ever move")
+                .at(settings.place("rate_limit"), "")
+                .help("leave it out to go as fast as it goes"),
+        ),
+        rate => desired.limits.rate_limit = rate.or(desired.limits.rate_limit),
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use segue_contract::{Address, Side};
+use segue_contract::{Address, Registry, Side};
 
 use super::resolve::Instance;
 use crate::desired::{CutoverDecl, Desired};
@@ -51,6 +51,40 @@ pub(super) fn check(
                 Diagnostic::error("SPEC_NOT_REMOVED", format!("{address} is still in the spec"))
                     .at(span.clone(), "said to be removed here")
                     .help("take the block itself out of the spec, or this `removed` block"),
+            );
+        }
+    }
+}
+
+/// Reads go over in steps only where every route of the cutover can weigh.
+pub(super) fn weights(
+    desired: &Desired,
+    instances: &[Instance],
+    registry: &Registry,
+    diagnostics: &mut Diagnostics,
+) {
+    let can = |address: &Address| {
+        let block = desired.routes.get(address).map(|route| &route.block)?;
+        registry.route(block).ok().map(|route| route.can_weigh(block))
+    };
+    let weighing: Vec<&str> =
+        desired.routes.keys().filter(|a| can(a) == Some(true)).map(Address::as_str).collect();
+    for cutover in desired.cutovers.values().filter(|c| c.weights.is_some()) {
+        let instance = instances.iter().find(|i| i.address == cutover.address);
+        let Some(switch) = instance.and_then(|i| i.settings.nested("switch")) else { continue };
+        for route in cutover.routes.iter().filter(|route| can(route) == Some(false)) {
+            let known = match weighing.as_slice() {
+                [] => "no route of this spec can; a `route \"command\"` with `weigh` could".to_owned(),
+                some => format!("those that can: {}", some.join(", ")),
+            };
+            diagnostics.push(
+                Diagnostic::error(
+                    "SPEC_CANNOT_WEIGH",
+                    format!("{route} cannot send a part of the reads to the target"),
+                )
+                .at(switch.place("steps"), "steps of reads")
+                .at(switch.place("routes"), "through this route")
+                .help(format!("leave `steps` out, or take another route: {known}")),
             );
         }
     }

@@ -61,6 +61,8 @@ pub enum ShapeType {
     Of(AttributeType),
     /// Any value.
     Any,
+    /// A list of whole numbers, zero or more.
+    Numbers,
     /// A block of one of these kinds.
     Reference(&'static [&'static str]),
     /// A list of blocks of these kinds.

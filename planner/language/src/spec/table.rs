@@ -92,11 +92,20 @@ fn settings() -> BlockShape {
         "segue",
         &[],
         "Settings of Segue itself.",
-        vec![attribute(
-            "required_version",
-            STRING,
-            "Versions of Segue that may run this spec: \">= 0.1, < 2\".",
-        )],
+        vec![
+            attribute(
+                "required_version",
+                STRING,
+                "Versions of Segue that may run this spec: \">= 0.1, < 2\".",
+            ),
+            attribute(
+                "parallelism",
+                NUMBER,
+                "Units that are loaded, carried and verified at once; default 4.",
+            ),
+            attribute("rate_limit", RATE, "Bytes a second for all units of a run together: \"100MiB/s\"."),
+            attribute("cutovers", NUMBER, "Cutovers whose writes are paused at once; default 1."),
+        ],
     )
     .repeated()
     .with(vec![block(
@@ -248,6 +257,16 @@ fn cutover(
                     "How long clients may keep an old answer; stopped writers are not started before.",
                 )
                 .or(json!(0)),
+                attribute(
+                    "steps",
+                    ShapeType::Numbers,
+                    "Percents of reads that go to the target before the switch, one after the other; the last, 100, is the switch. Writes move only then. Every route must be able to weigh.",
+                ),
+                attribute(
+                    "hold",
+                    DURATION,
+                    "How long each step is held while gates and watches are looked at; default 1m.",
+                ),
             ],
         ),
         block("watch", &["type"], "What is looked at after a switch to the target.", Vec::new())

@@ -6,5 +6,6 @@ mod expressions;
 mod mistakes;
 mod quickstart;
 mod sharing;
+mod speed;
 mod variables;
 mod world;

@@ -5,8 +5,12 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use segue_contract::{AttributeSchema, AttributeType, BlockKind, BlockSchema, Registry};
+use segue_contract::{
+    AttributeSchema, AttributeType, BlockKind, BlockRef, BlockSchema, Finding, Registry, Route, RouteAt,
+    Side, StepError, StepIo,
+};
 use segue_language::{Loaded, Severity, SpecInput, SpecPath, load};
 
 /// The schemas of directories, symlinks and commands, and a search system with a secret.
@@ -63,10 +67,42 @@ pub(crate) fn registry() -> Registry {
                 optional("timeout", AttributeType::Duration, "For each command.").default(30_000.into()),
             ],
         ))
+        .schema(block(BlockKind::Route, "balancer", vec![]))
+        .add_route("symlink", Arc::new(Pointer { weighs: false }))
+        .add_route("balancer", Arc::new(Pointer { weighs: true }))
         .schema(block(BlockKind::Quiesce, "manual", vec![]))
         .schema(block(BlockKind::Gate, "ask", probe()))
         .schema(block(BlockKind::Watch, "ask", probe()));
     registry
+}
+
+/// A route that nobody follows: only whether it can weigh is asked.
+struct Pointer {
+    weighs: bool,
+}
+
+impl Route for Pointer {
+    fn atomic(&self) -> bool {
+        true
+    }
+    fn ttl_ms(&self, _: &BlockRef) -> u64 {
+        0
+    }
+    fn check(&self, _: &BlockRef) -> Vec<Finding> {
+        Vec::new()
+    }
+    fn observe(&self, _: &BlockRef, _: &dyn StepIo) -> Result<RouteAt, StepError> {
+        Ok(RouteAt::Missing)
+    }
+    fn set(&self, _: &BlockRef, _: Side, _: &dyn StepIo) -> Result<(), StepError> {
+        Ok(())
+    }
+    fn set_by_hand(&self, _: &BlockRef, _: Side) -> String {
+        String::new()
+    }
+    fn can_weigh(&self, _: &BlockRef) -> bool {
+        self.weighs
+    }
 }
 
 /// A spec in a directory of its own.

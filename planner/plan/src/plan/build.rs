@@ -156,6 +156,7 @@ fn drifted_routes(ground: &Ground<'_>) -> Vec<(Address, String)> {
             continue;
         }
         let (live, switches) = known.map_or((Side::Source, 0), |c| (c.live, c.switches));
+        let ours = known.and_then(|c| c.weight.as_ref()).is_some_and(|w| w.in_effect());
         for route in &cutover.routes {
             let Some(Seen::Fact(at)) = ground.observed.routes.get(route).map(|r| &r.at) else {
                 continue;
@@ -165,6 +166,11 @@ fn drifted_routes(ground: &Ground<'_>) -> Vec<(Address, String)> {
                 // The first switch makes it.
                 RouteAt::Missing if switches == 0 => continue,
                 RouteAt::Side(side) => format!("points to the {side}, while the {live} serves"),
+                // A run is at it, or died and is settled first.
+                RouteAt::Weighted(_) if ours => continue,
+                RouteAt::Weighted(percent) => {
+                    format!("sends {percent} % of the reads to the target, while the {live} serves")
+                }
                 RouteAt::Other(other) => format!("points to {other:?}, which is neither side"),
                 RouteAt::Missing => "is gone".to_owned(),
             };

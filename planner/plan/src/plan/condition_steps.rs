@@ -1,16 +1,17 @@
 //! The steps of gates and watches: what is waited for, and what is looked at after the switch.
 
-use segue_contract::{Address, BlockRef, Setting, Severity, VerifyLevel};
+use segue_contract::{Address, BlockRef, Setting, Severity, Side, VerifyLevel};
 use segue_language::{CutoverDecl, GateCondition, GateDecl, WatchDecl};
 
 use super::build::Ground;
 use super::checks::Notes;
 use super::cutover_steps::duration;
-use super::{PlanStep, StepKind};
+use super::{PlanStep, Reason, StepKind};
 use crate::cutover::{
     Forecast, WindowState, local_time, observed_shape, wanted_text, window_at, window_text,
 };
 use crate::event::Watch;
+use crate::state::steps_to_hold;
 
 /// A watch as the journal keeps it.
 pub fn watch_of(decl: &WatchDecl) -> Watch {
@@ -97,6 +98,38 @@ pub(super) fn watch_step(cutover: &Address, watch: &Watch) -> PlanStep {
     let mut step = PlanStep::new(cutover, block.address.clone(), StepKind::Watch, what);
     step.remarks.extend(settings_text(block));
     step
+}
+
+/// Reads that go over in steps while the source takes the writes; a switch back takes none.
+pub(super) fn weigh_steps(ground: &Ground<'_>, decl: &CutoverDecl, to: Side) -> Vec<PlanStep> {
+    let Some(weights) = decl.weights.as_ref().filter(|_| to == Side::Target) else { return Vec::new() };
+    let known = ground.state.cutovers.get(&decl.address).and_then(|c| c.weight.as_deref());
+    let open = steps_to_hold(weights, known);
+    let routes = decl.routes.iter().map(Address::as_str).collect::<Vec<_>>().join(", ");
+    let looked = match (decl.gates.is_empty(), decl.watches.is_empty()) {
+        (true, true) => "a pass that fails",
+        (false, true) => "a gate that is lost, a pass that fails",
+        (true, false) => "a watch that is not good, a pass that fails",
+        (false, false) => "a gate that is lost, a watch that is not good, a pass that fails",
+    };
+    let step = |percent: u8| {
+        let what = format!(
+            "send {percent} % of the reads to the target through {routes}; hold that for {}",
+            duration(weights.hold_ms)
+        );
+        let address = decl.address.step(&format!("weigh_{percent}"));
+        let mut step = PlanStep::new(&decl.address, address, StepKind::Weigh, what);
+        step.remarks = vec![
+            "writes stay at the source; what is read at the target is as old as the last pass".to_owned(),
+            format!("{looked}: all reads go back to the source, and the run stops"),
+        ];
+        step.done = !open.contains(&percent);
+        if step.done {
+            step.reason = Reason::Done;
+        }
+        step
+    };
+    weights.before_the_switch().map(step).collect()
 }
 
 fn one_line(text: &str) -> String {

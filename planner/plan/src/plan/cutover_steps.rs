@@ -5,7 +5,7 @@ use segue_contract::{Address, QuiesceKind, Reopeners, Side};
 use segue_language::CutoverDecl;
 
 use super::build::Ground;
-use super::condition_steps::{gate_step, watch_of, watch_step};
+use super::condition_steps::{gate_step, watch_of, watch_step, weigh_steps};
 use super::migration_steps::last_steps;
 use super::{PlanStep, Reason, StepKind, rehearsal_steps};
 use crate::cutover::{Action, Forecast, Opens, Phase, action, advance, forecast};
@@ -106,6 +106,9 @@ fn switch_steps(ground: &Ground<'_>, decl: &CutoverDecl, to: Side, forecast: &Fo
     };
     for gate in &decl.gates {
         push(gate_step(ground, decl, gate, forecast), &mut before);
+    }
+    for step in weigh_steps(ground, decl, to) {
+        push(step, &mut before);
     }
     let mut quiesce =
         PlanStep::new(&decl.address, at("quiesce"), StepKind::Quiesce, closing(ground, decl, to.other()));
@@ -248,7 +251,12 @@ fn action_steps(
         }
         Action::RaiseAndOpen => vec![step(StepKind::Open, format!("accept writes at the {to}"))],
         Action::RaiseAndRoute | Action::Route => {
-            vec![step(StepKind::Switch, format!("point {} to the {to}, and look that it does", routes()))]
+            let mut step =
+                step(StepKind::Switch, format!("point {} to the {to}, and look that it does", routes()));
+            if to == Side::Target && decl.weights.is_some() {
+                step.remarks.push("the last step of the reads: with the writes, at once".to_owned());
+            }
+            vec![step]
         }
         Action::StartWriters => {
             let mut step = step(StepKind::Open, format!("start the writers on the {to}"));

@@ -4,6 +4,7 @@ mod cutovers;
 mod rehearsals;
 mod resources;
 mod watches;
+mod weights;
 
 use segue_contract::{Address, Direction, PassReport, VerifyReport};
 
@@ -133,6 +134,7 @@ fn fold_one(state: &mut State, entry: &Entry) {
                 watches::aborted(cutover, held.as_ref());
                 if let Some(reason) = held {
                     hold(cutover, reason, at_ms);
+                    weights::begin_anew(cutover);
                 }
             }
         }
@@ -205,6 +207,9 @@ fn fold_one(state: &mut State, entry: &Entry) {
         | Event::BackRefused { .. } => watches::fold(state, &entry.event, at_ms),
         Event::RehearsalBegan { .. } | Event::RehearsalEnded { .. } | Event::RehearsalReleased { .. } => {
             rehearsals::fold(state, &entry.event, at_ms);
+        }
+        Event::Weight { cutover, weight } => {
+            weights::fold(state.cutovers.entry(cutover.clone()).or_default(), weight, at_ms);
         }
         Event::StatePart { first, last, part } => import(state, part, *first, *last),
     }

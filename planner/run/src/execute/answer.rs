@@ -52,8 +52,10 @@ fn approve(ground: &Ground, plan_hash: String, by: String) -> Reply {
 }
 
 fn abort(ground: &Ground, cutover: Option<&Address>, by: &str) -> Reply {
-    let in_flight: Vec<(Address, Phase)> =
-        ground.recorder.look(|s| s.in_flight().map(|(a, c)| (a.clone(), c.phase)).collect());
+    let in_flight: Vec<(Address, Phase)> = ground.recorder.look(|s| {
+        let weighed = s.weighed().map(|(a, _)| (a.clone(), Phase::Ready));
+        s.in_flight().map(|(a, c)| (a.clone(), c.phase)).chain(weighed).collect()
+    });
     let found = match cutover {
         Some(wanted) => in_flight.iter().find(|(address, _)| address == wanted),
         None if in_flight.len() == 1 => in_flight.first(),
@@ -71,6 +73,12 @@ fn abort(ground: &Ground, cutover: Option<&Address>, by: &str) -> Reply {
         Some((address, phase)) if settle(*phase) == Settle::Complete => refuse(format!(
             "{address} is committed and cannot be aborted; when it is through: `segue switch-back {address}`"
         )),
+        Some((address, Phase::Ready)) => {
+            ground.control.abort(address.clone(), format!("aborted by {by}"));
+            Reply::Taken {
+                said: format!("{address} is not switched: its reads go back to the source, and it is held"),
+            }
+        }
         Some((address, phase)) => {
             ground.control.abort(address.clone(), format!("aborted by {by}"));
             Reply::Taken {

@@ -9,6 +9,7 @@ use segue_plan::event::{Attempt, FallbackTerms, Member};
 use segue_plan::state::State;
 
 use super::{Ground, RunError};
+use crate::lease::file_name;
 
 /// The name of the file that says how to re-open everything without Segue.
 const BY_HAND: &str = "BY_HAND.txt";
@@ -107,7 +108,7 @@ pub(super) fn attempt_from_spec(
         routes: decl.routes.iter().filter_map(|r| desired.routes.get(r)).map(|r| r.block.clone()).collect(),
         settle_ms: decl.settle_ms,
         reverse: decl.fallback.reverse,
-        by_hand: by_hand_path(ground),
+        by_hand: by_hand_path(ground, &decl.address),
         watchdog: None,
         rehearsal: false,
         waivers: decl.waivers.clone(),
@@ -199,7 +200,7 @@ fn back_from(ground: &Ground, last: &Attempt, live: Side, turn: bool, held_after
         began: ground.now(),
         jobs: ground.recorder.look(|state| jobs_towards(state, &migrations, to)),
         members,
-        by_hand: by_hand_path(ground),
+        by_hand: last.by_hand.clone(),
         watchdog: None,
         timeout_ms: last.timeout_ms,
         freeze_ms: last.freeze_ms,
@@ -224,14 +225,37 @@ pub(super) fn attempt_going_back_again(ground: &Ground, died: &Attempt) -> Attem
     back_from(ground, died, died.from, false, &reason)
 }
 
-fn by_hand_path(ground: &Ground) -> PathBuf {
-    ground.who.state_dir.join(BY_HAND)
+/// Where there are several cutovers each has a file of its own: they may be in their pause at the same time.
+fn by_hand_path(ground: &Ground, cutover: &Address) -> PathBuf {
+    let several = ground.recorder.look(|s| s.cutovers.len() > 1);
+    match several {
+        true => ground.who.state_dir.join(format!("BY_HAND.{}.txt", file_name(cutover))),
+        false => ground.who.state_dir.join(BY_HAND),
+    }
 }
 
 /// Writes, durably, the exact commands that re-open each side and set each route back without Segue, and
 /// when each is safe (design 4, protocol P17).
 pub(super) fn write_by_hand(ground: &Ground, cutover: &Address, attempt: &Attempt) -> Result<(), RunError> {
     let text = by_hand_text(ground, cutover, attempt).map_err(RunError::Setup)?;
+    segue_contract::paths::replace(&attempt.by_hand, text.as_bytes()).map_err(|e| RunError::Setup(e.into()))
+}
+
+/// Writes, durably, how all reads go back to the source without Segue, before the first of them leaves it.
+pub(super) fn write_reads_by_hand(
+    ground: &Ground,
+    cutover: &Address,
+    attempt: &Attempt,
+) -> Result<(), RunError> {
+    let mut text = format!(
+        "{cutover}: a part of the reads goes to the {to}; the {from} takes every write\n\nAny segue command that writes in this state directory's spec sends them back when the run that sent them\ndied: segue abort. Without segue (safe at any time before the switch; stop every segue process first):\n\n",
+        to = attempt.to,
+        from = attempt.from
+    );
+    for block in &attempt.routes {
+        let route = ground.registry.route(block).map_err(RunError::Setup)?;
+        let _ = writeln!(text, "     {}", route.set_by_hand(block, attempt.from));
+    }
     segue_contract::paths::replace(&attempt.by_hand, text.as_bytes()).map_err(|e| RunError::Setup(e.into()))
 }
 

@@ -45,7 +45,7 @@ pub struct Limit {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "from", rename_all = "snake_case")]
 pub enum Why {
-    /// `load { rate_limit }` in the spec.
+    /// `load { rate_limit }` in the spec, or `segue { rate_limit }` for all together.
     Spec,
     /// `segue throttle`.
     Person {
@@ -99,6 +99,7 @@ impl fmt::Display for Limit {
         }
         write!(f, "throttled to {}", rate_text(self.bytes_per_s))?;
         match &self.why {
+            Why::Spec if self.migration.is_none() => f.write_str(" together (spec: segue.rate_limit)"),
             Why::Spec => f.write_str(" (spec: load.rate_limit)"),
             Why::Person { by, since_ms } => write!(f, " by {by} since {}", since(*since_ms)),
         }
@@ -112,6 +113,8 @@ pub(super) struct Limits {
     wished: BTreeMap<Option<Address>, (Limit, Arc<Rate>)>,
     /// Of the spec.
     declared: BTreeMap<Address, (u64, Arc<Rate>)>,
+    /// Of the spec, for all of them together.
+    overall: Option<(u64, Arc<Rate>)>,
 }
 
 impl Limits {
@@ -145,17 +148,30 @@ impl Limits {
         true
     }
 
-    /// The bucket for a migration: a person's for it, a person's for all, the spec's.
-    pub(super) fn bucket(&self, migration: &Address) -> Option<Arc<Rate>> {
-        let wished =
-            self.wished.get(&Some(migration.clone())).or_else(|| self.wished.get(&None)).map(|(_, r)| r);
-        wished.or_else(|| self.declared.get(migration).map(|(_, r)| r)).cloned()
+    /// Notes what the spec declares for all migrations together.
+    pub(super) fn declare_overall(&mut self, bytes_per_s: Option<u64>) {
+        self.overall = bytes_per_s.map(|rate| (rate, Arc::new(Rate::new(rate))));
+    }
+
+    /// The buckets for a migration, from each of which it takes: a person's for it, a person's for all, or the spec's for
+    /// it; and the spec's for all, unless a person set one for all.
+    pub(super) fn buckets(&self, migration: &Address) -> Vec<Arc<Rate>> {
+        let for_all = self.wished.get(&None).map(|(_, rate)| rate);
+        let wished = self.wished.get(&Some(migration.clone())).map(|(_, rate)| rate).or(for_all);
+        let own = wished.or_else(|| self.declared.get(migration).map(|(_, rate)| rate));
+        let overall = self.overall.as_ref().map(|(_, rate)| rate).filter(|_| for_all.is_none());
+        own.into_iter().chain(overall).cloned().collect()
     }
 
     /// The limits that count.
     pub(super) fn list(&self) -> Vec<Limit> {
         let mut limits: Vec<Limit> = self.wished.values().map(|(limit, _)| limit.clone()).collect();
         if !self.wished.contains_key(&None) {
+            limits.extend(self.overall.iter().map(|(bytes_per_s, _)| Limit {
+                migration: None,
+                bytes_per_s: *bytes_per_s,
+                why: Why::Spec,
+            }));
             let declared =
                 self.declared.iter().filter(|(m, _)| !self.wished.contains_key(&Some((*m).clone())));
             limits.extend(declared.map(|(migration, (bytes_per_s, _))| Limit {
@@ -207,18 +223,24 @@ mod tests {
         Some((rate, "alice@a".to_owned(), 1_769_851_800_125))
     }
 
+    fn only(limits: &Limits, migration: &Address) -> Arc<Rate> {
+        let buckets = limits.buckets(migration);
+        assert_eq!(buckets.len(), 1);
+        Arc::clone(&buckets[0])
+    }
+
     #[test]
     fn a_persons_limit_counts_before_the_specs_and_one_for_a_migration_before_one_for_all() {
         let (a, b) = (Address::new("migration.a"), Address::new("migration.b"));
         let mut limits = Limits::default();
-        assert!(limits.bucket(&a).is_none());
+        assert!(limits.buckets(&a).is_empty());
         assert!(limits.declare(&a, Some(50 << 20)) && !limits.declare(&a, Some(50 << 20)));
-        let spec = limits.bucket(&a).unwrap();
+        let spec = only(&limits, &a);
         limits.wish(None, wish(5 << 20));
-        assert!(!Arc::ptr_eq(&spec, &limits.bucket(&a).unwrap()));
-        assert!(Arc::ptr_eq(&limits.bucket(&b).unwrap(), &limits.bucket(&a).unwrap()), "all together");
+        assert!(!Arc::ptr_eq(&spec, &only(&limits, &a)));
+        assert!(Arc::ptr_eq(&only(&limits, &b), &only(&limits, &a)), "all together");
         limits.wish(Some(a.clone()), wish(1 << 20));
-        assert!(!Arc::ptr_eq(&limits.bucket(&b).unwrap(), &limits.bucket(&a).unwrap()));
+        assert!(!Arc::ptr_eq(&only(&limits, &b), &only(&limits, &a)));
         let said: Vec<String> = limits.list().iter().map(ToString::to_string).collect();
         assert_eq!(
             said,
@@ -228,11 +250,33 @@ mod tests {
             ]
         );
         limits.wish(None, None);
-        assert!(Arc::ptr_eq(&spec, &limits.bucket(&a).unwrap()));
+        assert!(Arc::ptr_eq(&spec, &only(&limits, &a)));
         assert_eq!(
             limits.list()[0].to_string(),
             "migration.a: throttled to 50 MiB/s (spec: load.rate_limit)"
         );
+    }
+
+    #[test]
+    fn the_specs_limit_for_all_is_one_bucket_and_holds_beside_each_migrations_own() {
+        let (a, b) = (Address::new("migration.a"), Address::new("migration.b"));
+        let mut limits = Limits::default();
+        limits.declare_overall(Some(100 << 20));
+        let all = only(&limits, &a);
+        assert!(Arc::ptr_eq(&all, &only(&limits, &b)), "together, not each");
+        limits.declare(&a, Some(50 << 20));
+        let of_a = limits.buckets(&a);
+        assert!(of_a.len() == 2 && Arc::ptr_eq(&of_a[1], &all) && !Arc::ptr_eq(&of_a[0], &all));
+        limits.wish(Some(b.clone()), wish(1 << 20));
+        assert!(limits.buckets(&b).iter().any(|rate| Arc::ptr_eq(rate, &all)));
+        assert!(
+            limits
+                .list()
+                .iter()
+                .any(|l| l.to_string() == "throttled to 100 MiB/s together (spec: segue.rate_limit)")
+        );
+        limits.wish(None, wish(1 << 20));
+        assert!(!limits.buckets(&a).iter().any(|rate| Arc::ptr_eq(rate, &all)), "a person's word counts");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use segue_contract::Address;
+use segue_language::RunLimits;
 use segue_plan::cutover::may_approve;
 
 use super::brake::{Brakes, Halt, Limits, Paused};
@@ -33,8 +34,35 @@ struct Asked {
     limits: Limits,
     /// Cutovers between their gates and the new side's first writes: nothing delays them.
     closing: BTreeSet<Address>,
+    /// So many of them at once; `None`: as many as there are.
+    closings_max: Option<usize>,
+    /// Units that are carried right now, and how many may be; `None`: as many as there are.
+    carrying: usize,
+    carrying_max: Option<usize>,
     /// Rises with each message, so that a sleeper sees that something came.
     version: u64,
+}
+
+/// Whether a cutover may begin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// It has begun.
+    Begun,
+    /// Somebody paused the run.
+    Paused,
+    /// So many others are in their pause as may be.
+    After(Vec<Address>),
+}
+
+/// A unit that is carried; over when it is dropped.
+pub(super) struct Carrying<'a> {
+    control: &'a Control,
+}
+
+impl Drop for Carrying<'_> {
+    fn drop(&mut self) {
+        self.control.change(|asked| asked.carrying = asked.carrying.saturating_sub(1));
+    }
 }
 
 /// The messages to a run.
@@ -157,19 +185,49 @@ impl Control {
         began.elapsed()
     }
 
-    /// A cutover's gates all hold and it begins: from here on nothing delays it. `false`: the run is paused.
-    pub(super) fn begin_closing(&self, cutover: &Address) -> bool {
+    /// A cutover's gates all hold and it begins: from here on nothing delays it. `at_once`: others in their pause do
+    /// not keep it waiting.
+    pub(super) fn begin_closing(&self, cutover: &Address, at_once: bool) -> Turn {
         let mut asked = self.lock();
-        let free = asked.halt.now.is_none();
-        if free {
-            asked.closing.insert(cutover.clone());
+        if asked.halt.now.is_some() {
+            return Turn::Paused;
         }
-        free
+        if !at_once && asked.closings_max.is_some_and(|most| asked.closing.len() >= most.max(1)) {
+            return Turn::After(asked.closing.iter().cloned().collect());
+        }
+        asked.closing.insert(cutover.clone());
+        Turn::Begun
     }
 
-    /// The cutover's pause is over.
+    /// The cutover's pause is over: whoever waits for a turn looks again.
     pub(super) fn end_closing(&self, cutover: &Address) {
-        self.lock().closing.remove(cutover);
+        if self.lock().closing.contains(cutover) {
+            self.change(|asked| {
+                asked.closing.remove(cutover);
+            });
+        }
+    }
+
+    /// How much may happen at once, as the spec says.
+    pub(super) fn bound(&self, limits: &RunLimits) {
+        self.change(|asked| {
+            asked.closings_max = Some(limits.cutovers);
+            asked.carrying_max = Some(limits.parallelism);
+            asked.limits.declare_overall(limits.rate_limit);
+        });
+    }
+
+    /// Waits until one more unit may be carried. `None`: somebody asked to stop.
+    pub(super) fn carry_one(&self) -> Option<Carrying<'_>> {
+        let mut asked = self.lock();
+        while asked.carrying_max.is_some_and(|most| asked.carrying >= most.max(1)) {
+            if asked.stop != StopLevel::None {
+                return None;
+            }
+            asked = self.came.wait(asked).unwrap_or_else(PoisonError::into_inner);
+        }
+        asked.carrying += 1;
+        Some(Carrying { control: self })
     }
 
     /// Sets (`Some`: bytes a second) or takes back a limit, for one migration or for all together.
@@ -183,9 +241,9 @@ impl Control {
         self.lock().limits.declare(migration, bytes_per_s)
     }
 
-    /// The limit that counts for a migration.
-    pub(super) fn limit_of(&self, migration: &Address) -> Option<Arc<Rate>> {
-        self.lock().limits.bucket(migration)
+    /// The limits that count for a migration: each of them holds.
+    pub(super) fn limits_of(&self, migration: &Address) -> Vec<Arc<Rate>> {
+        self.lock().limits.buckets(migration)
     }
 
     /// What slows the run down.
@@ -252,7 +310,7 @@ mod tests {
         assert_eq!(control.wait_while_paused(), Duration::ZERO);
         for stop in [false, true] {
             control.pause("alice@a", 0).expect("nothing closes");
-            assert!(!control.begin_closing(&cutover), "a paused run begins no cutover");
+            assert_eq!(control.begin_closing(&cutover, true), Turn::Paused, "a paused run begins no cutover");
             std::thread::scope(|scope| {
                 let sleeper = scope.spawn(|| control.wait_while_paused());
                 if stop {
@@ -264,11 +322,54 @@ mod tests {
             });
         }
         assert!(control.resume() && !control.resume());
-        assert!(control.begin_closing(&cutover));
+        assert_eq!(control.begin_closing(&cutover, false), Turn::Begun);
         assert_eq!(control.pause("alice@a", 0), Err(vec![cutover.clone()]));
         control.end_closing(&cutover);
         control.pause("alice@a", 0).expect("it is through");
         assert_eq!(control.brakes().paused.map(|p| p.by).as_deref(), Some("alice@a"));
+    }
+
+    #[test]
+    fn no_more_cutovers_pause_their_writes_at_once_than_may() {
+        let control = Control::default();
+        let name = |n: u8| Address::new(format!("cutover.{n}"));
+        control.bound(&RunLimits { cutovers: 2, ..RunLimits::default() });
+        assert_eq!(control.begin_closing(&name(1), false), Turn::Begun);
+        assert_eq!(control.begin_closing(&name(2), false), Turn::Begun);
+        assert_eq!(control.begin_closing(&name(3), false), Turn::After(vec![name(1), name(2)]));
+        assert_eq!(control.begin_closing(&name(4), true), Turn::Begun, "lost health waits for nobody");
+        control.end_closing(&name(4));
+        assert_eq!(control.begin_closing(&name(3), false), Turn::After(vec![name(1), name(2)]));
+        std::thread::scope(|scope| {
+            let waits = scope.spawn(|| {
+                while control.begin_closing(&name(3), false) != Turn::Begun {
+                    control.sleep(Duration::from_secs(60));
+                }
+            });
+            control.end_closing(&name(1));
+            waits.join().expect("woken");
+        });
+    }
+
+    #[test]
+    fn no_more_units_are_carried_at_once_than_may() {
+        let control = Control::default();
+        control.bound(&RunLimits { parallelism: 2, ..RunLimits::default() });
+        let (first, second) = (control.carry_one(), control.carry_one());
+        let at_once = std::sync::atomic::AtomicUsize::new(2);
+        std::thread::scope(|scope| {
+            let third = scope.spawn(|| {
+                let carrying = control.carry_one();
+                (carrying.is_some(), at_once.load(std::sync::atomic::Ordering::SeqCst))
+            });
+            at_once.store(1, std::sync::atomic::Ordering::SeqCst);
+            drop(first);
+            assert_eq!(third.join().expect("it goes on"), (true, 1), "not before one of the two was over");
+        });
+        let third = control.carry_one();
+        control.stop();
+        assert!(control.carry_one().is_none(), "a stop ends the waiting");
+        drop((second, third));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! after the other, and decides. Steps run on worker threads; a running effect is never dropped.
 
 mod attended;
+mod waves;
 mod work;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,11 +20,14 @@ use tokio::sync::mpsc;
 use super::unit::UnitRef;
 use super::{Ground, RunError, RunEvent, signals, socket};
 pub use attended::{attended, follow, rehearse, switch_back};
+use waves::tell_what_was_not_begun;
 use work::run;
 
-/// Steps that run at once. An engine has workers of its own; more units than this only take the disk
-/// from each other.
-const WORKERS_MAX: usize = 4;
+/// Cutovers that wait for their gates, are switched or watched at once; how many of them pause writes is the spec's to
+/// say. Each is a thread that mostly waits.
+const CUTOVERS_MAX: usize = 64;
+/// Small steps that run at once: checks, markers, routes, what is released.
+const SMALL_MAX: usize = 4;
 /// Results, signals and messages that wait for the dispatcher.
 const MESSAGES_MAX: usize = 64;
 /// Exit code of a run that a second Ctrl-C ended.
@@ -54,6 +58,37 @@ enum Work {
     Watch(Address),
     Release(Address, Change),
     Route(Address),
+}
+
+impl Work {
+    /// How much of its kind may run at once.
+    fn lane(&self) -> Lane {
+        match self {
+            Self::Load(_) | Self::Sync(_) | Self::Verify(_) => Lane::Units,
+            Self::Cutover(..) | Self::Watch(_) => Lane::Cutovers,
+            Self::Check(_) | Self::Provision(_) | Self::Protect(_) | Self::Release(..) | Self::Route(_) => {
+                Lane::Small
+            }
+        }
+    }
+}
+
+/// What runs at once in numbers of its own: a cutover that waits for an approval must not keep units from being carried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Lane {
+    Units,
+    Cutovers,
+    Small,
+}
+
+impl Lane {
+    fn most(self, job: &Job) -> usize {
+        match self {
+            Self::Units => job.desired.limits.parallelism,
+            Self::Cutovers => CUTOVERS_MAX,
+            Self::Small => SMALL_MAX,
+        }
+    }
 }
 
 struct Node {
@@ -88,6 +123,7 @@ pub fn apply(
 ) -> Result<(), Vec<RunError>> {
     declare(ground, desired, plan, observed).map_err(|e| vec![e])?;
     ground.board.planned(plan);
+    ground.control.bound(&desired.limits);
     let (nodes, mut failures) = nodes(ground, desired, plan);
     if nodes.is_empty() {
         return if failures.is_empty() { Ok(()) } else { Err(failures) };
@@ -285,30 +321,36 @@ async fn dispatch(job: Arc<Job>, nodes: Vec<Node>) -> Vec<RunError> {
     }
     let mut done: BTreeSet<Address> = BTreeSet::new();
     let mut waiting: BTreeSet<usize> = (0..nodes.len()).collect();
-    let mut running = 0;
+    let mut running: BTreeMap<Lane, usize> = BTreeMap::new();
     let mut signals = 0;
     loop {
         let ready: Vec<usize> = waiting
             .iter()
             .copied()
             .filter(|i| nodes.get(*i).is_some_and(|n| n.needs.is_subset(&done)))
-            .take(WORKERS_MAX.saturating_sub(running))
             .collect();
         for i in ready {
             if job.ground.control.stopping() {
                 break;
             }
             let Some(node) = nodes.get(i) else { continue };
-            waiting.remove(&i);
-            running += 1;
-            start(&job, i, node.work.clone(), &send);
+            let lane = node.work.lane();
+            let of_lane = running.entry(lane).or_default();
+            if *of_lane < lane.most(&job) {
+                waiting.remove(&i);
+                *of_lane += 1;
+                start(&job, i, node.work.clone(), &send);
+            }
         }
-        if running == 0 {
+        if running.values().all(|n| *n == 0) {
             break;
         }
         match receive.recv().await {
             Some(Message::Ended(i, result)) => {
-                running -= 1;
+                let lane = nodes.get(i).map(|n| n.work.lane());
+                if let Some(of_lane) = lane.and_then(|lane| running.get_mut(&lane)) {
+                    *of_lane = of_lane.saturating_sub(1);
+                }
                 match (result, nodes.get(i)) {
                     (Ok(()), Some(node)) => done.extend(node.steps.iter().cloned()),
                     (Ok(()), None) => {}
@@ -327,6 +369,9 @@ async fn dispatch(job: Arc<Job>, nodes: Vec<Node>) -> Vec<RunError> {
     while let Ok(Message::Signal(name)) = receive.try_recv() {
         signals += 1;
         take_signal(&job.ground, name, signals);
+    }
+    if !job.ground.control.stopping() {
+        tell_what_was_not_begun(&job.ground, &nodes, &waiting, &done);
     }
     if job.ground.control.stopping() && failures.is_empty() && !waiting.is_empty() {
         failures.push(RunError::Interrupted);

@@ -17,7 +17,7 @@ use super::ground::micros;
 use super::io::{Io, Until};
 use super::retry::retry;
 use super::together::{each_once, together};
-use super::{Ground, RunError, RunEvent, claims, gates, prove, watching};
+use super::{Ground, RunError, RunEvent, claims, gates, prove, watching, weights};
 use crate::lease::LeaseFile;
 use back::fail_after_commit;
 pub(super) use back::{abort, go_back_again};
@@ -48,6 +48,7 @@ pub(super) fn run_cutover(ground: &Ground, task: CutoverTask) -> Result<(), RunE
     // Waiting makes passes: nothing can be read from a side that is left.
     let waited = if task.attempt.leaves.is_some() { Ok(()) } else { gates::wait(ground, &task) };
     let ended = waited.and_then(|()| begin(ground, task)).and_then(|()| drive(ground, &cutover));
+    let ended = weights::after(ground, &cutover, ended);
     ground.control.end_closing(&cutover);
     ended
 }

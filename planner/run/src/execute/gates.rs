@@ -5,18 +5,20 @@ mod look;
 mod probes;
 mod told;
 mod verified;
+mod weighing;
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use segue_contract::{Address, Side};
-use segue_language::{GateCondition, GateDecl, VerifyDecl, WaiverDecl};
+use segue_language::{GateCondition, GateDecl, VerifyDecl, WaiverDecl, WeightsDecl};
 use segue_plan::cutover::will_not_converge;
 use segue_plan::event::{Event, WatchPlan};
 use segue_plan::plan::StepKind;
 use segue_plan::state::UnitState;
 
+use super::control::Turn;
 use super::drive::CutoverTask;
 use super::io::Until;
 use super::unit::{UnitRef, pass};
@@ -47,6 +49,10 @@ pub(super) struct Conditions {
     pub(super) ask_for_approval: bool,
     /// What is watched after the switch.
     pub(super) watch: WatchPlan,
+    /// Reads that go over in steps before it.
+    pub(super) weights: Option<WeightsDecl>,
+    /// Whether it waits for no other cutover's pause: health was lost.
+    pub(super) at_once: bool,
 }
 
 /// Waits until every gate holds at once; then what is to be watched is recorded, before the attempt begins.
@@ -67,15 +73,18 @@ pub(super) fn wait(ground: &Ground, task: &CutoverTask) -> Result<(), RunError> 
         probes: Probes::default(),
         asked: false,
         forecast_ms: Cell::new(None),
+        said_of_turn: false,
     };
-    let looks = waiting.until_all_hold()?;
+    let steps = weighing::steps(&waiting);
+    let looks = waiting.until_all_hold(steps.is_empty())?;
     all_carried(ground, &units, &task.attempt.waivers)?;
     for (gate, look) in task.conditions.gates.iter().zip(looks) {
         waiting.told.met(ground, &task.cutover, &gate.address, &look)?;
         let took_us = super::ground::micros(waiting.began);
         ground.end_step(&gate.address, StepKind::Gate, look.said, took_us)?;
     }
-    plan_watch(ground, task)
+    plan_watch(ground, task)?;
+    weighing::walk(&mut waiting, &steps)
 }
 
 /// Before the attempt, so that whoever settles it knows what to watch. A way back is not watched, and forgets
@@ -112,11 +121,50 @@ struct Waiting<'a> {
     asked: bool,
     /// The predicted pause that was told last, in milliseconds.
     forecast_ms: Cell<Option<u64>>,
+    /// Whether it was told that other cutovers are in their pause.
+    said_of_turn: bool,
 }
 
-impl Waiting<'_> {
-    fn until_all_hold(&mut self) -> Result<Vec<Look>, RunError> {
-        let (ground, gates) = (self.ground, &self.task.conditions.gates);
+impl<'a> Waiting<'a> {
+    fn gates(&self) -> &'a [GateDecl] {
+        &self.task.conditions.gates
+    }
+
+    /// One look at every gate, told and recorded. Returns how many questions were put for it, too.
+    fn look_at_all(&mut self) -> Result<(usize, Vec<Look>), RunError> {
+        let (ground, gates) = (self.ground, self.gates());
+        let asked = self.probes.refresh(ground, gates)?;
+        let looks: Vec<Look> = gates.iter().map(|gate| look(self, gate)).collect();
+        for (gate, look) in gates.iter().zip(&looks) {
+            let left = Duration::from_millis(gate.timeout_ms).saturating_sub(self.began.elapsed());
+            ground.board.gate(&gate.address, look.met, &look.said, look.value, left);
+            self.told.look(ground, &self.task.cutover, &gate.address, look)?;
+        }
+        Ok((asked, looks))
+    }
+
+    /// Whether it is this cutover's turn to pause its writes; says once for whom it waits.
+    fn turn(&mut self) -> Turn {
+        let turn = self.ground.control.begin_closing(&self.task.cutover, self.task.conditions.at_once);
+        if let Turn::After(others) = &turn
+            && !self.said_of_turn
+        {
+            self.said_of_turn = true;
+            let names: Vec<&str> = others.iter().map(Address::as_str).collect();
+            let text = format!(
+                "{}: waits for its turn: {} is in its pause (segue {{ cutovers }} allows {} at once)",
+                self.task.cutover,
+                names.join(", "),
+                names.len()
+            );
+            self.ground.tell(&RunEvent::Said { text });
+        }
+        turn
+    }
+
+    /// Returns when every gate holds; with `closing`, when it is this cutover's turn to pause its writes, too.
+    fn until_all_hold(&mut self, closing: bool) -> Result<Vec<Look>, RunError> {
+        let (ground, gates) = (self.ground, self.gates());
         // Fresh numbers first: what was measured yesterday says little of now.
         carry(ground, self.units)?;
         let mut carried = Instant::now();
@@ -127,27 +175,26 @@ impl Waiting<'_> {
             if ground.control.stopping() {
                 return Err(RunError::Interrupted);
             }
-            let looked = self.probes.refresh(ground, gates)?;
-            let looks: Vec<Look> = gates.iter().map(|gate| look(self, gate)).collect();
-            for (gate, look) in gates.iter().zip(&looks) {
-                let left = Duration::from_millis(gate.timeout_ms).saturating_sub(self.began.elapsed());
-                ground.board.gate(&gate.address, look.met, &look.said, look.value, left);
-                self.told.look(ground, &self.task.cutover, &gate.address, look)?;
-            }
+            let (looked, looks) = self.look_at_all()?;
             let unmet: Vec<(&GateDecl, &Look)> = gates.iter().zip(&looks).filter(|(_, l)| !l.met).collect();
             if unmet.is_empty() {
-                if looked == self.probes.len() && ground.control.begin_closing(&self.task.cutover) {
+                let fresh = looked == self.probes.len();
+                let turn = if fresh && closing { self.turn() } else { Turn::Paused };
+                if fresh && (!closing || turn == Turn::Begun) {
                     return Ok(looks);
                 }
                 // All at once: an answer from before the others held is asked for again.
                 self.probes.forget();
-                continue;
+                if !matches!(turn, Turn::After(_)) {
+                    continue;
+                }
+            } else {
+                self.give_up(&unmet)?;
+                if self.make_true(&unmet)? {
+                    continue;
+                }
             }
-            self.give_up(&unmet)?;
-            if self.make_true(&unmet)? {
-                continue;
-            }
-            let passes = unmet.iter().all(|(_, look)| matches!(look.wants, Wants::Pass));
+            let passes = !unmet.is_empty() && unmet.iter().all(|(_, look)| matches!(look.wants, Wants::Pass));
             let behind = unmet.iter().any(|(_, look)| matches!(look.wants, Wants::Pass));
             if passed && behind && said_of_convergence.is_none_or(|at| at.elapsed() >= CONVERGENCE_EVERY) {
                 let said = tell_if_it_will_not_converge(ground, self.units, &self.task.cutover);

@@ -47,8 +47,8 @@ pub(super) struct Io<'a> {
     ground: &'a Ground,
     step: Address,
     until: Until,
-    /// The migration whose data it carries: what can be paused and throttled.
-    carries: Option<Address>,
+    /// The migration whose data it carries, which can be paused and throttled, and the unit: units share a limit.
+    carries: Option<(Address, String)>,
     rested: Mutex<Rested>,
 }
 
@@ -78,7 +78,7 @@ impl<'a> Io<'a> {
         if self.ground.control.declare_limit(&job.migration, job.load.rate_limit) {
             self.ground.tell(&RunEvent::Slowed { brakes: self.ground.control.brakes() });
         }
-        self.carries = Some(job.migration.clone());
+        self.carries = Some((job.migration.clone(), format!("{} {}", job.migration, job.unit)));
         self
     }
 
@@ -97,19 +97,6 @@ impl<'a> Io<'a> {
     fn wait_while_paused(&self) {
         if self.ground.control.paused() {
             self.rest(|| self.ground.control.wait_while_paused());
-        }
-    }
-
-    /// Waits for a limit. One that was changed meanwhile counts at once: what was owed to the old one is forgotten.
-    fn wait_for(&self, migration: &Address, rate: &Arc<Rate>, end: Instant) {
-        let control = &self.ground.control;
-        while !self.cancelled() {
-            let left = end.saturating_duration_since(Instant::now());
-            let same = control.limit_of(migration).is_some_and(|now| Arc::ptr_eq(&now, rate));
-            if left.is_zero() || !same {
-                return;
-            }
-            control.sleep(left.min(SLICE));
         }
     }
 
@@ -132,7 +119,7 @@ impl<'a> Io<'a> {
         done
     }
 
-    fn brakes_hold(&self) -> Option<&Address> {
+    fn brakes_hold(&self) -> Option<&(Address, String)> {
         match self.until {
             Until::Stopped => self.carries.as_ref(),
             Until::Deadline(..) | Until::Never => None,
@@ -175,12 +162,19 @@ impl StepIo for Io<'_> {
     }
 
     fn take(&self, bytes: u64) {
-        let Some(migration) = self.brakes_hold() else { return };
+        let Some((migration, unit)) = self.brakes_hold() else { return };
         self.wait_while_paused();
-        let Some(rate) = self.ground.control.limit_of(migration) else { return };
-        let wait = rate.take(bytes);
-        if !wait.is_zero() {
-            self.rest(|| self.wait_for(migration, &rate, Instant::now() + wait));
+        let control = &self.ground.control;
+        for rate in control.limits_of(migration) {
+            let wanted = rate.ask(unit, bytes);
+            while let Some(wait) = wanted.take() {
+                // A limit that was changed meanwhile counts at once: the old one is not waited for.
+                let same = control.limits_of(migration).iter().any(|now| Arc::ptr_eq(now, &rate));
+                if self.cancelled() || !same {
+                    break;
+                }
+                self.rest(|| control.sleep(wait.min(SLICE)));
+            }
         }
     }
 

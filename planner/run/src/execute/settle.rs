@@ -6,7 +6,7 @@ use segue_plan::cutover::{Settle, goes_back_again, settle};
 use segue_plan::state::State;
 
 use super::drive::{abort, drive, go_back_again};
-use super::{Ground, RunError, RunEvent, check_claims};
+use super::{Ground, RunError, RunEvent, check_claims, weights};
 
 fn in_part(state: &State, cutover: &Address) -> bool {
     state.cutovers.get(cutover).is_some_and(|c| c.in_part)
@@ -14,7 +14,8 @@ fn in_part(state: &State, cutover: &Address) -> bool {
 
 /// Settles every cutover in flight: completes those with COMMITTED, aborts the others, but for a group's way back
 /// that died, which is gone once more. An abort that only
-/// settles does not hold. Returns the cutovers that were settled.
+/// settles does not hold. Reads that a dead run sent to the target before a switch go back to the source. Returns the
+/// cutovers that were settled.
 ///
 /// # Errors
 /// A foreign or later marker refuses to open or close anything; an effect that keeps failing leaves the
@@ -24,7 +25,7 @@ pub fn settle_all(ground: &Ground) -> Result<Vec<Address>, RunError> {
     let in_flight: Vec<(Address, segue_plan::cutover::Phase)> =
         // One that is only watched is settled: the next apply goes on watching.
         state.in_flight().filter(|(_, c)| !c.watches()).map(|(address, c)| (address.clone(), c.phase)).collect();
-    if in_flight.is_empty() {
+    if in_flight.is_empty() && state.weighed().next().is_none() {
         return Ok(Vec::new());
     }
     if let Some(problem) = check_claims(ground, &state).into_iter().next() {
@@ -53,5 +54,6 @@ pub fn settle_all(ground: &Ground) -> Result<Vec<Address>, RunError> {
         }
         settled.push(cutover);
     }
+    settled.extend(weights::settle(ground)?);
     Ok(settled)
 }

@@ -9,6 +9,7 @@ use segue_plan::cutover::converged;
 use segue_plan::event::Event;
 use segue_plan::state::UnitState;
 
+use super::control::Carrying;
 use super::ground::micros;
 use super::io::{Io, Until};
 use super::leave::is_itself;
@@ -67,6 +68,21 @@ pub(super) fn job_of(ground: &Ground, unit: &UnitRef) -> Result<(UnitJob, UnitSt
     })
 }
 
+/// Waits until one more unit may be carried (`segue { parallelism }`). Inside a pause clients wait, and on the way back
+/// health: nothing keeps those waiting.
+fn turn<'a>(
+    ground: &'a Ground,
+    direction: Direction,
+    until: &Until,
+) -> Result<Option<Carrying<'a>>, RunError> {
+    match (until, direction) {
+        (Until::Stopped, Direction::Forward) => {
+            ground.control.carry_one().map(Some).ok_or(RunError::Interrupted)
+        }
+        (Until::Deadline(..) | Until::Never, _) | (_, Direction::Reverse) => Ok(None),
+    }
+}
+
 /// Records a load or a pass, with the times by which lag is measured.
 pub(super) fn carried(
     ground: &Ground,
@@ -114,6 +130,7 @@ pub(super) fn load(ground: &Ground, unit: &UnitRef) -> Result<String, RunError> 
         return Ok("was loaded by the run before".to_owned());
     }
     let engine = ground.registry.engine(&job.source, &job.target).map_err(|e| RunError::step(&step, e))?;
+    let _turn = turn(ground, job.direction, &Until::Stopped)?;
     let io = Io::new(ground, &step).carrying(&job);
     let report = carried(ground, unit, &step, true, job.direction, || {
         retry(
@@ -140,6 +157,7 @@ pub(super) fn pass(
 ) -> Result<PassReport, RunError> {
     let (job, _) = job_of(ground, unit)?;
     let engine = ground.registry.engine(&job.source, &job.target).map_err(|e| RunError::step(step, e))?;
+    let _turn = turn(ground, job.direction, until)?;
     let io = Io::new(ground, step).carrying(&job).until(until.clone());
     carried(ground, unit, step, false, job.direction, || {
         retry(
@@ -238,6 +256,7 @@ pub(super) fn compare(
     until: &Until,
 ) -> Result<VerifyReport, RunError> {
     let engine = ground.registry.engine(&job.source, &job.target).map_err(|e| RunError::step(step, e))?;
+    let _turn = turn(ground, job.direction, until)?;
     let io = Io::new(ground, step).carrying(job).until(until.clone());
     let report =
         retry(ground, step, until.time_left(ground), || io.cancelled(), || engine.verify(job, call, &io))

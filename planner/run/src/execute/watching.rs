@@ -6,6 +6,8 @@
 mod back;
 mod looking;
 
+pub(super) use looking::ask;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

@@ -82,6 +82,10 @@ pub(super) fn reach(cutover: &mut CutoverState, phase: Phase, proof: &Proof, too
             cutover.left = Some(LeftSide { side: attempt.from, epoch: attempt.epoch, at_ms, loses });
         }
     }
+    if phase == Phase::Routed {
+        // Pointing a route to a side ends its weight.
+        cutover.weight = None;
+    }
     if phase == Phase::Soaking {
         cutover.in_part = false;
         super::watches::over(cutover);

@@ -80,6 +80,8 @@ fn conditions(job: &Job, decl: &CutoverDecl, to: Side, sync_interval_ms: u64) ->
             sync_interval_ms,
             accept_loss: decl.fallback.accept_loss,
         },
+        weights: decl.weights.clone(),
+        at_once: false,
     }
 }
 

@@ -8,7 +8,7 @@ use super::super::attempt::{attempt_going_back_again, attempt_of_group_going_bac
 use super::super::io::{Io, Until};
 use super::super::retry::retry;
 use super::super::together::together;
-use super::super::{Ground, RunError, RunEvent, claims, prove};
+use super::super::{Ground, RunError, RunEvent, claims, prove, weights};
 use super::perform::step_of;
 use super::{Flight, SETTLING_DEADLINE, drive, enter, over};
 use crate::lease::SETTLING_MS;
@@ -79,7 +79,7 @@ impl Flight<'_> {
         let io = Io::new(self.ground, &step).until(Until::Never);
         let routable = self.attempt.routes.iter().all(|block| {
             let seen = self.ground.registry.route(block).and_then(|route| route.observe(block, &io));
-            matches!(seen, Ok(RouteAt::Side(_)))
+            matches!(seen, Ok(RouteAt::Side(_) | RouteAt::Weighted(_)))
         });
         closed && routable
     }
@@ -208,6 +208,8 @@ pub(in super::super) fn abort(
         epoch,
         side: flight.attempt.from,
     })?;
+    // Clients' writes come first; what they read follows, before the abort is said to be complete (protocol P15).
+    weights::take_back(ground, cutover)?;
     ground.record_settling(Event::Aborted { cutover: cutover.clone(), epoch })?;
     over(&flight);
     ground.tell(&RunEvent::Aborted { cutover: cutover.clone(), live: flight.attempt.from });

@@ -69,6 +69,7 @@ impl Stage {
             routes: Vec::new(),
             watches: Vec::new(),
             settle_ms: 0,
+            weights: None,
             fallback: FallbackDecl { reverse: false, ..decl.fallback.clone() },
             rehearse: None,
             depends_on: Vec::new(),

@@ -7,7 +7,7 @@ use segue_plan::event::{Event, Watch};
 
 use super::Watching;
 use crate::execute::io::Io;
-use crate::execute::{RunError, RunEvent};
+use crate::execute::{Ground, RunError, RunEvent};
 
 /// How often a look is recorded that says what the one before said, in milliseconds.
 const RECORD_EVERY_MS: u64 = 60_000;
@@ -45,7 +45,7 @@ pub(super) fn look_until_over(watching: &Watching<'_>, watch: &Watch) -> Result<
             continue;
         }
         due_ms = now_ms.saturating_add(watch.interval_ms);
-        let reading = ask(watching, watch);
+        let reading = ask(watching.ground, watch);
         // A look that was cut off says nothing.
         if watching.over() {
             break;
@@ -61,9 +61,9 @@ pub(super) fn look_until_over(watching: &Watching<'_>, watch: &Watch) -> Result<
 }
 
 /// A question that could not be put counts as not good.
-fn ask(watching: &Watching<'_>, watch: &Watch) -> Reading {
-    let io = Io::new(watching.ground, &watch.block.address);
-    let looked = watching.ground.registry.watch(&watch.block).and_then(|w| w.look(&watch.block, &io));
+pub(in crate::execute) fn ask(ground: &Ground, watch: &Watch) -> Reading {
+    let io = Io::new(ground, &watch.block.address);
+    let looked = ground.registry.watch(&watch.block).and_then(|w| w.look(&watch.block, &io));
     looked.unwrap_or_else(|error| {
         let remedy = error.remedy.as_ref().map(|r| format!(" ({r})")).unwrap_or_default();
         let said =
