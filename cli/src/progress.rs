@@ -67,7 +67,7 @@ impl Listener for JsonLines {
         }
     }
 
-    fn confirm(&self, _question: &str, _expected: &str) -> Option<bool> {
+    fn confirm(&self, _question: &str, _expected: &str, _over: &dyn Fn() -> bool) -> Option<bool> {
         None
     }
 }

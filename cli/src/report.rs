@@ -98,6 +98,8 @@ pub(crate) struct Report {
     pub(crate) approvals: Newest<ApprovalLine>,
     /// What people decided against a stop: holds lifted, stale writes settled, addresses forgotten.
     pub(crate) waivers: Newest<DecisionLine>,
+    /// Pauses and limits, by whom and why.
+    pub(crate) steering: Newest<DecisionLine>,
     /// Aborts, holds, lost health.
     pub(crate) stops: Newest<DecisionLine>,
     pub(crate) changes: Vec<ChangeLine>,

@@ -6,12 +6,14 @@ pub mod lab;
 pub mod memory;
 mod mount;
 mod outcome;
+mod pane;
 mod random;
 mod running;
 mod scratch;
 mod tree;
 
 pub use mount::{Bound, Mount, run};
+pub use pane::Pane;
 pub use random::{Random, rounds, say};
 pub use running::{Running, wait_until};
 pub use scratch::{Ran, Scratch, segue_binary};

@@ -35,8 +35,13 @@ pub struct Running {
 
 impl Running {
     /// Starts the released binary in a scratch directory, with its output in files.
-    #[expect(clippy::expect_used, reason = "a test cannot go on without its program")]
     pub fn new(scratch: &Scratch, args: &[&str]) -> Self {
+        Self::program(scratch, &segue_binary().display().to_string(), args)
+    }
+
+    /// Starts a program that becomes it.
+    #[expect(clippy::expect_used, reason = "a test cannot go on without its program")]
+    pub fn program(scratch: &Scratch, program: &str, args: &[&str]) -> Self {
         let number = COUNTER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let named = |stream: &str| {
             scratch.write(&format!("out/{number}.{stream}"), "");
@@ -47,7 +52,7 @@ impl Running {
             let file = std::fs::OpenOptions::new().append(true).open(path);
             Stdio::from(file.expect("the output's file"))
         };
-        let child = Command::new(segue_binary())
+        let child = Command::new(program)
             .args(args)
             .current_dir(scratch.path())
             .stdin(Stdio::null())

@@ -116,6 +116,10 @@ fn phrase(event: &Event) -> String {
             let held = if *held { ", held" } else { "" };
             format!("{cutover}: attempt {epoch} is not gone back from{held}: {why}")
         }
+        Event::Steered { wish, by, why } => {
+            let why = why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+            format!("{} {wish} by {by}{why}", wish.about())
+        }
         Event::StatePart { first, last, part: _ } => match (first, last) {
             (_, true) => "a state was restored".to_owned(),
             (true, false) => "a state is being restored".to_owned(),

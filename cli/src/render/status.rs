@@ -11,7 +11,7 @@ use segue_plan::cutover::{Lag, Phase, Settle, settle};
 use segue_plan::event::{BootTime, Watch};
 use segue_plan::state::{CutoverState, Held, MigrationState, State, UnitState};
 use segue_run::clock::rfc3339;
-use segue_run::execute::Brakes;
+use segue_run::execute::{Brakes, HeldUp};
 use segue_run::session::Snapshot;
 use serde::Serialize;
 
@@ -45,6 +45,10 @@ pub(crate) struct StatusView {
     last_run: Option<String>,
     /// What slows the running command down, who wished it and since when; not kept beyond that run.
     brakes: Brakes,
+    /// What waits although it could go on, and why: a try after a failure, a slot.
+    held_up: Vec<HeldUp>,
+    #[serde(skip)]
+    slowed: Vec<String>,
     #[serde(skip)]
     now_ms: i64,
 }
@@ -165,6 +169,8 @@ impl StatusView {
                 )
             }),
             brakes: live.as_ref().map(|l| l.brakes.clone()).unwrap_or_default(),
+            held_up: live.as_ref().map(|l| l.held_up.clone()).unwrap_or_default(),
+            slowed: live.as_ref().map(|l| l.slowed()).unwrap_or_default(),
             now_ms: now.wall_ms,
         }
     }

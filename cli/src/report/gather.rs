@@ -36,6 +36,7 @@ pub(crate) struct Gather<'a> {
     plans: Newest<PlanLine>,
     approvals: Newest<ApprovalLine>,
     waivers: Newest<DecisionLine>,
+    steering: Newest<DecisionLine>,
     stops: Newest<DecisionLine>,
     changes: Changes,
     findings: Newest<FindingLine>,
@@ -59,6 +60,7 @@ impl<'a> Gather<'a> {
             plans: Newest::default(),
             approvals: Newest::default(),
             waivers: Newest::default(),
+            steering: Newest::default(),
             stops: Newest::default(),
             changes: Changes::default(),
             findings: Newest::default(),
@@ -116,7 +118,8 @@ impl<'a> Gather<'a> {
             Event::Approved { plan_hash, by } => {
                 self.approvals.push(ApprovalLine { plan_hash: plan_hash.clone(), by: by.clone(), at_ms });
             }
-            Event::Found { .. }
+            Event::Steered { .. }
+            | Event::Found { .. }
             | Event::StepFailed { .. }
             | Event::StaleSettled { .. }
             | Event::Unheld { .. }
@@ -184,6 +187,11 @@ impl<'a> Gather<'a> {
             }
             Event::AddressForgotten { address } => {
                 self.waive(at_ms, address, "forgotten, the systems untouched".to_owned(), None);
+            }
+            Event::Steered { wish, by, why } => {
+                let why = why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+                let what = format!("{wish}{why}");
+                self.steering.push(DecisionLine { at_ms, about: wish.about(), what, by: Some(by.clone()) });
             }
             Event::HealthLost { cutover, epoch: _, watch, said } => {
                 self.stop(at_ms, cutover, format!("health lost at {watch}: {said}"));
@@ -322,6 +330,7 @@ impl<'a> Gather<'a> {
             plans: self.plans,
             approvals: self.approvals,
             waivers: self.waivers,
+            steering: self.steering,
             stops: self.stops,
             changes: self.changes.into_lines(),
             findings: self.findings,

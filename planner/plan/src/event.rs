@@ -4,6 +4,7 @@
 //! version is refused with the version that can read it. Nothing here holds a secret.
 
 mod attempt;
+mod steered;
 
 use segue_contract::{
     Address, BlockRef, Checkpoint, Direction, ErrorClass, Finding, Identity, Marker, PassReport, Side,
@@ -16,6 +17,7 @@ use crate::plan::StepKind;
 use crate::state::State;
 
 pub use attempt::{Attempt, BootTime, Member, Proof, Watcher};
+pub use steered::{WHY_MAX, Wish, rate_text};
 
 /// The version of the lines that this build writes.
 pub const WIRE_VERSION: u32 = 2;
@@ -381,6 +383,16 @@ pub enum Event {
         why: String,
         /// Whether the cutover is held because of it.
         held: bool,
+    },
+    /// Somebody paused, resumed or throttled the run. It is over when the run ends: nothing of it is state.
+    Steered {
+        /// What was wished.
+        wish: Wish,
+        /// By whom.
+        by: String,
+        /// Why; `None`: it was not said.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        why: Option<String>,
     },
     /// A part of a state that is being restored (`state push`): an event has a size limit, a state has
     /// none. Everything before is replaced when the last part is there.

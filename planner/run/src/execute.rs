@@ -30,8 +30,8 @@ mod unit;
 mod watching;
 
 pub use adopt::adopt;
-pub use board::{Board, Live, LiveGate, LiveStage, LiveStep, Told};
-pub use brake::{Brakes, Limit, Paused, Why, rate_text};
+pub use board::{Board, HeldUp, Live, LiveGate, LiveStage, LiveStep, Told};
+pub use brake::{Brakes, Limit, Paused, Why};
 pub use claims::{ClaimProblem, check_claims, claim_problems};
 pub use control::{Control, StopLevel};
 pub use dispatch::{ApplyOptions, apply, attended, follow, switch_back};

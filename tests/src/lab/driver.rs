@@ -96,7 +96,7 @@ impl Listener for Talk {
         }
     }
 
-    fn confirm(&self, _: &str, _: &str) -> Option<bool> {
+    fn confirm(&self, _: &str, _: &str, _: &dyn Fn() -> bool) -> Option<bool> {
         None
     }
 }

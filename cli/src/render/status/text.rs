@@ -12,7 +12,8 @@ const FALLBACK_OLD_MS: u64 = 3_600_000;
 impl StatusView {
     /// For people.
     pub(crate) fn text(&self, look: &Look) -> String {
-        let Self { doubts, running, cutovers, migrations, last_run, brakes, now_ms } = self;
+        let Self { doubts, running, cutovers, migrations, last_run, brakes, held_up: _, slowed, now_ms } =
+            self;
         let mut out = String::new();
         if !doubts.is_empty() {
             out.push_str(&doubt_text(doubts, look));
@@ -35,8 +36,8 @@ impl StatusView {
             (None, Some(last)) => out.push_str(&format!("\nLast command: {last}\n")),
             (None, None) => {}
         }
-        for line in brakes.lines() {
-            out.push_str(&format!("  {}\n", look.paint(Paint::Warning, &line)));
+        for line in slowed {
+            out.push_str(&format!("  {}\n", look.paint(Paint::Warning, line)));
         }
         if !brakes.is_empty() {
             out.push_str(

@@ -172,7 +172,7 @@ pub fn fold(state: &mut State, entry: &Entry) {
             state.forgotten.insert(address.clone());
         }
         // Evidence for the report; nothing is decided by it.
-        Event::GateRead { .. } => {}
+        Event::GateRead { .. } | Event::Steered { .. } => {}
         Event::WatchPlanned { .. }
         | Event::WatchBegan { .. }
         | Event::WatchRead { .. }

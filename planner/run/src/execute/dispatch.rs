@@ -308,6 +308,7 @@ async fn dispatch(job: Arc<Job>, nodes: Vec<Node>) -> Vec<RunError> {
             running += 1;
             start(&job, i, node.work.clone(), &send);
         }
+        tell_queue(&job.ground, &nodes, &waiting, &done);
         if running == 0 {
             break;
         }
@@ -337,6 +338,16 @@ async fn dispatch(job: Arc<Job>, nodes: Vec<Node>) -> Vec<RunError> {
         failures.push(RunError::Interrupted);
     }
     failures
+}
+
+/// What is ready and was not started waits for a slot, and whoever looks is told so.
+fn tell_queue(ground: &Ground, nodes: &[Node], waiting: &BTreeSet<usize>, done: &BTreeSet<Address>) {
+    let ready = waiting.iter().filter_map(|i| nodes.get(*i)).filter(|node| node.needs.is_subset(done));
+    let steps: Vec<Address> = match ground.control.stopping() {
+        true => Vec::new(),
+        false => ready.filter_map(|node| node.steps.first().cloned()).collect(),
+    };
+    ground.board.queue(&steps, WORKERS_MAX, ground.clock.wall_ms());
 }
 
 fn start(job: &Arc<Job>, index: usize, work: Work, send: &mpsc::Sender<Message>) {

@@ -201,9 +201,10 @@ impl StepIo for Io<'_> {
     }
 
     fn confirm(&self, question: &str, expected: &str) -> Result<(), StepError> {
-        match self.ground.listener.confirm(question, expected) {
+        match self.ground.listener.confirm(question, expected, &|| self.cancelled()) {
             Some(true) => Ok(()),
             Some(false) => Err(StepError::permanent(format!("{} was not confirmed", self.step))),
+            None if self.cancelled() => Err(StepError::cancelled()),
             None => Err(StepError::permanent(format!(
                 "{} needs a person to confirm, and there is nobody to ask",
                 self.step
