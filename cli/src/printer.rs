@@ -4,7 +4,10 @@
 //! must not stop between two steps because nobody listens any more.
 
 use std::io::{self, BufRead, IsTerminal, Write};
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::arguments::Global;
 use crate::failure::Failure;
@@ -139,6 +142,26 @@ pub(crate) fn say_raw(text: &str) {
 /// Takes talk while something else, bars for instance, owns the terminal.
 pub(crate) type Diversion = Box<dyn Fn(&str) + Send + Sync>;
 
+/// How often a question is looked at whether it is over.
+const OVER_EVERY: Duration = Duration::from_millis(100);
+
+/// Waits until a line was typed, or input ended; `false`: it was over before.
+fn typed(over: &dyn Fn() -> bool) -> bool {
+    let stdin = io::stdin();
+    let Ok(wait) = Timespec::try_from(OVER_EVERY) else { return true };
+    loop {
+        if over() {
+            return false;
+        }
+        let mut ready = [PollFd::new(&stdin, PollFlags::IN)];
+        match poll(&mut ready, Some(&wait)) {
+            Ok(0) | Err(rustix::io::Errno::INTR) => {}
+            // Reading says what is wrong, if anything is.
+            Ok(_) | Err(_) => return true,
+        }
+    }
+}
+
 /// What may write where.
 pub(crate) struct Printer {
     out: Look,
@@ -146,6 +169,10 @@ pub(crate) struct Printer {
     quiet: bool,
     json: bool,
     diversion: Mutex<Option<Diversion>>,
+    /// The prompt that waits for an answer: written again below whatever is said meanwhile.
+    prompt: Mutex<Option<String>>,
+    /// One question at a time.
+    turn: Mutex<()>,
 }
 
 impl Printer {
@@ -157,6 +184,8 @@ impl Printer {
             quiet: global.quiet,
             json: global.json,
             diversion: Mutex::new(None),
+            prompt: Mutex::new(None),
+            turn: Mutex::new(()),
         }
     }
 
@@ -212,9 +241,10 @@ impl Printer {
     /// Talks, whatever was asked for: errors and warnings.
     pub(crate) fn say_anyway(&self, text: &str) {
         let text = text.strip_suffix('\n').unwrap_or(text);
-        let diversion = self.diversion.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let diversion = self.diversion.lock().unwrap_or_else(PoisonError::into_inner);
         match &*diversion {
             Some(divert) => divert(text),
+            None if self.said_above_prompt(text) => {}
             None => say_raw(&format!("{text}\n")),
         }
     }
@@ -226,7 +256,7 @@ impl Printer {
 
     /// Sends talk elsewhere, as long as something owns the terminal.
     pub(crate) fn divert(&self, diversion: Option<Diversion>) {
-        *self.diversion.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = diversion;
+        *self.diversion.lock().unwrap_or_else(PoisonError::into_inner) = diversion;
     }
 
     /// Whether somebody can be asked.
@@ -236,12 +266,40 @@ impl Printer {
 
     /// Asks a person to type `expected`; `None`: there is nobody to ask.
     pub(crate) fn ask(&self, question: &str, expected: &str) -> Option<bool> {
+        self.ask_until(question, expected, &|| false)
+    }
+
+    /// Asks a person to type `expected`; `None`: there is nobody to ask, or it was `over` before the answer. Others
+    /// may say something meanwhile: it is written above the prompt.
+    pub(crate) fn ask_until(&self, question: &str, expected: &str, over: &dyn Fn() -> bool) -> Option<bool> {
         if !self.somebody_there() {
             return None;
         }
-        say_raw(&format!("{question}\n  Type {} to go on: ", self.talk.paint(Paint::Title, expected)));
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let prompt = format!("  Type {} to go on: ", self.talk.paint(Paint::Title, expected));
+        {
+            let mut shown = self.prompt.lock().unwrap_or_else(PoisonError::into_inner);
+            say_raw(&format!("{question}\n{prompt}"));
+            *shown = Some(prompt);
+        }
+        let answered = typed(over);
+        *self.prompt.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        if !answered {
+            say_raw("\n");
+            return None;
+        }
         let mut answer = String::new();
         io::stdin().lock().read_line(&mut answer).ok()?;
         Some(answer.trim() == expected)
+    }
+
+    /// Writes above the prompt that waits for an answer; `false`: none does. What was typed so far is not lost: the
+    /// terminal keeps the line.
+    pub(crate) fn said_above_prompt(&self, text: &str) -> bool {
+        let prompt = self.prompt.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(prompt) = &*prompt {
+            say_raw(&format!("\r\x1b[K{text}\n{prompt}"));
+        }
+        prompt.is_some()
     }
 }

@@ -68,7 +68,7 @@ impl Listener for JsonLines {
         }
     }
 
-    fn confirm(&self, _question: &str, _expected: &str) -> Option<bool> {
+    fn confirm(&self, _question: &str, _expected: &str, _over: &dyn Fn() -> bool) -> Option<bool> {
         None
     }
 }

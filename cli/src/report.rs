@@ -103,6 +103,8 @@ pub(crate) struct Report {
     /// What people decided against a stop: findings waived in the spec, holds lifted, stale writes settled, addresses
     /// forgotten.
     pub(crate) waivers: Newest<DecisionLine>,
+    /// Pauses and limits, by whom and why.
+    pub(crate) steering: Newest<DecisionLine>,
     /// Aborts, holds, lost health.
     pub(crate) stops: Newest<DecisionLine>,
     pub(crate) changes: Vec<ChangeLine>,

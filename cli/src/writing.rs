@@ -84,6 +84,9 @@ pub(crate) fn ask_running(
             Ok(Some(Exit::Done))
         }
         Ok(Reply::Refused { said }) => Err(Failure::new(said)),
+        Err(closed @ SocketError::Closed(_)) => Err(Failure::new(closed.to_string()).remedy(
+            "ask its owner for the group that may enter it: `chgrp TEAM .segue && chmod 2750 .segue`, before the next apply",
+        )),
         Ok(Reply::Status { .. } | Reply::Live { .. }) => {
             Err(Failure::new("the running apply answered something else"))
         }

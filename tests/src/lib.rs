@@ -7,6 +7,7 @@ pub mod memory;
 mod mount;
 pub mod oracle;
 mod outcome;
+mod pane;
 mod prometheus;
 mod random;
 mod running;
@@ -15,6 +16,7 @@ mod tree;
 mod web;
 
 pub use mount::{Bound, Mount, run};
+pub use pane::Pane;
 pub use prometheus::Prometheus;
 pub use random::{Random, rounds, say};
 pub use running::{Running, wait_until};

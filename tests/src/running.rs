@@ -40,8 +40,17 @@ impl Running {
     }
 
     /// The same in another environment.
-    #[expect(clippy::expect_used, reason = "a test cannot go on without its program")]
     pub fn with(scratch: &Scratch, args: &[&str], environment: &[(&str, &str)]) -> Self {
+        Self::start(scratch, &segue_binary().display().to_string(), args, environment)
+    }
+
+    /// Starts a program that becomes it.
+    pub fn program(scratch: &Scratch, program: &str, args: &[&str]) -> Self {
+        Self::start(scratch, program, args, &[])
+    }
+
+    #[expect(clippy::expect_used, reason = "a test cannot go on without its program")]
+    fn start(scratch: &Scratch, program: &str, args: &[&str], environment: &[(&str, &str)]) -> Self {
         let number = COUNTER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let named = |stream: &str| {
             scratch.write(&format!("out/{number}.{stream}"), "");
@@ -52,7 +61,7 @@ impl Running {
             let file = std::fs::OpenOptions::new().append(true).open(path);
             Stdio::from(file.expect("the output's file"))
         };
-        let child = Command::new(segue_binary())
+        let child = Command::new(program)
             .args(args)
             .current_dir(scratch.path())
             .stdin(Stdio::null())

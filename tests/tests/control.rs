@@ -70,13 +70,18 @@ fn a_throttle_counts_at_once_and_a_pause_stops_all_work_until_it_is_resumed() {
         scraped()
             .contains("segue_rate_limit_bytes_per_second{migration=\"migration.site\",from=\"spec\"} 20480")
     );
-    scratch.segue(&["pause"]).expect_code(0);
+    scratch.segue(&["pause", "--why", "two\nlines"]).expect_code(1);
+    scratch.segue(&["pause", "--why", "nightly dump"]).expect_code(0);
     let status = scratch.segue(&["status", "--json"]).expect_code(0);
     let status: serde_json::Value = serde_json::from_str(&status.stdout).expect("JSON");
     assert!(status["brakes"]["paused"]["by"].is_string(), "{status}");
+    assert_eq!(status["brakes"]["paused"]["why"], "nightly dump", "{status}");
     assert!(scraped().contains("segue_run_paused 1"));
     // At 20 KiB/s this would take most of an hour: what was owed to the old limit is forgotten.
-    scratch.segue(&["throttle", "1GiB/s", "--migration", "site"]).expect_code(0);
+    scratch.segue(&["throttle", "1GiB/s", "--migration", "site", "--why", "the link is free"]).expect_code(0);
+    let status = scratch.segue(&["status"]).expect_code(0);
+    assert!(status.stdout.contains("throttled to 1 GiB/s by "), "{}", status.stdout);
+    assert!(status.stdout.contains(": the link is free"), "{}", status.stdout);
     assert!(!apply.output().contains(".load: done"), "{}", apply.output());
     scratch.segue(&["resume"]).expect_code(0);
     apply.until_it_says("cutover.site is switched: the target serves");
@@ -86,6 +91,28 @@ fn a_throttle_counts_at_once_and_a_pause_stops_all_work_until_it_is_resumed() {
         scratch.segue(&["status"]).stdout.contains("throttled to 20 KiB/s (spec: load.rate_limit)")
     });
     assert_eq!(scratch.live(), "new");
+    apply.kill();
+    remembered(&scratch);
+}
+
+/// Who paused and throttled, and why, outlives the run.
+fn remembered(scratch: &Scratch) {
+    let history = scratch.segue(&["history"]).expect_code(0).stdout;
+    let html = scratch.segue(&["report"]).expect_code(0).stdout;
+    for said in [
+        "paused",
+        "nightly dump",
+        "resumed",
+        "throttled to 1 GiB/s",
+        "the link is free",
+        "no longer throttled",
+    ] {
+        assert!(history.contains(said) && html.contains(said), "{said}:\n{history}\n{html}");
+    }
+    let json = scratch.segue(&["report", "--json"]).expect_code(0).stdout;
+    let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    assert_eq!(json["steering"]["total"], 4, "{}", json["steering"]);
+    assert_eq!(json["steering"]["kept"][0]["what"], "paused: nightly dump");
 }
 
 #[test]

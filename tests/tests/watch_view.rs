@@ -1,80 +1,15 @@
 //! `segue watch` in a real terminal (tmux): what it shows of a run, what its keys do, and that the terminal is given back.
 
-#![expect(clippy::expect_used, reason = "a test cannot go on without its terminal")]
+use segue_tests::{Pane, Running, Scratch, segue_binary};
 
-use std::process::Command;
-use std::sync::atomic::{AtomicU32, Ordering};
-
-use segue_tests::{Running, Scratch, segue_binary, wait_until};
-
-static NUMBER: AtomicU32 = AtomicU32::new(0);
-
-/// A terminal of its own, with a tmux server of its own.
-struct Pane {
-    server: String,
-}
-
-impl Pane {
-    /// Runs `segue watch` in it, and then says how that ended and how the terminal is.
-    fn watch(scratch: &Scratch, environment: &str) -> Self {
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let pane = Self { server: format!("segue-test-{}-{number}", std::process::id()) };
-        let segue = segue_binary();
-        let shell = format!(
-            "env {environment} {} watch; echo left $?; stty -a | tr ' ;' '\\n\\n' | grep -x -e icanon -e -icanon; exec cat",
-            segue.display()
-        );
-        let directory = scratch.path().display().to_string();
-        let size = ["-x", "110", "-y", "40"];
-        let args = [&["new-session", "-d", "-s", "w", "-c", &directory][..], &size, &[&shell]].concat();
-        pane.tmux(&args);
-        pane
-    }
-
-    fn tmux(&self, args: &[&str]) -> String {
-        let output = Command::new("tmux")
-            .args(["-L", &self.server, "-f", "/dev/null"])
-            .args(args)
-            .env("LANG", "C.UTF-8")
-            .output()
-            .expect("tmux starts");
-        String::from_utf8_lossy(&output.stdout).into_owned()
-    }
-
-    fn shows(&self) -> String {
-        self.tmux(&["capture-pane", "-p", "-t", "w"])
-    }
-
-    #[track_caller]
-    fn until(&self, what: &str, holds: impl Fn(&str) -> bool) {
-        let last = std::cell::RefCell::new(String::new());
-        let seen = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            wait_until(what, || {
-                *last.borrow_mut() = self.shows();
-                holds(&last.borrow())
-            });
-        }));
-        assert!(seen.is_ok(), "{what}:\n{}", last.borrow());
-    }
-
-    #[track_caller]
-    fn until_it_shows(&self, text: &str) {
-        self.until(text, |shown| shown.contains(text));
-    }
-
-    fn keys(&self, text: &str) {
-        self.tmux(&["send-keys", "-t", "w", "-l", text]);
-    }
-
-    fn enter(&self) {
-        self.tmux(&["send-keys", "-t", "w", "Enter"]);
-    }
-}
-
-impl Drop for Pane {
-    fn drop(&mut self) {
-        self.tmux(&["kill-server"]);
-    }
+/// Runs `segue watch` in a terminal, and then says how that ended and how the terminal is.
+fn watch(scratch: &Scratch, environment: &str) -> Pane {
+    let segue = segue_binary();
+    let shell = format!(
+        "env {environment} {} watch; echo left $?; stty -a | tr ' ;' '\\n\\n' | grep -x -e icanon -e -icanon; exec cat",
+        segue.display()
+    );
+    Pane::new(scratch.path(), &shell)
 }
 
 fn waits_for_approval() -> Scratch {
@@ -87,7 +22,7 @@ fn waits_for_approval() -> Scratch {
 #[test]
 fn a_run_is_watched_paused_throttled_approved_and_left_from_the_screen() {
     let scratch = waits_for_approval();
-    let pane = Pane::watch(&scratch, "LC_ALL=C.UTF-8");
+    let pane = watch(&scratch, "LC_ALL=C.UTF-8");
     pane.until_it_shows("no apply is running: waiting for one");
     pane.keys("p");
     pane.until_it_shows("start one with `segue apply`");
@@ -104,9 +39,11 @@ fn a_run_is_watched_paused_throttled_approved_and_left_from_the_screen() {
     pane.until("it goes on", |shown| !shown.contains("! paused by "));
     pane.keys("t");
     pane.until_it_shows("Bytes a second");
-    pane.keys("900KiB/s");
+    pane.keys("900KiB/s the shop is slow");
     pane.enter();
-    pane.until_it_shows("! throttled to 900 KiB/s by ");
+    pane.until("who throttled it, and why", |shown| {
+        shown.contains("! throttled to 900 KiB/s by ") && shown.contains(": the shop is slow")
+    });
     pane.keys("x");
     pane.until_it_shows("Type abort");
     pane.keys("no");
@@ -134,7 +71,7 @@ fn a_run_is_watched_paused_throttled_approved_and_left_from_the_screen() {
 fn without_unicode_and_colour_every_word_is_still_there_and_a_signal_gives_the_terminal_back() {
     let scratch = waits_for_approval();
     scratch.segue(&["apply", "--auto-approve"]).expect_code(3);
-    let pane = Pane::watch(&scratch, "LC_ALL=C NO_COLOR=1");
+    let pane = watch(&scratch, "LC_ALL=C NO_COLOR=1");
     pane.until_it_shows("cutover.site: the source serves");
     let shown = pane.tmux(&["capture-pane", "-p", "-e", "-t", "w"]);
     assert!(shown.contains("+ Cutovers -"), "{shown}");

@@ -20,7 +20,8 @@ const HASH_DIGITS: usize = 64;
 ///
 /// An approval is for the spec, the systems' identities and settings, and all steps: when one of them
 /// changes, the hash does. A running apply that waits for it goes on at once. Where the gate names approvers,
-/// only theirs are taken, by the user that the operating system says; a person counts once.
+/// only theirs are taken, by the user that the operating system says; a person counts once. Others than the state
+/// directory's owner approve while an apply runs, if their group may enter the directory (`chmod 2750 .segue`).
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  segue approve $(segue plan --json | jq -r .hash)")]
 pub(crate) struct Approve {

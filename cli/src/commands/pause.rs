@@ -12,15 +12,20 @@ use crate::writing::{here, only_running};
 /// Let a running apply take no more work, until `segue resume`
 ///
 /// Running steps stop at their next safe point, gates wait (without their time running), nothing is lost. Refused
-/// while a cutover has writes paused: clients would wait longer. The pause lasts as long as the run does.
+/// while a cutover has writes paused: clients would wait longer. The pause lasts as long as the run does. Who paused it,
+/// and why, is shown by `segue status` and `segue watch` as long as it lasts, and by `history` and `report` for good.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  segue pause && mysqldump ... ; segue resume")]
-pub(crate) struct Pause {}
+#[command(after_help = "Example:\n  segue pause --why 'nightly dump' && mysqldump ... ; segue resume")]
+pub(crate) struct Pause {
+    /// Why: shown to whoever looks, and kept in the journal
+    #[arg(long, value_name = "TEXT")]
+    why: Option<String>,
+}
 
 impl Pause {
     /// Asks for it.
     pub(crate) fn run(&self, invocation: &Invocation) -> Result<Exit, Failure> {
-        let Self {} = self;
-        only_running(invocation, &Workspace::read(invocation), &Ask::Pause { by: here() })
+        let question = Ask::Pause { by: here(), why: self.why.clone() };
+        only_running(invocation, &Workspace::read(invocation), &question)
     }
 }

@@ -15,10 +15,11 @@ use crate::writing::{here, only_running};
 ///
 /// Stands in for `load.rate_limit` of the spec as long as the run lasts; without `--migration` everything shares it.
 /// Inside a cutover's pause nothing is throttled: clients wait there. `off` lets the spec's limits count again.
-/// `segue status`, `segue watch` and the run itself say who throttled what, and since when.
+/// `segue status`, `segue watch` and the run itself say who throttled what, since when and why; `history` and `report`
+/// keep it. At most 64 limits count at a time.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  segue throttle 5MiB/s\n  segue throttle 500KiB/s --migration site\n  segue throttle off"
+    after_help = "Examples:\n  segue throttle 5MiB/s --why 'the shop is slow'\n  segue throttle 500KiB/s --migration site\n  segue throttle off"
 )]
 pub(crate) struct Throttle {
     /// Bytes a second, such as 5MiB/s; or `off`
@@ -26,6 +27,9 @@ pub(crate) struct Throttle {
     /// Only this migration
     #[arg(long, value_name = "ADDRESS")]
     migration: Option<String>,
+    /// Why: shown to whoever looks, and kept in the journal
+    #[arg(long, value_name = "TEXT")]
+    why: Option<String>,
 }
 
 impl Throttle {
@@ -40,7 +44,8 @@ impl Throttle {
             }
             None => None,
         };
-        only_running(invocation, &workspace, &Ask::Throttle { migration, bytes_per_s, by: here() })
+        let question = Ask::Throttle { migration, bytes_per_s, by: here(), why: self.why.clone() };
+        only_running(invocation, &workspace, &question)
     }
 }
 

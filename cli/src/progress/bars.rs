@@ -41,8 +41,10 @@ impl Bars {
 
     /// Writes above the bars.
     pub(super) fn above(&self, text: &str) {
-        // Losing a line of talk must not end a run.
-        let _ = self.multi.println(text);
+        if !self.printer.said_above_prompt(text) {
+            // Losing a line of talk must not end a run.
+            let _ = self.multi.println(text);
+        }
     }
 
     /// Takes all bars away.
@@ -176,7 +178,13 @@ impl Listener for Bars {
         }
     }
 
-    fn confirm(&self, question: &str, expected: &str) -> Option<bool> {
-        self.multi.suspend(|| self.printer.ask(question, expected))
+    /// Bars and a prompt cannot share a line: nothing is drawn until it is answered, and what is told is written above
+    /// the prompt. (`suspend` would hold everybody who tells something until then.)
+    fn confirm(&self, question: &str, expected: &str, over: &dyn Fn() -> bool) -> Option<bool> {
+        let _ = self.multi.clear();
+        self.multi.set_draw_target(ProgressDrawTarget::hidden());
+        let answer = self.printer.ask_until(question, expected, over);
+        self.multi.set_draw_target(ProgressDrawTarget::stderr_with_hz(DRAWS_A_SECOND));
+        answer
     }
 }

@@ -62,8 +62,8 @@ impl Listener for Lines {
         }
     }
 
-    fn confirm(&self, question: &str, expected: &str) -> Option<bool> {
-        self.printer.ask(question, expected)
+    fn confirm(&self, question: &str, expected: &str, over: &dyn Fn() -> bool) -> Option<bool> {
+        self.printer.ask_until(question, expected, over)
     }
 }
 

@@ -143,6 +143,10 @@ fn phrase(event: &Event) -> String {
         Event::ResourceReleasing { id, by } => format!("{id}: being released by {by}"),
         Event::ResourceReleased { id, said } => format!("{id}: released: {said}"),
         Event::Weight { cutover, weight } => format!("{cutover}: {}", reads(weight)),
+        Event::Steered { wish, by, why } => {
+            let why = why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+            format!("{} {wish} by {by}{why}", wish.about())
+        }
         Event::StatePart { first, last, part: _ } => match (first, last) {
             (_, true) => "a state was restored".to_owned(),
             (true, false) => "a state is being restored".to_owned(),

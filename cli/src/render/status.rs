@@ -13,12 +13,12 @@ use segue_plan::cutover::{Freshness, Lag, Phase, Settle, WayBack, settle};
 use segue_plan::event::{BootTime, Watch};
 use segue_plan::state::{CutoverState, Held, MigrationState, State, UnitState};
 use segue_run::clock::rfc3339;
-use segue_run::execute::Brakes;
+use segue_run::execute::{Brakes, HeldUp};
 use segue_run::session::Snapshot;
 use serde::Serialize;
 
-use rehearsals::RehearsalView;
 use super::resources::{self, ResourceView};
+use rehearsals::RehearsalView;
 
 /// What time it is, told so that views stay pure.
 #[derive(Clone, Debug)]
@@ -54,6 +54,10 @@ pub(crate) struct StatusView {
     brakes: Brakes,
     /// What is temporary somewhere, in release order.
     resources: Vec<ResourceView>,
+    /// What waits although it could go on, and why: a try after a failure, a slot.
+    held_up: Vec<HeldUp>,
+    #[serde(skip)]
+    slowed: Vec<String>,
     #[serde(skip)]
     now_ms: i64,
 }
@@ -193,6 +197,8 @@ impl StatusView {
             }),
             brakes: live.as_ref().map(|l| l.brakes.clone()).unwrap_or_default(),
             resources: resources::views(state, now.wall_ms, running.is_some()),
+            held_up: live.as_ref().map(|l| l.held_up.clone()).unwrap_or_default(),
+            slowed: live.as_ref().map(|l| l.slowed()).unwrap_or_default(),
             now_ms: now.wall_ms,
         }
     }

@@ -38,6 +38,7 @@ pub(crate) struct Gather<'a> {
     rehearsals: Newest<RehearsalLine>,
     approvals: Newest<ApprovalLine>,
     waivers: Newest<DecisionLine>,
+    steering: Newest<DecisionLine>,
     stops: Newest<DecisionLine>,
     changes: Changes,
     findings: Newest<FindingLine>,
@@ -62,6 +63,7 @@ impl<'a> Gather<'a> {
             rehearsals: Newest::default(),
             approvals: Newest::default(),
             waivers: Newest::default(),
+            steering: Newest::default(),
             stops: Newest::default(),
             changes: Changes::default(),
             findings: Newest::default(),
@@ -119,7 +121,8 @@ impl<'a> Gather<'a> {
             Event::Approved { plan_hash, by } => {
                 self.approvals.push(ApprovalLine { plan_hash: plan_hash.clone(), by: by.clone(), at_ms });
             }
-            Event::Found { .. }
+            Event::Steered { .. }
+            | Event::Found { .. }
             | Event::StepFailed { .. }
             | Event::StaleSettled { .. }
             | Event::Unheld { .. }
@@ -200,6 +203,11 @@ impl<'a> Gather<'a> {
                 let what = format!("the {side} that was left was taken back");
                 let by = Some(by.clone());
                 self.stops.push(DecisionLine { at_ms, about: cutover.to_string(), what, by });
+            }
+            Event::Steered { wish, by, why } => {
+                let why = why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+                let what = format!("{wish}{why}");
+                self.steering.push(DecisionLine { at_ms, about: wish.about(), what, by: Some(by.clone()) });
             }
             Event::HealthLost { cutover, epoch: _, watch, said } => {
                 self.stop(at_ms, cutover, format!("health lost at {watch}: {said}"));
@@ -352,6 +360,7 @@ impl<'a> Gather<'a> {
             rehearsals: self.rehearsals,
             approvals: self.approvals,
             waivers: self.waivers,
+            steering: self.steering,
             stops: self.stops,
             changes: self.changes.into_lines(),
             findings: self.findings,

@@ -51,7 +51,8 @@ impl Html {
         })
     }
 
-    /// A table; `numbers` are the columns that are set to the right.
+    /// A table; `numbers` are the columns that are set to the right. Each cell names its column: on a narrow screen a row
+    /// is a list of them, for a table that is wider than the page would hide its end.
     pub(super) fn table(
         &mut self,
         heads: &[&'static str],
@@ -71,13 +72,27 @@ impl Html {
                     for row in rows {
                         h.element("tr", "", |h| {
                             for (i, cell) in row.iter().enumerate() {
-                                h.words("td", number(numbers, i), cell);
+                                h.cell(heads.get(i).copied().unwrap_or_default(), number(numbers, i), |h| {
+                                    h.text(cell);
+                                });
                             }
                         });
                     }
                 });
             });
         });
+    }
+
+    /// A cell of a table, with its column's name.
+    pub(super) fn cell(
+        &mut self,
+        head: &'static str,
+        class: &'static str,
+        inner: impl FnOnce(&mut Self),
+    ) -> &mut Self {
+        self.markup("<td data-h=\"").text(head).markup("\" class=\"").markup(class).markup("\">");
+        inner(self);
+        self.markup("</td>")
     }
 
     pub(super) fn finish(self) -> String {

@@ -22,6 +22,7 @@ pub(super) const ALL: &[Section] = &[
     evidence::gates,
     people::approvals,
     people::waivers,
+    people::steering,
     evidence::changes,
     evidence::findings,
     evidence::failures,

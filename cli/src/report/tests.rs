@@ -5,7 +5,7 @@ use segue_contract::{
     StaleFind, VerifyLevel, VerifyMismatch, VerifyReport,
 };
 use segue_plan::cutover::Phase;
-use segue_plan::event::{BootTime, Entry, Event, Proof, RunRecord, WIRE_VERSION};
+use segue_plan::event::{BootTime, Entry, Event, Proof, RunRecord, WIRE_VERSION, Wish};
 
 use super::{Gather, Outcome, Report, page};
 use crate::sample;
@@ -119,6 +119,11 @@ fn everything_hostile() -> Vec<Event> {
 fn noted_hostile() -> Vec<Event> {
     let cutover = || Address::new(HOSTILE);
     vec![
+        Event::Steered {
+            wish: Wish::Throttle { migration: Some(cutover()), bytes_per_s: Some(5 << 20) },
+            by: HOSTILE.into(),
+            why: Some(HOSTILE.into()),
+        },
         Event::HealthLost { cutover: cutover(), epoch: 2, watch: cutover(), said: HOSTILE.into() },
         Event::EndpointMade { migration: cutover(), endpoint: cutover() },
         Event::Found {

@@ -5,10 +5,11 @@ use segue_run::execute::Ask;
 
 use super::model::Model;
 use crate::commands::rate;
+use crate::failure::Failure;
 use crate::writing::here;
 
 /// The longest answer that a prompt takes.
-const TYPED_MAX: usize = 64;
+const TYPED_MAX: usize = 120;
 
 /// What the screen is in the middle of.
 #[derive(Clone, Debug, Default)]
@@ -71,9 +72,13 @@ fn looking(ui: &mut Ui, model: &Model, code: KeyCode) -> Act {
             ui.note = Some("no apply is running: start one with `segue apply`".to_owned());
         }
         KeyCode::Char('p') if model.paused => return Act::Ask(Ask::Resume { by: here() }),
-        KeyCode::Char('p') => return Act::Ask(Ask::Pause { by: here() }),
+        KeyCode::Char('p') => return Act::Ask(Ask::Pause { by: here(), why: None }),
         KeyCode::Char('t') => {
-            ask(ui, "Bytes a second, such as 5MiB/s, or off:".to_owned(), Then::Throttle);
+            ask(
+                ui,
+                "Bytes a second, such as 5MiB/s, or off (then why, if you like):".to_owned(),
+                Then::Throttle,
+            );
         }
         KeyCode::Char('a') => match &model.approvable {
             Some(plan_hash) => {
@@ -119,8 +124,8 @@ fn prompted(ui: &mut Ui, mut prompt: Prompt, code: KeyCode) -> Act {
 fn answered(ui: &mut Ui, prompt: &Prompt) -> Act {
     let typed = prompt.typed.trim();
     let question = match &prompt.then {
-        Then::Throttle => match rate(typed) {
-            Ok(bytes_per_s) => Ok(Ask::Throttle { migration: None, bytes_per_s, by: here() }),
+        Then::Throttle => match throttled(typed) {
+            Ok((bytes_per_s, why)) => Ok(Ask::Throttle { migration: None, bytes_per_s, by: here(), why }),
             Err(failure) => {
                 Err(failure.reasons.into_iter().map(|r| r.message).collect::<Vec<_>>().join("; "))
             }
@@ -138,6 +143,13 @@ fn answered(ui: &mut Ui, prompt: &Prompt) -> Act {
             Act::Nothing
         }
     }
+}
+
+/// `5MiB/s the shop is slow`: a rate, and perhaps why.
+fn throttled(typed: &str) -> Result<(Option<u64>, Option<String>), Failure> {
+    let (first, why) = typed.split_once(' ').unwrap_or((typed, ""));
+    let why = why.trim();
+    Ok((rate(first)?, (!why.is_empty()).then(|| why.to_owned())))
 }
 
 #[cfg(test)]
@@ -177,8 +189,12 @@ mod tests {
         assert_eq!(type_in(&mut ui, &model, "fast"), Act::Nothing);
         assert!(ui.note.as_deref().is_some_and(|n| n.contains("fast")), "{:?}", ui.note);
         press(&mut ui, &model, KeyCode::Char('t').into());
-        let ask = Ask::Throttle { migration: None, bytes_per_s: Some(5 << 20), by: here() };
+        let ask = Ask::Throttle { migration: None, bytes_per_s: Some(5 << 20), by: here(), why: None };
         assert_eq!(type_in(&mut ui, &model, "5MiB/s"), Act::Ask(ask));
+        press(&mut ui, &model, KeyCode::Char('t').into());
+        let why = Some("the shop is slow".to_owned());
+        let ask = Ask::Throttle { migration: None, bytes_per_s: None, by: here(), why };
+        assert_eq!(type_in(&mut ui, &model, "off the shop is slow"), Act::Ask(ask));
     }
 
     #[test]

@@ -161,7 +161,7 @@ impl Model {
             title: title(facts, holder.as_deref(), now),
             clock: rfc3339(now.wall_ms).get(11..19).unwrap_or_default().to_owned(),
             paused: brakes.paused.is_some(),
-            warnings: brakes.lines().into_iter().chain(notices.iter().cloned()).collect(),
+            warnings: live.iter().flat_map(Live::slowed).chain(notices.iter().cloned()).collect(),
             stages: live.iter().flat_map(|l| &l.stages).map(stage).collect(),
             cutovers: cutovers::views(state, live.as_ref(), now, &boot),
             units: units::views(state, live.as_ref(), now, &boot),

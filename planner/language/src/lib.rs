@@ -11,8 +11,8 @@ mod syntax;
 
 pub use desired::{
     CutoverDecl, Day, Desired, FallbackDecl, GateCondition, GateDecl, MAX_AGE_DEFAULT_MS, MigrationDecl,
-    Origin, QuiesceDecl, RehearseDecl, RehearseMode, RouteDecl, RunLimits, SET_ASIDE, Secrets, VerifyDecl, WAIVABLE,
-    WaiverDecl, WatchDecl, WeightsDecl, WindowDecl,
+    Origin, QuiesceDecl, RehearseDecl, RehearseMode, RouteDecl, RunLimits, SET_ASIDE, Secrets, VerifyDecl,
+    WAIVABLE, WaiverDecl, WatchDecl, WeightsDecl, WindowDecl,
 };
 pub use lang::{
     BlockValue, Collection, Condition, Data, Judged, Number, Sealed, Sensitivity, TooLarge, Value, Verdict,

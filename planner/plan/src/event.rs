@@ -6,6 +6,7 @@
 mod attempt;
 mod rehearsal;
 mod resource;
+mod steered;
 mod watch;
 mod weight;
 
@@ -22,6 +23,7 @@ use crate::state::State;
 pub use attempt::{Attempt, BootTime, FallbackTerms, Leaving, Member, Proof, Watcher};
 pub use rehearsal::{Rehearsal, RehearsalFinding, RehearsalReport, RehearsedUnit};
 pub use resource::{Release, Resource, ResourceKind};
+pub use steered::{WHY_MAX, Wish, rate_text};
 pub use watch::{Watch, WatchPlan};
 pub use weight::WeightEvent;
 
@@ -463,6 +465,16 @@ pub enum Event {
         cutover: Address,
         /// What happened to them.
         weight: WeightEvent,
+    },
+    /// Somebody paused, resumed or throttled the run. It is over when the run ends: nothing of it is state.
+    Steered {
+        /// What was wished.
+        wish: Wish,
+        /// By whom.
+        by: String,
+        /// Why; `None`: it was not said.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        why: Option<String>,
     },
     /// A part of a state that is being restored (`state push`): an event has a size limit, a state has
     /// none. Everything before is replaced when the last part is there.

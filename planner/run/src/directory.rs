@@ -14,6 +14,12 @@ use crate::host;
 /// How often something damaged can be set aside before somebody must clean up.
 const SET_ASIDE_MAX: u32 = 1000;
 
+/// Modes of the directory: who is neither owner nor group, the owner, what a team may have at most, all of them.
+const OTHERS: u32 = 0o007;
+const OWNER: u32 = 0o700;
+const TEAM: u32 = 0o2750;
+const EVERYBODY: u32 = 0o777;
+
 /// Where everything lies.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StateDirectory {
@@ -89,7 +95,8 @@ impl DirectoryError {
 }
 
 impl StateDirectory {
-    /// Opens it, made with mode 0700 if it is not there; one that others can read is closed to them.
+    /// Opens it, made with mode 0700 if it is not there; one that others can read is closed to everybody else. One that
+    /// only its group can enter was opened to a team by hand: that reaches the socket, and is never let write.
     ///
     /// # Errors
     /// It cannot be made or read, or its identity is damaged or lost.
@@ -101,8 +108,9 @@ impl StateDirectory {
             .create(root)
             .map_err(|e| PathError::new("create directory", root, e))?;
         let metadata = std::fs::metadata(root).map_err(|e| PathError::new("examine", root, e))?;
-        if metadata.mode() & 0o077 != 0 {
-            std::fs::set_permissions(root, Permissions::from_mode(0o700))
+        let wanted = if metadata.mode() & OTHERS == 0 { metadata.mode() & TEAM } else { OWNER };
+        if metadata.mode() & EVERYBODY != wanted & EVERYBODY {
+            std::fs::set_permissions(root, Permissions::from_mode(wanted))
                 .map_err(|e| PathError::new("set the mode of", root, e))?;
         }
         let (identity, made) = match directory.read_identity()? {
@@ -287,6 +295,20 @@ mod tests {
         std::fs::set_permissions(&root, std::fs::Permissions::from_mode(0o755)).unwrap();
         StateDirectory::open_or_create(&root, &ManualClock::new(0, "boot")).unwrap();
         assert_eq!(std::fs::metadata(&root).unwrap().mode() & 0o777, 0o700);
+    }
+
+    #[test]
+    fn a_team_may_enter_where_somebody_let_it_and_never_write() {
+        let temporary = tempfile::tempdir().unwrap();
+        for (given, kept) in
+            [(0o750, 0o750), (0o770, 0o750), (0o2770, 0o2750), (0o775, 0o700), (0o700, 0o700)]
+        {
+            let root = temporary.path().join(format!("{given:o}"));
+            std::fs::create_dir(&root).unwrap();
+            std::fs::set_permissions(&root, std::fs::Permissions::from_mode(given)).unwrap();
+            StateDirectory::open_or_create(&root, &ManualClock::new(0, "boot")).unwrap();
+            assert_eq!(std::fs::metadata(&root).unwrap().mode() & 0o7777, kept, "{given:o}");
+        }
     }
 
     #[test]

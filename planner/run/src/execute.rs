@@ -34,8 +34,8 @@ mod watching;
 mod weights;
 
 pub use adopt::adopt;
-pub use board::{Board, Live, LiveGate, LiveStage, LiveStep, Told};
-pub use brake::{Brakes, Limit, Paused, Why, rate_text};
+pub use board::{Board, HeldUp, Live, LiveGate, LiveStage, LiveStep, Told};
+pub use brake::{Brakes, Limit, Paused, Why};
 pub use claims::{ClaimProblem, check_claims, claim_problems};
 pub use cleanup::{Released, clean_up};
 pub use control::{Control, StopLevel};

@@ -254,7 +254,7 @@ fn running(page: &mut Page, live: &Live) {
     for Limit { migration, bytes_per_s, why } in &live.brakes.limits {
         let from = match why {
             Why::Spec => "spec",
-            Why::Person { by, since_ms: _ } => by,
+            Why::Person { by, since_ms: _, why: _ } => by,
         };
         let migration = migration.as_ref().map_or("", Address::as_str);
         page.sample(&[("migration", migration), ("from", from)], *bytes_per_s as f64);
@@ -286,7 +286,10 @@ mod tests {
         let known = MigrationState { record, epoch: 1, marker: None, made: [].into(), units };
         state.migrations.insert(Address::new("migration.a"), known);
         let live = Live {
-            brakes: Brakes { paused: Some(Paused { by: "a".into(), since_ms: 0 }), limits: Vec::new() },
+            brakes: Brakes {
+                paused: Some(Paused { by: "a".into(), since_ms: 0, why: None }),
+                limits: Vec::new(),
+            },
             gates: vec![LiveGate {
                 gate: Address::new("cutover.site.gate.lag"),
                 met: false,

@@ -102,7 +102,7 @@ impl Listener for Talk {
         }
     }
 
-    fn confirm(&self, _: &str, _: &str) -> Option<bool> {
+    fn confirm(&self, _: &str, _: &str, _: &dyn Fn() -> bool) -> Option<bool> {
         None
     }
 }

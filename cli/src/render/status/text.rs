@@ -12,8 +12,19 @@ const LISTED_MAX: usize = 10;
 impl StatusView {
     /// For people.
     pub(crate) fn text(&self, look: &Look) -> String {
-        let Self { doubts, running, cutovers, migrations, rehearsals, last_run, brakes, resources, now_ms } =
-            self;
+        let Self {
+            doubts,
+            running,
+            cutovers,
+            migrations,
+            rehearsals,
+            last_run,
+            brakes,
+            held_up: _,
+            slowed,
+            resources,
+            now_ms,
+        } = self;
         let mut out = String::new();
         if !doubts.is_empty() {
             out.push_str(&doubt_text(doubts, look));
@@ -46,8 +57,8 @@ impl StatusView {
             (None, Some(last)) => out.push_str(&format!("\nLast command: {last}\n")),
             (None, None) => {}
         }
-        for line in brakes.lines() {
-            out.push_str(&format!("  {}\n", look.paint(Paint::Warning, &line)));
+        for line in slowed {
+            out.push_str(&format!("  {}\n", look.paint(Paint::Warning, line)));
         }
         if !brakes.is_empty() {
             out.push_str(

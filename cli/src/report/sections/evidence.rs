@@ -118,13 +118,19 @@ pub(in super::super) fn changes(html: &mut Html, report: &Report) {
         h.markup("<table><thead><tr><th>On</th><th>what</th><th>when</th><th>now</th><th>undo</th></tr></thead><tbody>");
         for ChangeLine { on, what, at_ms, undo, released_ms } in &report.changes {
             h.element("tr", "", |h| {
-                h.words("td", "", on).words("td", "", what).words("td", "t", clock(*at_ms));
-                match released_ms {
-                    Some(at) => h.words("td", "", format_args!("released {}", clock(*at))),
-                    None => h.words("td", "", "in place"),
-                };
-                h.element("td", "", |h| {
-                    h.words("code", "", if released_ms.is_some() { "" } else { undo.as_str() });
+                let now = released_ms.map_or_else(|| "in place".to_owned(), |at| format!("released {}", clock(at)));
+                let when = clock(*at_ms);
+                let cells =
+                    [("On", on.as_str()), ("what", what.as_str()), ("when", when.as_str()), ("now", now.as_str())];
+                for (head, text) in cells {
+                    h.cell(head, if head == "when" { "t" } else { "" }, |h| {
+                        h.text(text);
+                    });
+                }
+                h.cell("undo", "", |h| {
+                    if released_ms.is_none() {
+                        h.words("code", "", undo);
+                    }
                 });
             });
         }

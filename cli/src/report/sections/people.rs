@@ -14,6 +14,10 @@ pub(in super::super) fn waivers(html: &mut Html, report: &Report) {
     decisions(html, "Waived and settled", &report.waivers, true);
 }
 
+pub(in super::super) fn steering(html: &mut Html, report: &Report) {
+    decisions(html, "Paused and throttled", &report.steering, true);
+}
+
 fn decisions(html: &mut Html, title: &'static str, lines: &Newest<DecisionLine>, people: bool) {
     if lines.kept.is_empty() {
         return;

@@ -186,7 +186,7 @@ fn fold_one(state: &mut State, entry: &Entry) {
             state.forgotten.insert(address.clone());
         }
         // Evidence for the report; nothing is decided by it.
-        Event::GateRead { .. } => {}
+        Event::GateRead { .. } | Event::Steered { .. } => {}
         Event::FenceProven { cutover, epoch, endpoint, said: _ } => {
             if let Some(cutover) = state.cutovers.get_mut(cutover).filter(|c| c.epoch == *epoch) {
                 cutover.fenced.insert(endpoint.clone(), entry.run);

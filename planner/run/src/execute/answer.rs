@@ -2,9 +2,9 @@
 
 use segue_contract::Address;
 use segue_plan::cutover::{Phase, Settle, settle};
-use segue_plan::event::Event;
+use segue_plan::event::{Event, WHY_MAX, Wish, rate_text};
 
-use super::brake::rate_text;
+use super::brake::{Paused, WISHED_MAX, Why};
 use super::socket::{Ask, Reply};
 use super::{Ground, RunEvent};
 use crate::host;
@@ -20,15 +20,19 @@ pub(super) fn answer(ground: &Ground, question: Ask, uid: Option<u32>) -> Reply 
         }
         Ask::Approve { plan_hash, by } => approve(ground, plan_hash, who(by)),
         Ask::Abort { cutover, by } => abort(ground, cutover.as_ref(), &who(by)),
-        Ask::Pause { by } => pause(ground, &who(by)),
+        Ask::Pause { by, why } => pause(ground, who(by), why),
         Ask::Resume { by } => {
-            if ground.resume(&format!("resumed by {}", who(by))) {
+            let by = who(by);
+            if ground.resume(&format!("resumed by {by}")) {
+                remember(ground, Wish::Resume, by, None);
                 Reply::Taken { said: "it goes on".to_owned() }
             } else {
                 refuse("it is not paused: nothing to resume".to_owned())
             }
         }
-        Ask::Throttle { migration, bytes_per_s, by } => throttle(ground, migration, bytes_per_s, &who(by)),
+        Ask::Throttle { migration, bytes_per_s, by, why } => {
+            throttle(ground, migration, bytes_per_s, who(by), why)
+        }
     }
 }
 
@@ -88,8 +92,28 @@ fn abort(ground: &Ground, cutover: Option<&Address>, by: &str) -> Reply {
     }
 }
 
+/// A reason as it is shown: one line, of bounded length. `Err`: it is neither.
+fn reason(why: Option<String>) -> Result<Option<String>, Reply> {
+    let Some(why) = why.map(|w| w.trim().to_owned()).filter(|w| !w.is_empty()) else { return Ok(None) };
+    if why.len() > WHY_MAX || why.chars().any(char::is_control) {
+        return Err(refuse(format!("a reason is one line of at most {WHY_MAX} bytes: say it shorter")));
+    }
+    Ok(Some(why))
+}
+
+/// The journal says who slowed the run, and why. That it cannot (a full disk) must not undo a wish that may be urgent.
+fn remember(ground: &Ground, wish: Wish, by: String, why: Option<String>) {
+    if let Err(error) = ground.record(Event::Steered { wish, by, why }) {
+        ground.tell(&RunEvent::Said { text: format!("that could not be recorded: {error}") });
+    }
+}
+
 /// Protocol P13: between QUIESCING and WATCHING clients wait, and nobody may make them wait longer.
-fn pause(ground: &Ground, by: &str) -> Reply {
+fn pause(ground: &Ground, by: String, why: Option<String>) -> Reply {
+    let why = match reason(why) {
+        Ok(why) => why,
+        Err(refused) => return refused,
+    };
     let closed = |address: &Address, phase: Phase| {
         refuse(format!(
             "{address} is at {phase}: clients' writes wait for it, and a pause would make them wait longer; pause again when it is watched, or `segue abort {address}` before its commit"
@@ -102,8 +126,10 @@ fn pause(ground: &Ground, by: &str) -> Reply {
     if let Some((address, phase)) = in_pause {
         return closed(&address, phase);
     }
-    match ground.control.pause(by, ground.clock.wall_ms()) {
+    let paused = Paused { by: by.clone(), since_ms: ground.clock.wall_ms(), why: why.clone() };
+    match ground.control.pause(paused) {
         Ok(()) => {
+            remember(ground, Wish::Pause, by, why);
             ground.tell_brakes();
             let said = "paused: running steps stop at their next safe point, gates wait, what is watched is still looked at; `segue resume` goes on. It is forgotten when this run ends";
             Reply::Taken { said: said.to_owned() }
@@ -112,7 +138,17 @@ fn pause(ground: &Ground, by: &str) -> Reply {
     }
 }
 
-fn throttle(ground: &Ground, migration: Option<Address>, bytes_per_s: Option<u64>, by: &str) -> Reply {
+fn throttle(
+    ground: &Ground,
+    migration: Option<Address>,
+    bytes_per_s: Option<u64>,
+    by: String,
+    why: Option<String>,
+) -> Reply {
+    let why = match reason(why) {
+        Ok(why) => why,
+        Err(refused) => return refused,
+    };
     if let Some(wanted) = &migration {
         let known: Vec<Address> = ground.recorder.look(|s| s.migrations.keys().cloned().collect());
         if !known.contains(wanted) {
@@ -120,7 +156,14 @@ fn throttle(ground: &Ground, migration: Option<Address>, bytes_per_s: Option<u64
             return refuse(format!("there is no {wanted} in this run; there are: {}", names.join(", ")));
         }
     }
-    ground.control.throttle(migration.clone(), bytes_per_s, by, ground.clock.wall_ms());
+    let since_ms = ground.clock.wall_ms();
+    let wish = bytes_per_s.map(|rate| (rate, Why::Person { by: by.clone(), since_ms, why: why.clone() }));
+    if !ground.control.throttle(migration.clone(), wish) {
+        return refuse(format!(
+            "there are {WISHED_MAX} limits already: take one back (`segue throttle off --migration ADDRESS`), or throttle everything together"
+        ));
+    }
+    remember(ground, Wish::Throttle { migration: migration.clone(), bytes_per_s }, by, why);
     ground.tell_brakes();
     let whom = migration.map_or_else(|| "everything together".to_owned(), |m| m.to_string());
     let said = match bytes_per_s {

@@ -2,6 +2,7 @@
 //! sees it at once. Bounded, in memory, gone with the run; the journal holds what counts.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::brake::Brakes;
 use super::talk::RunEvent;
+use crate::clock::rfc3339;
 
 /// Messages that are kept: a screenful.
 const TOLD_MAX: usize = 60;
@@ -19,6 +21,8 @@ const TOLD_MAX: usize = 60;
 const NAMED_MAX: usize = 5;
 /// Running steps and gates that are shown; the dispatcher runs fewer.
 const SHOWN_MAX: usize = 200;
+/// What holds steps up is told of so many; the rest is counted.
+const HELD_UP_MAX: usize = 8;
 /// Rates are measured over at least this long.
 const RATE_EVERY: Duration = Duration::from_millis(500);
 
@@ -27,6 +31,12 @@ const RATE_EVERY: Duration = Duration::from_millis(500);
 pub struct Live {
     /// What slows it down, and who wished it.
     pub brakes: Brakes,
+    /// What waits although it could go on, and why: a try after a failure, a slot.
+    #[serde(default)]
+    pub held_up: Vec<HeldUp>,
+    /// Steps that are held up and not named.
+    #[serde(default)]
+    pub held_up_more: u64,
     /// The steps that run, by address.
     pub steps: Vec<LiveStep>,
     /// The gates that were looked at in this run.
@@ -39,6 +49,35 @@ pub struct Live {
     pub plan_hash: String,
     /// The last messages, oldest first, long lists in them cut.
     pub told: Vec<Told>,
+}
+
+impl Live {
+    /// Everything that makes the run slower than it could be, a sentence each: people and the spec first.
+    pub fn slowed(&self) -> Vec<String> {
+        let mut lines = self.brakes.lines();
+        lines.extend(self.held_up.iter().map(ToString::to_string));
+        if self.held_up_more > 0 {
+            lines.push(format!("and {} more steps are held up", self.held_up_more));
+        }
+        lines
+    }
+}
+
+/// A step that could go on and waits.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldUp {
+    /// Which.
+    pub step: Address,
+    /// Why, a phrase.
+    pub why: String,
+    /// Wall clock, milliseconds.
+    pub since_ms: i64,
+}
+
+impl fmt::Display for HeldUp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.step, self.why)
+    }
 }
 
 /// A running step.
@@ -110,11 +149,15 @@ struct Inner {
     plan_hash: String,
     forecasts: BTreeMap<Address, Forecast>,
     told: VecDeque<Told>,
+    /// Steps that are ready and wait for a slot.
+    queue: Vec<HeldUp>,
 }
 
 #[derive(Debug)]
 struct Running {
     shown: LiveStep,
+    /// Until when it waits to be tried again, wall clock, milliseconds; since when, and after what.
+    again: Option<(i64, i64, String)>,
     /// Whether it was begun as a step (a pass that follows is not).
     begun: bool,
     measured: Instant,
@@ -131,6 +174,21 @@ impl Board {
         let mut inner = self.lock();
         inner.plan_hash.clone_from(&plan.hash);
         inner.plan = plan.steps.iter().map(|s| (s.address.clone(), (s.stage, s.done))).collect();
+    }
+
+    /// These steps are ready, and wait because as many others of their kind run as may run at once.
+    pub(super) fn queue(&self, steps: &[(Address, usize)], now_ms: i64) {
+        let mut inner = self.lock();
+        let since = |step: &Address| {
+            inner.queue.iter().find(|h| h.step == *step).map_or(now_ms, |known| known.since_ms)
+        };
+        let queued = steps.iter().map(|(step, slots)| HeldUp {
+            step: step.clone(),
+            why: format!("waits for one of the {slots} slots, all are taken"),
+            since_ms: since(step),
+        });
+        let queued: Vec<HeldUp> = queued.collect();
+        inner.queue = queued;
     }
 
     /// A gate was looked at.
@@ -156,10 +214,8 @@ impl Board {
             RunEvent::StepFailed { step, .. } => {
                 inner.steps.remove(step);
             }
-            RunEvent::StepRetried { step, message, .. } => {
-                if let Some(running) = inner.steps.get_mut(step) {
-                    running.shown.retrying = Some(message.clone());
-                }
+            RunEvent::StepRetried { step, message, after_ms } => {
+                inner.retried(step, message, *after_ms, at_ms);
             }
             RunEvent::Carried { step, .. } | RunEvent::Compared { step, .. } => inner.round(step),
             RunEvent::Forecast { cutover, forecast } => {
@@ -198,8 +254,11 @@ impl Board {
             let since_ms = u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX);
             LiveGate { left_ms: gate.left_ms.saturating_sub(since_ms), ..gate.clone() }
         });
+        let (held_up, held_up_more) = inner.held_up();
         Live {
             brakes,
+            held_up,
+            held_up_more,
             steps: inner.steps.values().take(SHOWN_MAX).map(|r| r.shown.clone()).collect(),
             gates: gates.collect(),
             stages: stages.into_values().collect(),
@@ -221,8 +280,34 @@ impl Inner {
             records_per_s: 0.0,
             retrying: None,
         };
-        let running = Running { shown, begun, measured: Instant::now(), at: Progress::default() };
+        let running =
+            Running { shown, again: None, begun, measured: Instant::now(), at: Progress::default() };
         self.steps.insert(step.clone(), running);
+    }
+
+    fn retried(&mut self, step: &Address, message: &str, after_ms: u64, now_ms: i64) {
+        if !self.steps.contains_key(step) {
+            self.begin(step, StepKind::Sync, now_ms, false);
+        }
+        if let Some(running) = self.steps.get_mut(step) {
+            let until_ms = now_ms.saturating_add(i64::try_from(after_ms).unwrap_or(i64::MAX));
+            running.shown.retrying = Some(message.to_owned());
+            running.again = Some((until_ms, now_ms, message.to_owned()));
+        }
+    }
+
+    /// The first of what waits, and how much more there is.
+    fn held_up(&self) -> (Vec<HeldUp>, u64) {
+        let again = self.steps.values().filter_map(|running| {
+            let (until_ms, since_ms, message) = running.again.as_ref()?;
+            let at = rfc3339(*until_ms);
+            let why = format!("tried again at {} after: {message}", at.get(11..19).unwrap_or(&at));
+            Some(HeldUp { step: running.shown.step.clone(), why, since_ms: *since_ms })
+        });
+        let mut all: Vec<HeldUp> = again.chain(self.queue.iter().cloned()).collect();
+        let more = all.len().saturating_sub(HELD_UP_MAX) as u64;
+        all.truncate(HELD_UP_MAX);
+        (all, more)
     }
 
     /// What makes progress without having been begun is a pass that follows.
@@ -241,6 +326,7 @@ impl Inner {
             Some(running) if running.begun => {
                 running.shown.progress = Progress::default();
                 running.shown.retrying = None;
+                running.again = None;
                 running.at = Progress::default();
                 running.measured = Instant::now();
             }
@@ -278,6 +364,7 @@ impl Inner {
 impl Running {
     fn advance(&mut self, progress: Progress) {
         self.shown.retrying = None;
+        self.again = None;
         self.shown.progress = progress;
         let passed = self.measured.elapsed();
         if progress.bytes < self.at.bytes || progress.records < self.at.records {
@@ -323,6 +410,38 @@ mod tests {
         let live = board.show(Brakes::default());
         assert_eq!(live.told.len(), TOLD_MAX);
         assert_eq!(live.told.last().map(|t| t.event.clone()), Some(said(499)));
+    }
+
+    #[test]
+    fn what_waits_for_a_try_or_a_slot_is_told_until_it_goes_on() {
+        let board = Board::default();
+        let (step, other) =
+            (Address::new("migration.a.unit[\"tree\"].load"), Address::new("migration.b.check"));
+        let began = RunEvent::StepStarted { step: step.clone(), kind: StepKind::Load, resumed: false };
+        board.note(0, &began);
+        let message = "the disk is away".to_owned();
+        board.note(1_000, &RunEvent::StepRetried { step: step.clone(), message, after_ms: 400 });
+        board.queue(&[(other.clone(), 16)], 2_000);
+        board.queue(&[(other.clone(), 16)], 9_000);
+        let live = board.show(Brakes::default());
+        assert_eq!(
+            live.slowed(),
+            [
+                format!("{step}: tried again at 00:00:01 after: the disk is away"),
+                format!("{other}: waits for one of the 16 slots, all are taken"),
+            ]
+        );
+        assert_eq!(live.held_up[1].since_ms, 2_000, "it has waited since then");
+        board.note(
+            3_000,
+            &RunEvent::StepProgress { step, progress: Progress { records: 1, ..Progress::default() } },
+        );
+        board.queue(&[], 3_000);
+        assert!(board.show(Brakes::default()).slowed().is_empty());
+        let many: Vec<Address> = (0..100).map(|n| Address::new(format!("migration.m{n}.check"))).collect();
+        board.queue(&many, 4_000);
+        let live = board.show(Brakes::default());
+        assert_eq!((live.held_up.len(), live.held_up_more), (HELD_UP_MAX, 100 - HELD_UP_MAX as u64));
     }
 
     #[test]

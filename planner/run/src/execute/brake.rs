@@ -1,5 +1,5 @@
-//! What slows a run down on somebody's wish: a pause, and limits in bytes a second. Each says who wished it and
-//! since when; none outlives the run.
+//! What slows a run down on somebody's wish: a pause, and limits in bytes a second. Each says who wished it, since
+//! when and why; none outlives the run.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,12 +7,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use segue_contract::Address;
+use segue_plan::event::rate_text;
 use serde::{Deserialize, Serialize};
 
 use super::rate::Rate;
 use crate::clock::rfc3339;
 
-/// Everything that slows a run down now.
+/// Limits of people at a time: one for each of a wave of migrations and one for all, and never more than a screen.
+pub(super) const WISHED_MAX: usize = 64;
+
+/// Everything that slows a run down on somebody's wish now.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Brakes {
     /// Running steps take no more work.
@@ -28,6 +32,9 @@ pub struct Paused {
     pub by: String,
     /// Wall clock, milliseconds.
     pub since_ms: i64,
+    /// Why, where it was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
 }
 
 /// A limit in bytes a second.
@@ -53,6 +60,9 @@ pub enum Why {
         by: String,
         /// Wall clock, milliseconds.
         since_ms: i64,
+        /// Why, where it was said.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        why: Option<String>,
     },
 }
 
@@ -74,21 +84,14 @@ fn since(ms: i64) -> String {
     rfc3339(ms.div_euclid(1000) * 1000).replace(".000Z", "Z")
 }
 
-/// A rate as it is written in specs: `5 MiB/s`.
-pub fn rate_text(bytes_per_s: u64) -> String {
-    let units = [(1_u64 << 40, "TiB/s"), (1 << 30, "GiB/s"), (1 << 20, "MiB/s"), (1 << 10, "KiB/s")];
-    match units.into_iter().find(|(size, _)| bytes_per_s >= *size) {
-        Some((size, unit)) => {
-            let text = format!("{:.1}", bytes_per_s as f64 / size as f64);
-            format!("{} {unit}", text.strip_suffix(".0").unwrap_or(&text))
-        }
-        None => format!("{bytes_per_s} B/s"),
-    }
+/// `: backup until 9`, or nothing.
+fn because(why: Option<&String>) -> String {
+    why.map(|why| format!(": {why}")).unwrap_or_default()
 }
 
 impl fmt::Display for Paused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "paused by {} since {}", self.by, since(self.since_ms))
+        write!(f, "paused by {} since {}{}", self.by, since(self.since_ms), because(self.why.as_ref()))
     }
 }
 
@@ -101,7 +104,9 @@ impl fmt::Display for Limit {
         match &self.why {
             Why::Spec if self.migration.is_none() => f.write_str(" together (spec: segue.rate_limit)"),
             Why::Spec => f.write_str(" (spec: load.rate_limit)"),
-            Why::Person { by, since_ms } => write!(f, " by {by} since {}", since(*since_ms)),
+            Why::Person { by, since_ms, why } => {
+                write!(f, " by {by} since {}{}", since(*since_ms), because(why.as_ref()))
+            }
         }
     }
 }
@@ -118,19 +123,23 @@ pub(super) struct Limits {
 }
 
 impl Limits {
-    /// Sets, replaces or takes back a person's limit. `None` for all takes those for one back, too.
-    pub(super) fn wish(&mut self, migration: Option<Address>, wish: Option<(u64, String, i64)>) {
+    /// Sets, replaces or takes back a person's limit. `None` for all takes those for one back, too. `false`: there
+    /// are [`WISHED_MAX`] already.
+    pub(super) fn wish(&mut self, migration: Option<Address>, wish: Option<(u64, Why)>) -> bool {
         match wish {
             None if migration.is_none() => self.wished.clear(),
             None => {
                 self.wished.remove(&migration);
             }
-            Some((bytes_per_s, by, since_ms)) => {
-                let why = Why::Person { by, since_ms };
+            Some(_) if self.wished.len() >= WISHED_MAX && !self.wished.contains_key(&migration) => {
+                return false;
+            }
+            Some((bytes_per_s, why)) => {
                 let limit = Limit { migration: migration.clone(), bytes_per_s, why };
                 self.wished.insert(migration, (limit, Arc::new(Rate::new(bytes_per_s))));
             }
         }
+        true
     }
 
     /// Notes what the spec declares for a migration. Returns whether that was not known.
@@ -219,8 +228,29 @@ impl Halt {
 mod tests {
     use super::*;
 
-    fn wish(rate: u64) -> Option<(u64, String, i64)> {
-        Some((rate, "alice@a".to_owned(), 1_769_851_800_125))
+    fn wish(rate: u64) -> Option<(u64, Why)> {
+        Some((rate, Why::Person { by: "alice@a".to_owned(), since_ms: 1_769_851_800_125, why: None }))
+    }
+
+    #[test]
+    fn there_are_only_so_many_limits_and_one_that_is_there_can_be_changed() {
+        let mut limits = Limits::default();
+        let number = |n: usize| Some(Address::new(format!("migration.m{n}")));
+        assert!((0..WISHED_MAX).all(|n| limits.wish(number(n), wish(5))));
+        assert!(!limits.wish(number(WISHED_MAX), wish(5)) && !limits.wish(None, wish(5)));
+        assert!(limits.wish(number(7), wish(9)), "a known one is replaced");
+        assert_eq!(limits.list().len(), WISHED_MAX);
+        assert!(limits.wish(number(7), None) && limits.wish(number(WISHED_MAX), wish(5)));
+    }
+
+    #[test]
+    fn a_reason_is_part_of_the_sentence() {
+        let paused =
+            Paused { by: "bob@b".to_owned(), since_ms: 1_769_851_800_125, why: Some("backup".to_owned()) };
+        assert_eq!(paused.to_string(), "paused by bob@b since 2026-01-31T09:30:00Z: backup");
+        let why = Why::Person { by: "bob@b".to_owned(), since_ms: 1_769_851_800_125, why: paused.why };
+        let limit = Limit { migration: None, bytes_per_s: 5 << 20, why };
+        assert_eq!(limit.to_string(), "throttled to 5 MiB/s by bob@b since 2026-01-31T09:30:00Z: backup");
     }
 
     fn only(limits: &Limits, migration: &Address) -> Arc<Rate> {
@@ -277,14 +307,5 @@ mod tests {
         );
         limits.wish(None, wish(1 << 20));
         assert!(!limits.buckets(&a).iter().any(|rate| Arc::ptr_eq(rate, &all)), "a person's word counts");
-    }
-
-    #[test]
-    fn rates_read_as_in_specs() {
-        for (rate, wanted) in
-            [(5, "5 B/s"), (1536, "1.5 KiB/s"), (50 << 20, "50 MiB/s"), (3 << 40, "3 TiB/s")]
-        {
-            assert_eq!(rate_text(rate), wanted);
-        }
     }
 }

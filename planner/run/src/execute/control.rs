@@ -9,7 +9,7 @@ use segue_contract::Address;
 use segue_language::RunLimits;
 use segue_plan::cutover::may_approve;
 
-use super::brake::{Brakes, Halt, Limits, Paused};
+use super::brake::{Brakes, Halt, Limits, Paused, Why};
 use super::rate::Rate;
 
 /// How urgently a run shall stop.
@@ -142,12 +142,12 @@ impl Control {
 
     /// Asks running steps to take no more work, at the next safe point. Refused while a cutover is between its gates
     /// and the new side's first writes: returns which.
-    pub fn pause(&self, by: &str, since_ms: i64) -> Result<(), Vec<Address>> {
+    pub fn pause(&self, paused: Paused) -> Result<(), Vec<Address>> {
         let mut asked = self.lock();
         if !asked.closing.is_empty() {
             return Err(asked.closing.iter().cloned().collect());
         }
-        asked.halt.begin(Paused { by: by.to_owned(), since_ms });
+        asked.halt.begin(paused);
         asked.version += 1;
         self.came.notify_all();
         Ok(())
@@ -230,10 +230,12 @@ impl Control {
         Some(Carrying { control: self })
     }
 
-    /// Sets (`Some`: bytes a second) or takes back a limit, for one migration or for all together.
-    pub fn throttle(&self, migration: Option<Address>, bytes_per_s: Option<u64>, by: &str, since_ms: i64) {
-        let wish = bytes_per_s.map(|rate| (rate, by.to_owned(), since_ms));
-        self.change(|asked| asked.limits.wish(migration, wish));
+    /// Sets (`Some`: bytes a second, and whose wish it is) or takes back a limit, for one migration or for all
+    /// together. `false`: there are too many.
+    pub fn throttle(&self, migration: Option<Address>, wish: Option<(u64, Why)>) -> bool {
+        let mut set = false;
+        self.change(|asked| set = asked.limits.wish(migration, wish));
+        set
     }
 
     /// Notes the spec's limit of a migration. Returns whether that was not known.
@@ -304,12 +306,16 @@ mod tests {
         assert_eq!(control.refuses_approval("h", "bob@a"), None);
     }
 
+    fn paused() -> Paused {
+        Paused { by: "alice@a".to_owned(), since_ms: 0, why: None }
+    }
+
     #[test]
     fn a_pause_ends_by_a_resume_or_a_stop_and_is_refused_while_a_cutover_closes() {
         let (control, cutover) = (Control::default(), Address::new("cutover.a"));
         assert_eq!(control.wait_while_paused(), Duration::ZERO);
         for stop in [false, true] {
-            control.pause("alice@a", 0).expect("nothing closes");
+            control.pause(paused()).expect("nothing closes");
             assert_eq!(control.begin_closing(&cutover, true), Turn::Paused, "a paused run begins no cutover");
             std::thread::scope(|scope| {
                 let sleeper = scope.spawn(|| control.wait_while_paused());
@@ -323,9 +329,9 @@ mod tests {
         }
         assert!(control.resume() && !control.resume());
         assert_eq!(control.begin_closing(&cutover, false), Turn::Begun);
-        assert_eq!(control.pause("alice@a", 0), Err(vec![cutover.clone()]));
+        assert_eq!(control.pause(paused()), Err(vec![cutover.clone()]));
         control.end_closing(&cutover);
-        control.pause("alice@a", 0).expect("it is through");
+        control.pause(paused()).expect("it is through");
         assert_eq!(control.brakes().paused.map(|p| p.by).as_deref(), Some("alice@a"));
     }
 

@@ -65,7 +65,7 @@ impl Work {
     fn lane(&self) -> Lane {
         match self {
             Self::Load(_) | Self::Sync(_) | Self::Verify(_) => Lane::Units,
-            Self::Cutover(..) | Self::Watch(_) => Lane::Cutovers,
+            Self::Cutover(..) | Self::Watch(_) | Self::Rehearse(_) => Lane::Cutovers,
             Self::Check(_) | Self::Provision(_) | Self::Protect(_) | Self::Release(..) | Self::Route(_) => {
                 Lane::Small
             }
@@ -342,6 +342,7 @@ async fn dispatch(job: Arc<Job>, nodes: Vec<Node>) -> Vec<RunError> {
                 start(&job, i, node.work.clone(), &send);
             }
         }
+        tell_queue(&job, &nodes, &waiting, &done);
         if running.values().all(|n| *n == 0) {
             break;
         }
@@ -377,6 +378,18 @@ async fn dispatch(job: Arc<Job>, nodes: Vec<Node>) -> Vec<RunError> {
         failures.push(RunError::Interrupted);
     }
     failures
+}
+
+/// What is ready and was not started waits for a slot, and whoever looks is told so.
+fn tell_queue(job: &Job, nodes: &[Node], waiting: &BTreeSet<usize>, done: &BTreeSet<Address>) {
+    let ground = &job.ground;
+    let ready = waiting.iter().filter_map(|i| nodes.get(*i)).filter(|node| node.needs.is_subset(done));
+    let queued = |node: &Node| Some((node.steps.first()?.clone(), node.work.lane().most(job)));
+    let steps: Vec<(Address, usize)> = match ground.control.stopping() {
+        true => Vec::new(),
+        false => ready.filter_map(queued).collect(),
+    };
+    ground.board.queue(&steps, ground.clock.wall_ms());
 }
 
 fn start(job: &Arc<Job>, index: usize, work: Work, send: &mpsc::Sender<Message>) {

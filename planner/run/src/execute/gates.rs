@@ -23,6 +23,7 @@ use super::drive::CutoverTask;
 use super::io::Until;
 use super::unit::{UnitRef, pass};
 use super::{Ground, RunError, RunEvent};
+use approval::Question;
 use look::{Look, Wants, look};
 use probes::Probes;
 use told::Told;
@@ -64,6 +65,7 @@ pub(super) fn wait(ground: &Ground, task: &CutoverTask) -> Result<(), RunError> 
             ground.control.expect_approval(&task.attempt.plan_hash, approvers);
         }
     }
+    let question = &Question::default();
     let mut waiting = Waiting {
         ground,
         task,
@@ -71,12 +73,21 @@ pub(super) fn wait(ground: &Ground, task: &CutoverTask) -> Result<(), RunError> 
         began: Instant::now(),
         told: Told::default(),
         probes: Probes::default(),
-        asked: false,
+        question,
         forecast_ms: Cell::new(None),
         said_of_turn: false,
     };
     let steps = weighing::steps(&waiting);
-    let looks = waiting.until_all_hold(steps.is_empty())?;
+    let looks = std::thread::scope(|scope| {
+        let ask = move || {
+            question.begin();
+            scope.spawn(move || question.ask(ground, &task.attempt.plan_hash));
+        };
+        let looks = waiting.until_all_hold(steps.is_empty(), &ask);
+        question.end();
+        looks
+    });
+    let looks = looks?;
     all_carried(ground, &units, &task.attempt.waivers)?;
     for (gate, look) in task.conditions.gates.iter().zip(looks) {
         waiting.told.met(ground, &task.cutover, &gate.address, &look)?;
@@ -117,8 +128,8 @@ struct Waiting<'a> {
     began: Instant,
     told: Told,
     probes: Probes,
-    /// Whether the person at the terminal was asked to approve.
-    asked: bool,
+    /// To the person at the terminal, whether to approve.
+    question: &'a Question,
     /// The predicted pause that was told last, in milliseconds.
     forecast_ms: Cell<Option<u64>>,
     /// Whether it was told that other cutovers are in their pause.
@@ -163,7 +174,7 @@ impl<'a> Waiting<'a> {
     }
 
     /// Returns when every gate holds; with `closing`, when it is this cutover's turn to pause its writes, too.
-    fn until_all_hold(&mut self, closing: bool) -> Result<Vec<Look>, RunError> {
+    fn until_all_hold(&mut self, closing: bool, ask: &dyn Fn()) -> Result<Vec<Look>, RunError> {
         let (ground, gates) = (self.ground, self.gates());
         // Fresh numbers first: what was measured yesterday says little of now.
         carry(ground, self.units)?;
@@ -190,7 +201,10 @@ impl<'a> Waiting<'a> {
                 }
             } else {
                 self.give_up(&unmet)?;
-                if self.make_true(&unmet)? {
+                if let Some(failure) = self.question.failure() {
+                    return Err(failure);
+                }
+                if self.make_true(&unmet, ask)? {
                     continue;
                 }
             }
@@ -242,8 +256,8 @@ impl<'a> Waiting<'a> {
         })
     }
 
-    /// Does what makes the last unmet gates true: verifies again, asks the person at the terminal.
-    fn make_true(&mut self, unmet: &[(&GateDecl, &Look)]) -> Result<bool, RunError> {
+    /// Does what makes the last unmet gates true: verifies again, has the person at the terminal asked.
+    fn make_true(&self, unmet: &[(&GateDecl, &Look)], ask: &dyn Fn()) -> Result<bool, RunError> {
         let wants: Vec<&Wants> = unmet.iter().map(|(_, look)| &look.wants).collect();
         if wants.iter().all(|w| matches!(w, Wants::Verification(_))) {
             for stale in wants.iter().flat_map(|w| match w {
@@ -254,23 +268,24 @@ impl<'a> Waiting<'a> {
             }
             return Ok(true);
         }
-        if !self.asked && wants.iter().all(|w| matches!(w, Wants::Approval)) && self.may_ask() {
-            self.asked = true;
-            approval::ask(self.ground, &self.task.attempt.plan_hash)?;
-            return Ok(true);
+        let asked = self.question.asked();
+        if !asked && wants.iter().all(|w| matches!(w, Wants::Approval)) && self.may_ask() {
+            ask();
         }
         Ok(false)
     }
 
-    /// Whether the person at the terminal can still be asked.
+    /// Whether the person at the terminal can still be asked, or may still answer.
     fn may_ask(&self) -> bool {
+        if self.question.asked() {
+            return self.question.open();
+        }
         let gates = self.task.conditions.gates.iter();
         let approvers = gates.filter_map(|gate| match &gate.condition {
             GateCondition::Approval { approvers, .. } => Some(approvers.as_slice()),
             _ => None,
         });
         self.task.conditions.ask_for_approval
-            && !self.asked
             && approvers
                 .into_iter()
                 .all(|list| approval::would_count(self.ground, list, &self.task.attempt.plan_hash))

@@ -11,7 +11,6 @@ use segue_contract::{
 use segue_language::Secrets;
 use segue_plan::event::Event;
 
-use super::rate::Rate;
 use super::retry::STEP_DEADLINE;
 use super::{Ground, RunEvent};
 
@@ -195,9 +194,10 @@ impl StepIo for Io<'_> {
     }
 
     fn confirm(&self, question: &str, expected: &str) -> Result<(), StepError> {
-        match self.ground.listener.confirm(question, expected) {
+        match self.ground.listener.confirm(question, expected, &|| self.cancelled()) {
             Some(true) => Ok(()),
             Some(false) => Err(StepError::permanent(format!("{} was not confirmed", self.step))),
+            None if self.cancelled() => Err(StepError::cancelled()),
             None => Err(StepError::permanent(format!(
                 "{} needs a person to confirm, and there is nobody to ask",
                 self.step

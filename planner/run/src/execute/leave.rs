@@ -40,7 +40,14 @@ pub(super) fn go_back(ground: &Ground, cutover: &Address, mut attempt: Attempt) 
         ground.tell(&RunEvent::Said { text });
     }
     attempt.leaves = leaving;
-    run_cutover(ground, CutoverTask { cutover: cutover.clone(), attempt, conditions: Conditions { at_once: true, ..Conditions::default() } })
+    run_cutover(
+        ground,
+        CutoverTask {
+            cutover: cutover.clone(),
+            attempt,
+            conditions: Conditions { at_once: true, ..Conditions::default() },
+        },
+    )
 }
 
 /// Reverse passes until they stop shrinking.

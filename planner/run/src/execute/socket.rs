@@ -1,8 +1,10 @@
 //! The control socket: `status`, `watch`, `approve`, `abort`, `pause`, `resume` and `throttle` talk to a running apply by
 //! it. One JSON line asks, one answers.
 
+use std::fs::Permissions;
 use std::io::{BufRead, BufReader, Write};
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,6 +23,8 @@ use super::{Ground, Live};
 const SOCKET: &str = "socket";
 /// A question is one short line.
 const ASK_BYTES_MAX: u64 = 64 * 1024;
+/// A group that may list and enter the state directory: its owner wants it to reach the socket.
+const TEAM_ENTERS: u32 = 0o050;
 /// How long either end waits for the other.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -39,6 +43,9 @@ pub enum Ask {
     Pause {
         /// By whom.
         by: String,
+        /// Why.
+        #[serde(default)]
+        why: Option<String>,
     },
     /// Go on.
     Resume {
@@ -53,6 +60,9 @@ pub enum Ask {
         bytes_per_s: Option<u64>,
         /// By whom.
         by: String,
+        /// Why.
+        #[serde(default)]
+        why: Option<String>,
     },
     /// Approve a plan.
     Approve {
@@ -109,6 +119,9 @@ pub enum SocketError {
     /// Nothing listens.
     #[error("no apply is running in {}", .0.display())]
     Nobody(PathBuf),
+    /// Somebody listens, and not to this user.
+    #[error("{} is closed to this user", .0.display())]
+    Closed(PathBuf),
     /// The conversation failed.
     #[error("the running apply did not answer: {0}")]
     Broken(#[from] std::io::Error),
@@ -128,9 +141,12 @@ fn short_path(dir: &std::fs::File) -> PathBuf {
 
 /// Asks the apply that runs in a state directory.
 pub fn ask(state_dir: &Path, question: &Ask) -> Result<Reply, SocketError> {
-    let dir = segue_contract::paths::open(state_dir)?;
-    let stream =
-        UnixStream::connect(short_path(&dir)).map_err(|_| SocketError::Nobody(state_dir.to_owned()))?;
+    let denied = |error: &std::io::Error| error.kind() == std::io::ErrorKind::PermissionDenied;
+    let closed = || SocketError::Closed(state_dir.to_owned());
+    let dir = segue_contract::paths::open(state_dir)
+        .map_err(|e| if denied(&e.source) { closed() } else { SocketError::Path(e) })?;
+    let stream = UnixStream::connect(short_path(&dir))
+        .map_err(|e| if denied(&e) { closed() } else { SocketError::Nobody(state_dir.to_owned()) })?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     let mut line = serde_json::to_vec(question)?;
@@ -153,6 +169,7 @@ pub(super) fn listen(ground: Arc<Ground>) -> Result<tokio::task::JoinHandle<()>,
         Err(error) => return Err(PathError::new("remove", path, error)),
     }
     let listener = UnixListener::bind(short_path(&dir)).map_err(|e| PathError::new("listen on", &path, e))?;
+    open_to_team(&dir, &path)?;
     Ok(tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             let ground = Arc::clone(&ground);
@@ -161,6 +178,20 @@ pub(super) fn listen(ground: Arc<Ground>) -> Result<tokio::task::JoinHandle<()>,
             });
         }
     }))
+}
+
+/// The socket is as open as the state directory: to its owner, and to the directory's group where that can enter it.
+fn open_to_team(dir: &std::fs::File, path: &Path) -> Result<(), PathError> {
+    let directory = dir.metadata().map_err(|e| PathError::new("examine", path, e))?;
+    let team = directory.mode() & TEAM_ENTERS == TEAM_ENTERS;
+    if team {
+        let group = rustix::fs::Gid::from_raw(directory.gid());
+        rustix::fs::chown(short_path(dir), None, Some(group))
+            .map_err(|e| PathError::new("give to the directory's group", path, e))?;
+    }
+    let mode = if team { 0o660 } else { 0o600 };
+    std::fs::set_permissions(short_path(dir), Permissions::from_mode(mode))
+        .map_err(|e| PathError::new("set the mode of", path, e))
 }
 
 async fn converse(ground: Arc<Ground>, stream: tokio::net::UnixStream) -> std::io::Result<()> {

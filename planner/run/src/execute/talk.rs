@@ -190,6 +190,7 @@ pub trait Listener: Send + Sync {
     /// Takes one event.
     fn tell(&self, event: &RunEvent);
 
-    /// Asks a person to type `expected`; `None`: there is nobody to ask.
-    fn confirm(&self, question: &str, expected: &str) -> Option<bool>;
+    /// Asks a person to type `expected`; `None`: there is nobody to ask, or the question is `over` before it was
+    /// answered. Blocks its caller and nobody else: what is told meanwhile is shown.
+    fn confirm(&self, question: &str, expected: &str, over: &dyn Fn() -> bool) -> Option<bool>;
 }

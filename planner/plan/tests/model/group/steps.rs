@@ -1,8 +1,6 @@
 //! Steps of whoever drives or settles a group.
 
-use segue_plan::cutover::{
-    Failed, Phase, Settle, Retreat, begins_in_part, goes_back_again, settle, retreat,
-};
+use segue_plan::cutover::{Failed, Phase, Retreat, Settle, begins_in_part, goes_back_again, retreat, settle};
 
 use super::program::{Group, Op, Reading};
 use super::world::{At, Call, Race, Record, Runner, Side, World};

@@ -71,8 +71,9 @@ pub(super) fn look(waiting: &Waiting<'_>, gate: &GateDecl) -> Look {
         }
         GateCondition::Approval { approvers, count } => {
             let hash = &waiting.task.attempt.plan_hash;
-            let look = approval::look(waiting.ground, approvers, *count, hash);
+            // First: an answer that comes between the two was recorded before the question was closed.
             let someone = waiting.task.conditions.wait_for_approval || waiting.may_ask();
+            let look = approval::look(waiting.ground, approvers, *count, hash);
             let hopeless = !look.met && !someone;
             look.hopeless(hopeless)
         }

@@ -24,6 +24,7 @@ pub(super) fn failure(about: &Address, error: RunError) -> Result<RehearsalFindi
         | RunError::BothClosed { .. }
         | RunError::Held { .. }
         | RunError::WentBack { .. }
+        | RunError::Unreadable { .. }
         | RunError::Unhealthy { .. } => Err(error),
         RunError::Mismatch { total, first, .. } => {
             let summary = format!("{total} records of the copy differ, the first: {first}");
