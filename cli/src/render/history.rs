@@ -157,10 +157,10 @@ fn phrase(event: &Event) -> String {
 
 fn reads(weight: &WeightEvent) -> String {
     match weight {
-        WeightEvent::Began { percent: 0, routes: _, at: _ } => {
+        WeightEvent::Began { percent: 0, routes: _, at: _, watchdog: _ } => {
             "sending all reads back to the source".to_owned()
         }
-        WeightEvent::Began { percent, routes: _, at: _ } => {
+        WeightEvent::Began { percent, routes: _, at: _, watchdog: _ } => {
             format!("sending {percent} % of the reads to the target")
         }
         WeightEvent::Set { percent: 0 } => "all reads go to the source".to_owned(),

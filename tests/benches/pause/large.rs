@@ -15,7 +15,7 @@ const WRITERS: [&str; 2] = ["churn0", "churn1"];
 /// Between two writes of each: together 1,000 a minute.
 const REST_US: u64 = 120_000;
 
-fn scratch() -> Scratch {
+fn prepared() -> Scratch {
     let scratch = Scratch::new();
     for dir in 0..DIRS {
         let place = scratch.at(&format!("old/big/{dir}"));
@@ -61,7 +61,7 @@ pub(crate) fn run(count: usize) {
         120_000_000 / REST_US,
         WRITERS.len()
     );
-    let scratch = self::scratch();
+    let scratch = prepared();
     let mut oracle = Oracle::new(&scratch.at("old"), &scratch.at("var")).expect("an oracle");
     let busy = writers(&scratch);
     let measured = switches::run(&scratch, count);
@@ -75,7 +75,7 @@ pub(crate) fn run(count: usize) {
     );
     measured.print();
     drop(scratch);
-    let scratch = self::scratch();
+    let scratch = prepared();
     let busy = writers(&scratch);
     let rival = rival::run(&scratch);
     stop(&scratch, busy);

@@ -38,7 +38,7 @@ pub(crate) struct Measured {
 fn predicted(scratch: &Scratch) -> Vec<f64> {
     let plan = scratch.segue(&["plan", "--json"]).expect_code(0);
     let plan: Value = serde_json::from_str(&plan.stdout).expect("plan --json prints JSON");
-    let terms = plan["forecasts"]["cutover.site"]["terms"].as_array().expect("a forecast");
+    let terms = plan["plan"]["forecasts"]["cutover.site"]["terms"].as_array().expect("a forecast");
     let ms = |name: &str| {
         let term = terms.iter().find(|term| term["name"] == name);
         term.and_then(|term| term["ms"].as_f64()).unwrap_or_default()

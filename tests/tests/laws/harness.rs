@@ -10,7 +10,7 @@ use segue_language::{
     CutoverDecl, Desired, FallbackDecl, GateCondition, GateDecl, MigrationDecl, QuiesceDecl, RehearseDecl,
     RehearseMode, RouteDecl, VerifyDecl, WeightsDecl,
 };
-use segue_plan::event::Event;
+use segue_plan::event::{Event, WeightEvent};
 use segue_plan::state::State;
 use segue_run::directory::StateDirectory;
 use segue_run::session::{history, snapshot};
@@ -246,8 +246,13 @@ impl Lab {
 
     /// Waits until the watchdog of the attempt that died has ended, if there is one.
     pub(crate) fn until_nobody_watches(&self) {
-        let attempt = |c: &segue_plan::state::CutoverState| c.attempt.as_ref()?.watchdog.clone();
-        let Some(watcher) = self.state().cutovers.values().find_map(attempt) else { return };
+        // The last that was begun under a watchdog: a pause, or reads that went to the target.
+        let begun = |(_, event)| match event {
+            Event::AttemptBegan { attempt, .. } => Some(attempt.watchdog),
+            Event::Weight { weight: WeightEvent::Began { watchdog, .. }, .. } => Some(watchdog),
+            _ => None,
+        };
+        let Some(watcher) = self.events().into_iter().filter_map(begun).flatten().last() else { return };
         segue_tests::wait_until("the watchdog is through", || {
             !segue_run::host::process_alive(watcher.pid, watcher.start_time)
         });

@@ -39,6 +39,7 @@ fn gated(lab: &Lab) -> Desired {
     };
     for decl in desired.cutovers.values_mut() {
         decl.gates.push(gate.clone());
+        decl.weights.as_mut().expect("steps").hold_ms = 60_000;
     }
     desired
 }

@@ -3,7 +3,7 @@
 use segue_contract::BlockRef;
 use serde::{Deserialize, Serialize};
 
-use super::BootTime;
+use super::{BootTime, Watcher};
 
 /// What happened to the reads of a cutover.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +17,9 @@ pub enum WeightEvent {
         routes: Vec<BlockRef>,
         /// When.
         at: BootTime,
+        /// The process that takes the reads back when this one dies; `None`: nobody does.
+        #[serde(default)]
+        watchdog: Option<Watcher>,
     },
     /// Every route was observed to send so many there.
     Set {

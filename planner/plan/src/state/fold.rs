@@ -13,7 +13,7 @@ use super::{
     UnitState, VerifiedRecord,
 };
 use crate::cutover::Phase;
-use crate::event::{Entry, Event, MigrationRecord};
+use crate::event::{Entry, Event, MigrationRecord, WeightEvent};
 use cutovers::{add_stale, begin_attempt, hold, reach, take_back, take_back_commit};
 
 /// Applies one event.
@@ -209,6 +209,10 @@ fn fold_one(state: &mut State, entry: &Entry) {
             rehearsals::fold(state, &entry.event, at_ms);
         }
         Event::Weight { cutover, weight } => {
+            if let WeightEvent::Held { percent, held_ms: _ } = weight {
+                // It is not done again: a death before its step's end leaves nothing unknown.
+                state.open_steps.remove(&cutover.step(&format!("weigh_{percent}")));
+            }
             weights::fold(state.cutovers.entry(cutover.clone()).or_default(), weight, at_ms);
         }
         Event::StatePart { first, last, part } => import(state, part, *first, *last),

@@ -44,6 +44,11 @@ impl Guard {
         Ok(running.as_ref().map(Watchdog::watcher))
     }
 
+    /// Who watches.
+    pub(super) fn watcher(&self) -> Option<Watcher> {
+        self.lock().as_ref().map(Watchdog::watcher)
+    }
+
     /// Whether somebody watches.
     pub(super) fn watches(&self) -> bool {
         self.lock().is_some()

@@ -32,7 +32,12 @@ pub(super) fn weigh(
     percent: u8,
     until: &Until,
 ) -> Result<(), RunError> {
-    let intent = WeightEvent::Began { percent, routes: routes.to_vec(), at: ground.now() };
+    let intent = WeightEvent::Began {
+        percent,
+        routes: routes.to_vec(),
+        at: ground.now(),
+        watchdog: ground.guard.watcher(),
+    };
     record(ground, cutover, intent)?;
     for block in routes {
         let io = Io::new(ground, step).until(until.clone());

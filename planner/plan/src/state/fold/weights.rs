@@ -7,7 +7,7 @@ use crate::event::WeightEvent;
 
 pub(super) fn fold(cutover: &mut CutoverState, event: &WeightEvent, at_ms: i64) {
     match event {
-        WeightEvent::Began { percent, routes, at } => {
+        WeightEvent::Began { percent, routes, at, watchdog: _ } => {
             let held = cutover.weight.as_ref().map_or(0, |w| w.held);
             let (percent, routes, since) = (*percent, routes.clone(), at.clone());
             cutover.weight = Some(Box::new(WeightState { percent, known: false, routes, held, since }));
@@ -49,7 +49,7 @@ mod tests {
     use crate::event::BootTime;
 
     fn began(percent: u8) -> WeightEvent {
-        WeightEvent::Began { percent, routes: Vec::new(), at: BootTime::default() }
+        WeightEvent::Began { percent, routes: Vec::new(), at: BootTime::default(), watchdog: None }
     }
 
     fn after(events: &[WeightEvent]) -> CutoverState {
