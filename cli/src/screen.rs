@@ -45,6 +45,8 @@ pub(crate) fn show(invocation: &Invocation, workspace: &Workspace) -> Result<(),
             flag.store(true, Ordering::SeqCst);
         }
     });
+    let flag = Arc::clone(&ended);
+    std::thread::spawn(move || terminal::end_with_it(&flag));
     let source = Source::start(workspace.state_dir.clone());
     let clock = SystemClock::new();
     let (mut facts, mut history, mut ui) = (Facts::default(), History::default(), Ui::default());

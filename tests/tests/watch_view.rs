@@ -87,6 +87,20 @@ fn without_unicode_and_colour_every_word_is_still_there_and_a_signal_gives_the_t
 }
 
 #[test]
+fn a_terminal_that_is_closed_ends_it() {
+    let scratch = waits_for_approval();
+    scratch.segue(&["apply", "--auto-approve"]).expect_code(3);
+    let pane = watch(&scratch, "");
+    pane.until_it_shows("cutover.site: the source serves");
+    let shell = pane.tmux(&["display-message", "-p", "-t", "w", "#{pane_pid}"]);
+    let found = scratch.run("pgrep", &["-P", shell.trim()]).expect_code(0);
+    let process = std::path::Path::new("/proc").join(found.stdout.trim());
+    assert!(process.exists());
+    pane.tmux(&["kill-server"]);
+    segue_tests::wait_until("nobody watches any more", || !process.exists());
+}
+
+#[test]
 fn without_a_terminal_watch_says_what_to_use_instead() {
     let scratch = Scratch::new();
     let refused = scratch.segue(&["watch"]).expect_code(1);

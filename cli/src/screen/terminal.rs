@@ -1,7 +1,9 @@
 //! Taking the terminal, and giving it back as it was: at the end, on an error, and when something panics.
 
-use std::io::{self, Stdout, stdout};
+use std::io::{self, Stdout, stdin, stdout};
 use std::sync::Once;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::cursor::Show;
@@ -10,8 +12,33 @@ use ratatui::crossterm::terminal::{
     EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
 };
 use ratatui::{Frame, Terminal};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::process::{Signal, getpid, kill_process};
 
 static HOOK: Once = Once::new();
+
+/// How long the screen has to end by itself once its terminal is gone.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// Waits, on a thread of its own, for the terminal to be closed: its window, its connection. Then the screen ends.
+/// Reading from a terminal that is gone never returns (crossterm reads again and again), and it cannot be given back
+/// either; so this process, which only looks, is ended.
+pub(super) fn end_with_it(ended: &AtomicBool) {
+    let stdin = stdin();
+    // Nothing is asked for: a closed terminal is always told.
+    let mut look = [PollFd::new(&stdin, PollFlags::empty())];
+    let gone = PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL;
+    loop {
+        match poll(&mut look, None) {
+            Ok(_) if look.iter().any(|l| l.revents().intersects(gone)) => break,
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(_) => return,
+        }
+    }
+    ended.store(true, Ordering::SeqCst);
+    std::thread::sleep(GRACE);
+    let _ = kill_process(getpid(), Signal::KILL);
+}
 
 /// The terminal, taken. Dropping it gives it back.
 pub(super) struct Screen {

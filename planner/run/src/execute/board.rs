@@ -438,7 +438,8 @@ mod tests {
         );
         board.queue(&[], 3_000);
         assert!(board.show(Brakes::default()).slowed().is_empty());
-        let many: Vec<Address> = (0..100).map(|n| Address::new(format!("migration.m{n}.check"))).collect();
+        let many: Vec<(Address, usize)> =
+            (0..100).map(|n| (Address::new(format!("migration.m{n}.check")), 16)).collect();
         board.queue(&many, 4_000);
         let live = board.show(Brakes::default());
         assert_eq!((live.held_up.len(), live.held_up_more), (HELD_UP_MAX, 100 - HELD_UP_MAX as u64));
