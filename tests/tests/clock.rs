@@ -1,7 +1,7 @@
 //! A wall clock that jumps, under the released binary: libfaketime moves what the clock says while it runs. Leases, lag
 //! and watches are measured on a clock that does not jump; a window follows the wall clock, which is what it is about.
 
-#![expect(clippy::expect_used, reason = "a test cannot go on without what it asks for")]
+#![expect(clippy::expect_used, reason = "a test cannot go on without its clock")]
 
 use std::process::Command;
 

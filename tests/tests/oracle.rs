@@ -1,7 +1,7 @@
 //! The oracle workload: writers that never rest, switches to and fro, deaths at random instants, writers that do not
 //! know and writers that do not stop. Every acknowledged operation is at the side that serves, once.
 
-#![expect(clippy::expect_used, reason = "a test cannot go on without what it asks for")]
+#![expect(clippy::expect_used, reason = "a test cannot go on without its logs")]
 #![expect(clippy::print_stdout, reason = "seeds, deaths and sums are told")]
 
 use std::process::{Child, Command, Stdio};

@@ -1,7 +1,7 @@
 //! Others beside a running apply: clients of its control socket that vanish or talk nonsense, and a second apply. The run
 //! goes on as if nobody had come.
 
-#![expect(clippy::expect_used, reason = "a test cannot go on without what it asks for")]
+#![expect(clippy::expect_used, reason = "a test cannot go on without its socket")]
 
 use std::io::{Read, Write};
 use std::net::Shutdown;

@@ -1,7 +1,7 @@
 //! Watches, gates and a quiesce that talk to real servers, through whole applies of the released binary: an HTTP server
 //! of the test's own, and a real Prometheus that scrapes it.
 
-#![expect(clippy::expect_used, reason = "a test cannot go on without what it asks for")]
+#![expect(clippy::expect_used, reason = "a test cannot go on without its application")]
 
 use std::path::PathBuf;
 use std::process::Command;
