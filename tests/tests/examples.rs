@@ -1,6 +1,6 @@
 //! Every example is a spec that is valid and formatted as `segue fmt` writes it.
 
-#![expect(clippy::expect_used, reason = "a test cannot go on without what it asks for")]
+#![expect(clippy::expect_used, reason = "a test cannot go on without its files and programs")]
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -345,11 +345,8 @@ impl Lab {
         };
         let second = (self.kind == Kind::Group).then(|| self.second(&migration));
         let quiesce = self.block("cutover.site.quiesce", self.kind.quiesce(), &[]);
-        let gate = GateDecl {
-            address: Address::new("cutover.site.gate.lag"),
-            timeout_ms: 1000,
-            condition: GateCondition::Lag { max_ms: 60_000 },
-        };
+        let condition = GateCondition::Lag { max_ms: 60_000 };
+        let gate = GateDecl { address: cutover().step("gate").step("lag"), timeout_ms: 1000, condition };
         let cutover = CutoverDecl {
             address: cutover(),
             migrations: vec![migration.address.clone()],

@@ -150,6 +150,16 @@ fn cutover_text(view: &CutoverView, look: &Look) -> String {
         let line = format!("since {since}: {reason}; the spec's wish for the {wanted} waits");
         out.line("HELD", &line, Paint::Warning);
     }
+    seen(&mut out, reads.as_deref(), watch);
+    trouble(&mut out, view);
+    for (i, command) in next.iter().enumerate() {
+        out.plain(if i == 0 { "next" } else { "" }, command);
+    }
+    out.text
+}
+
+/// Reads at the target before the switch, and what is watched after it.
+fn seen(out: &mut Section<'_>, reads: Option<&str>, watch: &[String]) {
     if let Some(reads) = reads {
         let paint = if reads.contains("DIED") { Paint::Bad } else { Paint::Warning };
         out.line("reads", reads, paint);
@@ -159,11 +169,6 @@ fn cutover_text(view: &CutoverView, look: &Look) -> String {
         let paint = if bad { Paint::Bad } else { Paint::Good };
         out.line(if i == 0 { "watch" } else { "" }, line, paint);
     }
-    trouble(&mut out, view);
-    for (i, command) in next.iter().enumerate() {
-        out.plain(if i == 0 { "next" } else { "" }, command);
-    }
-    out.text
 }
 
 /// What somebody has to look after: stale writes, records left out, differences.

@@ -16,12 +16,9 @@ use segue_language::{Loaded, Severity, SpecInput, SpecPath, load};
 /// The schemas of directories, symlinks and commands, and a search system with a secret.
 pub(crate) fn registry() -> Registry {
     let path = || AttributeSchema::required("path", AttributeType::Path, "Where it is.");
-    let block = |kind, name: &str, attributes| BlockSchema {
-        kind,
-        name: name.to_owned(),
-        doc: "For tests.".to_owned(),
-        attributes,
-    };
+    let doc = || "For tests.".to_owned();
+    let block =
+        |kind, name: &str, attributes| BlockSchema { kind, name: name.to_owned(), doc: doc(), attributes };
     let optional = AttributeSchema::optional;
     let search = || {
         let mut password = optional("password", AttributeType::String, "Secret.");
@@ -68,11 +65,12 @@ pub(crate) fn registry() -> Registry {
             ],
         ))
         .schema(block(BlockKind::Route, "balancer", vec![]))
-        .add_route("symlink", Arc::new(Pointer { weighs: false }))
-        .add_route("balancer", Arc::new(Pointer { weighs: true }))
         .schema(block(BlockKind::Quiesce, "manual", vec![]))
         .schema(block(BlockKind::Gate, "ask", probe()))
         .schema(block(BlockKind::Watch, "ask", probe()));
+    for (name, weighs) in [("symlink", false), ("balancer", true)] {
+        registry.add_route(name, Arc::new(Pointer { weighs }));
+    }
     registry
 }
 

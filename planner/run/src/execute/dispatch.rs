@@ -330,16 +330,8 @@ async fn dispatch(job: Arc<Job>, nodes: Vec<Node>) -> Vec<RunError> {
             .filter(|i| nodes.get(*i).is_some_and(|n| n.needs.is_subset(&done)))
             .collect();
         for i in ready {
-            if job.ground.control.stopping() {
-                break;
-            }
-            let Some(node) = nodes.get(i) else { continue };
-            let lane = node.work.lane();
-            let of_lane = running.entry(lane).or_default();
-            if *of_lane < lane.most(&job) {
+            if nodes.get(i).is_some_and(|node| start_in_its_lane(&job, i, node, &mut running, &send)) {
                 waiting.remove(&i);
-                *of_lane += 1;
-                start(&job, i, node.work.clone(), &send);
             }
         }
         tell_queue(&job, &nodes, &waiting, &done);
@@ -390,6 +382,24 @@ fn tell_queue(job: &Job, nodes: &[Node], waiting: &BTreeSet<usize>, done: &BTree
         false => ready.filter_map(queued).collect(),
     };
     ground.board.queue(&steps, ground.clock.wall_ms());
+}
+
+/// Starts a node unless as many of its kind run as may, or the run is to stop. Returns whether it did.
+fn start_in_its_lane(
+    job: &Arc<Job>,
+    index: usize,
+    node: &Node,
+    running: &mut BTreeMap<Lane, usize>,
+    send: &mpsc::Sender<Message>,
+) -> bool {
+    let lane = node.work.lane();
+    let of_lane = running.entry(lane).or_default();
+    let may = !job.ground.control.stopping() && *of_lane < lane.most(job);
+    if may {
+        *of_lane += 1;
+        start(job, index, node.work.clone(), send);
+    }
+    may
 }
 
 fn start(job: &Arc<Job>, index: usize, work: Work, send: &mpsc::Sender<Message>) {
