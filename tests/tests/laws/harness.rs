@@ -93,6 +93,18 @@ pub(crate) fn store(side: Side) -> &'static str {
     }
 }
 
+fn fallback(barrier: &str, want: Want) -> FallbackDecl {
+    FallbackDecl {
+        reverse: want.reverse,
+        report_stale_writers: barrier == "none",
+        retain_ms: None,
+        max_age_ms: 3_600_000,
+        accept_loss: !want.reverse,
+        dual_write: false,
+        fence: None,
+    }
+}
+
 impl Lab {
     /// A world in which the writers have written to the source for a while, and nothing else is there.
     pub(crate) fn new(kind: Kind) -> Self {
@@ -345,15 +357,7 @@ impl Lab {
             settle_ms: 0,
             routes: vec![route.address.clone()],
             watches: Vec::new(),
-            fallback: FallbackDecl {
-                reverse: want.reverse,
-                report_stale_writers: barrier == "none",
-                retain_ms: None,
-                max_age_ms: 3_600_000,
-                accept_loss: !want.reverse,
-                dual_write: false,
-                fence: None,
-            },
+            fallback: fallback(barrier, want),
             depends_on: Vec::new(),
         };
         let mut desired = Desired {

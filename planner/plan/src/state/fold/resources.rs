@@ -24,7 +24,7 @@ pub(super) fn before(state: &mut State, event: &Event) {
 pub(super) fn after(state: &mut State, event: &Event, at_ms: i64) {
     match event {
         Event::ResourceMade { resource } | Event::FenceBegan { resource, .. } => {
-            put(state, (**resource).clone(), at_ms)
+            put(state, (**resource).clone(), at_ms);
         }
         Event::ResourceReleasing { id, .. } => {
             if let Some(known) = state.resources.get_mut(id) {
