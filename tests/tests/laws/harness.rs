@@ -105,6 +105,18 @@ pub(crate) fn store(side: Side) -> &'static str {
     }
 }
 
+fn fallback(barrier: &str, want: Want) -> FallbackDecl {
+    FallbackDecl {
+        reverse: want.reverse,
+        report_stale_writers: barrier == "none",
+        retain_ms: None,
+        max_age_ms: 3_600_000,
+        accept_loss: !want.reverse,
+        dual_write: false,
+        fence: None,
+    }
+}
+
 impl Lab {
     /// A world in which the writers have written to the source for a while, and nothing else is there.
     pub(crate) fn new(kind: Kind) -> Self {
@@ -360,15 +372,7 @@ impl Lab {
             weights: want.weighted.then(|| WeightsDecl { steps: vec![5, 25, 100], hold_ms: 1 }),
             routes: vec![route.address.clone()],
             watches: Vec::new(),
-            fallback: FallbackDecl {
-                reverse: want.reverse,
-                report_stale_writers: barrier == "none",
-                retain_ms: None,
-                max_age_ms: 3_600_000,
-                accept_loss: !want.reverse,
-                dual_write: false,
-                fence: None,
-            },
+            fallback: fallback(barrier, want),
             rehearse: want.rehearse.then(rehearsal),
             waivers: Vec::new(),
             depends_on: Vec::new(),

@@ -198,6 +198,9 @@ pub(super) fn release(ground: &Ground, step: &Address, migration: &Address) -> R
     let io = Io::new(ground, step).until(Until::Never);
     for (_, block) in endpoints(&known(ground, migration)?) {
         let endpoint = ground.registry.endpoint(&block).map_err(|e| RunError::step(step, e))?;
+        // From here on a marker that is gone is no sign of another system.
+        let id = format!("{migration}/marker/{}", block.address);
+        ground.record(Event::ResourceReleasing { id, by: step.to_string() })?;
         let remove = || endpoint.remove_marker(&block, &ground.who.state_id, &io);
         match again(ground, step, &io, remove) {
             Ok(()) | Err(MarkerError::Refused(_)) => {}

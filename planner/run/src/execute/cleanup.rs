@@ -11,7 +11,7 @@ use segue_plan::state::ResourceState;
 
 use super::io::{Io, Until};
 use super::retry::retry;
-use super::{Ground, RunError, RunEvent, rehearse};
+use super::{Ground, RunError, rehearse};
 use crate::lease::LeaseFile;
 
 /// How long releasing one resource is tried again, in seconds: a person waits for it.
@@ -65,7 +65,7 @@ pub fn clean_up(ground: &Ground) -> Vec<Released> {
     let mut stuck: BTreeSet<Address> = BTreeSet::new();
     let mut released = Vec::new();
     for known in left_over {
-        let Resource { id, owner, place, .. } = known.resource;
+        let Resource { id, owner, .. } = known.resource;
         if stuck.contains(&owner) {
             continue;
         }
@@ -81,11 +81,8 @@ pub fn clean_up(ground: &Ground) -> Vec<Released> {
             }
             None => ground.release_resource(&id),
         };
-        match &outcome {
-            Ok(said) => ground.tell(&RunEvent::Said { text: format!("{id} at {place}: {said}") }),
-            Err(_) => {
-                stuck.insert(owner);
-            }
+        if outcome.is_err() {
+            stuck.insert(owner);
         }
         released.push(Released { id, outcome });
     }

@@ -126,6 +126,8 @@ pub(super) fn is_itself(ground: &Ground, migration: &Address, block: &BlockRef) 
         Ok(Some(other)) => {
             Err(StepError::permanent(format!("{} is {}@{}'s by now", block.address, other.user, other.host)))
         }
+        // Finishing, or giving up, has begun to take the markers away.
+        Ok(None) if being_released(ground, migration, block) => Ok(()),
         Ok(None) => Err(StepError::permanent(format!(
             "{} is not what it was: this state's marker is gone from it",
             block.address
@@ -136,6 +138,11 @@ pub(super) fn is_itself(ground: &Ground, migration: &Address, block: &BlockRef) 
         Err(MarkerError::Failed(error)) => Err(error),
         Err(MarkerError::Refused(_)) => Err(StepError::permanent(format!("{} is another's", block.address))),
     }
+}
+
+fn being_released(ground: &Ground, migration: &Address, block: &BlockRef) -> bool {
+    let id = format!("{migration}/marker/{}", block.address);
+    ground.recorder.look(|s| s.resources.get(&id).is_some_and(|marker| marker.releasing))
 }
 
 /// What leaving loses, a phrase.
