@@ -203,6 +203,20 @@ fn what_cannot_be_waived_is_told_with_its_place() {
 }
 
 #[test]
+fn the_example_rehearses_and_switches() {
+    let scratch = Scratch::new();
+    let example = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/rehearsal/.");
+    scratch.run("cp", &["-r", &example.display().to_string(), "example"]).expect_code(0);
+    scratch.run("example/site", &["make"]).expect_code(0);
+    let applied = scratch.segue(&["-C", "example", "apply", "--auto-approve"]).expect_code(0);
+    says(&applied, "cutover.site: rehearsed in");
+    says(&applied, "cutover.site is switched: the target serves.");
+    let report = scratch.segue(&["-C", "example", "report", "--json"]).expect_code(0);
+    says(&report, "\"rehearsals\"");
+    says(&report, "REHEARSE_PLACE waived: the target's own file system");
+}
+
+#[test]
 fn after_the_switch_there_is_nothing_to_rehearse() {
     let scratch = with("");
     scratch.segue(&APPLY).expect_code(0);
