@@ -116,7 +116,10 @@ impl Group {
             }
             Event::TimerFires(m) => {
                 let side = next.members[m].timer.take()?;
-                self.land(&mut next, Call::Open(m, side));
+                let call = Call::Open(m, side);
+                if !self.fails(&next, call) {
+                    self.land(&mut next, call);
+                }
             }
             Event::NewSideBreaks(m) => {
                 next.broken = Some(m);
