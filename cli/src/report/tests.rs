@@ -241,6 +241,7 @@ fn the_json_is_versioned_and_names_its_lists() {
         "findings",
         "failures",
         "rehearsals",
+        "steering",
     ];
     let mut found: Vec<&String> = json.as_object().unwrap().keys().collect();
     found.retain(|f| *f != "version");
