@@ -182,14 +182,8 @@ fn limits(settings: &Settings, desired: &mut Desired, diagnostics: &mut Diagnost
             ),
         }
     }
-    match settings.number("rate_limit") {
-        Some(0) => diagnostics.push(
-            Diagnostic::error("SPEC_BAD_VALUE", "`rate_limit` is more than nothing: nothing would ever move")
-                .at(settings.place("rate_limit"), "")
-                .help("leave it out to go as fast as it goes"),
-        ),
-        rate => desired.limits.rate_limit = rate.or(desired.limits.rate_limit),
-    }
+    // A rate of zero was refused when it was decoded.
+    desired.limits.rate_limit = settings.number("rate_limit").or(desired.limits.rate_limit);
 }
 
 fn outputs(

@@ -104,7 +104,7 @@ fn how_much_happens_at_once_is_said_for_the_whole_run() {
     assert_eq!(limits, RunLimits { parallelism: 6, cutovers: 2, rate_limit: Some(100 << 20) });
     refused("parallelism = 0", routes, "`parallelism` is a number from 1 to 64");
     refused("cutovers = 65", routes, "`cutovers` is a number from 1 to 64");
-    refused("rate_limit = \"0B/s\"", routes, "`rate_limit` is more than nothing");
+    refused("rate_limit = \"0B/s\"", routes, "a rate of zero would never end");
 }
 
 #[test]

@@ -265,7 +265,8 @@ mod tests {
     #[test]
     fn a_holder_that_is_dismissed_is_left_alone() {
         let (dir, holder) = (tempfile::tempdir().unwrap(), Holder::new());
-        let ended = run(&holder, dir.path().into(), &[lease(0), Message::Dismissed], true);
+        let later = lease(SystemClock::new().boot_ms() + 600_000);
+        let ended = run(&holder, dir.path().into(), &[later, Message::Dismissed], true);
         assert_eq!(ended, Ended::Dismissed);
         assert_eq!(holder.id().liveness(), crate::host::Liveness::Alive);
     }
