@@ -208,7 +208,7 @@ impl<'a> Gather<'a> {
             }
             Event::ClaimReleased { migration } => self.changes.unclaimed(migration, at_ms),
             Event::ResourceMade { resource } | Event::FenceBegan { resource, .. } => {
-                self.changes.resource(resource, at_ms)
+                self.changes.resource(resource, at_ms);
             }
             Event::ResourceReleased { id, said: _ } => self.changes.resource_gone(id, at_ms),
             Event::CutoverFinished { cutover }

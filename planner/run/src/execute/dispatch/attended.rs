@@ -76,7 +76,7 @@ pub fn switch_back(
         if let Err(RunError::Unreadable { why, .. }) = &ended {
             let epoch = ground.recorder.look(|s| s.cutovers.get(&cutover).map_or(0, |c| c.epoch));
             let why = why.clone();
-            ground.record(Event::BackRefused { cutover: cutover.clone(), epoch, why, held: true })?;
+            ground.record(Event::BackRefused { cutover, epoch, why, held: true })?;
         }
         ended
     })
