@@ -39,7 +39,7 @@ fn nothing_is_left_over_while_a_cutover_or_its_fallback_needs_it() {
             state.resources.values().all(|r| !r.state_id.is_empty() && r.made_ms > 0),
             "{kind:?}: owner tags"
         );
-        assert_eq!(left_over(&lab), [String::new(); 0], "{kind:?}");
+        assert_eq!(left_over(&lab), Vec::<String>::new(), "{kind:?}");
         let before = lab.world();
         assert_eq!(lab.run(TARGET, &Task::CleanUp).exit, 0, "{kind:?}");
         assert_eq!(lab.world().stores, before.stores, "{kind:?}: nothing is released");
@@ -52,7 +52,8 @@ fn an_abandoned_migration_leaves_nothing() {
         let lab = Lab::new(kind);
         lab.applied(SOURCE);
         lab.applied(ABANDONED);
-        assert_eq!(lab.state().resources.keys().cloned().collect::<Vec<_>>(), [String::new(); 0], "{kind:?}");
+        let known: Vec<String> = lab.state().resources.keys().cloned().collect();
+        assert_eq!(known, Vec::<String>::new(), "{kind:?}");
     }
 }
 
