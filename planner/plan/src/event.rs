@@ -29,7 +29,7 @@ pub use watch::{Watch, WatchPlan};
 pub use weight::WeightEvent;
 
 /// The version of the lines that this build writes.
-pub const WIRE_VERSION: u32 = 2;
+pub const WIRE_VERSION: u32 = 3;
 
 /// One line of the journal.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
