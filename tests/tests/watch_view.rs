@@ -59,7 +59,7 @@ fn a_run_is_watched_paused_throttled_approved_and_left_from_the_screen() {
     pane.tmux(&["resize-window", "-t", "w", "-x", "50", "-y", "10"]);
     pane.until_it_shows("This terminal has 50 x 10");
     pane.tmux(&["resize-window", "-t", "w", "-x", "100", "-y", "30"]);
-    pane.until_it_shows("p pause/resume");
+    pane.until_it_shows("is approved by");
     pane.keys("q");
     pane.until("the terminal is given back", |shown| {
         shown.contains("left 0") && shown.lines().any(|l| l == "icanon") && !shown.contains("Cutovers")
