@@ -333,6 +333,7 @@ impl Lab {
             provider: provider.to_owned(),
             base_dir: self.here(),
             config,
+            scope: Vec::new(),
         }
     }
 
