@@ -145,7 +145,8 @@ fn clients_that_follow_a_name_are_led_to_the_target_and_back() {
     assert!(slow.success());
     let plan = run(&["plan"]);
     assert!(plan.contains("has a TTL of 3 s and not of 1 s"), "{plan}");
-    run(&["apply", "--auto-approve"]);
+    let said = run(&["apply", "--auto-approve"]);
+    assert!(said.contains("route.dns.www can be set: "), "asked before the pause: {said}");
     assert_eq!(site(dir.path(), &["at"]), "127.0.0.12");
     let (mut set_ms, mut started_ms) = (0, 0);
     let mut event = |_, entry: &Entry| match &entry.event {
@@ -161,6 +162,30 @@ fn clients_that_follow_a_name_are_led_to_the_target_and_back() {
     let written =
         segue_contract::paths::read_to_string(&dir.path().join("old/written")).expect("carried back");
     assert!(written.contains("to the new one"), "{written}");
+}
+
+#[test]
+fn a_route_that_would_be_refused_costs_no_pause() {
+    let dir = copy("dns");
+    let (key, port) = (site(dir.path(), &["make"]), port());
+    let other = "s/grant site name www/grant site name other/";
+    let changed = Command::new("sed").args(["-i", other, "site"]).current_dir(dir.path()).status();
+    assert!(changed.expect("sed starts").success());
+    let _serves = Serves(dir.path());
+    site(dir.path(), &["serve", &port]);
+    let output = Command::new(segue_binary())
+        .arg("-C")
+        .arg(dir.path())
+        .args(["apply", "--auto-approve"])
+        .env("SITE_KEY", &key)
+        .env("SEGUE_VAR_server", format!("127.0.0.1:{port}"))
+        .output()
+        .expect("segue starts");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("refuses the update of www.site.test. A (REFUSED)"), "{said}");
+    assert!(!said.contains("QUIESCING"), "{said}");
+    site(dir.path(), &["write", "writes were never paused"]);
 }
 
 #[test]

@@ -19,6 +19,7 @@ use serde_json::json;
 use crate::command::quoted;
 use declared::Declared;
 use exchange::{Lost, Server};
+use message::Change;
 use seen::Seen;
 
 /// How long clients may keep an answer when the spec says nothing, in milliseconds.
@@ -105,7 +106,7 @@ impl Route for Dns {
         let Ok(declared) = Declared::read(route) else { return 0 };
         let there = Server::new(route, TTL_PATIENCE.min(declared.timeout))
             .and_then(|server| seen::look(&server, &declared))
-            .map_or(0, |seen| seen.kept_s());
+            .map_or(0, |seen| seen.ttl_s);
         u64::from(there.max(declared.ttl_s)) * 1000
     }
 
@@ -144,12 +145,8 @@ impl Route for Dns {
         if seen.is(&declared, side) {
             return Ok(());
         }
-        if let RouteAt::Other(what) = seen.at(&declared)
-            && !(declared.replace_others && seen.alias.is_none())
-        {
-            return Err(changed(route, &what, side));
-        }
-        let update = message::update(&declared, &seen, side);
+        ours(route, &declared, &seen, side)?;
+        let update = message::update(&declared, &seen, Change::To(side));
         let (lost, stale) = match server.ask(update) {
             Ok(reply) => {
                 let rcode = reply.header().rcode();
@@ -176,6 +173,24 @@ impl Route for Dns {
                 said(&at)
             ))
             .remedy("find out who: another tool may hold this record as well")),
+        }
+    }
+
+    fn settable(&self, route: &BlockRef, io: &dyn StepIo) -> Result<Option<String>, StepError> {
+        let (declared, server, seen) = look(route, io)?;
+        let side = if seen.is(&declared, Side::Source) { Side::Target } else { Side::Source };
+        ours(route, &declared, &seen, side)?;
+        let reply = server.ask(message::update(&declared, &seen, Change::Nothing)).map_err(Lost::of_query)?;
+        match reply.header().rcode() {
+            Rcode::NOERROR => Ok(Some(format!("{} would update {}", server.name, declared.shown()))),
+            rcode => Err(refused(&declared, &server, rcode).unwrap_or_else(|| {
+                StepError::transient(format!(
+                    "{}: somebody else is changing {}",
+                    route.address,
+                    declared.shown()
+                ))
+                .remedy("find out who: another tool may hold this record as well")
+            })),
         }
     }
 
@@ -209,6 +224,16 @@ fn said(at: &RouteAt) -> String {
         RouteAt::Missing => "it is gone now".to_owned(),
         RouteAt::Weighted(percent) => format!("{percent} % go to the target now"),
         RouteAt::Other(what) => format!("it is {what} now"),
+    }
+}
+
+/// Whether what is there may be replaced.
+fn ours(route: &BlockRef, declared: &Declared, seen: &Seen, side: Side) -> Result<(), StepError> {
+    match seen.at(declared) {
+        RouteAt::Other(what) if !declared.replace_others || seen.alias.is_some() => {
+            Err(changed(route, &what, side))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -134,6 +134,22 @@ impl Route for Haproxy {
         }
     }
 
+    fn settable(&self, route: &BlockRef, _: &dyn StepIo) -> Result<Option<String>, StepError> {
+        let Declared { runtime, follows, .. } = Declared::read(route)?;
+        if let Some(Finding { summary, remedy, .. }) = runtime.findings() {
+            return Err(StepError::permanent(format!("{}: {summary}", route.address)).remedy(remedy));
+        }
+        match &follows {
+            Follows::Servers { writes, reads } => {
+                for pool in [Some(writes), reads.as_ref()].into_iter().flatten() {
+                    pool.there(&runtime)?;
+                }
+                Ok(Some("HAProxy has both servers, and lets this socket change them".to_owned()))
+            }
+            Follows::Map(entry) => entry.settable(&runtime).map(Some),
+        }
+    }
+
     fn set_by_hand(&self, route: &BlockRef, side: Side) -> String {
         let Ok(Declared { runtime, follows, end_sessions }) = Declared::read(route) else {
             return String::new();

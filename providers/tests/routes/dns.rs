@@ -6,7 +6,7 @@ use segue_contract::{ErrorClass, RouteAt, Side};
 use serde_json::json;
 
 use crate::named::{KEY, Named, at, record, search, set};
-use crate::step::{block, check, route};
+use crate::step::{Io, block, check, route};
 
 #[test]
 fn a_record_is_set_observed_and_set_again() {
@@ -53,6 +53,28 @@ fn every_type_is_switched_several_values_too_and_missing_ones_are_made() {
         }
     }
     assert_eq!(named.dig("aaaa.mig.test", "AAAA").len(), 2);
+}
+
+#[test]
+fn whether_it_could_be_set_is_asked_without_a_change() {
+    let named = Named::new();
+    let (source, target) = (json!(["10.0.0.1"]), json!(["10.0.0.2"]));
+    let names = (json!(["old.mig.test."]), json!(["new.mig.test."]));
+    let before = (named.dig("mig.test", "SOA"), named.dig("search.mig.test", "A"));
+    for block in [
+        search(named.port),
+        record(named.port, "slow", source.clone(), target.clone(), &[]),
+        record(named.port, "none", source, target, &[]),
+        record(named.port, "www", names.0, names.1, &[]),
+    ] {
+        let proof = route(&block).settable(&block, &Io).expect("it could");
+        assert!(proof.is_some_and(|proof| proof.contains(" would update ")), "{}", block.address);
+    }
+    assert_eq!((named.dig("mig.test", "SOA"), named.dig("search.mig.test", "A")), before);
+    named.update(&["update add search.mig.test 5 A 10.0.0.9"]);
+    let block = search(named.port);
+    let error = route(&block).settable(&block, &Io).expect_err("somebody else's");
+    assert!(error.to_string().contains("neither side's"), "{error}");
 }
 
 #[test]

@@ -55,6 +55,9 @@ fn an_update_that_is_refused_is_told() {
     let named = Named::new();
     let block = with_key(named.port, "reader", "hmac-sha256", READER);
     assert_eq!(at(&block), RouteAt::Side(Side::Source));
+    // Before anything is paused for it, too.
+    let error = route(&block).settable(&block, &Io).expect_err("refused");
+    told(&error, ErrorClass::Permanent, "refuses the update of search.mig.test. A (REFUSED)");
     let error = set(&block, Side::Target).expect_err("refused");
     told(&error, ErrorClass::Permanent, "refuses the update of search.mig.test. A (REFUSED)");
     assert_eq!(at(&block), RouteAt::Side(Side::Source));

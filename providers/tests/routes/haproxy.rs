@@ -127,6 +127,12 @@ fn what_the_configuration_lacks_or_has_besides_is_told() {
     let error = set(&weak, Side::Target).expect_err("not permitted");
     assert_eq!(error.class, ErrorClass::Permanent, "{error}");
     assert_eq!(at(&weak), RouteAt::Side(Side::Source));
+    let settable = |block: &BlockRef| route(block).settable(block, &Io);
+    for block in [&gone, &other, &weak] {
+        assert_eq!(settable(block).expect_err("it could not").class, ErrorClass::Permanent);
+    }
+    assert!(settable(&crowd).expect("it could").is_some());
+    assert_eq!(at(&crowd), RouteAt::Side(Side::Source));
 }
 
 #[test]

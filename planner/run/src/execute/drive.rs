@@ -63,6 +63,9 @@ fn begin(ground: &Ground, task: CutoverTask) -> Result<(), RunError> {
         let until = Until::Stopped;
         prove::openable(ground, &step, member, &until).map_err(|e| RunError::step(&step, e))?;
     }
+    for block in attempt.routes.iter().filter(|_| !attempt.rehearsal) {
+        prove::settable(ground, &step, block).map_err(|e| RunError::step(&step, e))?;
+    }
     attempt.watchdog = ground.guard.arm(&ground.secrets).map_err(|e| RunError::step(&step, e))?;
     attempt.epoch = claims::claim_but(ground, &step, &migrations, None, attempt.left())?;
     for job in &mut attempt.jobs {

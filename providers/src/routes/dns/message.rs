@@ -30,11 +30,20 @@ pub(super) fn query(name: &WireName, rtype: Rtype) -> Result<Draft, PushError> {
     Ok(question.additional())
 }
 
-/// Replaces the record set by the values of a side, if it is still what was seen.
+/// What an update does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    /// Replaces the record set by the values of a side.
+    To(Side),
+    /// Makes what is there what is there: the server looks whether it may, and changes nothing.
+    Nothing,
+}
+
+/// Changes the record set, if it is still what was seen.
 ///
 /// # Errors
 /// It does not fit into a message.
-pub(super) fn update(declared: &Declared, seen: &Seen, side: Side) -> Result<Draft, PushError> {
+pub(super) fn update(declared: &Declared, seen: &Seen, change: Change) -> Result<Draft, PushError> {
     let Declared { zone, name, kind, ttl_s, .. } = declared;
     let none = Ttl::from_secs(0);
     let mut zone_section = begin(Opcode::UPDATE).question();
@@ -49,9 +58,15 @@ pub(super) fn update(declared: &Declared, seen: &Seen, side: Side) -> Result<Dra
         prerequisites.push((name, Class::IN, none, data(*kind, &value.wire)?))?;
     }
     let mut updates = prerequisites.authority();
-    updates.push((name, Class::ANY, none, data(*kind, &[])?))?;
-    for Value { wire, .. } in declared.values(side) {
-        updates.push((name, Class::IN, Ttl::from_secs(*ttl_s), data(*kind, wire)?))?;
+    let (values, ttl_s) = match change {
+        Change::To(side) => (declared.values(side), *ttl_s),
+        Change::Nothing => (seen.values.as_slice(), seen.ttl_s),
+    };
+    if values.is_empty() || change != Change::Nothing {
+        updates.push((name, Class::ANY, none, data(*kind, &[])?))?;
+    }
+    for Value { wire, .. } in values {
+        updates.push((name, Class::IN, Ttl::from_secs(ttl_s), data(*kind, wire)?))?;
     }
     Ok(updates.additional())
 }

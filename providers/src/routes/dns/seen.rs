@@ -30,7 +30,8 @@ const SIGNATURES: [Rtype; 5] = [Rtype::RRSIG, Rtype::NSEC, Rtype::NSEC3, Rtype::
 #[derive(Debug)]
 pub(super) struct Seen {
     pub(super) values: Vec<Value>,
-    ttl_s: u32,
+    /// How long clients may keep this answer, also that there is none, in seconds.
+    pub(super) ttl_s: u32,
     /// The CNAME that lies there instead.
     pub(super) alias: Option<String>,
 }
@@ -139,11 +140,6 @@ impl Seen {
     /// Whether nothing is different.
     pub(super) fn same(&self, before: &Self) -> bool {
         self.alias == before.alias && self.ttl_s == before.ttl_s && same(&self.values, &before.values)
-    }
-
-    /// How long clients may keep this answer, in seconds.
-    pub(super) fn kept_s(&self) -> u32 {
-        self.ttl_s
     }
 
     /// What is to be said of it before anything runs; `by_hand` sets it to where it is.

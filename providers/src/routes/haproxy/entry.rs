@@ -49,11 +49,23 @@ impl Entry {
         })
     }
 
+    fn no_map(&self) -> StepError {
+        StepError::permanent(format!("HAProxy has no map {}", self.map))
+            .remedy("name the map's file as HAProxy's configuration does: show map")
+    }
+
+    /// Whether it could be set; by what that is known.
+    pub(super) fn settable(&self, runtime: &Runtime) -> Result<String, StepError> {
+        let there = self.look(runtime)?;
+        there
+            .map(|_| "HAProxy has the map, and lets this socket change it".to_owned())
+            .ok_or_else(|| self.no_map())
+    }
+
     /// Points it at a side.
     pub(super) fn set(&self, runtime: &Runtime, side: Side) -> Result<(), StepError> {
         match self.look(runtime)?.as_deref() {
-            None => Err(StepError::permanent(format!("HAProxy has no map {}", self.map))
-                .remedy("name the map's file as HAProxy's configuration does: show map")),
+            None => Err(self.no_map()),
             Some([]) => runtime.tell(&format!("add map {} {} {}", self.map, self.key, self.value(side))),
             Some([one]) if one == self.value(side) => Ok(()),
             Some(_) => runtime.tell(&self.set_command(side)),
