@@ -22,7 +22,7 @@ pub(crate) fn drift(sides: &Sides<'_>, level: VerifyLevel) -> Result<DriftReport
     // Several changes of one document are one record for a pass: this is the most that it can be.
     let waiting_records: u64 =
         here.slices.iter().enumerate().map(|(at, slice)| slice.all.saturating_sub(settled(at))).sum();
-    let each = if known.records > 0 { known.bytes / known.records } else { 0 };
+    let each = known.bytes.checked_div(known.records).unwrap_or(0);
     let mut report = DriftReport {
         waiting_records,
         waiting_bytes: waiting_records.saturating_mul(each),
