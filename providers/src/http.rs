@@ -118,6 +118,8 @@ pub(crate) struct Reply {
     pub(crate) body: Vec<u8>,
     /// From the first look-up of the name to the body's last byte.
     pub(crate) took: Duration,
+    /// How many seconds the server asks to wait before the next try (`Retry-After`), where it says a number.
+    pub(crate) retry_after_s: Option<u64>,
     /// What was asked, as it is shown.
     asked: String,
 }
@@ -196,6 +198,12 @@ impl Client {
         Self { agent: config.new_agent(), login, timeout, reply_bytes_max }
     }
 
+    /// With another limit for replies, in bytes.
+    #[must_use]
+    pub(crate) fn reply_bytes_max(self, bytes: u64) -> Self {
+        Self { reply_bytes_max: bytes, ..self }
+    }
+
     /// Asks, and waits for the whole reply. Every status is a reply.
     ///
     /// # Errors
@@ -228,8 +236,10 @@ impl Client {
         }
         .map_err(failed)?;
         let status = reply.status().as_u16();
+        let asks = reply.headers().get("retry-after").and_then(|value| value.to_str().ok());
+        let retry_after_s = asks.and_then(|text| text.trim().parse().ok());
         let body = self.read(reply.body_mut(), &asked)?;
-        Ok(Reply { status, body, took: before.elapsed(), asked })
+        Ok(Reply { status, body, took: before.elapsed(), retry_after_s, asked })
     }
 
     fn read(&self, body: &mut Body, asked: &str) -> Result<Vec<u8>, HttpError> {
