@@ -54,6 +54,7 @@ fn block(address: &str) -> BlockRef {
         provider: "directory".to_owned(),
         base_dir: PathBuf::from("/srv"),
         config: Config::default(),
+        scope: Vec::new(),
     }
 }
 
@@ -142,6 +143,7 @@ fn state_with(known: CutoverState) -> State {
             target: block("target.directory.new"),
             direction: Direction::Forward,
             select: Select::default(),
+            transform: segue_contract::Transform::default(),
             load: LoadSettings { parallelism: 0, rate_limit: None },
             ledger: None,
             epoch: 0,

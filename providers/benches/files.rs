@@ -72,6 +72,7 @@ fn block(path: &Path) -> BlockRef {
         provider: "directory".into(),
         base_dir: "/".into(),
         config,
+        scope: Vec::new(),
     }
 }
 
@@ -83,6 +84,7 @@ fn job(source: &Path, target: &Path) -> UnitJob {
         target: block(target),
         direction: Direction::Forward,
         select: Select::default(),
+        transform: segue_contract::Transform::default(),
         load: LoadSettings { parallelism: 0, rate_limit: None },
         ledger: None,
         epoch: 1,

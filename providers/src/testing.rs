@@ -64,5 +64,6 @@ pub(crate) fn block_in(
         provider: provider.to_owned(),
         base_dir: base_dir.to_owned(),
         config,
+        scope: Vec::new(),
     }
 }

@@ -192,3 +192,16 @@ fn the_predicted_pause_is_printed_term_by_term() {
     says(&waits, " + fence ");
     scratch.accepts_writes();
 }
+
+#[test]
+fn that_passes_do_not_converge_is_said_while_a_gate_waits_for_them() {
+    let scratch = with("gate \"downtime\" {\n max = \"1ms\"\n wait = \"2m\"\n }");
+    scratch
+        .edit_spec("migration \"site\" {", "migration \"site\" {\n  sync {\n    interval = \"300ms\"\n  }");
+    let mut apply = Running::new(&scratch, &APPLY);
+    apply.until_it_says("migration.site.unit[\"tree\"].sync will not converge: ");
+    apply.until_it_says("records a second change");
+    assert_eq!(scratch.live(), "old");
+    scratch.segue(&["abort", "cutover.site"]);
+    scratch.accepts_writes();
+}

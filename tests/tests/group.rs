@@ -154,6 +154,34 @@ fn the_second_opens_by_itself_before_it_is_hardened() {
 }
 
 #[test]
+fn the_second_says_in_the_pause_that_it_could_not_be_opened() {
+    let group = Group::new();
+    let scratch = &group.scratch;
+    // Ready before the pause, and not any more in it.
+    group.script("pause", "$app pause && : >paused");
+    scratch.executable(
+        "ready",
+        "[ \"$SEGUE_SIDE\" = source ] || [ ! -e paused ] || { echo no room there >&2; exit 1; }",
+    );
+    let probe = format!("[\"./{SECOND}/app\", \"try-write\"]");
+    scratch.write(
+        "shop.segue.hcl",
+        &group.spec().replace(&probe, &format!("{probe}\n    ready = [\"./ready\"]")),
+    );
+    let ran = scratch.segue(&APPLY).expect_code(5);
+    assert!(ran.stderr.contains("no room there") && !ran.stderr.contains("COMMITTED"), "{}", ran.all());
+    group.all_serve("old");
+    scratch.segue(&["unhold", "cutover.shop"]).expect_code(0);
+    // While it says so, nothing is paused any more.
+    let again = scratch.segue(&APPLY).expect_code(1);
+    assert!(again.stderr.contains("no room there") && !again.stderr.contains("QUIESCING"), "{}", again.all());
+    group.mend();
+    scratch.run("rm", &["paused"]).expect_code(0);
+    scratch.segue(&APPLY).expect_code(0);
+    group.all_serve("new");
+}
+
+#[test]
 fn the_second_cannot_be_opened_after_the_first_took_writes() {
     let group = Group::new();
     let spec = group.spec().replace("timeout    = \"30s\"", "timeout    = \"4s\"");

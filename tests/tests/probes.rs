@@ -22,6 +22,7 @@ fn look_at(prometheus: &Prometheus, settings: &[(&str, Value)]) -> Result<Readin
         provider: "metric".to_owned(),
         base_dir: PathBuf::from("/"),
         config,
+        scope: Vec::new(),
     };
     let registry = segue_providers::registry();
     let probe = registry.watch(&block).expect("registered");

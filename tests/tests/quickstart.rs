@@ -113,3 +113,21 @@ fn abandoning_removes_what_segue_made_and_leaves_the_source_alone() {
     assert!(!scratch.at("new").exists(), "the target that Segue made is gone");
     assert!(scratch.at("old/pages/1.html").exists());
 }
+
+#[test]
+fn writers_are_started_once_the_old_answers_of_a_route_are_over() {
+    let scratch = Scratch::new();
+    scratch
+        .edit_spec("routes = [route.symlink.site]", "routes = [route.symlink.site]\n    settle = \"1500ms\"");
+    scratch.edit_spec("[\"./app\", \"resume\"]", "[\"./resume\"]");
+    scratch.executable("resume", "./app resume && : >started");
+    scratch.app(&["start"]).expect_code(0);
+    scratch.segue(&["apply", "--auto-approve"]).expect_code(0);
+    let changed = |name: &str| {
+        let seen = std::fs::symlink_metadata(scratch.at(name)).expect("it is there");
+        seen.modified().expect("the file system keeps times")
+    };
+    let between = changed("started").duration_since(changed("live")).expect("the route was moved first");
+    assert!(between >= std::time::Duration::from_millis(1500), "{between:?}");
+    scratch.settled_at("new");
+}

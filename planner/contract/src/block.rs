@@ -19,6 +19,10 @@ pub struct BlockRef {
     pub base_dir: PathBuf,
     /// The settings, defaults filled in.
     pub config: Config,
+    /// Of an endpoint with several units (a search cluster): those that a call is about, by the names that they have
+    /// at this endpoint. Empty: no more is known than the block itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scope: Vec<String>,
 }
 
 /// Settings by attribute name. Durations are whole milliseconds, sizes bytes, rates bytes a second;
@@ -128,6 +132,12 @@ impl Config {
 impl BlockRef {
     fn wrong(&self, name: &str, wanted: &'static str) -> ConfigError {
         ConfigError { address: self.address.clone(), name: name.to_owned(), wanted }
+    }
+
+    /// The same block, narrowed to units.
+    #[must_use]
+    pub fn narrowed(&self, scope: Vec<String>) -> Self {
+        Self { scope, ..self.clone() }
     }
 
     /// A string that must be there.

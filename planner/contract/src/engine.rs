@@ -1,11 +1,12 @@
-//! Engines: moving and verifying one unit between two endpoints. Files today; documents, blocks and
+//! Engines: moving and verifying one unit between two endpoints. Files and documents today; blocks and
 //! vendors' own jobs play the same role later.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Address, BlockRef, Checkpoint, Side, StepError, StepIo};
+use crate::{Address, BlockRef, Checkpoint, Finding, Severity, Side, StepError, StepIo};
 
 /// Which way data moves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,6 +65,37 @@ pub struct Select {
     pub include: Vec<String>,
     /// Patterns to leave out (gitignore syntax for files); applied after `include`.
     pub exclude: Vec<String>,
+    /// Units that have another name at the target: from what, a name or a pattern with one `*`, to what.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub rename: BTreeMap<String, String>,
+}
+
+/// How records are changed on their way; nothing by default. Fields are dotted paths from a record's root.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Transform {
+    /// Fields that have another name at the target: from what to what.
+    pub rename: BTreeMap<String, String>,
+    /// Fields that the target does not get.
+    pub drop: Vec<String>,
+    /// Values that are others at the target, by field (its name at the source), as they are printed.
+    pub map: BTreeMap<String, BTreeMap<String, String>>,
+}
+
+impl Transform {
+    /// Whether records are carried as they are.
+    pub fn is_nothing(&self) -> bool {
+        let Self { rename, drop, map } = self;
+        rename.is_empty() && drop.is_empty() && map.is_empty()
+    }
+}
+
+/// A unit, and what it is called at each end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnitName {
+    /// Its name in plans and in the state: the one at the source.
+    pub unit: String,
+    /// Its name at the target.
+    pub at_target: String,
 }
 
 /// How fast.
@@ -90,6 +122,9 @@ pub struct UnitJob {
     pub direction: Direction,
     /// What is moved.
     pub select: Select,
+    /// How records are changed on their way from the declared source to the declared target.
+    #[serde(default, skip_serializing_if = "Transform::is_nothing")]
+    pub transform: Transform,
     /// How fast.
     pub load: LoadSettings,
     /// The ledger as of the last completed pass, either direction: it knows both sides of every record.
@@ -271,6 +306,49 @@ pub struct StaleReport {
 /// Moves and verifies units. Every call may be repeated after a death at any instant: what was done is
 /// found done, what was half done is done again.
 pub trait Engine: Send + Sync {
+    /// What is wrong with a migration's selection and transformation: a critical finding refuses the plan.
+    fn check(&self, select: &Select, transform: &Transform) -> Vec<Finding> {
+        let unknown = |what: &str| Finding {
+            severity: Severity::Critical,
+            code: "ENGINE_CANNOT".to_owned(),
+            summary: format!("{what} is not for systems of this kind: what they hold is carried as it is"),
+            remedy: "take it out of the migration".to_owned(),
+        };
+        let asked =
+            [("select { rename }", !select.rename.is_empty()), ("transform", !transform.is_nothing())];
+        asked.iter().filter(|(_, asked)| *asked).map(|(what, _)| unknown(what)).collect()
+    }
+
+    /// Whether a unit of the declared source is moved; where an endpoint is one unit, it is.
+    fn selects(&self, _select: &Select, _unit: &str) -> bool {
+        true
+    }
+
+    /// What a unit of the declared source is called at the declared target.
+    fn name_at_target(&self, _select: &Select, unit: &str) -> String {
+        unit.to_owned()
+    }
+
+    /// Both names of a unit.
+    fn unit_name(&self, select: &Select, unit: &str) -> UnitName {
+        UnitName { unit: unit.to_owned(), at_target: self.name_at_target(select, unit) }
+    }
+
+    /// Units that are selected at `block`, the given side of a migration, and are none of `block.scope`: they were made
+    /// since the migration began, and nothing carries them.
+    ///
+    /// # Errors
+    /// It cannot be looked at.
+    fn appeared(
+        &self,
+        _block: &BlockRef,
+        _side: Side,
+        _select: &Select,
+        _io: &dyn StepIo,
+    ) -> Result<Vec<String>, StepError> {
+        Ok(Vec::new())
+    }
+
     /// Carries everything to a side that has none of it yet, from a checkpoint where there is one.
     fn load(
         &self,

@@ -65,6 +65,9 @@ pub struct UnitFacts {
     pub records: Option<u64>,
     /// Bytes of data.
     pub bytes: Option<u64>,
+    /// Its own marker, where the units of an endpoint are held each by itself.
+    #[serde(default)]
+    pub marker: Option<Marker>,
 }
 
 /// Everything that planning needs to know of one endpoint.

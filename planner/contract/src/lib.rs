@@ -25,7 +25,8 @@ pub use address::{Address, Side};
 pub use block::{BlockRef, Config, ConfigError, Secret, SecretRef, Setting};
 pub use engine::{
     ArtifactName, Direction, DriftReport, Engine, LoadSettings, PassReport, PassTimes, Position, Select,
-    SetAside, StaleFind, StaleReport, UnitJob, VerifyCall, VerifyLevel, VerifyMismatch, VerifyReport,
+    SetAside, StaleFind, StaleReport, Transform, UnitJob, UnitName, VerifyCall, VerifyLevel, VerifyMismatch,
+    VerifyReport,
 };
 pub use error::{ErrorClass, StepError};
 pub use facts::{Barrier, EndpointFacts, Finding, Identity, Severity, UnitFacts};

@@ -105,6 +105,14 @@ pub trait Quiesce: Send + Sync {
     /// Tries a write by the writers' own way (protocol P4) or looks at the barrier.
     fn observe(&self, call: &QuiesceCall, io: &dyn StepIo) -> Result<BarrierState, StepError>;
 
+    /// Looks whether the side that `call` is to open could be opened, admitting nobody (protocol P20): asked of every
+    /// side of a cutover before its pause, and again before HARDENED. Says by what that is proven; `None`: this method
+    /// cannot tell beforehand.
+    ///
+    /// # Errors
+    /// It could not be opened, or cannot be looked at.
+    fn openable(&self, call: &QuiesceCall, io: &dyn StepIo) -> Result<Option<String>, StepError>;
+
     /// Who re-opens the side that `call` closes, without Segue (protocol P9).
     fn reopeners(&self, _call: &QuiesceCall) -> Reopeners {
         Reopeners::default()

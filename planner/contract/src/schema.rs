@@ -90,6 +90,8 @@ pub enum AttributeType {
     Path,
     /// A list of strings.
     Words,
+    /// A map of strings to strings, held as an object.
+    Pairs,
 }
 
 impl AttributeSchema {

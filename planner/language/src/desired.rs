@@ -7,8 +7,8 @@
 use std::collections::BTreeMap;
 
 use segue_contract::{
-    Address, BlockRef, Direction, LoadSettings, Secret, SecretRef, Select, SetAside, Side, UnitJob,
-    VerifyLevel,
+    Address, BlockRef, Direction, LoadSettings, Secret, SecretRef, Select, SetAside, Side, Transform,
+    UnitJob, UnitName, VerifyLevel,
 };
 use serde::{Deserialize, Serialize};
 
@@ -100,6 +100,9 @@ pub struct MigrationDecl {
     pub target: Address,
     /// `select { include, exclude }`
     pub select: Select,
+    /// `transform { rename, drop, map }`
+    #[serde(default, skip_serializing_if = "Transform::is_nothing")]
+    pub transform: Transform,
     /// `load { parallelism = 0 (as many as cores), rate_limit }`
     pub load: LoadSettings,
     /// `sync { interval }`, default 30 s: the pause between passes of `apply --follow` and of a waiting gate.
@@ -112,19 +115,20 @@ pub struct MigrationDecl {
 
 impl MigrationDecl {
     /// One job for each unit between these endpoints, forward, that nothing was carried for yet.
-    pub fn jobs(&self, source: &BlockRef, target: &BlockRef, units: Vec<String>) -> Vec<UnitJob> {
-        let job = |unit| UnitJob {
+    pub fn jobs(&self, source: &BlockRef, target: &BlockRef, units: &[UnitName]) -> Vec<UnitJob> {
+        let job = |name: &UnitName| UnitJob {
             migration: self.address.clone(),
-            unit,
-            source: source.clone(),
-            target: target.clone(),
+            unit: name.unit.clone(),
+            source: source.narrowed(vec![name.unit.clone()]),
+            target: target.narrowed(vec![name.at_target.clone()]),
             direction: Direction::Forward,
             select: self.select.clone(),
+            transform: self.transform.clone(),
             load: self.load,
             ledger: None,
             epoch: 0,
         };
-        units.into_iter().map(job).collect()
+        units.iter().map(job).collect()
     }
 }
 

@@ -324,6 +324,7 @@ mod tests {
             provider: "memory".to_owned(),
             base_dir: "/".into(),
             config: segue_contract::Config::default(),
+            scope: Vec::new(),
         }
     }
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use segue_contract::{
-    Address, BlockRef, Direction, Finding, Probe, QuiesceCall, Registry, Severity, Side, StepError, StepIo,
-    UnitJob, VerifyLevel,
+    Address, BlockRef, Finding, Probe, QuiesceCall, Registry, Severity, Side, StepError, StepIo, UnitName,
+    VerifyLevel,
 };
 use segue_language::{CutoverDecl, Desired, GateCondition, MigrationDecl};
 use segue_plan::event::BootTime;
@@ -60,7 +60,8 @@ pub fn observe(
         observed.migrations.insert(address, seen);
     });
     for decl in desired.cutovers.values() {
-        observed.quiesces.insert(decl.address.clone(), quiesces(decl, desired, registry));
+        let found = quiesces(decl, desired, registry, &observed.migrations);
+        observed.quiesces.insert(decl.address.clone(), found);
         observed.probes.insert(decl.address.clone(), probes(decl, registry));
     }
     observed.at_ms = clock.wall_ms();
@@ -112,30 +113,37 @@ fn migration(
         return result;
     };
     let known = state.migrations.get(&decl.address);
-    let mut names: Vec<String> = facts.units.iter().map(|u| u.name.clone()).collect();
+    let engine = match registry.engine(source, target) {
+        Ok(engine) => engine,
+        Err(error) => {
+            let failed = seen(Err(error));
+            result.units = facts.units.iter().map(|u| (u.name.clone(), failed.clone())).collect();
+            return result;
+        }
+    };
+    result.findings.extend(engine.check(&decl.select, &decl.transform));
+    let selected = facts.units.iter().filter(|u| engine.selects(&decl.select, &u.name));
+    let mut names: Vec<String> = selected.map(|u| u.name.clone()).collect();
     if let Some(known) = known.filter(|m| !m.units.is_empty()) {
-        names = known.units.keys().cloned().collect();
+        // What appears at the source while it serves is moved, too; what appears elsewhere is somebody else's.
+        if state.live_of(&decl.address) == Side::Target {
+            names.clear();
+        }
+        names.extend(known.units.keys().filter(|name| !names.contains(name)).cloned().collect::<Vec<_>>());
     }
     let refused = result.findings.iter().chain(&facts.findings).any(|f| f.severity == Severity::Critical);
-    for name in names {
+    let units: Vec<UnitName> = names.iter().map(|name| engine.unit_name(&decl.select, name)).collect();
+    for mut job in decl.jobs(source, target, &units) {
         if refused || state.cutover_of(&decl.address).is_some_and(|c| c.finished) {
-            result.units.insert(name, Seen::Fact(Default::default()));
+            result.units.insert(job.unit, Seen::Fact(Default::default()));
             continue;
         }
-        let job = UnitJob {
-            migration: decl.address.clone(),
-            unit: name.clone(),
-            source: source.clone(),
-            target: target.clone(),
-            direction: if known.is_some() { state.direction_of(&decl.address) } else { Direction::Forward },
-            select: decl.select.clone(),
-            load: decl.load,
-            ledger: known.and_then(|m| m.units.get(&name)).and_then(|u| u.ledger.clone()),
-            epoch: 0,
-        };
-        let report =
-            registry.engine(source, target).and_then(|engine| engine.drift(&job, VerifyLevel::Count, io));
-        result.units.insert(name, seen(report));
+        if let Some(known) = known {
+            job.direction = state.direction_of(&decl.address);
+            job.ledger = known.units.get(&job.unit).and_then(|u| u.ledger.clone());
+        }
+        let report = engine.drift(&job, VerifyLevel::Count, io);
+        result.units.insert(job.unit, seen(report));
     }
     result
 }
@@ -166,7 +174,12 @@ fn unknown(error: StepError) -> Vec<Finding> {
     }]
 }
 
-fn quiesces(decl: &CutoverDecl, desired: &Desired, registry: &Registry) -> Vec<QuiesceSeen> {
+fn quiesces(
+    decl: &CutoverDecl,
+    desired: &Desired,
+    registry: &Registry,
+    migrations: &BTreeMap<Address, MigrationSeen>,
+) -> Vec<QuiesceSeen> {
     let mut found = Vec::new();
     for migration in decl.migrations.iter().filter_map(|m| desired.migrations.get(m)) {
         for (side, endpoint) in [(Side::Source, &migration.source), (Side::Target, &migration.target)] {
@@ -178,7 +191,8 @@ fn quiesces(decl: &CutoverDecl, desired: &Desired, registry: &Registry) -> Vec<Q
             let Ok(method) = registry.quiesce(&quiesce.block) else {
                 continue;
             };
-            let call = QuiesceCall { block: quiesce.block.clone(), endpoint: endpoint.clone(), side };
+            let endpoint = endpoint.narrowed(names_at(migration, side, desired, registry, migrations));
+            let call = QuiesceCall { block: quiesce.block.clone(), endpoint, side };
             found.push(QuiesceSeen {
                 block: quiesce.block.address.clone(),
                 migration: migration.address.clone(),
@@ -190,4 +204,21 @@ fn quiesces(decl: &CutoverDecl, desired: &Desired, registry: &Registry) -> Vec<Q
         }
     }
     found
+}
+
+/// What the units of a migration are called at one of its ends.
+fn names_at(
+    decl: &MigrationDecl,
+    side: Side,
+    desired: &Desired,
+    registry: &Registry,
+    migrations: &BTreeMap<Address, MigrationSeen>,
+) -> Vec<String> {
+    let ends = desired.endpoints.get(&decl.source).zip(desired.endpoints.get(&decl.target));
+    let Some(engine) = ends.and_then(|(source, target)| registry.engine(source, target).ok()) else {
+        return Vec::new();
+    };
+    let units = migrations.get(&decl.address).map(|seen| seen.units.keys());
+    let names = units.into_iter().flatten().map(|unit| engine.unit_name(&decl.select, unit));
+    names.map(|name| if side == Side::Source { name.unit } else { name.at_target }).collect()
 }

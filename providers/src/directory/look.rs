@@ -53,7 +53,7 @@ pub(super) fn facts(block: &BlockRef, place: &Place) -> Result<EndpointFacts, St
         identity: place.identity(),
         exists: place.is_dir(),
         barrier: Barrier::None,
-        units: vec![UnitFacts { name: TREE.to_owned(), records: None, bytes: None }],
+        units: vec![UnitFacts { name: TREE.to_owned(), records: None, bytes: None, marker: None }],
         settings: settings(place, &mounts),
         findings,
         marker,

@@ -27,6 +27,12 @@ pub(super) fn schema() -> BlockSchema {
                 AttributeType::Words,
                 "Tries a write by the writers' own way: exit 0 when it got through. Must fail while quiesced.",
             ),
+            AttributeSchema::optional(
+                "ready",
+                AttributeType::Words,
+                "Looks whether the writers could be started on the side SEGUE_SIDE, and starts nothing: exit 0 when so. Run \
+                 before the pause and before the commit; without it a side that cannot be started is found after the commit.",
+            ),
             timeout_attribute(),
         ],
     }
@@ -73,8 +79,12 @@ impl Quiesce for CommandQuiesce {
 
     fn check(&self, call: &QuiesceCall) -> Vec<Finding> {
         let mut findings = Vec::new();
-        for action in ["stop", "start", "probe"] {
-            let argv = call.block.words(action).ok().flatten().unwrap_or_default();
+        for action in ["stop", "start", "probe", "ready"] {
+            let argv = call.block.words(action).ok().flatten();
+            if action == "ready" && argv.is_none() {
+                continue;
+            }
+            let argv = argv.unwrap_or_default();
             let Some(program) = argv.first() else {
                 findings.push(finding(
                     &format!("{action} names no program"),
@@ -118,6 +128,14 @@ impl Quiesce for CommandQuiesce {
             Err(error) if error.class == segue_contract::ErrorClass::Cancelled => Err(error),
             Err(error) => Ok(BarrierState::Unknown(error.to_string())),
         }
+    }
+
+    fn openable(&self, call: &QuiesceCall, io: &dyn StepIo) -> Result<Option<String>, StepError> {
+        if call.block.words("ready")?.is_none() {
+            return Ok(None);
+        }
+        Self::must(call, "ready", io)?;
+        Ok(Some(format!("{} says that it is ready", call.block.address)))
     }
 
     fn open_by_hand(&self, call: &QuiesceCall) -> String {
@@ -196,6 +214,22 @@ mod tests {
         );
         let codes: Vec<String> = CommandQuiesce.check(&call).into_iter().map(|f| f.summary).collect();
         assert_eq!(codes, ["stop: \"./gone\" is not an executable file", "probe names no program"]);
+    }
+
+    #[test]
+    fn ready_is_asked_and_nothing_is_started() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        let mut call = call(dir.path(), "test ! -e stopped");
+        let io = Io::default();
+        assert_eq!(CommandQuiesce.openable(&call, &io).expect("cannot tell"), None);
+        let ready = json!(["sh", "-c", "test -e ready || { echo no licence; exit 3; }"]);
+        call.block.config.insert("ready", segue_contract::Setting::Plain(ready));
+        CommandQuiesce.close(&call, &io).expect("closes");
+        let error = CommandQuiesce.openable(&call, &io).expect_err("not ready");
+        assert!(error.to_string().contains("(ready)") && error.to_string().contains("no licence"), "{error}");
+        std::fs::write(dir.path().join("ready"), "").expect("written");
+        assert!(CommandQuiesce.openable(&call, &io).expect("ready").is_some());
+        assert!(matches!(CommandQuiesce.observe(&call, &io), Ok(BarrierState::Closed(_))));
     }
 
     #[test]

@@ -40,6 +40,15 @@ pub(super) fn schema() -> BlockSchema {
         }
     }
     attributes.extend([
+        text(
+            "ready_url".to_owned(),
+            "Asked whether the side named in Segue-Side could be started, or made to take writes; starts nothing. Asked \
+             before the pause and before the commit; without it a side that cannot be started is found after the commit.",
+        ),
+        text("ready_method".to_owned(), "Default GET.").default(json!("GET")),
+        text("ready_body".to_owned(), "What is sent along."),
+        text("ready_expect".to_owned(), "The statuses that mean yes. Default 200-299.")
+            .default(http::statuses_default()),
         text("probe_accepted".to_owned(), "The statuses of a write that got through. Default 200-299.")
             .default(http::statuses_default()),
         text(
@@ -67,8 +76,10 @@ fn statuses(block: &BlockRef, name: &str, default: &str) -> Result<Statuses, Ste
 
 fn request(block: &BlockRef, action: &str) -> Result<Request, StepError> {
     let optional = |name: &str| block.config.plain(&format!("{action}_{name}")).and_then(Value::as_str);
-    let mut request =
-        Request::new(optional("method").unwrap_or("POST"), block.text(&format!("{action}_url"))?);
+    let mut request = Request::new(
+        optional("method").unwrap_or(if action == "ready" { "GET" } else { "POST" }),
+        block.text(&format!("{action}_url"))?,
+    );
     request.body = optional("body").map(Into::into);
     Ok(request)
 }
@@ -124,7 +135,10 @@ impl Quiesce for HttpQuiesce {
             let name = format!("{action}_url");
             findings.extend(check_url(CODE, &name, block.text(&name).unwrap_or_default()));
         }
-        for name in ["stop_expect", "start_expect", "probe_accepted", "probe_refused"] {
+        if let Some(url) = block.config.plain("ready_url").and_then(Value::as_str) {
+            findings.extend(check_url(CODE, "ready_url", url));
+        }
+        for name in ["stop_expect", "start_expect", "ready_expect", "probe_accepted", "probe_refused"] {
             if let Err(error) = statuses(block, name, "200-299") {
                 findings.push(Finding {
                     severity: Severity::Critical,
@@ -175,6 +189,14 @@ impl Quiesce for HttpQuiesce {
                 beginning(&reply.text())
             ))
         })
+    }
+
+    fn openable(&self, call: &QuiesceCall, io: &dyn StepIo) -> Result<Option<String>, StepError> {
+        if call.block.config.plain("ready_url").is_none() {
+            return Ok(None);
+        }
+        must(call, "ready", io)?;
+        Ok(Some(format!("{} says that it is ready", call.block.address)))
     }
 
     fn open_by_hand(&self, call: &QuiesceCall) -> String {
@@ -273,6 +295,23 @@ mod tests {
         assert_eq!(HttpQuiesce.observe(&call, &io).expect("observes"), BarrierState::Open);
         let told = ["segue-side: source", "segue-endpoint: source.directory.old"].map(str::to_owned);
         assert!(server.heard().iter().all(|h| told.iter().all(|t| h.headers.contains(t))));
+    }
+
+    #[test]
+    fn ready_is_asked_and_nothing_is_started() {
+        let server = Stub::new(|heard: &Heard| match (heard.method.as_str(), heard.path.as_str()) {
+            ("GET", "/ready") if heard.headers.contains(&"segue-side: source".to_owned()) => Answer::ok(""),
+            _ => Answer(507, "", "no room".to_owned()),
+        });
+        let io = Io::default();
+        let mute = call(&server.url, &[]);
+        assert_eq!(HttpQuiesce.openable(&mute, &io).expect("cannot tell"), None);
+        let ready = call(&server.url, &[("ready_url", json!(format!("{}/ready", server.url)))]);
+        assert_eq!(HttpQuiesce.check(&ready), []);
+        assert!(HttpQuiesce.openable(&ready, &io).expect("ready").is_some());
+        let full = call(&server.url, &[("ready_url", json!(format!("{}/full", server.url)))]);
+        let error = HttpQuiesce.openable(&full, &io).expect_err("not ready");
+        assert!(error.to_string().contains("HTTP 507") && error.to_string().contains("no room"), "{error}");
     }
 
     #[test]

@@ -56,6 +56,11 @@ impl Quiesce for Manual {
         }
     }
 
+    /// Nobody is asked in the pause what only trying would show.
+    fn openable(&self, _: &QuiesceCall, _: &dyn StepIo) -> Result<Option<String>, StepError> {
+        Ok(None)
+    }
+
     fn open_by_hand(&self, call: &QuiesceCall) -> String {
         format!("start the writers again: {}", call.block.text("message").unwrap_or("as you always do"))
     }

@@ -122,6 +122,26 @@ impl Quiesce for Remount {
         })
     }
 
+    /// A device that is read-only itself, or a file system that the kernel has shut after an error, stays read-only.
+    fn openable(&self, call: &QuiesceCall, _: &dyn StepIo) -> Result<Option<String>, StepError> {
+        let mount = mount_of(call)?;
+        if !mount.is_read_only_as_a_whole() {
+            return Ok(Some(format!("{} is writable", mount.point.display())));
+        }
+        let device = format!("/sys/dev/block/{}/ro", mount.device);
+        match std::fs::read_to_string(&device) {
+            Ok(read_only) if read_only.trim() != "0" => Err(StepError::permanent(format!(
+                "{} could not be made writable: its device {} is read-only",
+                mount.point.display(),
+                mount.device
+            ))
+            .remedy("`blockdev --setrw` the device, or see the kernel's log for why it is")),
+            Ok(_) => Ok(Some(format!("the device of {} takes writes", mount.point.display()))),
+            // A file system in memory has no device.
+            Err(_) => Ok(None),
+        }
+    }
+
     /// The flag is not kept over a restart.
     fn reopeners(&self, _: &QuiesceCall) -> Reopeners {
         let machine =

@@ -133,6 +133,22 @@ impl Quiesce for SystemdQuiesce {
         }
     }
 
+    /// What systemd could not read, or has been masked, it would not start. That nothing but Segue's own drop-in keeps a
+    /// unit down is looked at, and not that its program will run.
+    fn openable(&self, call: &QuiesceCall, io: &dyn StepIo) -> Result<Option<String>, StepError> {
+        let cancelled = || io.cancelled();
+        let systemd = Systemd::new(&call.block, &cancelled)?;
+        let units = systemd.units()?;
+        match units.iter().find(|u| u.load != "loaded") {
+            Some(unit) => Err(StepError::permanent(format!(
+                "{}: systemd could not start {}: it is {}",
+                call.block.address, unit.id, unit.load
+            ))
+            .remedy(format!("`{}` says why", quoted(&systemd.argv(&["status", &unit.id]))))),
+            None => Ok(Some(format!("systemd has loaded {}", systemd.names().join(", ")))),
+        }
+    }
+
     /// A timer of systemd's own, which a restart of this machine takes away; what keeps the units down outlives it.
     fn reopeners(&self, call: &QuiesceCall) -> Reopeners {
         let units = call.block.words("units").ok().flatten().unwrap_or_default().join(", ");

@@ -76,7 +76,13 @@ pub(crate) struct World {
 pub(crate) fn block(address: &str, path: &Path) -> BlockRef {
     let mut config = Config::default();
     config.insert("path", Setting::Plain(path.to_str().unwrap().into()));
-    BlockRef { address: Address::new(address), provider: "directory".into(), base_dir: "/".into(), config }
+    BlockRef {
+        address: Address::new(address),
+        provider: "directory".into(),
+        base_dir: "/".into(),
+        config,
+        scope: Vec::new(),
+    }
 }
 
 impl World {
@@ -98,6 +104,7 @@ impl World {
             target: block("target.directory.new", &target),
             direction: Direction::Forward,
             select: Select::default(),
+            transform: segue_contract::Transform::default(),
             load: LoadSettings { parallelism: 2, rate_limit: None },
             ledger: None,
             epoch: 1,

@@ -270,6 +270,7 @@ fn block(units: &[&str], settings: &Value) -> BlockRef {
         provider: "systemd".to_owned(),
         base_dir: PathBuf::from("/run"),
         config,
+        scope: Vec::new(),
     }
 }
 

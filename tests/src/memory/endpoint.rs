@@ -58,7 +58,7 @@ impl Endpoint for MemoryEndpoint {
         let name = name_of(block);
         let store = world.stores.get(&name).cloned().unwrap_or_default();
         let records = store.live().len() as u64;
-        let unit = UnitFacts { name: UNIT.to_owned(), records: Some(records), bytes: None };
+        let unit = UnitFacts { name: UNIT.to_owned(), records: Some(records), bytes: None, marker: None };
         Ok(EndpointFacts {
             identity: Identity(format!("memory:{}:{name}", block.path("world")?.display())),
             exists: store.exists,

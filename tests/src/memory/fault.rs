@@ -39,7 +39,7 @@ pub enum Deed {
         /// The record.
         key: String,
     },
-    /// Only for `quiesce.open`: this store cannot be opened, the others can.
+    /// Only for `quiesce.open` and `quiesce.openable`: this store cannot be opened, the others can.
     Shut {
         /// The store.
         store: String,

@@ -69,6 +69,10 @@ impl Quiesce for Writers {
         })
     }
 
+    fn openable(&self, call: &QuiesceCall, _: &dyn StepIo) -> Result<Option<String>, StepError> {
+        openable(call)
+    }
+
     fn open_by_hand(&self, _: &QuiesceCall) -> String {
         "set running in the world's file".to_owned()
     }
@@ -115,6 +119,10 @@ impl Quiesce for Block {
         })
     }
 
+    fn openable(&self, call: &QuiesceCall, _: &dyn StepIo) -> Result<Option<String>, StepError> {
+        openable(call)
+    }
+
     fn open_by_hand(&self, call: &QuiesceCall) -> String {
         format!("set stores.{}.open in the world's file", name_of(&call.endpoint))
     }
@@ -130,6 +138,14 @@ fn bar(call: &QuiesceCall, name: &str, open: bool) -> Result<(), StepError> {
         Ok(())
     })?;
     asked.end(())
+}
+
+/// What the script says of `quiesce.openable`.
+fn openable(call: &QuiesceCall) -> Result<Option<String>, StepError> {
+    let handle = Handle::of(&call.block)?;
+    let asked = handle.call("quiesce.openable")?;
+    not_shut(asked.deed.as_ref(), call)?;
+    asked.end(Some("the script says so".to_owned()))
 }
 
 fn not_shut(deed: Option<&Deed>, call: &QuiesceCall) -> Result<(), StepError> {

@@ -333,6 +333,7 @@ impl Lab {
             provider: provider.to_owned(),
             base_dir: self.here(),
             config,
+            scope: Vec::new(),
         }
     }
 
@@ -349,6 +350,7 @@ impl Lab {
             address: Address::new("migration.site"),
             source: endpoints[0].address.clone(),
             target: endpoints[1].address.clone(),
+            transform: segue_contract::Transform::default(),
             select: Select::default(),
             load: LoadSettings { parallelism: 1, rate_limit: None },
             sync_interval_ms: 1,

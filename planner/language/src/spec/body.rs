@@ -97,6 +97,12 @@ impl Settings {
         list.into_iter().flatten().filter_map(|w| w.as_str().map(str::to_owned)).collect()
     }
 
+    /// Pairs of strings; absent is none.
+    pub(super) fn pairs(&self, name: &str) -> BTreeMap<String, String> {
+        let map = self.plain(name).and_then(Json::as_object);
+        map.into_iter().flatten().filter_map(|(k, v)| Some((k.clone(), v.as_str()?.to_owned()))).collect()
+    }
+
     /// Whole numbers; `None`: absent.
     pub(super) fn numbers(&self, name: &str) -> Option<Vec<u64>> {
         let list = self.plain(name).and_then(Json::as_array)?;

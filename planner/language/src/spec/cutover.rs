@@ -130,6 +130,7 @@ fn fence(instance: &Instance, fallback: &Settings, around: &Surroundings<'_>) ->
         provider: FENCE_PROVIDER.to_owned(),
         base_dir: around.base_dir.to_path_buf(),
         config,
+        scope: Vec::new(),
     })
 }
 
@@ -168,6 +169,7 @@ fn quiesce(
             address,
             provider,
             base_dir: around.base_dir.to_path_buf(),
+            scope: Vec::new(),
         },
         migrations: nested.settings.references("migrations").to_vec(),
         side,

@@ -83,6 +83,7 @@ fn wanted(ty: &AttributeType) -> &'static str {
         AttributeType::Rate => "a rate with its unit, \"50MiB/s\"",
         AttributeType::Path => "a path",
         AttributeType::Words => "a list of strings",
+        AttributeType::Pairs => "a map of strings",
     }
 }
 
@@ -136,6 +137,14 @@ fn plain(
                 _ => Err(wrong_type(name, "a list of strings, all of them strings", item)),
             })
             .collect(),
+        (AttributeType::Pairs, Data::Map(entries)) => entries
+            .iter()
+            .map(|(key, item)| match &item.data {
+                Data::String(s) => Ok((key.to_string(), Json::from(&**s))),
+                _ => Err(wrong_type(name, "a map of strings, all of them strings", item)),
+            })
+            .collect::<Result<serde_json::Map<String, Json>, Problem>>()
+            .map(Json::Object),
         _ => Err(wrong()),
     }
 }

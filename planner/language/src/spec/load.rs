@@ -285,6 +285,7 @@ fn decode(
                     address: address.clone(),
                     provider,
                     base_dir: base_dir.to_path_buf(),
+                    scope: Vec::new(),
                 };
                 if kind == "route" {
                     desired.routes.insert(address, RouteDecl { block });

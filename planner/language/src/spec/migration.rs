@@ -1,7 +1,8 @@
 //! `migration` blocks as planning sees them.
 
-use segue_contract::{LoadSettings, Select, VerifyLevel};
+use segue_contract::{LoadSettings, Select, Transform, VerifyLevel};
 
+use super::body::Settings;
 use super::resolve::Instance;
 use crate::desired::{MigrationDecl, VerifyDecl};
 use crate::syntax::{Diagnostic, Diagnostics};
@@ -36,7 +37,9 @@ pub(super) fn decode(instance: &Instance, diagnostics: &mut Diagnostics) -> Opti
         select: Select {
             include: select.map(|s| s.words("include")).unwrap_or_default(),
             exclude: select.map(|s| s.words("exclude")).unwrap_or_default(),
+            rename: select.map(|s| s.pairs("rename")).unwrap_or_default(),
         },
+        transform: settings.nested("transform").map(transform).unwrap_or_default(),
         load: LoadSettings {
             parallelism: u32::try_from(parallelism).unwrap_or(0),
             rate_limit: load.and_then(|l| l.number("rate_limit")),
@@ -49,4 +52,12 @@ pub(super) fn decode(instance: &Instance, diagnostics: &mut Diagnostics) -> Opti
         },
         depends_on: settings.references("depends_on").to_vec(),
     })
+}
+
+fn transform(settings: &Settings) -> Transform {
+    let map = settings.all("map").filter_map(|nested| {
+        let field = nested.label.clone()?;
+        Some((field, nested.settings.pairs("values")))
+    });
+    Transform { rename: settings.pairs("rename"), drop: settings.words("drop"), map: map.collect() }
 }

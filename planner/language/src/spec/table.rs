@@ -15,6 +15,7 @@ const DURATION: ShapeType = ShapeType::Of(AttributeType::Duration);
 const WORDS: ShapeType = ShapeType::Of(AttributeType::Words);
 const NUMBER: ShapeType = ShapeType::Of(AttributeType::Number);
 const RATE: ShapeType = ShapeType::Of(AttributeType::Rate);
+const PAIRS: ShapeType = ShapeType::Of(AttributeType::Pairs);
 const PATH: ShapeType = ShapeType::Of(AttributeType::Path);
 
 fn for_each() -> AttributeShape {
@@ -173,8 +174,14 @@ fn migration() -> BlockShape {
             vec![
                 attribute("include", WORDS, "Patterns to take; absent: all."),
                 attribute("exclude", WORDS, "Patterns to leave out, after include."),
+                attribute(
+                    "rename",
+                    PAIRS,
+                    "Units that have another name at the target: { \"logs-*\" = \"archive-*\" }, one * at most.",
+                ),
             ],
         ),
+        transform(),
         block(
             "load",
             &[],
@@ -204,6 +211,27 @@ fn migration() -> BlockShape {
                     .or(json!("fail")),
             ],
         ),
+    ])
+}
+
+fn transform() -> BlockShape {
+    block(
+        "transform",
+        &[],
+        "How records are changed on their way to the target. Fields are dotted paths.",
+        vec![
+            attribute("rename", PAIRS, "Fields that have another name at the target: { \"old\" = \"new\" }."),
+            attribute("drop", WORDS, "Fields that the target does not get."),
+        ],
+    )
+    .with(vec![
+        block(
+            "map",
+            &["field"],
+            "Values of a field that are others at the target.",
+            vec![attribute("values", PAIRS, "From what to what: { \"1\" = \"active\" }.").required()],
+        )
+        .repeated(),
     ])
 }
 

@@ -128,6 +128,7 @@ mod tests {
             provider: "memory".to_owned(),
             base_dir: "/".into(),
             config: segue_contract::Config::default(),
+            scope: Vec::new(),
         };
         let unit = UnitState {
             records_seen: 12,

@@ -95,7 +95,10 @@ fn migration(ground: &Ground<'_>, notes: &mut Notes, decl: &MigrationDecl) {
         let Some(facts) = ground.observed.endpoints.get(endpoint).and_then(Seen::fact) else {
             continue;
         };
-        if let Some(marker) = &facts.marker {
+        let selected = ground.observed.migrations.get(address);
+        let of_units = facts.units.iter().filter(|u| selected.is_some_and(|m| m.units.contains_key(&u.name)));
+        let markers = facts.marker.iter().chain(of_units.filter_map(|u| u.marker.as_ref()));
+        for marker in markers.fold(Vec::new(), each_holder_once) {
             check_marker(ground, notes, (address, endpoint), marker, known);
         }
         let Some(known) = known else { continue };
@@ -372,4 +375,11 @@ fn left_out(ground: &Ground<'_>, notes: &mut Notes) {
             );
         }
     }
+}
+
+fn each_holder_once<'m>(mut seen: Vec<&'m Marker>, marker: &'m Marker) -> Vec<&'m Marker> {
+    if !seen.iter().any(|m| m.state_id == marker.state_id && m.epoch == marker.epoch) {
+        seen.push(marker);
+    }
+    seen
 }

@@ -1,5 +1,7 @@
 //! The steps of a migration: check, protect, provision, then for each unit load, sync, verify.
 
+use std::collections::BTreeSet;
+
 use segue_contract::{Address, Direction, DriftReport};
 use segue_language::MigrationDecl;
 
@@ -62,7 +64,10 @@ pub(super) fn steps(ground: &Ground<'_>, decl: &MigrationDecl) -> Vec<PlanStep> 
         "put a marker at both endpoints, so that no other state directory acts on them",
     );
     protect.waits_for = vec![provision.address.clone()];
-    protect.done = known.is_some_and(|m| m.marker.is_some());
+    protect.done = known.is_some_and(|m| {
+        let units = unit_names(ground, &decl.address);
+        m.marker.is_some() && units.iter().all(|unit| m.record.jobs.iter().any(|job| job.unit == *unit))
+    });
     let before = protect.address.clone();
     if ground.cutover_of(&decl.address).is_some_and(|c| rehearsal_steps::is_all(ground, c)) {
         let rehearsal = ground.cutover_of(&decl.address).and_then(|c| rehearsal_steps::step(ground, c));
@@ -93,18 +98,12 @@ fn mark(ground: &Ground<'_>, step: &mut PlanStep) {
     }
 }
 
-/// The units that were begun, or those that were seen.
+/// The units that were begun, and those that were seen: one that appeared since is moved, too.
 fn unit_names(ground: &Ground<'_>, migration: &Address) -> Vec<String> {
-    let known = ground.state.migrations.get(migration).map(|m| m.units.keys().cloned().collect::<Vec<_>>());
-    match known {
-        Some(names) if !names.is_empty() => names,
-        _ => ground
-            .observed
-            .migrations
-            .get(migration)
-            .map(|m| m.units.keys().cloned().collect())
-            .unwrap_or_default(),
-    }
+    let known = ground.state.migrations.get(migration).map(|m| m.units.keys());
+    let seen = ground.observed.migrations.get(migration).map(|m| m.units.keys());
+    let all: BTreeSet<&String> = known.into_iter().flatten().chain(seen.into_iter().flatten()).collect();
+    all.into_iter().cloned().collect()
 }
 
 /// What must be over before something that depends on `address` begins: a migration's verifications, a

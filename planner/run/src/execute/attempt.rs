@@ -50,6 +50,15 @@ fn member(
     migration: &MigrationDecl,
     to: Side,
 ) -> Result<Member, RunError> {
+    let record =
+        ground.recorder.look(|s| s.migrations.get(&migration.address).map(|known| known.record.clone()));
+    let scope = |side: Side| {
+        let ends = record.as_ref().map(|record| match side {
+            Side::Source => record.source.scope.clone(),
+            Side::Target => record.target.scope.clone(),
+        });
+        ends.unwrap_or_default()
+    };
     let call = |side: Side| {
         let endpoint = match side {
             Side::Source => &migration.source,
@@ -57,7 +66,8 @@ fn member(
         };
         match (decl.quiesce_of(&migration.address, side), desired.endpoints.get(endpoint)) {
             (Some(quiesce), Some(endpoint)) => {
-                Ok(QuiesceCall { block: quiesce.block.clone(), endpoint: endpoint.clone(), side })
+                let endpoint = endpoint.narrowed(scope(side));
+                Ok(QuiesceCall { block: quiesce.block.clone(), endpoint, side })
             }
             _ => Err(RunError::Setup(StepError::permanent(format!(
                 "{} has no quiesce for the {side} of {}",

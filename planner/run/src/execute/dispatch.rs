@@ -8,7 +8,7 @@ mod work;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use segue_contract::{Address, Side, StepError};
+use segue_contract::{Address, Side, StepError, UnitName};
 use segue_language::{Desired, RehearseMode};
 use segue_plan::diff::Change;
 use segue_plan::event::{Event, MigrationRecord};
@@ -190,16 +190,18 @@ pub(super) fn declare(
         {
             continue;
         }
-        let units =
-            observed.migrations.get(&decl.address).map(|m| m.units.keys().cloned().collect::<Vec<_>>());
+        let engine = ground.registry.engine(source, target).map_err(RunError::Setup)?;
+        let seen = observed.migrations.get(&decl.address).map(|m| m.units.keys());
+        let units: Vec<UnitName> =
+            seen.into_iter().flatten().map(|unit| engine.unit_name(&decl.select, unit)).collect();
         let record = MigrationRecord {
             migration: decl.address.clone(),
             cutover: cutover.map(|c| c.address.clone()),
-            source: source.clone(),
-            target: target.clone(),
+            source: source.narrowed(units.iter().map(|u| u.unit.clone()).collect()),
+            target: target.narrowed(units.iter().map(|u| u.at_target.clone()).collect()),
             source_identity,
             target_identity,
-            jobs: decl.jobs(source, target, units.unwrap_or_default()),
+            jobs: decl.jobs(source, target, &units),
         };
         if state.migrations.get(&decl.address).is_none_or(|m| m.record != record) {
             ground.record(Event::MigrationBegan(record))?;

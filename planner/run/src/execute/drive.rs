@@ -58,6 +58,11 @@ fn begin(ground: &Ground, task: CutoverTask) -> Result<(), RunError> {
     let CutoverTask { cutover, mut attempt, .. } = task;
     let step = cutover.step("quiesce");
     let migrations: Vec<Address> = attempt.migrations().cloned().collect();
+    // What shows only at HARDENED costs a pause for nothing (protocol P20).
+    for member in attempt.members.iter().filter(|_| !attempt.rehearsal) {
+        let until = Until::Stopped;
+        prove::openable(ground, &step, member, &until).map_err(|e| RunError::step(&step, e))?;
+    }
     attempt.watchdog = ground.guard.arm(&ground.secrets).map_err(|e| RunError::step(&step, e))?;
     attempt.epoch = claims::claim_but(ground, &step, &migrations, None, attempt.left())?;
     for job in &mut attempt.jobs {

@@ -38,6 +38,22 @@ pub(super) fn barrier(
     Ok(last)
 }
 
+/// Proves, as far as can be told, that the side that a member opens could be opened (protocol P20). Says by what.
+pub(super) fn openable(
+    ground: &Ground,
+    step: &Address,
+    member: &Member,
+    until: &Until,
+) -> Result<String, StepError> {
+    let io = Io::new(ground, step).until(until.clone());
+    let known = ground.registry.quiesce(&member.open.block)?.openable(&member.open, &io)?;
+    let side = &member.open.endpoint.address;
+    Ok(match known {
+        Some(proof) => format!("{side} can be opened: {proof}"),
+        None => format!("whether {side} can be opened shows when it is"),
+    })
+}
+
 /// Proves that a member's closed side is closed and drained. Says by what.
 pub(super) fn closed_and_drained(
     ground: &Ground,

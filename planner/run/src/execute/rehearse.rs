@@ -12,7 +12,7 @@ mod stage;
 use std::time::Instant;
 
 use segue_contract::{
-    Address, BlockRef, Config, Finding, Setting, Severity, Side, StepError, StepIo, VerifyCall,
+    Address, BlockRef, Config, Finding, Setting, Severity, Side, StepError, StepIo, UnitName, VerifyCall,
 };
 use segue_language::{CutoverDecl, Desired};
 use segue_plan::cutover::converged;
@@ -182,14 +182,18 @@ impl Drill<'_> {
         let (source, target) = self.stage.ends(staged)?;
         let facts = self.ground.registry.endpoint(source)?.observe(source, &io)?;
         let scratch = self.ground.registry.endpoint(target)?.observe(target, &io)?;
+        let engine = self.ground.registry.engine(source, target)?;
+        let select = self.stage.select(staged)?;
+        let selected = facts.units.iter().filter(|u| engine.selects(select, &u.name));
+        let units: Vec<UnitName> = selected.map(|u| engine.unit_name(select, &u.name)).collect();
         Ok(MigrationRecord {
             migration: staged.clone(),
             cutover: Some(self.stage.decl.address.clone()),
-            source: source.clone(),
-            target: target.clone(),
+            source: source.narrowed(units.iter().map(|u| u.unit.clone()).collect()),
+            target: target.narrowed(units.iter().map(|u| u.at_target.clone()).collect()),
             source_identity: facts.identity,
             target_identity: scratch.identity,
-            jobs: self.stage.jobs(staged, facts.units.into_iter().map(|u| u.name).collect())?,
+            jobs: self.stage.jobs(staged, &units)?,
         })
     }
 
@@ -350,6 +354,7 @@ impl Drill<'_> {
                 provider: "command".to_owned(),
                 base_dir: target.base_dir.clone(),
                 config,
+                scope: Vec::new(),
             };
             let io = Io::new(self.ground, self.step);
             let probe = self.ground.registry.gate(&block).map_err(bind)?;

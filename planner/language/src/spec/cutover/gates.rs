@@ -144,6 +144,7 @@ fn probe(
         address: address.clone(),
         provider,
         base_dir: around.base_dir.to_path_buf(),
+        scope: Vec::new(),
     };
     GateCondition::Probe { block, interval_ms }
 }

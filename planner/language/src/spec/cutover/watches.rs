@@ -47,6 +47,7 @@ pub(super) fn decode(
                 address,
                 provider,
                 base_dir: around.base_dir.to_path_buf(),
+                scope: Vec::new(),
             },
             for_ms,
             interval_ms,

@@ -55,6 +55,7 @@ impl Flight<'_> {
             Action::Fence => {
                 let frozen = |_: &Io<'_>| prove::frozen(self.ground, &step, &self.attempt, &self.until());
                 let positions = self.again(&step, frozen).map_err(bind)?;
+                self.nothing_appeared(&step).map_err(bind)?;
                 Ok(Proof { said: names(&positions), positions, ..Proof::default() })
             }
             Action::CatchUp => self.catch_up(&step),
@@ -167,7 +168,10 @@ impl Flight<'_> {
     /// against whoever thinks that the lease is over; and only while somebody watches.
     fn harden(&self, step: &Address) -> Result<String, StepError> {
         let said = self.closed_and_drained(step)?;
-        self.harden_lease(step, said)
+        let look =
+            |member: &Member| self.again(step, |_| prove::openable(self.ground, step, member, &self.until()));
+        let openable = each_once(&together(&self.attempt.members, look)?).join("; ");
+        self.harden_lease(step, format!("{said}; {openable}"))
     }
 
     pub(in super::super) fn harden_lease(&self, step: &Address, said: String) -> Result<String, StepError> {
@@ -217,10 +221,36 @@ impl Flight<'_> {
                 None => StepError::permanent("the fence is not in the state"),
             });
         }
+        self.nothing_appeared(step)?;
         match self.lapsed_for_commit() {
             Some(error) => Err(error),
             None => Ok(said),
         }
+    }
+
+    /// That no unit was made at the side that served since the migration began: it would be left behind.
+    fn nothing_appeared(&self, step: &Address) -> Result<(), StepError> {
+        for migration in self.attempt.migrations() {
+            let record = self.ground.recorder.look(|s| s.migrations.get(migration).map(|m| m.record.clone()));
+            let Some(record) = record else { continue };
+            let Some(job) = record.jobs.first() else { continue };
+            let block = match self.attempt.from {
+                Side::Source => &record.source,
+                Side::Target => &record.target,
+            };
+            let engine = self.ground.registry.engine(&record.source, &record.target)?;
+            let look = |io: &Io<'_>| engine.appeared(block, self.attempt.from, &job.select, io);
+            let found = self.again(step, look)?;
+            if !found.is_empty() {
+                return Err(StepError::permanent(format!(
+                    "{migration} selects what was made at {} after it began, and nothing carries it: {}",
+                    block.address,
+                    found.join(", ")
+                ))
+                .remedy("apply again, which moves it, too; or leave it out with select { exclude }"));
+            }
+        }
+        Ok(())
     }
 
     /// Why no commit may be begun any more, if so.

@@ -1,7 +1,7 @@
 //! The stage of a rehearsal: the spec's migrations and their cutover once more, with scratch targets, and without
 //! anything that clients would notice.
 
-use segue_contract::{Address, BlockRef, Setting, StepError, UnitJob};
+use segue_contract::{Address, BlockRef, Select, Setting, StepError, UnitJob, UnitName};
 use segue_language::{CutoverDecl, Desired, FallbackDecl, MigrationDecl, QuiesceDecl};
 use segue_plan::event::RehearsalFinding;
 
@@ -95,8 +95,13 @@ impl Stage {
         Ok((end(&decl.source)?, end(&decl.target)?))
     }
 
+    /// What a migration on it selects.
+    pub(super) fn select(&self, staged: &Address) -> Result<&Select, StepError> {
+        Ok(&self.migration(staged)?.select)
+    }
+
     /// One job for each unit.
-    pub(super) fn jobs(&self, staged: &Address, units: Vec<String>) -> Result<Vec<UnitJob>, StepError> {
+    pub(super) fn jobs(&self, staged: &Address, units: &[UnitName]) -> Result<Vec<UnitJob>, StepError> {
         let (source, target) = self.ends(staged)?;
         Ok(self.migration(staged)?.jobs(source, target, units))
     }
