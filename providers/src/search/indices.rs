@@ -132,6 +132,12 @@ pub(crate) fn settings_of(
     Ok(found)
 }
 
+/// The settings of one index; empty when it is not there.
+pub(crate) fn settings_if_there(cluster: &Cluster, name: &str) -> Result<Map<String, Value>, StepError> {
+    let path = format!("/{}/_settings?flat_settings=true", super::names::encoded(name));
+    Ok(cluster.maybe(&Ask::get(path))?.map(|answer| settings_in(&answer, name)).unwrap_or_default())
+}
+
 /// That an index is not there.
 pub(crate) fn absent(cluster: &Cluster, name: &str) -> StepError {
     StepError::permanent(format!("{}: there is no index {name:?}", cluster.address))

@@ -1,6 +1,8 @@
 //! Names of indices: patterns, how they are written into an address, and what a unit is called at a side.
 
-use segue_contract::{BlockRef, Select, StepError};
+use std::collections::BTreeSet;
+
+use segue_contract::{BlockRef, Select, Setting, StepError};
 
 /// Where Segue keeps what it notes at a cluster.
 pub(crate) const NOTES: &str = ".segue-markers";
@@ -51,16 +53,38 @@ pub(crate) fn listed(names: &[String]) -> String {
     names.iter().map(|n| encoded(n)).collect::<Vec<_>>().join(",")
 }
 
-/// What a unit is called at an endpoint: `prefix` and `suffix` of a target's block around its name.
+/// The setting of a block that stands for a rehearsal's scratch place: what every index there is called begins with it.
+const PREFIX: &str = "scratch_prefix";
+
+/// The same cluster as a place for a rehearsal.
+pub(crate) fn scratch(block: &BlockRef, tag: &str) -> BlockRef {
+    let mut scratch = block.clone();
+    scratch.address = block.address.step("rehearsal");
+    scratch.config.insert(PREFIX, Setting::Plain(format!("segue-{}-", tag.to_lowercase()).into()));
+    scratch
+}
+
+/// What the names of indices begin with at a scratch place; elsewhere nothing.
+pub(crate) fn prefix(block: &BlockRef) -> &str {
+    block.config.plain(PREFIX).and_then(serde_json::Value::as_str).unwrap_or_default()
+}
+
+/// What a unit's index is really called at an endpoint.
+pub(crate) fn index_of(block: &BlockRef, unit: &str) -> String {
+    format!("{}{unit}", prefix(block))
+}
+
+/// The indices of the units that a block is narrowed to, in order, each once.
 ///
 /// # Errors
-/// The block is not as its schema says.
-pub(crate) fn at(block: &BlockRef, unit: &str) -> Result<String, StepError> {
-    let part = |name: &str| match block.config.plain(name) {
-        None => Ok(""),
-        Some(_) => block.text(name),
-    };
-    Ok(format!("{}{unit}{}", part("prefix")?, part("suffix")?))
+/// It is narrowed to none.
+pub(crate) fn scope(block: &BlockRef) -> Result<Vec<String>, StepError> {
+    let names: BTreeSet<String> = block.scope.iter().map(|unit| index_of(block, unit)).collect();
+    if names.is_empty() {
+        return Err(StepError::permanent(format!("{}: no index is named", block.address))
+            .remedy("see that the migration selects an index that is there"));
+    }
+    Ok(names.into_iter().collect())
 }
 
 /// Whether a name is that of an index which the server keeps for itself.
@@ -97,9 +121,11 @@ mod tests {
     }
 
     #[test]
-    fn a_target_may_call_its_indices_otherwise() {
-        let target = block("target.opensearch.new", "opensearch", &[("prefix", json!("v2-"))]);
-        assert_eq!(at(&target, "books").expect("named"), "v2-books");
-        assert_eq!(at(&block("source.opensearch.old", "opensearch", &[]), "books").expect("named"), "books");
+    fn a_scratch_place_calls_its_indices_otherwise() {
+        let target = block("target.opensearch.new", "opensearch", &[]).narrowed(vec!["b".into(), "a".into(), "b".into()]);
+        assert_eq!(scope(&target).expect("named"), ["a", "b"]);
+        let scratch = scratch(&target, "AB12");
+        assert_eq!(scope(&scratch).expect("named"), ["segue-ab12-a", "segue-ab12-b"]);
+        assert!(scope(&target.narrowed(Vec::new())).is_err());
     }
 }

@@ -25,8 +25,10 @@ pub(crate) enum Kind {
     Marker,
     /// The write block that was there before Segue's (protocol P2).
     Before,
-    /// That Segue made an index, and what is to be put back after its load.
+    /// That Segue made an index.
     Made,
+    /// Settings of an index that are to be put back.
+    Tuned,
 }
 
 impl Kind {
@@ -35,6 +37,7 @@ impl Kind {
             Self::Marker => "marker",
             Self::Before => "before",
             Self::Made => "made",
+            Self::Tuned => "tuned",
         }
     }
 }
