@@ -1,3 +1,4 @@
 //! The engines: the hard part of moving a class of data, written once for every system that holds it.
 
+pub mod documents;
 pub mod files;

@@ -176,3 +176,62 @@ fn what_a_dead_pass_put_and_the_writer_took_away_meanwhile_is_removed() {
     }
     assert!(died_in_time > 0, "no pass died between its write and its end");
 }
+
+/// Stops a load in the middle, and takes away what a SIGKILL would have kept from the disk: its own record.
+fn killed_load(world: &World, calls: i64) {
+    world.io.calls_left.store(calls, Ordering::SeqCst);
+    let error = FilesEngine::new().load(&world.job, None, &world.io).unwrap_err();
+    assert_eq!(error.class, ErrorClass::Cancelled, "{error}");
+    world.io.calls_left.store(-1, Ordering::SeqCst);
+    for entry in std::fs::read_dir(&world.io.artifacts).unwrap() {
+        let path = entry.unwrap().path();
+        if path.file_name().unwrap().to_str().unwrap().contains("part") {
+            std::fs::remove_file(path).unwrap();
+        }
+    }
+}
+
+#[test]
+fn what_a_killed_load_had_not_recorded_is_released_all_the_same_and_nothing_else() {
+    for calls in [3, 30, 90, 300] {
+        let world = World::new();
+        grow(&world, 300);
+        std::fs::create_dir(&world.target).unwrap();
+        killed_load(&world, calls);
+        FilesEngine::new().release(&world.job, true, &world.io).unwrap();
+        assert!(!world.target.exists(), "{calls}: {:?}", snapshot(&world.target).keys());
+    }
+    let world = World::new();
+    grow(&world, 300);
+    std::fs::create_dir(&world.target).unwrap();
+    killed_load(&world, 300);
+    put(&world.target.join("many/mine"), "a client's");
+    FilesEngine::new().release(&world.job, true, &world.io).unwrap();
+    let left: Vec<Vec<u8>> = snapshot(&world.target).into_keys().collect();
+    assert_eq!(left, [&b""[..], b"many", b"many/mine"]);
+}
+
+#[test]
+fn what_a_dead_pass_kept_aside_is_listed_by_the_next_one() {
+    let mut world = World::new();
+    grow(&world, 30);
+    let engine = FilesEngine::new();
+    let report = engine.load(&world.job, None, &world.io).unwrap();
+    world.set(report.ledger);
+    world.job.direction = Direction::Reverse;
+    put(&world.target.join("a"), "a client's of the new side");
+    put(&world.source.join("a"), "a stale writer's");
+    put(&world.source.join("many/0/stale"), "only stale");
+    // It kept the stale versions aside, overwrote one, removed the other, and died before its report.
+    engine.pass(&world.job, None, &world.io).unwrap();
+    let report = engine.pass(&world.job, None, &world.io).unwrap();
+    let mut found: Vec<(&str, &str)> =
+        report.stale.iter().map(|find| (find.key.as_str(), find.what.as_str())).collect();
+    found.sort_unstable();
+    assert_eq!(found, [("a", "changed"), ("many/0/stale", "created")]);
+    for find in &report.stale {
+        let kept = world.io.artifacts.join(find.kept.as_ref().unwrap());
+        assert!(std::fs::read_to_string(kept).unwrap().contains("stale"));
+    }
+    world.assert_equal();
+}

@@ -207,3 +207,35 @@ fn random_changes_are_carried_both_ways() {
         })
         .unwrap();
 }
+
+#[test]
+fn a_directory_that_is_renamed_while_a_pass_runs_is_the_next_ones_and_not_set_aside() {
+    let mut world = World::new();
+    for i in 0..2_000 {
+        put(&world.source.join(format!("first/{i:04}")), "there before");
+    }
+    let engine = FilesEngine::new();
+    let report = engine.load(&world.job, None, &world.io).unwrap();
+    world.set(report.ledger);
+    for i in 0..2_000 {
+        put(&world.source.join(format!("first/{i:04}")), "changed since");
+    }
+    fs::create_dir(world.source.join("then")).unwrap();
+    fs::create_dir(world.source.join("then/deeper")).unwrap();
+    let (from, to) = (world.source.join("then"), world.source.join("zz"));
+    let mut once = Some(());
+    // The scan has listed the root by then; two thousand files are between this and the directory's turn.
+    *world.io.on_take.lock().unwrap() = Some(Box::new(move |_| {
+        if once.take().is_some() {
+            fs::rename(&from, &to).unwrap();
+        }
+    }));
+    let report = engine.pass(&world.job, None, &world.io).unwrap();
+    assert!(world.source.join("zz").exists(), "it was renamed in the pass");
+    assert_eq!(report.set_aside, []);
+    *world.io.on_take.lock().unwrap() = None;
+    world.set(report.ledger);
+    let report = engine.pass(&world.job, None, &world.io).unwrap();
+    assert_eq!(report.set_aside, []);
+    world.assert_equal();
+}

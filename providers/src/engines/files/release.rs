@@ -36,6 +36,8 @@ impl Records {
 struct Release<'a> {
     tree: &'a Tree,
     dirs: OpenDirs<'a>,
+    /// Where a load that never ended copied from: it recorded what it had done only now and then.
+    copied_from: Option<&'a Tree>,
     /// Directories to remove once what is below them is gone.
     open: Vec<Vec<u8>>,
     left: Bounded<String>,
@@ -55,8 +57,17 @@ pub(crate) fn release(job: &UnitJob, made_root: bool, io: &dyn StepIo) -> Result
         None => PartReader::open(&part, None).map_or(Records::None, |part| Records::Part(Box::new(part))),
     };
     let mut scan = Scan::start(std::sync::Arc::clone(&tree), chosen, threads(job))?;
-    let mut release =
-        Release { tree: &tree, dirs: OpenDirs::new(&tree), open: Vec::new(), left: Bounded::default() };
+    let source = match &job.ledger {
+        Some(_) => None,
+        None => job.source.path("path").ok().and_then(|root| Tree::open(root).ok()),
+    };
+    let mut release = Release {
+        tree: &tree,
+        dirs: OpenDirs::new(&tree),
+        copied_from: source.as_ref(),
+        open: Vec::new(),
+        left: Bounded::default(),
+    };
     let mut record = records.next()?;
     while let Some(entry) = scan.next()? {
         if io.cancelled() {
@@ -97,8 +108,13 @@ pub(crate) fn tidy(job: &UnitJob, io: &dyn StepIo) -> Result<u64, StepError> {
             return Err(StepError::cancelled());
         }
     }
-    let mut release =
-        Release { tree: &tree, dirs: OpenDirs::new(&tree), open: Vec::new(), left: Bounded::default() };
+    let mut release = Release {
+        tree: &tree,
+        dirs: OpenDirs::new(&tree),
+        copied_from: None,
+        open: Vec::new(),
+        left: Bounded::default(),
+    };
     for path in &scan.aside.leftovers {
         release.unlink(path)?;
     }
@@ -126,9 +142,23 @@ impl Release<'_> {
             }
             Some(record) if is_ours(look, record) => self.unlink(path)?,
             Some(_) => self.left.push(format!("{} (changed since)", printed(path))),
+            None if self.is_copy(path, look) && look.kind == Kind::Dir => self.open.push(path.to_vec()),
+            None if self.is_copy(path, look) => self.unlink(path)?,
             None => self.left.push(format!("{} (not Segue's)", printed(path))),
         }
         Ok(())
+    }
+
+    /// Whether a path is what a load that died had put there: the source still has the same. A directory that Segue did
+    /// not make holds what it did not make, and stays with it.
+    fn is_copy(&self, path: &[u8], look: &super::tree::Look) -> bool {
+        let Some(source) = self.copied_from else { return false };
+        let Ok(dir) = source.open_dir(split(path).0) else { return false };
+        match source.look_at(&dir, name_of(path)) {
+            Ok(Some(there)) if look.kind == Kind::Dir => there.kind == Kind::Dir,
+            Ok(Some(there)) => (there.kind, there.size, there.mtime) == (look.kind, look.size, look.mtime),
+            Ok(None) | Err(_) => false,
+        }
     }
 
     fn unlink(&mut self, path: &[u8]) -> Result<(), StepError> {

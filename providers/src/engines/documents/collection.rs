@@ -1,0 +1,229 @@
+//! What the engine asks of a system that holds documents: one unit of it (an index, a collection, a table of keyed
+//! rows), as a set of slices, each with a change number of its own that only rises. Nothing here knows of any one system.
+//!
+//! Every call may be repeated, and is made from several threads at once.
+
+use std::fmt;
+use std::sync::Arc;
+
+use segue_contract::{BlockRef, StepError, StepIo, UnitJob};
+use serde::{Deserialize, Serialize};
+
+/// How a document is found: its name, and what the system places it by where that is not the name. Two documents with
+/// one name and different places are two documents.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Key {
+    /// Its name.
+    pub id: String,
+    /// What it is placed by (`_routing`), where that is not the name.
+    pub place: Option<String>,
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.place {
+            None => f.write_str(&self.id),
+            Some(place) => write!(f, "{} (routing {place})", self.id),
+        }
+    }
+}
+
+/// Where one slice stands. Change numbers begin at 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct SliceStand {
+    /// Rises when another copy of the slice began to decide the order of changes; 0 where there is no such thing.
+    pub term: u64,
+    /// How many changes are on every copy for good, and seen by every scan that begins now: all of them have numbers below.
+    pub settled: u64,
+    /// How many changes there were, as far as any copy knows; more than `settled` while some are on their way.
+    pub all: u64,
+}
+
+/// Where a unit stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stand {
+    /// Another one when the unit was made anew under the same name: change numbers of one say nothing of the other.
+    pub incarnation: String,
+    /// By the number of the slice.
+    pub slices: Vec<SliceStand>,
+}
+
+impl Stand {
+    /// Whether nothing is on its way.
+    pub fn is_settled(&self) -> bool {
+        self.slices.iter().all(|slice| slice.settled == slice.all)
+    }
+}
+
+/// A part of a slice: the changes with numbers from `from` up to and without `to`. A document belongs to its last change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// The slice.
+    pub slice: u32,
+    /// The first number.
+    pub from: u64,
+    /// The number after the last.
+    pub to: u64,
+}
+
+/// What of each document a scan gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Want {
+    /// Key, numbers and version.
+    Keys,
+    /// And the body.
+    Bodies,
+}
+
+/// A document as it was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Its key.
+    pub key: Key,
+    /// The slice in which it lies.
+    pub slice: u32,
+    /// The number of its last change in that slice.
+    pub number: u64,
+    /// Its version, as the system compares versions of writes with.
+    pub version: u64,
+    /// The body, JSON on one line without spaces between its parts; empty where only keys were asked for.
+    pub body: Vec<u8>,
+}
+
+/// One write. A version that is not above the one that is there (for a put: below it) is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Write {
+    /// Which document.
+    pub key: Key,
+    /// The version to be there afterwards.
+    pub version: u64,
+    /// The body, JSON on one line; `None`: the document is deleted.
+    pub body: Option<Vec<u8>>,
+}
+
+/// What became of a write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// It is there, durable on as many copies as the system promises, with this change number.
+    Done {
+        /// The number that the change has where it was written.
+        number: u64,
+    },
+    /// There is a newer version, or the same one: nothing was done.
+    Newer,
+    /// This document cannot be taken as it is, and why: its reason alone, without its body.
+    Refused(String),
+    /// Not now (too many requests, a copy that moves): the same write may be sent again.
+    Later(String),
+}
+
+/// How much a system likes at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Documents that one scan gives at most ([`Collection::scan`]).
+    pub scan_documents_max: u64,
+    /// Documents in one batch at most.
+    pub batch_documents_max: usize,
+    /// Bytes in one batch at most.
+    pub batch_bytes_max: usize,
+    /// The highest version that can be written.
+    pub version_max: u64,
+}
+
+/// One unit at one endpoint.
+pub trait Collection: Send + Sync {
+    /// What the system likes.
+    fn limits(&self) -> Limits;
+
+    /// Where the unit stands. Whatever is counted in `settled` is seen by the scans and counts that begin afterwards.
+    ///
+    /// # Errors
+    /// It is not there, or cannot be asked.
+    fn stand(&self) -> Result<Stand, StepError>;
+
+    /// The documents of a window, in any order. `None`: there are more than the limit; ask for a smaller window.
+    /// Documents whose last change is beyond the window, even one that came while this runs, are not among them.
+    ///
+    /// # Errors
+    /// What is returned is whole: a reply cut short, or one in which a copy did not answer, is an error.
+    fn scan(&self, window: Window, want: Want) -> Result<Option<Vec<Found>>, StepError>;
+
+    /// How many documents there are in a slice now, or in all.
+    ///
+    /// # Errors
+    /// It cannot be counted exactly.
+    fn count(&self, slice: Option<u32>) -> Result<u64, StepError>;
+
+    /// The documents with these keys as they are now, whether or not scans see that already; `None` where there is none.
+    ///
+    /// # Errors
+    /// Not every one could be looked at.
+    fn read(&self, keys: &[Key], want: Want) -> Result<Vec<Option<Found>>, StepError>;
+
+    /// Writes a batch; one answer a write, in their order. Writes of one batch have different keys.
+    ///
+    /// # Errors
+    /// Nothing of it happened (transient, permanent), or nobody knows (unknown).
+    fn write(&self, batch: &[Write]) -> Result<Vec<Written>, StepError>;
+
+    /// Returns once no write of a sender that died is on its way to this unit, as the system itself knows.
+    ///
+    /// # Errors
+    /// It cannot be told.
+    fn nothing_on_its_way(&self) -> Result<(), StepError>;
+}
+
+/// A system whose units are collections.
+pub trait Documents: Send + Sync {
+    /// The unit that `block` is narrowed to ([`BlockRef::scope`]); connects, and changes nothing.
+    ///
+    /// # Errors
+    /// The system cannot be reached, or refuses.
+    fn open(&self, block: &BlockRef, io: &dyn StepIo) -> Result<Arc<dyn Collection>, StepError>;
+
+    /// Whether the unit that `block` is narrowed to is there.
+    ///
+    /// # Errors
+    /// It cannot be looked at.
+    fn exists(&self, block: &BlockRef, io: &dyn StepIo) -> Result<bool, StepError>;
+
+    /// Makes the unit that `job` writes, like the one that it reads, so that it takes its documents, and sets it up for a
+    /// load. Called when it is not there; making it twice is making it once.
+    ///
+    /// # Errors
+    /// It cannot be made: what it holds cannot be held here.
+    fn make(&self, job: &UnitJob, io: &dyn StepIo) -> Result<(), StepError>;
+
+    /// Sets the unit that `job` writes up for service once everything was loaded: what [`Documents::make`] had set for
+    /// the load alone is put right. May be repeated.
+    ///
+    /// # Errors
+    /// It cannot be set.
+    fn serve(&self, job: &UnitJob, io: &dyn StepIo) -> Result<(), StepError>;
+
+    /// Prepares the unit that `job` writes for versions that must be refused late: deletions are remembered for as long as
+    /// a write of a dead sender may still land. What was there before is in the system's own notes, and is put back by
+    /// [`Documents::forget`]. May be repeated.
+    ///
+    /// # Errors
+    /// It cannot be prepared.
+    fn remember(&self, job: &UnitJob, io: &dyn StepIo) -> Result<(), StepError>;
+
+    /// Puts back what [`Documents::remember`] changed. May be repeated.
+    ///
+    /// # Errors
+    /// It cannot be put back.
+    fn forget(&self, job: &UnitJob, io: &dyn StepIo) -> Result<(), StepError>;
+
+    /// Removes the unit that the target of `job` is, which Segue made; gone is fine.
+    ///
+    /// # Errors
+    /// It is still there.
+    fn remove(&self, job: &UnitJob, io: &dyn StepIo) -> Result<(), StepError>;
+
+    /// The names of all units at an endpoint.
+    ///
+    /// # Errors
+    /// They cannot be listed.
+    fn names(&self, block: &BlockRef, io: &dyn StepIo) -> Result<Vec<String>, StepError>;
+}
