@@ -170,7 +170,7 @@ pub(crate) fn shown(url: &str) -> String {
 
 /// A client: keeps connections open between requests. Proxies come from the environment
 /// (`HTTPS_PROXY`, `NO_PROXY`), as everywhere.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Client {
     agent: Agent,
     login: Login,

@@ -10,7 +10,7 @@ mod mounts;
 mod probes;
 mod quiesce;
 mod routes;
-mod search;
+pub mod search;
 #[cfg(test)]
 mod testing;
 

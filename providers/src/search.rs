@@ -10,6 +10,7 @@ mod alias;
 mod by_hand;
 mod carry;
 mod cluster;
+mod collection;
 mod dry;
 mod indices;
 mod make;
@@ -28,13 +29,15 @@ mod write_block;
 use std::sync::Arc;
 
 use segue_contract::{
-    AttributeSchema, AttributeType, BlockKind, BlockRef, BlockSchema, Claim, Endpoint, EndpointFacts, Finding, Holder,
-    InUse, Marker, MarkerError, Registry, Severity, StepError, StepIo, UnitName,
+    AttributeSchema, AttributeType, BlockKind, BlockRef, BlockSchema, Claim, Endpoint, EndpointFacts,
+    Finding, Holder, InUse, Marker, MarkerError, Registry, Severity, StepError, StepIo, UnitName,
 };
 use serde_json::json;
 
 use crate::http;
 use cluster::Cluster;
+
+pub use collection::SearchDocuments;
 
 /// The block type of Elasticsearch clusters.
 const ELASTICSEARCH: &str = "elasticsearch";
@@ -74,14 +77,16 @@ fn connection() -> Vec<AttributeSchema> {
             "The addresses of several of its nodes: the next one is asked when one is down.",
         ),
     ];
-    attributes.extend(http::attributes().into_iter().map(|attribute| match attribute.name.as_str() {
-        "timeout" => AttributeSchema::optional(
-            "timeout",
-            AttributeType::Duration,
-            "How long one request may take as a whole. Default 40s.",
-        )
-        .default(json!(TIMEOUT_DEFAULT_MS)),
-        _ => attribute,
+    attributes.extend(http::attributes().into_iter().map(|attribute| {
+        match attribute.name.as_str() {
+            "timeout" => AttributeSchema::optional(
+                "timeout",
+                AttributeType::Duration,
+                "How long one request may take as a whole. Default 40s.",
+            )
+            .default(json!(TIMEOUT_DEFAULT_MS)),
+            _ => attribute,
+        }
     }));
     attributes
 }
@@ -92,8 +97,12 @@ fn schema(kind: BlockKind, provider: &str) -> BlockSchema {
         _ => ("Elasticsearch", "6.8 to 8"),
     };
     let role = match kind {
-        BlockKind::Source => "whose indices are moved. Segue changes nothing in it but its notes, in .segue-markers",
-        _ => "that receives indices. They are made from the source's where they are not there, with templates, pipelines and aliases",
+        BlockKind::Source => {
+            "whose indices are moved. Segue changes nothing in it but its notes, in .segue-markers"
+        }
+        _ => {
+            "that receives indices. They are made from the source's where they are not there, with templates, pipelines and aliases"
+        }
     };
     let mut attributes = connection();
     attributes.extend([
@@ -145,7 +154,13 @@ impl Endpoint for Search {
             .collect()
     }
 
-    fn compare(&self, source: &BlockRef, target: &BlockRef, units: &[UnitName], io: &dyn StepIo) -> Vec<Finding> {
+    fn compare(
+        &self,
+        source: &BlockRef,
+        target: &BlockRef,
+        units: &[UnitName],
+        io: &dyn StepIo,
+    ) -> Vec<Finding> {
         pair::findings(source, target, units, io)
     }
 
@@ -154,7 +169,11 @@ impl Endpoint for Search {
         let beside = Finding {
             severity: Severity::Info,
             code: "REHEARSE_PLACE".to_owned(),
-            summary: format!("the copy lies in the cluster of {}, as indices {}*", target.address, names::prefix(&scratch)),
+            summary: format!(
+                "the copy lies in the cluster of {}, as indices {}*",
+                target.address,
+                names::prefix(&scratch)
+            ),
             remedy: "See that no alias or client of yours takes every index.".to_owned(),
         };
         Ok((scratch, vec![beside]))

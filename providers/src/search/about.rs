@@ -183,10 +183,11 @@ impl About {
         let elastic = |major, minor| self.since(Product::Elasticsearch, major, minor);
         let open = |major, minor| self.since(Product::OpenSearch, major, minor);
         Some(match ty {
-            "text" | "keyword" | "long" | "integer" | "short" | "byte" | "double" | "float" | "half_float"
-            | "scaled_float" | "date" | "boolean" | "binary" | "integer_range" | "float_range" | "long_range"
-            | "double_range" | "date_range" | "ip_range" | "ip" | "object" | "nested" | "geo_point" | "geo_shape"
-            | "completion" | "token_count" | "percolator" | "join" | "alias" => true,
+            "text" | "keyword" | "long" | "integer" | "short" | "byte" | "double" | "float"
+            | "half_float" | "scaled_float" | "date" | "boolean" | "binary" | "integer_range"
+            | "float_range" | "long_range" | "double_range" | "date_range" | "ip_range" | "ip" | "object"
+            | "nested" | "geo_point" | "geo_shape" | "completion" | "token_count" | "percolator" | "join"
+            | "alias" => true,
             "date_nanos" | "rank_feature" | "rank_features" => self.since_elasticsearch(7, 0),
             "search_as_you_type" => self.since_elasticsearch(7, 2),
             "dense_vector" => elastic(7, 0),
@@ -235,8 +236,11 @@ fn node_version(cluster: &Cluster) -> Result<Option<String>, StepError> {
 
 fn parse(cluster: &Cluster, number: &str) -> Result<Version, StepError> {
     Version::parse(number).ok_or_else(|| {
-        StepError::permanent(format!("{}: what answers there is no search server: it names no version", cluster.address))
-            .remedy("correct url: it leads to something else")
+        StepError::permanent(format!(
+            "{}: what answers there is no search server: it names no version",
+            cluster.address
+        ))
+        .remedy("correct url: it leads to something else")
     })
 }
 
@@ -268,8 +272,14 @@ mod tests {
         let nodes = json!({"nodes": {"a": {"version": "2.19.4"}, "b": {"version": "2.9.0"}}});
         let said = |root| about(root, &nodes).expect("known").to_string();
         assert_eq!(said(root(&json!({"number": "7.10.2", "build_flavor": "oss"}))), "Elasticsearch 7.10.2");
-        assert_eq!(said(root(&json!({"number": "1.3.14", "distribution": "opensearch"}))), "OpenSearch 1.3.14");
-        assert_eq!(said(root(&json!({"number": "7.10.2", "distribution": "opensearch"}))), "OpenSearch 2.9.0");
+        assert_eq!(
+            said(root(&json!({"number": "1.3.14", "distribution": "opensearch"}))),
+            "OpenSearch 1.3.14"
+        );
+        assert_eq!(
+            said(root(&json!({"number": "7.10.2", "distribution": "opensearch"}))),
+            "OpenSearch 2.9.0"
+        );
         assert_eq!(said((405, Value::Null)), "Elasticsearch 2.9.0", "what GET / does not tell, _nodes does");
     }
 

@@ -4,8 +4,8 @@
 //! alias is a part of each (the migration carries it), and a DNS name or a proxy is the route between them.
 
 use segue_contract::{
-    AttributeSchema, AttributeType, BlockKind, BlockRef, BlockSchema, Finding, Route, RouteAt, Severity, Side,
-    StepError, StepIo,
+    AttributeSchema, AttributeType, BlockKind, BlockRef, BlockSchema, Finding, Route, RouteAt, Severity,
+    Side, StepError, StepIo,
 };
 use serde_json::{Map, Value, json};
 
@@ -87,7 +87,10 @@ impl Route for SearchAlias {
         }
         let text = |name: &str| route.text(name).unwrap_or_default();
         if text("source") == text("target") {
-            critical(format!("source and target are the same index {:?}", text("source")), "name two indices");
+            critical(
+                format!("source and target are the same index {:?}", text("source")),
+                "name two indices",
+            );
         }
         if ["source", "target"].iter().any(|side| text(side) == text("alias")) {
             critical(
@@ -110,8 +113,11 @@ impl Route for SearchAlias {
         match at(route, &leads)? {
             RouteAt::Side(there) if there == side && is_writable(leads.get(to)) => return Ok(()),
             RouteAt::Other(others) if leads.keys().any(|name| name != from && name != to) => {
-                return Err(StepError::permanent(format!("{}: alias {alias:?} leads to {others}", route.address))
-                    .remedy("somebody else changed it: take the other indices out by hand, then run again"));
+                return Err(StepError::permanent(format!(
+                    "{}: alias {alias:?} leads to {others}",
+                    route.address
+                ))
+                .remedy("somebody else changed it: take the other indices out by hand, then run again"));
             }
             RouteAt::Side(_) | RouteAt::Other(_) | RouteAt::Missing | RouteAt::Weighted(_) => {}
         }
@@ -185,7 +191,10 @@ mod tests {
             let leads: Leads = names.iter().map(|n| ((*n).to_owned(), json!({}))).collect();
             at(&route(&[]), &leads).expect("told")
         };
-        assert_eq!([at(&["books-1"]), at(&["books-2"])], [RouteAt::Side(Side::Source), RouteAt::Side(Side::Target)]);
+        assert_eq!(
+            [at(&["books-1"]), at(&["books-2"])],
+            [RouteAt::Side(Side::Source), RouteAt::Side(Side::Target)]
+        );
         assert_eq!(at(&[]), RouteAt::Missing);
         assert_eq!(at(&["books-1", "books-2"]), RouteAt::Other("books-1, books-2".to_owned()));
         assert_eq!(at(&["strange"]), RouteAt::Other("strange".to_owned()));

@@ -24,7 +24,9 @@ pub(crate) fn curl(block: &BlockRef, method: &str, path: &str, body: Option<&Val
     if let Some(username) = text("username") {
         push("-u", username.to_owned());
     }
-    for (name, header) in [("bearer_token", "Authorization: Bearer TOKEN"), ("api_key", "Authorization: ApiKey KEY")] {
+    for (name, header) in
+        [("bearer_token", "Authorization: Bearer TOKEN"), ("api_key", "Authorization: ApiKey KEY")]
+    {
         if is_secret(name) {
             push("-H", header.to_owned());
         }

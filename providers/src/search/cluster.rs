@@ -82,8 +82,11 @@ pub(crate) fn nodes(block: &BlockRef) -> Result<Vec<String>, StepError> {
     let wrong = |what: &str, remedy: &str| {
         Err(StepError::permanent(format!("{}: {what}", block.address)).remedy(remedy.to_owned()))
     };
-    if one.is_some() == !more.is_empty() {
-        return wrong("exactly one of url and urls is needed", "write url = \"https://host:9200\", or urls with several");
+    if one.is_some() != more.is_empty() {
+        return wrong(
+            "exactly one of url and urls is needed",
+            "write url = \"https://host:9200\", or urls with several",
+        );
     }
     let all: Vec<String> = one.into_iter().chain(more).map(|u| u.trim_end_matches('/').to_owned()).collect();
     match all.iter().find_map(|url| check_url("", "url", url)) {
@@ -123,19 +126,47 @@ impl Cluster {
     /// # Errors
     /// No node gave a whole answer. Unknown when it was a change that may have arrived.
     pub(crate) fn send(&self, ask: &Ask) -> Result<Reply, StepError> {
+        self.sent(&self.client, ask)?.ok_or_else(|| {
+            StepError::permanent(format!(
+                "{}: {} {} has an answer of more than {REPLY_BYTES_MAX} bytes",
+                self.address,
+                ask.method,
+                http::shown(&ask.path)
+            ))
+            .remedy("name fewer indices in indices")
+        })
+    }
+
+    /// A read whose answer is to be a success of so many bytes at most; `None`: it has more.
+    pub(crate) fn bounded(&self, ask: &Ask, most: Option<u64>) -> Result<Option<Vec<u8>>, StepError> {
+        let bounded = most.map(|bytes| self.client.clone().reply_bytes_max(bytes));
+        let Some(reply) = self.sent(bounded.as_ref().unwrap_or(&self.client), ask)? else {
+            return if most.is_some() { Ok(None) } else { self.send(ask).map(|reply| Some(reply.body)) };
+        };
+        match self.understood(ask, reply) {
+            Ok(reply) => Ok(Some(reply.body)),
+            Err(refusal) => Err(refusal.step(ask.effect)),
+        }
+    }
+
+    /// `None`: the answer is larger than what is taken.
+    fn sent(&self, client: &Client, ask: &Ask) -> Result<Option<Reply>, StepError> {
         let first = self.preferred.load(Ordering::Relaxed);
         let mut failed: Option<StepError> = None;
         for turn in 0..self.nodes.len() {
             let at = (first + turn) % self.nodes.len();
             let last = turn + 1 == self.nodes.len();
-            match self.client.send(&self.request(ask, at)) {
+            match client.send(&self.request(ask, at)) {
                 // A node that is on its way down, or a proxy before one that is gone.
                 Ok(reply) if ask.effect == Effect::Read && matches!(reply.status, 502..=504) && !last => {
                     self.preferred.store(at + 1, Ordering::Relaxed);
                 }
                 Ok(reply) => {
                     self.preferred.store(at, Ordering::Relaxed);
-                    return Ok(reply);
+                    return Ok(Some(reply));
+                }
+                Err(error) if error.kind == HttpErrorKind::TooLarge && ask.effect == Effect::Read => {
+                    return Ok(None);
                 }
                 Err(error) => {
                     self.preferred.store(at + 1, Ordering::Relaxed);
@@ -163,13 +194,29 @@ impl Cluster {
 
     /// Asks for JSON; a status that is no success is a refusal.
     pub(crate) fn answer(&self, ask: &Ask) -> Result<Result<Value, Refusal>, StepError> {
-        let reply = self.send(ask)?;
+        let reply = match self.understood(ask, self.send(ask)?) {
+            Ok(reply) => reply,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        if reply.body.is_empty() {
+            return Ok(Ok(Value::Null));
+        }
+        // What is no JSON was cut short, or is a proxy's.
+        reply.json().map(Ok).map_err(|mut error| {
+            error.class =
+                if ask.effect == Effect::Read { ErrorClass::Transient } else { ErrorClass::Unknown };
+            error
+        })
+    }
+
+    /// A status that is no success is a refusal.
+    fn understood(&self, ask: &Ask, reply: Reply) -> Result<Reply, Refusal> {
         if (200..300).contains(&reply.status) {
-            return if reply.body.is_empty() { Ok(Ok(Value::Null)) } else { Ok(Ok(reply.json()?)) };
+            return Ok(reply);
         }
         let node = self.nodes.first().map_or("", String::as_str);
         let asked = Request::new(ask.method, &format!("{node}{}", ask.path)).shown();
-        Ok(Err(Refusal::read(asked, reply.status, reply.retry_after_s, &reply.body)))
+        Err(Refusal::read(asked, reply.status, reply.retry_after_s, &reply.body))
     }
 
     /// Asks for JSON that has to come.
@@ -237,10 +284,9 @@ fn had_no_effect(error: &HttpError) -> bool {
 
 /// A read that got no answer did nothing, and may be put again.
 fn step(error: HttpError, effect: Effect) -> StepError {
-    let too_large = error.kind == HttpErrorKind::TooLarge;
     let mut error = error.step();
     if effect == Effect::Read && error.class == ErrorClass::Unknown {
-        error.class = if too_large { ErrorClass::Permanent } else { ErrorClass::Transient };
+        error.class = ErrorClass::Transient;
     }
     error
 }
@@ -292,7 +338,10 @@ mod tests {
         let error = cluster(&[&busy.url]).json(&Ask::get("/_x?token=1")).expect_err("busy");
         assert_eq!(error.class, ErrorClass::Transient);
         let said = error.to_string();
-        assert!(said.ends_with("/_x?… answered HTTP 503: busy_exception: later (it asks to wait 7 s)"), "{said}");
+        assert!(
+            said.ends_with("/_x?… answered HTTP 503: busy_exception: later (it asks to wait 7 s)"),
+            "{said}"
+        );
     }
 
     #[test]
@@ -309,7 +358,8 @@ mod tests {
 
     #[test]
     fn a_block_has_one_address_or_several_and_no_login_in_them() {
-        let nodes = |settings: &[(&str, Value)]| nodes(&block("source.elasticsearch.old", "elasticsearch", settings));
+        let nodes =
+            |settings: &[(&str, Value)]| nodes(&block("source.elasticsearch.old", "elasticsearch", settings));
         assert_eq!(nodes(&[("url", json!("http://h:9200/"))]).expect("valid"), ["http://h:9200"]);
         for wrong in [
             vec![],

@@ -40,7 +40,9 @@ pub(crate) fn tried(to: &Cluster, wanted: &mut Translated) -> Result<(Trial, Vec
             Ok(_) => return Ok((Trial::Well, dropped)),
             Err(refusal) => refusal,
         };
-        if let Some(name) = unknown_setting(&refusal, &wanted.settings).filter(|_| dropped.len() < DROPPED_MAX) {
+        if let Some(name) =
+            unknown_setting(&refusal, &wanted.settings).filter(|_| dropped.len() < DROPPED_MAX)
+        {
             wanted.settings.remove(&name);
             dropped.push(name);
             continue;
@@ -54,7 +56,10 @@ pub(crate) fn tried(to: &Cluster, wanted: &mut Translated) -> Result<(Trial, Vec
 }
 
 /// The setting that a refusal says is not known.
-pub(crate) fn unknown_setting(refusal: &Refusal, settings: &serde_json::Map<String, Value>) -> Option<String> {
+pub(crate) fn unknown_setting(
+    refusal: &Refusal,
+    settings: &serde_json::Map<String, Value>,
+) -> Option<String> {
     let rest = refusal.reason.split_once("unknown setting [")?.1;
     let name = rest.split_once(']')?.0;
     let full = [name.to_owned(), format!("index.{name}")];
@@ -68,8 +73,11 @@ mod tests {
     use crate::testing::{Io, block};
 
     fn server(answer: impl Fn(&str) -> Answer + Send + 'static) -> Cluster {
-        let root = json!({"cluster_uuid": "u", "version": {"number": "2.19.4", "distribution": "opensearch"}}).to_string();
-        let stub = Stub::new(move |heard| if heard.path == "/" { Answer::ok(&root) } else { answer(&heard.body) });
+        let root =
+            json!({"cluster_uuid": "u", "version": {"number": "2.19.4", "distribution": "opensearch"}})
+                .to_string();
+        let stub =
+            Stub::new(move |heard| if heard.path == "/" { Answer::ok(&root) } else { answer(&heard.body) });
         let block = block("target.opensearch.new", "opensearch", &[("url", json!(stub.url))]);
         Cluster::of(&block, &Io::default()).expect("a cluster")
     }
@@ -87,7 +95,11 @@ mod tests {
                 return Answer::ok("{}");
             }
             let reason = "unknown setting [index.strange] did you mean [index.sort]?";
-            Answer(400, "", json!({"error": {"type": "illegal_argument_exception", "reason": reason}}).to_string())
+            Answer(
+                400,
+                "",
+                json!({"error": {"type": "illegal_argument_exception", "reason": reason}}).to_string(),
+            )
         });
         let mut wanted = wanted();
         let said = tried(&cluster, &mut wanted).expect("answers");
@@ -97,7 +109,8 @@ mod tests {
 
     #[test]
     fn a_refusal_is_told_and_one_who_may_not_ask_proves_nothing() {
-        let body = json!({"error": {"type": "x", "reason": "Unknown tokenizer type [icu_tokenizer] for [t]"}});
+        let body =
+            json!({"error": {"type": "x", "reason": "Unknown tokenizer type [icu_tokenizer] for [t]"}});
         let cluster = server(move |_| Answer(400, "", body.to_string()));
         let refused = Trial::Refused("Unknown tokenizer type [icu_tokenizer] for [t]".to_owned());
         assert_eq!(tried(&cluster, &mut wanted()).expect("answers").0, refused);

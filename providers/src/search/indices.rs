@@ -150,7 +150,8 @@ pub(crate) fn with_mappings(cluster: &Cluster, mut indices: Vec<&mut Index>) -> 
     let names: Vec<String> = indices.iter().map(|i| i.name.clone()).collect();
     let mut answers = Vec::new();
     for group in in_groups(&names) {
-        answers.push(cluster.maybe(&Ask::get(format!("/{}/_mapping", listed(group))))?.unwrap_or(Value::Null));
+        answers
+            .push(cluster.maybe(&Ask::get(format!("/{}/_mapping", listed(group))))?.unwrap_or(Value::Null));
     }
     for index in &mut indices {
         let found = answers.iter().map(|a| &a[&index.name]["mappings"]).find(|m| !m.is_null());
@@ -195,9 +196,9 @@ impl Offer {
         }
         match &self.0 {
             None => !index.is_hidden(),
-            Some(patterns) => patterns
-                .iter()
-                .any(|p| *p == index.name || (p.contains('*') && !index.is_hidden() && matches(p, &index.name))),
+            Some(patterns) => patterns.iter().any(|p| {
+                *p == index.name || (p.contains('*') && !index.is_hidden() && matches(p, &index.name))
+            }),
         }
     }
 }
@@ -220,7 +221,8 @@ mod tests {
         };
         let all = [index("a-1", false), index("a-2", true), index(".kibana", false), index("b", false)];
         let offered = |settings: &[(&str, Value)]| {
-            let offer = Offer::of(&block("source.elasticsearch.old", "elasticsearch", settings)).expect("valid");
+            let offer =
+                Offer::of(&block("source.elasticsearch.old", "elasticsearch", settings)).expect("valid");
             all.iter().filter(|i| offer.takes(i)).map(|i| i.name.as_str()).collect::<Vec<_>>()
         };
         assert_eq!(offered(&[]), ["a-1", "b"]);

@@ -50,7 +50,7 @@ pub(crate) struct Made {
 /// Makes the index `name` from the source's, for a load: without replicas and refreshes when `load` says so.
 ///
 /// # Errors
-/// The target refuses it; or Segue made it before, and somebody deleted it since.
+/// The target refuses it.
 pub(crate) fn make_index(
     from: &Cluster,
     index: &Index,
@@ -63,28 +63,27 @@ pub(crate) fn make_index(
     let there = indices::named(to, &[name.to_owned()])?.remove(name);
     let known = note.as_ref().and_then(|n| n.body.uuid.clone());
     match (&note, known, &there) {
-        (None, _, Some(_)) => {
-            return Ok(Made { by_segue: false, put_back: BTreeMap::new(), findings: Vec::new() });
-        }
-        (_, Some(uuid), Some(there)) if there.uuid == uuid => {
+        (Some(_), Some(uuid), Some(there)) if there.uuid == uuid => {
             let put_back = tune::noted(to, name, &BTreeMap::new())?;
             return Ok(Made { by_segue: true, put_back, findings: Vec::new() });
         }
-        (_, Some(_), _) => {
-            return Err(StepError::permanent(format!(
-                "{}: index {name:?}, which segue made, was deleted{}",
-                to.address,
-                if there.is_some() { " and made anew by somebody else" } else { " by somebody else" }
-            ))
-            .remedy("abandon the migration (live = \"source\", finished = true) and begin again, so that all is carried"));
+        // Somebody's own; where segue's was deleted and another one made, it is that one.
+        (None, _, Some(_)) | (Some(_), Some(_), Some(_)) => {
+            if let Some(note) = &note {
+                notes.remove(name, note)?;
+            }
+            return Ok(Made { by_segue: false, put_back: BTreeMap::new(), findings: Vec::new() });
         }
         (None, None, None) => {
-            let begun = MadeNote { uuid: None, from: index.name.clone() };
             // Of two that make it the other one's note is as good.
-            notes.create(name, &begun)?;
+            notes.create(name, &MadeNote { uuid: None, from: index.name.clone() })?;
+        }
+        // Deleted since; the engine knows by the index's id that what it carried is gone.
+        (Some(note), Some(_), None) => {
+            notes.replace(name, &MadeNote { uuid: None, from: index.name.clone() }, note)?;
         }
         // A death between note and index, or between index and its id.
-        (Some(_), None, _) => {}
+        (_, None, _) | (None, Some(_), None) => {}
     }
     let mut wanted = carry::translated(index, from.about()?, to.about()?);
     let put_back = if load { for_load(&mut wanted.settings) } else { BTreeMap::new() };
@@ -128,9 +127,9 @@ fn create(to: &Cluster, name: &str, wanted: &mut carry::Translated) -> Result<Ve
             Err(refusal) => refusal,
         };
         let Some(setting) = dry::unknown_setting(&refusal, &wanted.settings) else {
-            return Err(refusal
-                .step(Effect::Write)
-                .remedy("install at the target what it lacks, or make the index there by hand; then run again"));
+            return Err(refusal.step(Effect::Write).remedy(
+                "install at the target what it lacks, or make the index there by hand; then run again",
+            ));
         };
         wanted.settings.remove(&setting);
         said.warning(
@@ -139,14 +138,21 @@ fn create(to: &Cluster, name: &str, wanted: &mut carry::Translated) -> Result<Ve
             "See whether the target needs something in its place.",
         );
     }
-    Err(StepError::permanent(format!("{}: index {name:?} has too many settings that {about} does not know", to.address))
-        .remedy("make the index there by hand, then run again"))
+    Err(StepError::permanent(format!(
+        "{}: index {name:?} has too many settings that {about} does not know",
+        to.address
+    ))
+    .remedy("make the index there by hand, then run again"))
 }
 
 fn note_uuid(to: &Cluster, notes: &Notes<'_>, name: &str) -> Result<(), StepError> {
-    let uuid = indices::settings_if_there(to, name)?.get("index.uuid").and_then(Value::as_str).map(str::to_owned);
+    let uuid =
+        indices::settings_if_there(to, name)?.get("index.uuid").and_then(Value::as_str).map(str::to_owned);
     let Some(note) = notes.read::<MadeNote>(name)? else {
-        return Err(StepError::transient(format!("{}: the note that segue made {name:?} is gone", to.address)));
+        return Err(StepError::transient(format!(
+            "{}: the note that segue made {name:?} is gone",
+            to.address
+        )));
     };
     if note.body.uuid == uuid {
         return Ok(());
@@ -154,7 +160,9 @@ fn note_uuid(to: &Cluster, notes: &Notes<'_>, name: &str) -> Result<(), StepErro
     let whole = MadeNote { uuid, from: note.body.from.clone() };
     match notes.replace(name, &whole, &note)? {
         Wrote::Done => Ok(()),
-        Wrote::Conflict => Err(StepError::transient(format!("{}: another segue makes {name:?}, too", to.address))),
+        Wrote::Conflict => {
+            Err(StepError::transient(format!("{}: another segue makes {name:?}, too", to.address)))
+        }
     }
 }
 
@@ -187,13 +195,4 @@ pub(crate) fn release_index(to: &Cluster, name: &str) -> Result<bool, StepError>
     tune::put_back(to, name, &[])?;
     notes.remove(name, &note)?;
     Ok(ours)
-}
-
-/// Forgets that Segue made an index: it serves, and is nobody's to take away.
-pub(crate) fn keep_index(to: &Cluster, name: &str) -> Result<(), StepError> {
-    let notes = Notes::new(to, Kind::Made);
-    match notes.read::<MadeNote>(name)? {
-        Some(note) => notes.remove(name, &note).map(drop),
-        None => Ok(()),
-    }
 }

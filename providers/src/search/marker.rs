@@ -63,8 +63,11 @@ fn write_one(notes: &Notes<'_>, unit: &str, claim: &Claim) -> Result<Option<Mark
 }
 
 fn overtaken(unit: &str) -> StepError {
-    StepError::transient(format!("{} is being changed by others all the time", Notes::place(Kind::Marker, unit)))
-        .remedy("see which other segue works on that index")
+    StepError::transient(format!(
+        "{} is being changed by others all the time",
+        Notes::place(Kind::Marker, unit)
+    ))
+    .remedy("see which other segue works on that index")
 }
 
 fn allowed(there: &Marker, claim: &Claim) -> Result<(), MarkerError> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use segue_contract::{BlockRef, Select, Setting, StepError};
+use segue_contract::{BlockRef, Setting, StepError};
 
 /// Where Segue keeps what it notes at a cluster.
 pub(crate) const NOTES: &str = ".segue-markers";
@@ -27,12 +27,6 @@ pub(crate) fn matches(pattern: &str, name: &str) -> bool {
         }
     }
     true
-}
-
-/// Whether a migration's selection takes an index.
-pub(crate) fn selected(select: &Select, name: &str) -> bool {
-    let any = |patterns: &[String]| patterns.iter().any(|p| matches(p, name));
-    (select.include.is_empty() || any(&select.include)) && !any(&select.exclude)
 }
 
 /// A name as a part of a path: everything but letters, digits and `-._~` is escaped.
@@ -94,25 +88,23 @@ pub(crate) fn is_system(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
     use crate::testing::block;
 
     #[test]
     fn a_star_is_any_text() {
-        let yes = [("a", "a"), ("*", ""), ("*", "a"), ("a*", "ab"), ("*b", "ab"), ("a*c", "abbc"), ("a*b*c", "a1b2b3c")];
+        let yes = [
+            ("a", "a"),
+            ("*", ""),
+            ("*", "a"),
+            ("a*", "ab"),
+            ("*b", "ab"),
+            ("a*c", "abbc"),
+            ("a*b*c", "a1b2b3c"),
+        ];
         assert!(yes.iter().all(|(p, n)| matches(p, n)));
         let no = [("a", "ab"), ("a*", "b"), ("*b", "ba"), ("a*a", "a"), ("a*b*c", "acb"), ("", "a")];
         assert_eq!(no.iter().filter(|(p, n)| matches(p, n)).collect::<Vec<_>>(), Vec::<&(&str, &str)>::new());
-    }
-
-    #[test]
-    fn a_selection_takes_what_it_includes_and_does_not_exclude() {
-        let select = Select { include: vec!["p-*".into(), "x".into()], exclude: vec!["*-old".into()] };
-        let taken = ["p-1", "p-old", "x", "y"].map(|name| selected(&select, name));
-        assert_eq!(taken, [true, false, true, false]);
-        assert!(selected(&Select::default(), "anything"));
     }
 
     #[test]
@@ -122,7 +114,11 @@ mod tests {
 
     #[test]
     fn a_scratch_place_calls_its_indices_otherwise() {
-        let target = block("target.opensearch.new", "opensearch", &[]).narrowed(vec!["b".into(), "a".into(), "b".into()]);
+        let target = block("target.opensearch.new", "opensearch", &[]).narrowed(vec![
+            "b".into(),
+            "a".into(),
+            "b".into(),
+        ]);
         assert_eq!(scope(&target).expect("named"), ["a", "b"]);
         let scratch = scratch(&target, "AB12");
         assert_eq!(scope(&scratch).expect("named"), ["segue-ab12-a", "segue-ab12-b"]);

@@ -100,7 +100,10 @@ impl<'a> Notes<'a> {
     }
 
     /// The notes of several indices, as far as there are any, in the order of the names.
-    pub(crate) fn read_all<T: DeserializeOwned>(&self, units: &[String]) -> Result<Vec<(String, T)>, StepError> {
+    pub(crate) fn read_all<T: DeserializeOwned>(
+        &self,
+        units: &[String],
+    ) -> Result<Vec<(String, T)>, StepError> {
         let mut found = Vec::new();
         for group in units.chunks(READ_MAX) {
             let ids: Vec<String> = group.iter().map(|unit| Self::id(self.kind, unit)).collect();
@@ -132,7 +135,11 @@ impl<'a> Notes<'a> {
         Ok(found)
     }
 
-    fn decode<T: DeserializeOwned>(&self, unit: &str, document: &Value) -> Result<Option<Note<T>>, StepError> {
+    fn decode<T: DeserializeOwned>(
+        &self,
+        unit: &str,
+        document: &Value,
+    ) -> Result<Option<Note<T>>, StepError> {
         if document["found"] != Value::Bool(true) {
             return Ok(None);
         }
@@ -167,7 +174,12 @@ impl<'a> Notes<'a> {
     }
 
     /// Writes a note over the one that was read.
-    pub(crate) fn replace<T: Serialize, O>(&self, unit: &str, note: &T, over: &Note<O>) -> Result<Wrote, StepError> {
+    pub(crate) fn replace<T: Serialize, O>(
+        &self,
+        unit: &str,
+        note: &T,
+        over: &Note<O>,
+    ) -> Result<Wrote, StepError> {
         self.put(unit, note, &condition(over))
     }
 
@@ -198,10 +210,30 @@ impl<'a> Notes<'a> {
         }
     }
 
+    /// Returns when every node has heard of every change of the cluster's state before this call: it makes one of its own,
+    /// in the notes' mapping, and nodes acknowledge them in order.
+    pub(crate) fn every_node_knows(&self) -> Result<(), StepError> {
+        self.prepare()?;
+        let ty = if self.cluster.about()?.has_types() { "/_doc" } else { "" };
+        let found = self.cluster.json(&Ask::get(format!("/{NOTES}/_mapping")))?;
+        let mapping = &found[NOTES]["mappings"];
+        let mapping = if ty.is_empty() { mapping } else { &mapping["_doc"] };
+        // One that is there already would be no change.
+        let turn = mapping["_meta"]["turn"].as_u64().unwrap_or(0) + 1;
+        let body = json!({"_meta": {"turn": turn}});
+        self.cluster
+            .acknowledged(&Ask::change("PUT", format!("/{NOTES}/_mapping{ty}"), Some(&body)))
+            .map(drop)
+    }
+
     /// Makes the index where it is not there.
     fn prepare(&self) -> Result<(), StepError> {
         let path = format!("/{NOTES}");
-        if self.cluster.maybe(&Ask::get(format!("{path}/_settings?filter_path=*.settings.index.uuid")))?.is_some() {
+        if self
+            .cluster
+            .maybe(&Ask::get(format!("{path}/_settings?filter_path=*.settings.index.uuid")))?
+            .is_some()
+        {
             return Ok(());
         }
         let about = self.cluster.about()?;

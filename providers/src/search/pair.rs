@@ -38,7 +38,12 @@ struct Unit {
 }
 
 /// What is to be said of a pair. A side that cannot be looked at is told where it is observed.
-pub(super) fn findings(source: &BlockRef, target: &BlockRef, units: &[UnitName], io: &dyn StepIo) -> Vec<Finding> {
+pub(super) fn findings(
+    source: &BlockRef,
+    target: &BlockRef,
+    units: &[UnitName],
+    io: &dyn StepIo,
+) -> Vec<Finding> {
     looked(source, target, units, io).unwrap_or_else(|error| {
         vec![Finding {
             severity: Severity::Warning,
@@ -90,7 +95,8 @@ impl<'a> Pair<'a> {
     ) -> Result<Self, StepError> {
         let ends: Vec<(String, String)> =
             units.iter().map(|u| (index_of(source, &u.unit), index_of(target, &u.at_target))).collect();
-        let names = |end: fn(&(String, String)) -> &String| ends.iter().map(|e| end(e).clone()).collect::<Vec<_>>();
+        let names =
+            |end: fn(&(String, String)) -> &String| ends.iter().map(|e| end(e).clone()).collect::<Vec<_>>();
         let (at_source, at_target) = (names(|e| &e.0), names(|e| &e.1));
         let mut sources = indices::named(from, &at_source)?;
         let mut targets = indices::named(to, &at_target)?;
@@ -191,9 +197,11 @@ impl<'a> Pair<'a> {
         let Some(left) = observe::shards_left(self.to, &health)? else {
             return Ok(Vec::new());
         };
-        let number = |index: &Index, name: &str| index.setting(name).and_then(|n| n.parse::<u64>().ok()).unwrap_or(1);
+        let number =
+            |index: &Index, name: &str| index.setting(name).and_then(|n| n.parse::<u64>().ok()).unwrap_or(1);
         let new = self.units.iter().filter(|u| u.target.is_none()).filter_map(|u| u.source.as_ref());
-        let shards = |i: &Index| number(i, "index.number_of_shards") * (1 + number(i, "index.number_of_replicas"));
+        let shards =
+            |i: &Index| number(i, "index.number_of_shards") * (1 + number(i, "index.number_of_replicas"));
         let needed: u64 = new.map(shards).sum();
         if needed <= left {
             return Ok(Vec::new());
@@ -201,8 +209,12 @@ impl<'a> Pair<'a> {
         Ok(vec![Finding {
             severity: Severity::Critical,
             code: "SEARCH_SHARDS".to_owned(),
-            summary: format!("{}: the indices need {needed} shards, and it takes {left} more", self.to.address),
-            remedy: "Raise cluster.max_shards_per_node there, add nodes, or move fewer indices at once.".to_owned(),
+            summary: format!(
+                "{}: the indices need {needed} shards, and it takes {left} more",
+                self.to.address
+            ),
+            remedy: "Raise cluster.max_shards_per_node there, add nodes, or move fewer indices at once."
+                .to_owned(),
         }])
     }
 
@@ -218,7 +230,8 @@ impl<'a> Pair<'a> {
             names
         };
         let there = of(self.to);
-        let matters = |name: &str| ["analysis-", "mapper-", "ingest-"].iter().any(|head| name.starts_with(head));
+        let matters =
+            |name: &str| ["analysis-", "mapper-", "ingest-"].iter().any(|head| name.starts_with(head));
         let ours = of(self.from);
         let lacking: Vec<&str> =
             ours.iter().filter(|name| matters(name) && !there.contains(name)).map(String::as_str).collect();
@@ -228,15 +241,22 @@ impl<'a> Pair<'a> {
         vec![Finding {
             severity: Severity::Info,
             code: "SEARCH_PLUGINS".to_owned(),
-            summary: format!("{} has plugins that {} lacks: {}", self.from.address, self.to.address, shown(&lacking)),
-            remedy: "An index that needs one is refused, and is told above; queries that need one fail.".to_owned(),
+            summary: format!(
+                "{} has plugins that {} lacks: {}",
+                self.from.address,
+                self.to.address,
+                shown(&lacking)
+            ),
+            remedy: "An index that needs one is refused, and is told above; queries that need one fail."
+                .to_owned(),
         }]
     }
 
     /// Data streams, which take no writes with versions.
     fn streams(&self) -> Vec<Finding> {
         let found = self.from.maybe(&Ask::get("/_data_stream?filter_path=data_streams.name")).ok().flatten();
-        let list = found.as_ref().map(|f| &f["data_streams"]).and_then(Value::as_array).cloned().unwrap_or_default();
+        let list =
+            found.as_ref().map(|f| &f["data_streams"]).and_then(Value::as_array).cloned().unwrap_or_default();
         let names: Vec<&str> =
             list.iter().filter_map(|s| s["name"].as_str()).filter(|name| !name.starts_with('.')).collect();
         if names.is_empty() {
@@ -264,7 +284,10 @@ fn there_already(unit: &Unit, there: &Index, wanted: &carry::Translated, said: &
             "Look at what is in it, then delete it, or move to another name with select { rename }: what the source does not have would be deleted there.",
         );
     }
-    if there.is("index.blocks.read_only_allow_delete") || there.is("index.blocks.write") || there.is("index.blocks.read_only") {
+    if there.is("index.blocks.read_only_allow_delete")
+        || there.is("index.blocks.write")
+        || there.is("index.blocks.read_only")
+    {
         said.critical(
             "SEARCH_BLOCKED",
             format!("{name:?} at the target refuses writes"),

@@ -143,7 +143,10 @@ mod tests {
         let long = refusal(400, &json!({"error": {"type": "t", "reason": "x".repeat(5000)}}));
         assert!(long.to_string().len() < 400, "{long}");
         assert_eq!(refusal(400, &json!({"error": "plain words"})).reason, "plain words");
-        assert_eq!(Refusal::read("GET x".to_owned(), 502, None, b"<html>").to_string(), "GET x answered HTTP 502");
+        assert_eq!(
+            Refusal::read("GET x".to_owned(), 502, None, b"<html>").to_string(),
+            "GET x answered HTTP 502"
+        );
     }
 
     #[test]

@@ -53,7 +53,10 @@ fn plain(value: &Value) -> Option<String> {
 pub(crate) fn of(index: &Index) -> [(String, String); 3] {
     let is_analysis = |name: &str| name.starts_with("index.analysis.");
     let part = |analysis: bool| -> Map<String, Value> {
-        let kept = index.settings.iter().filter(|(name, _)| !is_of_the_instance(name) && is_analysis(name) == analysis);
+        let kept = index
+            .settings
+            .iter()
+            .filter(|(name, _)| !is_of_the_instance(name) && is_analysis(name) == analysis);
         kept.map(|(name, value)| (name.clone(), value.clone())).collect()
     };
     [

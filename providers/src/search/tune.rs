@@ -25,8 +25,11 @@ struct Tuned {
 }
 
 fn damaged(index: &str) -> StepError {
-    StepError::transient(format!("{} is being changed by others all the time", Notes::place(Kind::Tuned, index)))
-        .remedy("see which other segue works on that index")
+    StepError::transient(format!(
+        "{} is being changed by others all the time",
+        Notes::place(Kind::Tuned, index)
+    ))
+    .remedy("see which other segue works on that index")
 }
 
 /// Notes what is to be put back, beside what was noted before: the first value of a setting is the one that was there
@@ -54,7 +57,8 @@ pub(crate) fn noted(cluster: &Cluster, index: &str, before: &Before) -> Result<B
 /// May be repeated.
 pub(crate) fn tune(cluster: &Cluster, index: &str, wanted: &Map<String, Value>) -> Result<Before, StepError> {
     let now = indices::settings_of(cluster, &[index.to_owned()])?.remove(index).unwrap_or_default();
-    let before: Before = wanted.keys().map(|name| (name.clone(), now.get(name).cloned().unwrap_or(Value::Null))).collect();
+    let before: Before =
+        wanted.keys().map(|name| (name.clone(), now.get(name).cloned().unwrap_or(Value::Null))).collect();
     let all = noted(cluster, index, &before)?;
     put(cluster, index, &Value::Object(wanted.clone()))?;
     Ok(all)
@@ -69,7 +73,8 @@ pub(crate) fn put_back(cluster: &Cluster, index: &str, only: &[&str]) -> Result<
             return Ok(());
         };
         let goes = |name: &String| only.is_empty() || only.contains(&name.as_str());
-        let (back, stays): (Before, Before) = note.body.before.clone().into_iter().partition(|(name, _)| goes(name));
+        let (back, stays): (Before, Before) =
+            note.body.before.clone().into_iter().partition(|(name, _)| goes(name));
         if back.is_empty() {
             return Ok(());
         }

@@ -10,12 +10,14 @@ mod probe;
 use std::time::Duration;
 
 use segue_contract::{
-    BarrierState, BlockKind, BlockSchema, Finding, Quiesce, QuiesceCall, QuiesceKind, Severity, StepError, StepIo,
+    BarrierState, BlockKind, BlockSchema, Finding, Quiesce, QuiesceCall, QuiesceKind, Severity, StepError,
+    StepIo,
 };
 use serde_json::{Value, json};
 
 use super::cluster::{Ask, Cluster, in_groups};
 use super::names::{encoded, listed, scope};
+use super::notes::{Kind, Notes};
 use super::{by_hand, indices, observe, tasks, tune};
 use before::Before;
 
@@ -60,7 +62,10 @@ impl Quiesce for WriteBlock {
         }
         if endpoint.text(observe::BARRIER) == Ok("role") {
             return vec![critical(
-                format!("{} declares barrier = \"role\", and a write block stops Segue's role, too", endpoint.address),
+                format!(
+                    "{} declares barrier = \"role\", and a write block stops Segue's role, too",
+                    endpoint.address
+                ),
                 "Take the clients' role away instead (quiesce \"command\" or \"http\"), or take the barrier out.",
             )];
         }
@@ -74,18 +79,16 @@ impl Quiesce for WriteBlock {
         for (name, settings) in &settings {
             Before::of(settings).keep(&cluster, name)?;
         }
-        if !cluster.about()?.has_block_api() {
-            for name in &names {
-                tune::put(&cluster, name, &json!({BLOCK: true}))?;
+        let left = match cluster.about()?.has_block_api() {
+            true => block(&cluster, &names)?,
+            false => {
+                for name in &names {
+                    tune::put(&cluster, name, &json!({BLOCK: true}))?;
+                }
+                names
             }
-            return tasks::ended(&cluster, &names, DRAIN_MAX, io);
-        }
-        for group in in_groups(&names) {
-            let ask = Ask::change("PUT", format!("/{}/_block/write", listed(group)), None);
-            let answer = cluster.acknowledged(&ask)?;
-            drained(&cluster, group, &answer)?;
-        }
-        Ok(())
+        };
+        drain(&cluster, &left, &|| io.cancelled())
     }
 
     fn open(&self, call: &QuiesceCall, io: &dyn StepIo) -> Result<(), StepError> {
@@ -130,38 +133,77 @@ impl Quiesce for WriteBlock {
     }
 }
 
-/// Whether the answer of the block's API says that each shard has it, and that nothing is on its way to one.
-fn drained(cluster: &Cluster, names: &[String], answer: &Value) -> Result<(), StepError> {
-    let list = answer["indices"].as_array().map_or(&[] as &[Value], Vec::as_slice);
-    let is_blocked = |name: &String| {
-        list.iter().any(|i| i["name"] == name.as_str() && (i["blocked"] == true || i["block"]["blocked"] == true))
-    };
-    let left: Vec<&str> = names.iter().filter(|name| !is_blocked(name)).map(String::as_str).collect();
-    if answer["shards_acknowledged"] == true && left.is_empty() {
+/// Sets the block by its API, which waits until nothing is on its way to a shard. Returns the indices that had the block
+/// already: of those the API says nothing, and waits for nothing.
+fn block(cluster: &Cluster, names: &[String]) -> Result<Vec<String>, StepError> {
+    let mut left = Vec::new();
+    for group in in_groups(names) {
+        let ask = Ask::change("PUT", format!("/{}/_block/write", listed(group)), None);
+        let answer = cluster.acknowledged(&ask)?;
+        let list = answer["indices"].as_array().map_or(&[] as &[Value], Vec::as_slice);
+        for name in group {
+            match list.iter().find(|index| index["name"] == name.as_str()) {
+                None => left.push(name.clone()),
+                Some(index) if index["blocked"] == true && answer["shards_acknowledged"] == true => {}
+                Some(_) => {
+                    return Err(StepError::transient(format!(
+                        "{}: not every shard of index {name:?} says that it takes no writes any more",
+                        cluster.address
+                    ))
+                    .remedy(
+                        "see the index's health: a shard that does not answer cannot be proven to be closed",
+                    ));
+                }
+            }
+        }
+    }
+    Ok(left)
+}
+
+/// Proves of indices that have the block that nothing is on its way: every node knows the block, and every write task that
+/// was there then has ended.
+fn drain(cluster: &Cluster, names: &[String], cancelled: &dyn Fn() -> bool) -> Result<(), StepError> {
+    if names.is_empty() {
         return Ok(());
     }
-    Err(StepError::transient(format!(
-        "{}: not every shard says that it takes no writes any more (index {})",
-        cluster.address,
-        left.first().or(names.first().map(String::as_str).as_ref()).unwrap_or(&"?")
-    ))
-    .remedy("see the index's health: a shard that does not answer cannot be proven to be closed"))
+    for (name, settings) in indices::settings_of(cluster, names)? {
+        if settings.get(BLOCK).is_none_or(|value| value != "true") {
+            return Err(StepError::transient(format!(
+                "{}: index {name:?} did not take the block",
+                cluster.address
+            )));
+        }
+    }
+    // A block that was there before may be news to a node: the state that says so came before this one.
+    Notes::new(cluster, Kind::Before).every_node_knows()?;
+    tasks::ended(cluster, names, DRAIN_MAX, cancelled)
 }
 
 /// Whether an index could be opened: nothing is written, and nobody is let in.
-fn openable(cluster: &Cluster, name: &str, settings: &serde_json::Map<String, Value>) -> Result<(), StepError> {
+fn openable(
+    cluster: &Cluster,
+    name: &str,
+    settings: &serde_json::Map<String, Value>,
+) -> Result<(), StepError> {
     let cannot = |why: &str, remedy: &str| {
         let what = format!("{}: index {name:?} could not be opened for writes: {why}", cluster.address);
         Err(StepError::permanent(what).remedy(remedy))
     };
     let is = |name: &str| settings.get(name).is_some_and(|value| value == "true");
     if is("index.blocks.read_only_allow_delete") {
-        return cannot("the server closed it for a full disk", "make room: the server lifts its block by itself then");
+        return cannot(
+            "the server closed it for a full disk",
+            "make room: the server lifts its block by itself then",
+        );
     }
     if is("index.blocks.read_only") || is("index.blocks.metadata") {
-        return cannot("another block than Segue's is on it", "lift index.blocks.read_only and index.blocks.metadata");
+        return cannot(
+            "another block than Segue's is on it",
+            "lift index.blocks.read_only and index.blocks.metadata",
+        );
     }
-    let health = cluster.json(&Ask::get(format!("/_cluster/health/{}?level=indices&timeout=0s", encoded(name))));
+    let health =
+        cluster.json(&Ask::get(format!("/_cluster/health/{}?level=indices&timeout=0s", encoded(name))));
     match health.as_ref().map(|h| h["indices"][name]["status"].as_str()) {
         Ok(Some("green" | "yellow")) => {}
         Ok(other) => {
@@ -190,7 +232,8 @@ mod tests {
     fn call(provider: &str, settings: &[(&str, Value)]) -> QuiesceCall {
         QuiesceCall {
             block: block("cutover.a.quiesce.write_block", "write_block", &[]),
-            endpoint: block("source.elasticsearch.old", provider, settings).narrowed(vec!["a b".into(), "c".into()]),
+            endpoint: block("source.elasticsearch.old", provider, settings)
+                .narrowed(vec!["a b".into(), "c".into()]),
             side: Side::Source,
         }
     }

@@ -107,7 +107,9 @@ impl Walk<'_> {
             if had > 0 {
                 self.said.info(
                     "SEARCH_GEO_SHAPE",
-                    format!("field {path:?} is indexed as points of a BKD tree at the target, not by prefixes"),
+                    format!(
+                        "field {path:?} is indexed as points of a BKD tree at the target, not by prefixes"
+                    ),
                     "See that searches by shape find the same.",
                 );
             }
@@ -128,7 +130,8 @@ impl Walk<'_> {
 
 /// Letters of Joda's that java.time reads otherwise, in a format of one's own.
 fn is_joda(format: &str) -> bool {
-    let named = |part: &str| part.contains('_') || ["date", "hour", "time", "year", "weekyear"].contains(&part);
+    let named =
+        |part: &str| part.contains('_') || ["date", "hour", "time", "year", "weekyear"].contains(&part);
     let own = |part: &str| !part.starts_with('8') && !named(part);
     let formats = format.split("||").filter(|part| own(part));
     formats.flat_map(|part| part.split('\'').step_by(2)).any(|part| part.contains(['Y', 'C', 'x', 'Z', 'e']))

@@ -60,11 +60,18 @@ const OPENSEARCH_ONLY: [(&str, &str); 8] = [
 ];
 
 /// Where shards lie: names of nodes that the other cluster does not have.
-const PLACES: [&str; 3] =
-    ["index.routing.allocation.include.", "index.routing.allocation.exclude.", "index.routing.allocation.require."];
+const PLACES: [&str; 3] = [
+    "index.routing.allocation.include.",
+    "index.routing.allocation.exclude.",
+    "index.routing.allocation.require.",
+];
 
 fn begins(name: &str, table: &str) -> bool {
-    if table.ends_with('.') { name.starts_with(table) } else { name == table || name.starts_with(&format!("{table}.")) }
+    if table.ends_with('.') {
+        name.starts_with(table)
+    } else {
+        name == table || name.starts_with(&format!("{table}."))
+    }
 }
 
 /// Whether a setting belongs to one index and not to what it is.
@@ -129,7 +136,10 @@ fn has_vectors(said: &Said) -> bool {
 fn final_pipeline(value: &Value, said: &mut Said) {
     said.warning(
         "SEARCH_FINAL_PIPELINE",
-        format!("{FINAL_PIPELINE} ({}) would run on what Segue carries, too, and is left out", value.as_str().unwrap_or("?")),
+        format!(
+            "{FINAL_PIPELINE} ({}) would run on what Segue carries, too, and is left out",
+            value.as_str().unwrap_or("?")
+        ),
         "Set it at the target after the switch is finished; a reverse sync runs through the source's own.",
     );
 }

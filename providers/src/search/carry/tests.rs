@@ -33,7 +33,11 @@ fn what_both_have_goes_along_as_it_is() {
         "title": {"type": "text", "analyzer": "mine", "fields": {"raw": {"type": "keyword"}}},
         "parts": {"type": "nested", "properties": {"n": {"type": "integer"}}},
         "name": {"type": "icu_collation_keyword"}}});
-    let kept = [("index.number_of_shards", "5"), ("index.analysis.analyzer.mine.type", "standard"), ("index.sort.field", "n")];
+    let kept = [
+        ("index.number_of_shards", "5"),
+        ("index.analysis.analyzer.mine.type", "standard"),
+        ("index.sort.field", "n"),
+    ];
     let own = [("index.uuid", "x"), ("index.version.created", "7100299"), ("index.blocks.write", "true")];
     let all: Vec<(&str, &str)> = kept.iter().chain(&own).copied().collect();
     let translated = translated(&index(&mapping, &all), &elastic("7.10.2"), &open("2.19.4"));
@@ -44,7 +48,10 @@ fn what_both_have_goes_along_as_it_is() {
 
 #[test]
 fn types_are_removed_and_more_than_one_is_refused() {
-    let mut old = index(&json!({"_all": {"enabled": true}, "properties": {"a": {"type": "text", "include_in_all": false}}}), &[]);
+    let mut old = index(
+        &json!({"_all": {"enabled": true}, "properties": {"a": {"type": "text", "include_in_all": false}}}),
+        &[],
+    );
     old.types = vec!["book".to_owned()];
     let one = translated(&old, &elastic("6.8.23"), &open("2.19.4"));
     assert_eq!(one.mapping, json!({"properties": {"a": {"type": "text"}}}));
@@ -61,9 +68,13 @@ fn types_are_removed_and_more_than_one_is_refused() {
 fn types_with_a_counterpart_become_it_and_those_without_are_refused() {
     let of = |ty: &str, from: &About, to: &About| {
         let field = json!({"type": ty, "dims": 3, "dimension": 3});
-        let done = translated(&index(&json!({"properties": {"o": {"properties": {"f": field}}}}), &[]), from, to);
+        let done =
+            translated(&index(&json!({"properties": {"o": {"properties": {"f": field}}}}), &[]), from, to);
         let severity = done.findings.first().map(|f| f.severity);
-        (done.mapping["properties"]["o"]["properties"]["f"]["type"].as_str().unwrap_or("none").to_owned(), severity)
+        (
+            done.mapping["properties"]["o"]["properties"]["f"]["type"].as_str().unwrap_or("none").to_owned(),
+            severity,
+        )
     };
     let (seven, eight, one, two) = (elastic("7.17.29"), elastic("8.17.0"), open("1.3.14"), open("2.19.4"));
     let (warning, critical) = (Some(Severity::Warning), Some(Severity::Critical));
@@ -79,7 +90,10 @@ fn types_with_a_counterpart_become_it_and_those_without_are_refused() {
     assert_eq!(of("histogram", &seven, &two), ("none".to_owned(), critical));
     let vectors = json!({"properties": {"v": {"type": "dense_vector", "dims": 3, "similarity": "l2_norm"}}});
     let done = translated(&index(&vectors, &[]), &eight, &two);
-    assert_eq!((&done.settings["index.knn"], &done.mapping["properties"]["v"]["method"]["space_type"]), (&json!("true"), &json!("l2")));
+    assert_eq!(
+        (&done.settings["index.knn"], &done.mapping["properties"]["v"]["method"]["space_type"]),
+        (&json!("true"), &json!("l2"))
+    );
 }
 
 #[test]
@@ -97,7 +111,11 @@ fn settings_of_the_other_product_are_left_out_with_what_takes_their_place() {
     let said: Vec<&str> = done.findings.iter().map(|f| f.code.as_str()).collect();
     assert_eq!(said, ["SEARCH_FINAL_PIPELINE", "SEARCH_SETTING", "SEARCH_SETTING", "SEARCH_ALLOCATION"]);
     assert!(done.findings[1].summary.contains("index.lifecycle.name, index.lifecycle.rollover_alias"));
-    let back = translated(&index(&json!({}), &[("index.knn", "true"), ("index.plugins.x", "y")]), &open("2.19.4"), &elastic("8.17.0"));
+    let back = translated(
+        &index(&json!({}), &[("index.knn", "true"), ("index.plugins.x", "y")]),
+        &open("2.19.4"),
+        &elastic("8.17.0"),
+    );
     assert_eq!((back.settings.len(), back.findings.len()), (0, 2));
     let same = translated(&index(&json!({}), &settings[..1]), &elastic("7.10.2"), &elastic("7.17.29"));
     assert_eq!((same.settings.len(), same.findings.len()), (1, 0));
@@ -107,7 +125,11 @@ fn settings_of_the_other_product_are_left_out_with_what_takes_their_place() {
 fn what_later_versions_do_not_take_is_left_out() {
     let mapping = json!({"runtime": {"day": {"type": "keyword"}}, "dynamic": "runtime", "_field_names": {"enabled": false},
         "properties": {"a": {"type": "text", "boost": 2}, "g": {"type": "geo_shape", "tree": "quadtree"}}});
-    let settings = [("index.mapper.dynamic", "false"), ("index.soft_deletes.enabled", "false"), ("index.translog.retention.age", "1h")];
+    let settings = [
+        ("index.mapper.dynamic", "false"),
+        ("index.soft_deletes.enabled", "false"),
+        ("index.translog.retention.age", "1h"),
+    ];
     let eight = translated(&index(&mapping, &settings), &elastic("7.17.29"), &elastic("8.17.0"));
     assert_eq!(eight.mapping["properties"], json!({"a": {"type": "text"}, "g": {"type": "geo_shape"}}));
     assert_eq!((eight.settings.len(), eight.mapping.get("_field_names")), (0, None));
@@ -125,6 +147,13 @@ fn a_date_format_whose_letters_changed_is_told() {
         translated(&old, &elastic("6.8.23"), &open("2.19.4")).findings.len()
     };
     let said = ["YYYY-MM-dd", "yyyy-MM-dd'T'HH:mm:ss.SSSZ"].map(of);
-    let quiet = ["yyyy-MM-dd", "strict_date_optional_time||epoch_millis", "8YYYY-MM-dd", "yyyy-MM-dd'Z'", "date_time_no_millis"].map(of);
+    let quiet = [
+        "yyyy-MM-dd",
+        "strict_date_optional_time||epoch_millis",
+        "8YYYY-MM-dd",
+        "yyyy-MM-dd'Z'",
+        "date_time_no_millis",
+    ]
+    .map(of);
     assert_eq!((said, quiet), ([1, 1], [0; 5]));
 }

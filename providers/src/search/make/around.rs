@@ -62,7 +62,13 @@ impl Around {
     }
 
     /// Makes one thing by a `PUT`.
-    pub(super) fn put(&mut self, to: &Cluster, what: &str, path: &str, body: &Value) -> Result<(), StepError> {
+    pub(super) fn put(
+        &mut self,
+        to: &Cluster,
+        what: &str,
+        path: &str,
+        body: &Value,
+    ) -> Result<(), StepError> {
         let ask = Ask::change("PUT", path, Some(body));
         match to.answer(&ask)? {
             Ok(answer) => {

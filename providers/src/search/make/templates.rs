@@ -48,7 +48,9 @@ fn composable(
         if !to.has_composable_templates() {
             around.warn(
                 "SEARCH_TEMPLATE",
-                format!("index template {name} has no counterpart at {to}, which knows legacy templates alone"),
+                format!(
+                    "index template {name} has no counterpart at {to}, which knows legacy templates alone"
+                ),
                 "Write it there by hand as a legacy template.",
             );
             continue;
@@ -57,7 +59,9 @@ fn composable(
             part(all, component, from, to, around)?;
         }
         let mut wanted = template.clone();
-        translate(&mut wanted["template"], name, from, to, around);
+        if let Some(template) = wanted.get_mut("template") {
+            translate(template, name, from, to, around);
+        }
         let path = format!("/_index_template/{}", encoded(name));
         let there = |found: &Value| found["index_templates"][0]["index_template"].clone();
         one(all.to, &format!("index template {name}"), &path, &wanted, there, around)?;
@@ -79,7 +83,9 @@ fn part(
         return Ok(());
     };
     let mut wanted = inner(&found);
-    translate(&mut wanted["template"], name, from, to, around);
+    if let Some(template) = wanted.get_mut("template") {
+        translate(template, name, from, to, around);
+    }
     one(all.to, &format!("component template {name}"), &path, &wanted, inner, around)
 }
 
@@ -113,8 +119,12 @@ fn translate(template: &mut Value, name: &str, from: &About, to: &About, around:
     let index = Index {
         name: format!("template {name}"),
         many_types: types.len() > 1,
-        mapping: types.first().copied().cloned().unwrap_or_else(|| if from.has_types() { json!({}) } else { mapping.clone() }),
-        settings: map.get("settings").and_then(Value::as_object).map(with_prefix).unwrap_or_default(),
+        mapping: types
+            .first()
+            .copied()
+            .cloned()
+            .unwrap_or_else(|| if from.has_types() { json!({}) } else { mapping.clone() }),
+        settings: map.get("settings").and_then(Value::as_object).map(flat).unwrap_or_default(),
         ..Index::default()
     };
     let done = carry::translated(&index, from, to);
@@ -127,10 +137,38 @@ fn translate(template: &mut Value, name: &str, from: &About, to: &About, around:
     }
 }
 
-/// A template's settings may be written without `index.` before them.
-fn with_prefix(settings: &Map<String, Value>) -> Map<String, Value> {
-    let full = |name: &str| if name.starts_with("index.") { name.to_owned() } else { format!("index.{name}") };
-    settings.iter().map(|(name, value)| (full(name), value.clone())).collect()
+/// A template's settings by flat name: they may be nested, and written without `index.` before them.
+fn flat(settings: &Map<String, Value>) -> Map<String, Value> {
+    fn walk(name: &str, value: &Value, found: &mut Map<String, Value>) {
+        match value {
+            Value::Object(map) => {
+                map.iter().for_each(|(inner, value)| walk(&format!("{name}.{inner}"), value, found));
+            }
+            plain => drop(found.insert(name.to_owned(), plain.clone())),
+        }
+    }
+    let mut found = Map::new();
+    for (name, value) in settings {
+        let full = if name == "index" || name.starts_with("index.") {
+            name.clone()
+        } else {
+            format!("index.{name}")
+        };
+        walk(&full, value, &mut found);
+    }
+    found
+}
+
+/// A template with flat settings, wherever they lie in it.
+fn normal(template: &Value) -> Value {
+    let mut template = template.clone();
+    let inner = if template["template"].is_object() { &mut template["template"] } else { &mut template };
+    if let Some(settings) = inner.get_mut("settings")
+        && let Some(map) = settings.as_object()
+    {
+        *settings = Value::Object(flat(map));
+    }
+    template
 }
 
 /// Makes one template where it is not there.
@@ -144,9 +182,26 @@ fn one(
 ) -> Result<(), StepError> {
     match to.maybe(&Ask::get(format!("{path}?flat_settings=true")))? {
         Some(found) => {
-            around.there(what, wanted, &inner(&found));
+            around.there(what, &normal(wanted), &normal(&inner(&found)));
             Ok(())
         }
         None => around.put(to, what, path, wanted),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_of_templates_mean_the_same_however_they_are_written() {
+        let written = [
+            json!({"template": {"settings": {"index": {"refresh_interval": "9s", "analysis": {"x": {"y": "z"}}}}}}),
+            json!({"template": {"settings": {"refresh_interval": "9s", "analysis": {"x.y": "z"}}}}),
+            json!({"template": {"settings": {"index.refresh_interval": "9s", "index.analysis.x.y": "z"}}}),
+        ];
+        assert!(written.iter().all(|w| normal(w) == written[2]), "{:?}", written.map(|w| normal(&w)));
+        assert_eq!(normal(&json!({"settings": {"a": 1}})), json!({"settings": {"index.a": 1}}));
+        assert_eq!(normal(&json!({"index_patterns": ["x"]})), json!({"index_patterns": ["x"]}));
     }
 }

@@ -76,7 +76,10 @@ fn health(block: &BlockRef, cluster: &Cluster) -> Result<Vec<Finding>, StepError
         found.push(finding(
             Severity::Warning,
             "SEARCH_SHARDS",
-            format!("{}: room for {left} more shards, then cluster.max_shards_per_node is reached", block.address),
+            format!(
+                "{}: room for {left} more shards, then cluster.max_shards_per_node is reached",
+                block.address
+            ),
             "Raise it, add nodes, or delete indices that nobody needs.",
         ));
     }
@@ -92,11 +95,16 @@ pub(in crate::search) fn shards_left(cluster: &Cluster, health: &Value) -> Resul
     let Ok(settings) = cluster.answer(&Ask::get(path))? else {
         return Ok(None);
     };
-    let most = merged(&settings).get("cluster.max_shards_per_node").and_then(Value::as_str).and_then(|n| n.parse().ok());
+    let most = merged(&settings)
+        .get("cluster.max_shards_per_node")
+        .and_then(Value::as_str)
+        .and_then(|n| n.parse().ok());
     let most: u64 = most.unwrap_or(1000);
     let number = |name: &str| health[name].as_u64().unwrap_or(0);
     let all = most.saturating_mul(number("number_of_data_nodes"));
-    Ok(Some(all.saturating_sub(number("active_shards") + number("unassigned_shards") + number("initializing_shards"))))
+    Ok(Some(all.saturating_sub(
+        number("active_shards") + number("unassigned_shards") + number("initializing_shards"),
+    )))
 }
 
 /// A cluster's settings with the later ones over the earlier: defaults, persistent, transient.
@@ -115,7 +123,12 @@ fn disks(block: &BlockRef, cluster: &Cluster) -> Result<Vec<Finding>, StepError>
         return Ok(vec![finding(
             severity,
             "SEARCH_DISK",
-            format!("{}: node {} is {} % full, over the flood stage", block.address, disk.node, disk.percent()),
+            format!(
+                "{}: node {} is {} % full, over the flood stage",
+                block.address,
+                disk.node,
+                disk.percent()
+            ),
             "Make room: indices there are closed to writes by the server, also to Segue's markers.",
         )]);
     }
@@ -125,7 +138,12 @@ fn disks(block: &BlockRef, cluster: &Cluster) -> Result<Vec<Finding>, StepError>
             finding(
                 Severity::Warning,
                 "SEARCH_DISK",
-                format!("{}: node {} is {} % full, over the high watermark", block.address, disk.node, disk.percent()),
+                format!(
+                    "{}: node {} is {} % full, over the high watermark",
+                    block.address,
+                    disk.node,
+                    disk.percent()
+                ),
                 "Make room before the load: at the flood stage the server closes indices to writes.",
             )
         })

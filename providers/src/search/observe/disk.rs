@@ -44,7 +44,8 @@ impl Watermark {
             return Some(Self::Percent(ratio * 100.0));
         }
         let units = [("pb", 50), ("tb", 40), ("gb", 30), ("mb", 20), ("kb", 10), ("b", 0)];
-        let (number, shift) = units.iter().find_map(|(unit, shift)| Some((text.strip_suffix(unit)?, shift)))?;
+        let (number, shift) =
+            units.iter().find_map(|(unit, shift)| Some((text.strip_suffix(unit)?, shift)))?;
         let number: f64 = number.trim().parse().ok()?;
         // Watermarks have a few digits: nothing is lost.
         Some(Self::Free((number * f64::from(1_u32 << 10).powi(shift / 10)) as u64))
@@ -74,15 +75,19 @@ impl Disks {
     pub(crate) fn ask(cluster: &Cluster) -> Result<Option<Self>, StepError> {
         let path = "/_cluster/settings?include_defaults=true&flat_settings=true\
             &filter_path=*.cluster.routing.allocation.disk.*,*.cluster.max_shards_per_node";
-        let Ok(Ok(settings)) = cluster.answer(&Ask::get(path)).map(|a| a.map(|s| super::cluster_findings::merged(&s)))
+        let Ok(Ok(settings)) =
+            cluster.answer(&Ask::get(path)).map(|a| a.map(|s| super::cluster_findings::merged(&s)))
         else {
             return Ok(None);
         };
-        let text = |name: &str| settings.get(&format!("cluster.routing.allocation.disk.{name}")).and_then(Value::as_str);
+        let text = |name: &str| {
+            settings.get(&format!("cluster.routing.allocation.disk.{name}")).and_then(Value::as_str)
+        };
         if text("threshold_enabled") == Some("false") {
             return Ok(None);
         }
-        let rows = cluster.json(&Ask::get("/_cat/allocation?format=json&bytes=b&h=node,disk.used,disk.total"))?;
+        let rows =
+            cluster.json(&Ask::get("/_cat/allocation?format=json&bytes=b&h=node,disk.used,disk.total"))?;
         let rows = rows.as_array().into_iter().flatten();
         let disk = |row: &Value| {
             let number = |name: &str| row[name].as_str().and_then(|n| n.parse().ok());

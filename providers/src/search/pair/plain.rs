@@ -13,7 +13,12 @@ use crate::search::names::encoded;
 const SAMPLE: u32 = 200;
 
 /// Everything that an index says.
-pub(super) fn index(cluster: &Cluster, index: &Index, sample: bool, said: &mut Said) -> Result<(), StepError> {
+pub(super) fn index(
+    cluster: &Cluster,
+    index: &Index,
+    sample: bool,
+    said: &mut Said,
+) -> Result<(), StepError> {
     if !index.is_open {
         said.critical(
             "SEARCH_CLOSED",
@@ -58,7 +63,8 @@ fn source(index: &Index, said: &mut Said) {
             "it keeps only some fields of its documents' source, and a copy would lose the others",
             "Load it anew at the target from where the documents come from, or waive this when those fields are not needed.",
         );
-    } else if source["mode"] == "synthetic" || index.setting("index.mapping.source.mode") == Some("synthetic") {
+    } else if source["mode"] == "synthetic" || index.setting("index.mapping.source.mode") == Some("synthetic")
+    {
         said.warning(
             "SEARCH_SOURCE",
             "its source is synthetic: what is read is put together from fields",
@@ -82,7 +88,9 @@ fn state(index: &Index, about: &About, said: &mut Said) {
             "Restore it at the target from the repository instead, if that target can read it.",
         );
     }
-    if index.setting("index.xpack.ccr.following_index").is_some() || index.is("index.xpack.ccr.following_index") {
+    if index.setting("index.xpack.ccr.following_index").is_some()
+        || index.is("index.xpack.ccr.following_index")
+    {
         said.warning(
             "SEARCH_FOLLOWER",
             "it follows an index of another cluster, and takes no writes of its own",

@@ -2,8 +2,8 @@
 //! queue of changes.
 
 use segue_contract::{
-    AttributeSchema, AttributeType, BlockKind, BlockRef, BlockSchema, ErrorClass, Finding, Probe, Reading, StepError,
-    StepIo,
+    AttributeSchema, AttributeType, BlockKind, BlockRef, BlockSchema, ErrorClass, Finding, Probe, Reading,
+    StepError, StepIo,
 };
 use serde_json::{Value, json};
 
@@ -57,7 +57,8 @@ impl Probe for HealthProbe {
     fn check(&self, block: &BlockRef) -> Vec<Finding> {
         let mut findings = http::check(CODE, block);
         if let Err(error) = cluster::nodes(block) {
-            findings.push(critical(error.to_string(), error.remedy.as_deref().unwrap_or("correct the block")));
+            findings
+                .push(critical(error.to_string(), error.remedy.as_deref().unwrap_or("correct the block")));
         }
         findings
     }
@@ -149,7 +150,8 @@ mod tests {
             Answer::ok(&if path.starts_with("/_cluster/health/") {
                 json!({"indices": {"a": {"status": "green"}, "b": {"status": status}}}).to_string()
             } else if path.starts_with("/_cluster/health") {
-                json!({"status": status, "number_of_nodes": 3, "number_of_pending_tasks": pending}).to_string()
+                json!({"status": status, "number_of_nodes": 3, "number_of_pending_tasks": pending})
+                    .to_string()
             } else if path.starts_with("/_cluster/settings") {
                 json!({"defaults": {"cluster.routing.allocation.disk.watermark.high": "90%",
                     "cluster.routing.allocation.disk.threshold_enabled": "true"}})
@@ -169,7 +171,10 @@ mod tests {
     #[test]
     fn status_queue_and_disks_decide() {
         let well = look("yellow", 2, "50", &[]);
-        assert_eq!((well.ok, well.said.as_str()), (true, "yellow, 3 nodes, 2 changes pending, the fullest disk 50 %"));
+        assert_eq!(
+            (well.ok, well.said.as_str()),
+            (true, "yellow, 3 nodes, 2 changes pending, the fullest disk 50 %")
+        );
         assert!(look("red", 0, "50", &[]).said.ends_with("the status is to be yellow"));
         assert!(look("yellow", 0, "50", &[("status", json!("green"))]).said.ends_with("to be green"));
         assert!(look("green", 21, "50", &[]).said.ends_with("at most 20 may wait"));

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use segue_contract::{
-    AttributeSchema, AttributeType, BlockKind, BlockRef, BlockSchema, ErrorClass, Finding, Probe, Reading, Side,
-    StepError, StepIo, paths,
+    AttributeSchema, AttributeType, BlockKind, BlockRef, BlockSchema, ErrorClass, Finding, Probe, Reading,
+    Side, StepError, StepIo, paths,
 };
 use serde_json::{Value, json};
 
@@ -155,7 +155,9 @@ impl Wanted {
             Self { samples, .. } if !(1..=SAMPLES_MAX).contains(&samples) => {
                 Err(format!("samples: between 1 and {SAMPLES_MAX}"))
             }
-            Self { overlap, .. } if !(0.0..=1.0).contains(&overlap) => Err("min_overlap: between 0 and 1".to_owned()),
+            Self { overlap, .. } if !(0.0..=1.0).contains(&overlap) => {
+                Err("min_overlap: between 0 and 1".to_owned())
+            }
             Self { total, .. } if !(0.0..=1.0).contains(&total) => {
                 Err("max_total_difference: between 0 and 1".to_owned())
             }
@@ -223,7 +225,12 @@ fn differs(source: &Answered, target: &Answered, wanted: &Wanted) -> Option<Stri
     let same = overlap(source, target);
     // A hair below is what a fraction of small numbers is.
     if same + 1e-9 < wanted.overlap {
-        let said = format!("{:.0} % of the top {} are the same, not {:.0} %", same * 100.0, wanted.top, wanted.overlap * 100.0);
+        let said = format!(
+            "{:.0} % of the top {} are the same, not {:.0} %",
+            same * 100.0,
+            wanted.top,
+            wanted.overlap * 100.0
+        );
         let only = |x: &Answered, y: &Answered| x.ids.difference(&y.ids).next().cloned();
         return Some(match (only(source, target), only(target, source)) {
             (Some(one), _) => format!("{said}: {one} is only the source's"),
@@ -293,7 +300,11 @@ impl Probe for QueriesProbe {
 }
 
 fn no(at: usize, query: &Query, why: &str, least: f64) -> Reading {
-    Reading { ok: false, said: format!("query {} ({}): {why}", at + 1, query.index), value: Some(least * 100.0) }
+    Reading {
+        ok: false,
+        said: format!("query {} ({}): {why}", at + 1, query.index),
+        value: Some(least * 100.0),
+    }
 }
 
 #[cfg(test)]
@@ -309,7 +320,9 @@ mod tests {
     }
 
     fn probe(source: &str, target: &str, settings: &[(&str, Value)]) -> BlockRef {
-        let query = json!({"index": "books", "target_index": "books-2", "body": {"query": {"match_all": {}}}}).to_string();
+        let query =
+            json!({"index": "books", "target_index": "books-2", "body": {"query": {"match_all": {}}}})
+                .to_string();
         let mut all =
             vec![("source_url", json!(source)), ("target_url", json!(target)), ("queries", json!([query]))];
         all.retain(|(name, _)| !settings.iter().any(|(n, _)| n == name));
@@ -319,7 +332,8 @@ mod tests {
 
     #[test]
     fn the_same_hits_are_well_whatever_their_order_and_whatever_a_version_calls_the_total() {
-        let (a, b) = (server(&json!(2), &["x", "y"]), server(&json!({"value": 2, "relation": "eq"}), &["y", "x"]));
+        let (a, b) =
+            (server(&json!(2), &["x", "y"]), server(&json!({"value": 2, "relation": "eq"}), &["y", "x"]));
         let probe = probe(&a.url, &b.url, &[]);
         assert_eq!(QueriesProbe.check(&probe), []);
         let reading = QueriesProbe.look(&probe, &Io::default()).expect("looks");
@@ -335,7 +349,10 @@ mod tests {
             let (a, b) = (server(&json!(100), &["x", "y"]), server(&json!(total), ids));
             QueriesProbe.look(&probe(&a.url, &b.url, settings), &Io::default()).expect("looks")
         };
-        assert_eq!(look(99, &["x", "y"], &[]).said, "query 1 (books): 100 hits at the source, 99 at the target");
+        assert_eq!(
+            look(99, &["x", "y"], &[]).said,
+            "query 1 (books): 100 hits at the source, 99 at the target"
+        );
         assert!(look(99, &["x", "y"], &[("max_total_difference", json!(0.01))]).ok);
         let half = look(100, &["x", "z"], &[]);
         let wanted = "query 1 (books): 50 % of the top 10 are the same, not 90 %: y is only the source's";

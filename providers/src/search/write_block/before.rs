@@ -76,7 +76,10 @@ pub(super) fn put_back(cluster: &Cluster, name: &str, io: &dyn StepIo) -> Result
         io.find(Finding {
             severity: Severity::Warning,
             code: "SEARCH_BLOCKED".to_owned(),
-            summary: format!("{}: index {name:?} was closed to writes before segue, and is again", cluster.address),
+            summary: format!(
+                "{}: index {name:?} was closed to writes before segue, and is again",
+                cluster.address
+            ),
             remedy: format!("Lift it if that was a mistake: PUT /{name}/_settings {{\"{BLOCK}\": null}}"),
         });
     }

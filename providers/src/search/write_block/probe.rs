@@ -21,7 +21,8 @@ const ID: &str = "segue-probe";
 /// Tries each index. One that takes writes is enough for `Open`, one that says neither for `Unknown`.
 pub(super) fn indices(cluster: &Cluster, names: &[String]) -> Result<BarrierState, StepError> {
     let settings = indices::settings_of(cluster, names)?;
-    let types = if cluster.about()?.has_types() { indices::named(cluster, names)? } else { Default::default() };
+    let types =
+        if cluster.about()?.has_types() { indices::named(cluster, names)? } else { Default::default() };
     let mut unknown = None;
     let mut said = String::new();
     for (name, settings) in &settings {
@@ -54,7 +55,9 @@ fn one(
         encoded(ty)
     );
     Ok(match cluster.answer(&Ask::change("DELETE", path, None)) {
-        Ok(Err(refusal)) if refusal.status == 409 && refusal.is("version_conflict_engine_exception") => BarrierState::Open,
+        Ok(Err(refusal)) if refusal.status == 409 && refusal.is("version_conflict_engine_exception") => {
+            BarrierState::Open
+        }
         Ok(Err(refusal)) if refusal.is("cluster_block_exception") => blocked(name, settings, &refusal),
         Ok(Err(refusal)) => BarrierState::Unknown(refusal.to_string()),
         Ok(Ok(_)) => BarrierState::Unknown(format!("index {name} took a delete that no server should take")),
