@@ -115,6 +115,14 @@ fn a_pass_stopped_anywhere_is_repeated_and_takes_its_own_work_for_its_own() {
             let stopping = io(&world.io.artifacts);
             stopping.calls_left.store(stop_at, Ordering::SeqCst);
             let first = engine.pass(&world.job, None, &stopping);
+            if first.is_err() {
+                let drift = engine.drift(&world.job, segue_contract::VerifyLevel::Count, &world.io).unwrap();
+                assert_eq!(
+                    drift.drifted,
+                    vec![],
+                    "what a dead pass did is nobody else's, stopped at {stop_at}"
+                );
+            }
             // What the dead pass wrote is no longer wanted, or wanted otherwise.
             std::fs::remove_file(live.join("fresh/3")).unwrap();
             put(&live.join("fresh/4"), "newer still");

@@ -268,3 +268,63 @@ fn random_renames_end_alike_also_when_passes_die_in_the_middle() {
         })
         .unwrap();
 }
+
+#[test]
+fn a_directory_that_was_made_for_a_rename_and_is_renamed_on_at_once_leaves_nothing() {
+    let mut world = loaded(|source| {
+        for i in 0..40 {
+            put(&source.join(format!("old/{i:02}")), format!("{i}").repeat(100_000));
+        }
+        put(&source.join("stays"), "here");
+    });
+    fs::create_dir(world.source.join("new")).unwrap();
+    for i in 0..40 {
+        fs::rename(world.source.join(format!("old/{i:02}")), world.source.join(format!("new/{i:02}")))
+            .unwrap();
+    }
+    // So that the files are what was renamed, and not their directory.
+    put(&world.source.join("old/fresh"), "holds it");
+    let (made, from, to) = (world.target.join("new"), world.source.join("new"), world.source.join("newer"));
+    *world.io.on_asked.lock().unwrap() = Some(Box::new(move || {
+        if made.exists() && from.exists() {
+            fs::rename(&from, &to).unwrap();
+        }
+    }));
+    let report = FilesEngine::new().pass(&world.job, None, &world.io).unwrap();
+    assert!(world.source.join("newer").exists(), "it was renamed while the pass renamed");
+    *world.io.on_asked.lock().unwrap() = None;
+    assert!(!world.target.join("new").exists(), "no ledger names it");
+    world.set(report.ledger);
+    passed(&mut world);
+}
+
+#[test]
+fn a_directory_that_a_dead_pass_made_for_a_rename_gives_way_to_a_file() {
+    let mut world = loaded(|source| {
+        for i in 0..40 {
+            put(&source.join(format!("old/{i:02}")), format!("{i}").repeat(100_000));
+        }
+    });
+    fs::create_dir(world.source.join("new")).unwrap();
+    for i in 0..40 {
+        fs::rename(world.source.join(format!("old/{i:02}")), world.source.join(format!("new/{i:02}")))
+            .unwrap();
+    }
+    put(&world.source.join("old/fresh"), "holds it");
+    // It dies between two renames.
+    let stopping = io(&world.io.artifacts);
+    let made = world.target.join("new");
+    let calls = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let seen = std::sync::Arc::clone(&calls);
+    *stopping.on_asked.lock().unwrap() = Some(Box::new(move || seen.store(made.exists(), Ordering::SeqCst)));
+    let mut stop_at = 1;
+    while !calls.load(Ordering::SeqCst) {
+        stopping.calls_left.store(stop_at, Ordering::SeqCst);
+        let error = FilesEngine::new().pass(&world.job, None, &stopping).unwrap_err();
+        assert_eq!(error.class, ErrorClass::Cancelled, "{error}");
+        stop_at += 1;
+    }
+    fs::remove_dir_all(world.source.join("new")).unwrap();
+    put(&world.source.join("new"), "a file now");
+    passed(&mut world);
+}

@@ -15,6 +15,7 @@ use segue_contract::{
 
 /// Called with what is taken from the rate limit.
 type OnTake = Box<dyn FnMut(u64) + Send>;
+type OnAsked = Box<dyn FnMut() + Send>;
 
 pub(crate) struct Io {
     pub(crate) artifacts: PathBuf,
@@ -26,10 +27,15 @@ pub(crate) struct Io {
     /// Checkpoints until recording one fails; negative: never.
     pub(crate) checkpoints_left: AtomicI64,
     pub(crate) on_take: Mutex<Option<OnTake>>,
+    /// Called whenever a step asks whether it is to stop.
+    pub(crate) on_asked: Mutex<Option<OnAsked>>,
 }
 
 impl StepIo for Io {
     fn cancelled(&self) -> bool {
+        if let Some(f) = self.on_asked.lock().unwrap().as_mut() {
+            f();
+        }
         let left = self.calls_left.load(Ordering::SeqCst);
         if left < 0 {
             return false;
@@ -135,6 +141,7 @@ pub(crate) fn io(artifacts: &Path) -> Io {
         calls_left: AtomicI64::new(-1),
         checkpoints_left: AtomicI64::new(-1),
         on_take: Mutex::new(None),
+        on_asked: Mutex::new(None),
     }
 }
 

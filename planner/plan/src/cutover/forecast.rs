@@ -63,7 +63,7 @@ const ASSUMED_QUIESCE_MS: u64 = 100;
 
 /// Predicts the downtime of a cutover whose units are `units`, from its earlier pauses and the units' passes; before
 /// there are any, from what a rehearsal measured. `ttl_ms` is the longest life of a route's old answer, `freeze_ms`
-/// the wait of the fence.
+/// the least time between the fence and the last look.
 pub fn forecast(
     units: &[&UnitState],
     pauses: &[PauseTerm],
@@ -98,12 +98,12 @@ pub fn forecast(
     let scan = passes(|p| p.scan_us);
     let scan_ms = scan.as_ref().map_or(0, |s| s.0);
     push("quiesce and drain", measured("DRAINED"), ASSUMED_QUIESCE_MS);
-    push("fence", measured("FENCED").or(scan.map(|(ms, basis)| (2 * ms + freeze_ms, basis))), freeze_ms);
+    push("fence", measured("FENCED").or(scan), 0);
     push("catch up", passes(|p| p.scan_us + p.apply_us + p.sync_us).or(measured("CAUGHT_UP")), 0);
     push("verify the residual", measured("VERIFIED").or(passes(|p| p.apply_us)), 0);
     push("harden", measured("HARDENED"), scan_ms);
     let armed = measured("REVERSE_ARMED").map_or(0, |(ms, _)| ms);
-    push("arm and commit", measured("COMMITTED").map(|(ms, basis)| (armed + ms, basis)), scan_ms);
+    push("arm and commit", measured("COMMITTED").map(|(ms, basis)| (armed + ms, basis)), scan_ms + freeze_ms);
     push("route", measured("ROUTED"), 0);
     push("open", measured("OPEN"), ASSUMED_QUIESCE_MS);
     if ttl_ms > 0 {

@@ -169,7 +169,8 @@ impl When {
 pub enum Action {
     /// Close the side that serves, and prove that it is closed and drained (P3, P4).
     CloseAndDrain,
-    /// Take two equal positions `freeze` apart (P4, P5).
+    /// Take the position that the new side is to reach; it has to be the same at the last look, `freeze` or more later
+    /// (P4, P5, P6).
     Fence,
     /// Carry the new side to the fence (P5).
     CatchUp,

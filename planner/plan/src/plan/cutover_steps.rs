@@ -228,7 +228,10 @@ fn action_steps(
         }
         Action::Fence => vec![step(
             StepKind::Fence,
-            format!("fix the {from}'s position: two equal ones, {} apart", duration(decl.freeze_ms)),
+            format!(
+                "fix the {from}'s position, to be the same {} later and to the end",
+                duration(decl.freeze_ms)
+            ),
         )],
         Action::CatchUp => {
             let mut step = step(StepKind::CatchUp, format!("carry the {to} to the fence"));

@@ -102,6 +102,8 @@ pub(super) struct Flight<'a> {
     pub(super) cutover: &'a Address,
     pub(super) attempt: Attempt,
     pub(super) known: CutoverState,
+    /// When the fence was taken, on the boot clock; an attempt that was begun by another process goes no further.
+    fenced_ms: Option<u64>,
 }
 
 impl<'a> Flight<'a> {
@@ -113,7 +115,7 @@ impl<'a> Flight<'a> {
                 "{cutover} has no attempt in the state"
             ))));
         };
-        Ok(Self { ground, cutover, attempt, known })
+        Ok(Self { ground, cutover, attempt, known, fenced_ms: None })
     }
 
     /// Until COMMITTED a stop, an abort or the deadline ends an action; from HARDENED on signals wait.
@@ -194,8 +196,9 @@ impl<'a> Flight<'a> {
 
 /// Drives an attempt from the phase it is in to SOAKING; before COMMITTED every failure aborts it.
 pub(super) fn drive(ground: &Ground, cutover: &Address) -> Result<(), RunError> {
+    let mut fenced_ms = None;
     loop {
-        let flight = Flight::read(ground, cutover)?;
+        let flight = Flight { fenced_ms, ..Flight::read(ground, cutover)? };
         let phase = flight.known.phase;
         let (Some(act), Some(next)) =
             (action(phase, flight.attempt.opens()), advance(phase, flight.attempt.opens()))
@@ -219,6 +222,9 @@ pub(super) fn drive(ground: &Ground, cutover: &Address) -> Result<(), RunError> 
         };
         match outcome {
             Ok(proof) => {
+                if act == Action::Fence {
+                    fenced_ms = Some(ground.clock.boot_ms());
+                }
                 let said = proof.said.clone();
                 // The first phase's time counts from the moment that the pause began.
                 let took_us = micros(began);

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use segue_contract::{Address, BarrierState, Holder, Position, QuiesceCall, QuiesceKind, StepError};
+use segue_contract::{Address, BarrierState, Holder, Position, QuiesceCall, QuiesceKind, StepError, UnitJob};
 use segue_plan::event::{Attempt, Member};
 
 use super::Ground;
@@ -139,15 +139,16 @@ pub(super) fn positions(
     })
 }
 
-/// Two equal positions, `freeze` apart.
+/// That the position is still the fence's, `freeze` or more after that was taken (protocol P4, P6).
 pub(super) fn frozen(
     ground: &Ground,
     step: &Address,
     attempt: &Attempt,
+    fence: &[Position],
+    fenced_ms: u64,
     until: &Until,
-) -> Result<Vec<Position>, StepError> {
-    let first = positions(ground, step, attempt, until)?;
-    let end = ground.clock.boot_ms() + attempt.freeze_ms;
+) -> Result<(), StepError> {
+    let end = fenced_ms.saturating_add(attempt.freeze_ms);
     loop {
         let left = end.saturating_sub(ground.clock.boot_ms());
         if left == 0 {
@@ -155,15 +156,19 @@ pub(super) fn frozen(
         }
         ground.control.sleep(Duration::from_millis(left));
     }
-    let second = positions(ground, step, attempt, until)?;
-    if first == second {
-        return Ok(second);
+    let now = positions(ground, step, attempt, until)?;
+    if fence == now.as_slice() {
+        return Ok(());
     }
-    let changed = attempt.jobs.iter().zip(first.iter().zip(&second)).find(|(_, (a, b))| a != b);
-    let place = changed.map_or_else(|| attempt.from.to_string(), |(job, _)| job.reads().address.to_string());
-    Err(StepError::permanent(format!(
-        "{place} changed within {} ms although it was closed: something still writes to it",
-        attempt.freeze_ms
-    ))
-    .remedy("find the writer that the quiesce does not stop (`segue drift` names what changed)"))
+    let changed = attempt.jobs.iter().zip(fence.iter().zip(&now)).find(|(_, (a, b))| a != b);
+    Err(match changed {
+        Some((job, _)) => moved_after_fence(job),
+        None => StepError::permanent("the fence is not in the state"),
+    })
+}
+
+/// A side that was closed, and proven so, changed all the same.
+pub(super) fn moved_after_fence(job: &UnitJob) -> StepError {
+    StepError::permanent(format!("{} changed after its fence although it was closed", job.reads().address))
+        .remedy("find the writer that the quiesce does not stop (`segue drift` names what changed)")
 }

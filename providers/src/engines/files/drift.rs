@@ -7,6 +7,7 @@ use segue_contract::{
     DriftReport, StaleFind, StaleReport, StepError, StepIo, UnitJob, VerifyCall, VerifyLevel, VerifyMismatch,
 };
 
+use super::inflight::Inflight;
 use super::join::{Join, Seen};
 use super::keep::holder;
 use super::pass::{differs_from_ledger, forget, is_unchanged, ledger_of};
@@ -17,7 +18,7 @@ use super::scan::Scan;
 use super::select::Chosen;
 use super::tree::{OpenDirs, Tree, printed};
 use super::verify::verify;
-use super::work::{Looking, Unknown, Work, threads};
+use super::work::{Looking, Unknown, Work, side_file, threads};
 
 /// Finds for which the process is looked up: each costs a walk through /proc.
 const LOOKED_UP: u64 = 20;
@@ -47,6 +48,8 @@ pub(crate) fn drift(job: &UnitJob, level: VerifyLevel, io: &dyn StepIo) -> Resul
     let mut join = Join::start(io, ledger_of(job)?, from, to, &looking.chosen, looking.threads)?;
     let mut from = OpenDirs::new(&looking.from);
     let mut to = OpenDirs::new(&looking.to);
+    // What a pass that died was doing is its own, and the next one's to finish: nobody else's.
+    let (dead, _) = Inflight::looked_at(&side_file(io.artifacts(), "inflight", job), job.ledger.as_ref())?;
     let mut report = DriftReport::default();
     let mut drifted = Bounded::default();
     while let Some(seen) = join.next()? {
@@ -71,6 +74,7 @@ pub(crate) fn drift(job: &UnitJob, level: VerifyLevel, io: &dyn StepIo) -> Resul
         }
         if level != VerifyLevel::Full
             && let Some(what) = written_differs(&mut to, &seen, looking.read.other())
+            && !is_of_the_dead(&dead, &seen, &what)
         {
             drifted.push(VerifyMismatch { key: printed(&seen.path), what });
         }
@@ -81,6 +85,13 @@ pub(crate) fn drift(job: &UnitJob, level: VerifyLevel, io: &dyn StepIo) -> Resul
         (report.drifted, report.drifted_total) = (found.mismatches, found.mismatches_total);
     }
     Ok(report)
+}
+
+/// Whether a pass that died explains what differs: it noted the path; or it moved the times of the directory above, or
+/// the change time of a file by taking another of its names away.
+fn is_of_the_dead(dead: &Inflight, seen: &Seen, what: &str) -> bool {
+    let look = seen.written.as_ref().map(|entry| &entry.look);
+    dead.is_resumed() && (matches!(what, "times" | "touched") || dead.knows(&seen.path, look))
 }
 
 fn written_differs(to: &mut OpenDirs<'_>, seen: &Seen, side: segue_contract::Side) -> Option<String> {

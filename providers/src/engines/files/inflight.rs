@@ -43,27 +43,32 @@ impl Inflight {
     /// Opens the notes of passes from `ledger` (`None`: of a load) and removes those from earlier ledgers. All lie
     /// at `base` with the ledger's name behind it.
     pub(crate) fn open(base: &Path, ledger: Option<&ArtifactName>) -> Result<Self, StepError> {
-        let path = &named(base, ledger);
-        remove_others(base, path)?;
-        let mut known: HashMap<u128, Vec<Note>> = HashMap::new();
-        match paths::read(path) {
-            Ok(bytes) => {
-                // A torn last note is one whose write had not returned: nothing was done under it.
-                let whole = bytes.len() / NOTE * NOTE;
-                if whole < bytes.len() {
-                    let file = paths::open_with(path, OpenOptions::new().write(true))?;
-                    file.set_len(whole as u64).map_err(|e| PathError::new("write", path, e))?;
-                }
-                for note in bytes.chunks_exact(NOTE) {
-                    if let Some((key, note)) = parse(note) {
-                        known.entry(key).or_default().push(note);
-                    }
-                }
-            }
-            Err(e) if e.source.kind() == std::io::ErrorKind::NotFound => {}
-            Err(e) => return Err(e.into()),
+        remove_others(base, &named(base, ledger))?;
+        let (notes, bytes) = Self::looked_at(base, ledger)?;
+        // A torn last note is one whose write had not returned: nothing was done under it.
+        let whole = bytes / NOTE * NOTE;
+        if whole < bytes {
+            let file = paths::open_with(&notes.path, OpenOptions::new().write(true))?;
+            file.set_len(whole as u64).map_err(|e| PathError::new("write", &notes.path, e))?;
         }
-        Ok(Self { path: path.to_owned(), file: Mutex::new(None), known })
+        Ok(notes)
+    }
+
+    /// The same for those who only look, beside a run perhaps; and how many bytes there are.
+    pub(crate) fn looked_at(base: &Path, ledger: Option<&ArtifactName>) -> Result<(Self, usize), StepError> {
+        let path = named(base, ledger);
+        let mut known: HashMap<u128, Vec<Note>> = HashMap::new();
+        let bytes = match paths::read(&path) {
+            Ok(bytes) => bytes,
+            Err(e) if e.source.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+            Err(e) => return Err(e.into()),
+        };
+        for note in bytes.chunks_exact(NOTE) {
+            if let Some((key, note)) = parse(note) {
+                known.entry(key).or_default().push(note);
+            }
+        }
+        Ok((Self { path, file: Mutex::new(None), known }, bytes.len()))
     }
 
     /// Whether an earlier run died in the middle.

@@ -210,6 +210,9 @@ impl Mover<'_> {
             Ok(()) => {
                 let made = self.at(&above, dir)?;
                 self.work.inflight.note(dir, made.as_ref())?;
+                if let Some(made) = made {
+                    self.log.append_made(dir, made.ino)?;
+                }
                 Ok(self.to.parent(path).ok())
             }
             Err(Errno::EXIST) => Ok(None),

@@ -53,8 +53,8 @@ impl Flight<'_> {
         match act {
             Action::CloseAndDrain => self.close(&step).map(said).map_err(bind),
             Action::Fence => {
-                let frozen = |_: &Io<'_>| prove::frozen(self.ground, &step, &self.attempt, &self.until());
-                let positions = self.again(&step, frozen).map_err(bind)?;
+                let look = |_: &Io<'_>| prove::positions(self.ground, &step, &self.attempt, &self.until());
+                let positions = self.again(&step, look).map_err(bind)?;
                 self.nothing_appeared(&step).map_err(bind)?;
                 Ok(Proof { said: names(&positions), positions, ..Proof::default() })
             }
@@ -137,7 +137,7 @@ impl Flight<'_> {
             }
             return Ok((report, records));
         }
-        Err(RunError::step(step, moved_after_fence(&job)))
+        Err(RunError::step(step, prove::moved_after_fence(&job)))
     }
 
     fn verify_residual(&self, step: &Address) -> Result<Proof, RunError> {
@@ -211,16 +211,11 @@ impl Flight<'_> {
     /// Protocol P6 and P10: the position still equals the fence, the drain holds, the deadline is far enough.
     fn last_look(&self, step: &Address) -> Result<String, StepError> {
         let said = self.closed_and_drained(step)?;
-        let now = self.again(step, |_| prove::positions(self.ground, step, &self.attempt, &self.until()))?;
-        let fence = self.known.proofs.get(&Phase::Fenced).map(|p| &p.positions);
-        let fence = fence.map(Vec::as_slice).unwrap_or_default();
-        if fence != now.as_slice() {
-            let moved = self.attempt.jobs.iter().zip(fence.iter().zip(&now)).find(|(_, (a, b))| a != b);
-            return Err(match moved {
-                Some((job, _)) => moved_after_fence(job),
-                None => StepError::permanent("the fence is not in the state"),
-            });
-        }
+        let fence = self.known.proofs.get(&Phase::Fenced).map(|p| p.positions.as_slice()).unwrap_or_default();
+        let fenced_ms = self.fenced_ms.unwrap_or_else(|| self.ground.clock.boot_ms());
+        self.again(step, |_| {
+            prove::frozen(self.ground, step, &self.attempt, fence, fenced_ms, &self.until())
+        })?;
         self.nothing_appeared(step)?;
         match self.lapsed_for_commit() {
             Some(error) => Err(error),
@@ -391,11 +386,6 @@ impl Flight<'_> {
         }
         Ok(())
     }
-}
-
-fn moved_after_fence(job: &UnitJob) -> StepError {
-    StepError::permanent(format!("{} changed after its fence although it was closed", job.reads().address))
-        .remedy("find the writer that the quiesce does not stop (`segue drift` names what changed)")
 }
 
 fn names(positions: &[Position]) -> String {

@@ -1,4 +1,6 @@
-//! The log of renames done at the written side since a ledger, and that ledger with the log applied.
+//! The log of renames done at the written side since a ledger, and that ledger with the log applied. Directories that
+//! were made for what is renamed into them are in it, too: the other side may have renamed them on, or put a file in their
+//! place, before the pass walks again.
 //!
 //! Like the notes of a pass, it belongs to the ledger that the pass began from, and is there until a pass begins from
 //! another. It outlives the process, not a power cut: after one, what was renamed is found by its content.
@@ -14,12 +16,13 @@ use segue_contract::{ArtifactName, StepError, UnitJob};
 
 use crate::engines::files::clock;
 use crate::engines::files::inflight::{named, remove_others};
-use crate::engines::files::tree::Tree;
+use crate::engines::files::tree::{Look, Tree};
 use crate::engines::files::work::{Work, side_file};
 use crate::ledger::{Kind, LedgerReader, LedgerWriter, Print, Record, compare_paths, is_below};
 
-/// One rename.
+/// One rename, or a directory that was made.
 struct Move {
+    /// Empty (no root is renamed): it was made.
     from: Vec<u8>,
     to: Vec<u8>,
     /// The inode that was renamed, at the written side.
@@ -79,6 +82,11 @@ impl MoveLog {
         Ok(())
     }
 
+    /// Appends a directory that was made.
+    pub(super) fn append_made(&mut self, path: &[u8], ino: u64) -> Result<(), StepError> {
+        self.append(&[], path, ino)
+    }
+
     /// The last one could not be done.
     pub(super) fn take_back(&mut self) -> Result<(), StepError> {
         self.moves.pop();
@@ -133,7 +141,8 @@ impl MoveLog {
 
     /// All paths that a rename led from or to.
     fn ends(&self) -> HashSet<&[u8]> {
-        self.moves.iter().flat_map(|step| [step.from.as_slice(), step.to.as_slice()]).collect()
+        let ends = self.moves.iter().flat_map(|step| [step.from.as_slice(), step.to.as_slice()]);
+        ends.filter(|path| !path.is_empty()).collect()
     }
 
     /// The records that the log concerns, with their paths of now, in path order.
@@ -145,7 +154,7 @@ impl MoveLog {
             if !is_concerned(&ends, &record.path) {
                 continue;
             }
-            let Some((path, itself)) = self.follow(&record.path) else { continue };
+            let Some((path, itself)) = follow(&self.moves, &record.path) else { continue };
             if path != record.path {
                 record.path = path;
                 record.changed_in = work.pass;
@@ -155,27 +164,65 @@ impl MoveLog {
             }
             moved.push(record);
         }
+        self.add_made(work, &mut moved)?;
         moved.sort_by(|a, b| compare_paths(&a.path, &b.path));
         Ok(moved)
     }
 
-    /// Where the log leads a path, and whether it was itself renamed; `None`: something was renamed over it.
-    fn follow(&self, path: &[u8]) -> Option<(Vec<u8>, bool)> {
-        let mut at = path.to_vec();
-        let mut itself = false;
-        for step in &self.moves {
-            if at == step.from {
-                at.clone_from(&step.to);
-                itself = true;
-            } else if is_below(&at, &step.from) {
-                let rest = at.split_off(step.from.len());
-                at = [step.to.as_slice(), &rest].concat();
-            } else if at == step.to || is_below(&at, &step.to) {
-                return None;
+    /// The directories that were made and are still there.
+    fn add_made(&self, work: &Work<'_>, moved: &mut Vec<Record>) -> Result<(), StepError> {
+        for (at, step) in self.moves.iter().enumerate().filter(|(_, step)| step.from.is_empty()) {
+            let later = self.moves.get(at + 1..).unwrap_or_default();
+            let Some((path, _)) = follow(later, &step.to) else { continue };
+            let look = work.to.look(&path).map_err(|e| work.to.failed("look at", &path, e))?;
+            if let Some(look) = look.filter(|look| look.kind == Kind::Dir && look.ino == step.ino) {
+                moved.push(made_record(work, path, &look));
             }
         }
-        Some((at, itself))
+        Ok(())
     }
+}
+
+/// Where renames lead a path, and whether it was itself renamed; `None`: something was renamed over it.
+fn follow(moves: &[Move], path: &[u8]) -> Option<(Vec<u8>, bool)> {
+    let mut at = path.to_vec();
+    let mut itself = false;
+    for step in moves.iter().filter(|step| !step.from.is_empty()) {
+        if at == step.from {
+            at.clone_from(&step.to);
+            itself = true;
+        } else if is_below(&at, &step.from) {
+            let rest = at.split_off(step.from.len());
+            at = [step.to.as_slice(), &rest].concat();
+        } else if at == step.to || is_below(&at, &step.to) {
+            return None;
+        }
+    }
+    Some((at, itself))
+}
+
+/// A directory that Segue made at the written side, and has not finished.
+fn made_record(work: &Work<'_>, path: Vec<u8>, look: &Look) -> Record {
+    let mut record = Record {
+        path,
+        kind: Kind::Dir,
+        mode: look.mode,
+        uid: look.uid,
+        gid: look.gid,
+        size: 0,
+        mtime: look.mtime,
+        rdev: 0,
+        linked: false,
+        first: None,
+        symlink: Vec::new(),
+        xattrs: 0,
+        hash: 0,
+        changed_in: work.pass,
+        source: Print::default(),
+        target: Print::default(),
+    };
+    record.set_print(work.write(), look.print_written(clock::now()));
+    record
 }
 
 /// Whether a path, or a directory above it, is in the set.
