@@ -9,4 +9,5 @@ mod facts;
 mod making;
 mod markers;
 mod probes;
+mod servers;
 mod world;

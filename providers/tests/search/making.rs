@@ -5,7 +5,7 @@ use segue_providers::engines::documents::Documents;
 use segue_providers::search::SearchDocuments;
 use serde_json::json;
 
-use crate::world::{Index, Io, compared, elasticsearch, endpoint, job, opensearch};
+use crate::world::{Index, Io, Server, compared, elasticsearch, endpoint, job, opensearch};
 
 #[test]
 fn an_index_is_made_like_the_sources_and_served_as_that_one() {
@@ -86,77 +86,90 @@ fn deletions_are_remembered_for_as_long_as_it_takes_and_the_old_value_comes_back
     }
 }
 
+/// What stands around an index: two pipelines of which one calls the other, an alias, templates of each kind.
+struct Around<'a> {
+    outer: String,
+    inner: String,
+    books: Index<'a>,
+    servers: [&'a Server; 2],
+}
+
+impl<'a> Around<'a> {
+    fn new(from: &'a Server, to: &'a Server) -> Self {
+        let outer = from.name("clean").name.clone();
+        let inner = format!("{outer}-inner");
+        let pipeline = |name: &str, processor| {
+            let body = json!({"description": "d", "processors": [processor]});
+            from.must("PUT", &format!("/_ingest/pipeline/{name}"), Some(&body));
+        };
+        pipeline(&inner, json!({"lowercase": {"field": "t", "ignore_missing": true}}));
+        pipeline(&outer, json!({"pipeline": {"name": inner}}));
+        let mapping = json!({"properties": {"t": {"type": "keyword"}}});
+        let books = from.index("around", &json!({"index.default_pipeline": outer}), &mapping);
+        let around = Self { outer, inner, books, servers: [from, to] };
+        let name = &around.books.name;
+        let add = json!({"index": name, "alias": format!("{name}-alias"), "is_write_index": true});
+        from.must("POST", "/_aliases", Some(&json!({"actions": [{"add": add}]})));
+        let [part, template, legacy] = around.templates();
+        let component = json!({"template": {"settings": {"refresh_interval": "9s"}}});
+        from.must("PUT", &part, Some(&component));
+        let composed = json!({
+            "index_patterns": [format!("{name}*")], "composed_of": [format!("{name}-part")], "priority": 700});
+        from.must("PUT", &template, Some(&composed));
+        let old = json!({"index_patterns": [format!("{name}*")], "settings": {"number_of_shards": 2}});
+        from.must("PUT", &legacy, Some(&old));
+        around
+    }
+
+    /// The addresses of its templates.
+    fn templates(&self) -> [String; 3] {
+        let name = &self.books.name;
+        [
+            format!("/_component_template/{name}-part"),
+            format!("/_index_template/{name}-t"),
+            format!("/_template/{name}-l"),
+        ]
+    }
+}
+
+impl Drop for Around<'_> {
+    fn drop(&mut self) {
+        let [part, template, legacy] = self.templates();
+        for server in self.servers {
+            server.ask("DELETE", &self.books.path(""), None);
+            for path in [&template, &part, &legacy] {
+                server.ask("DELETE", path, None);
+            }
+            for name in [&self.outer, &self.inner] {
+                server.ask("DELETE", &format!("/_ingest/pipeline/{name}"), None);
+            }
+        }
+    }
+}
+
 #[test]
 fn pipelines_templates_and_aliases_come_along_and_what_is_there_is_told() {
     let (from, to) = (elasticsearch(), opensearch());
-    let pipe = from.name("clean");
-    let (outer, inner) = (pipe.name.clone(), format!("{}-inner", pipe.name));
-    let body = |processors| json!({"description": "d", "processors": processors});
-    from.must(
-        "PUT",
-        &format!("/_ingest/pipeline/{inner}"),
-        Some(&body(json!([{"lowercase": {"field": "t", "ignore_missing": true}}]))),
-    );
-    from.must(
-        "PUT",
-        &format!("/_ingest/pipeline/{outer}"),
-        Some(&body(json!([{"pipeline": {"name": inner}}]))),
-    );
-    let books = from.index(
-        "around",
-        &json!({"index.default_pipeline": outer}),
-        &json!({"properties": {"t": {"type": "keyword"}}}),
-    );
-    let (alias, part, template, legacy) = (
-        format!("{}-alias", books.name),
-        format!("{}-part", books.name),
-        format!("{}-t", books.name),
-        format!("{}-l", books.name),
-    );
-    from.must(
-        "POST",
-        "/_aliases",
-        Some(&json!({"actions": [{"add": {"index": books.name, "alias": alias, "is_write_index": true}}]})),
-    );
-    let component = json!({"template": {"settings": {"refresh_interval": "9s"}}});
-    from.must("PUT", &format!("/_component_template/{part}"), Some(&component));
-    let composed =
-        json!({"index_patterns": [format!("{}*", books.name)], "composed_of": [part], "priority": 700});
-    from.must("PUT", &format!("/_index_template/{template}"), Some(&composed));
-    let old = json!({"index_patterns": [format!("{}*", books.name)], "settings": {"number_of_shards": 2}});
-    from.must("PUT", &format!("/_template/{legacy}"), Some(&old));
-    // One alias is there already with another content.
-    let made = Index { server: &to, name: books.name.clone() };
-    let (job, io) = (job(&books, &to, &made.name), Io::default());
-    to.must(
-        "PUT",
-        &format!("/_ingest/pipeline/{inner}"),
-        Some(&body(json!([{"uppercase": {"field": "t"}}]))),
-    );
+    let around = Around::new(&from, &to);
+    let made = Index { server: &to, name: around.books.name.clone() };
+    let (job, io) = (job(&around.books, &to, &made.name), Io::default());
+    // One pipeline is there already with another content.
+    let other = json!({"processors": [{"uppercase": {"field": "t"}}]});
+    to.must("PUT", &format!("/_ingest/pipeline/{}", around.inner), Some(&other));
     SearchDocuments.make(&job, &io).expect("makes");
     assert_eq!(io.codes(), ["SEARCH_DIFFERS"], "{:?}", io.found);
     SearchDocuments.make(&job, &io).expect("makes again");
-    assert_eq!(made.setting("index.default_pipeline"), Some(outer.clone()));
-    to.must("GET", &format!("/_ingest/pipeline/{outer}"), None);
+    assert_eq!(io.codes(), ["SEARCH_DIFFERS", "SEARCH_DIFFERS"], "{:?}", io.found);
+    assert_eq!(made.setting("index.default_pipeline"), Some(around.outer.clone()));
+    to.must("GET", &format!("/_ingest/pipeline/{}", around.outer), None);
+    let alias = format!("{}-alias", made.name);
     let there = to.must("GET", &format!("/_alias/{alias}"), None);
     assert_eq!(there[&made.name]["aliases"][&alias]["is_write_index"], json!(true));
-    let there = to.must("GET", &format!("/_component_template/{part}"), None);
+    let [part, template, legacy] = around.templates();
+    let there = to.must("GET", &part, None);
     assert!(there.to_string().contains("\"refresh_interval\":\"9s\""), "{there}");
-    to.must("GET", &format!("/_index_template/{template}"), None);
-    to.must("GET", &format!("/_template/{legacy}"), None);
-    for server in [&from, &to] {
-        for path in [
-            format!("/_index_template/{template}"),
-            format!("/_component_template/{part}"),
-            format!("/_template/{legacy}"),
-            books.path(""),
-        ] {
-            server.ask("DELETE", &path, None);
-        }
-        for name in [&outer, &inner] {
-            server.ask("DELETE", &format!("/_ingest/pipeline/{name}"), None);
-        }
-    }
+    to.must("GET", &template, None);
+    to.must("GET", &legacy, None);
 }
 
 #[test]

@@ -13,6 +13,8 @@ use segue_contract::{
 use serde_json::{Value, json};
 use ureq::Agent;
 
+use crate::servers::{Version, server};
+
 /// A step that nobody watches; what is found is kept.
 #[derive(Default)]
 pub(crate) struct Io {
@@ -64,6 +66,11 @@ impl Server {
         let (_, root) = server.ask("GET", "/", None);
         server.typed = root["version"]["number"].as_str().is_some_and(|v| v.starts_with("6."));
         server
+    }
+
+    /// Whether one answers there.
+    pub(crate) fn is_healthy(url: &str) -> bool {
+        ureq::get(format!("{url}/_cluster/health?wait_for_status=yellow&timeout=1s")).call().is_ok()
     }
 
     /// Asks anything.
@@ -177,18 +184,12 @@ impl Index<'_> {
     }
 }
 
-/// A server by the version that it is to have. `SEGUE_SEARCH_OPENSEARCH_2` and the like name one that runs already.
-fn server(variable: &str) -> Server {
-    let url = std::env::var(variable);
-    Server::at(&url.unwrap_or_else(|_| panic!("{variable} names no server: this test needs one")))
-}
-
 pub(crate) fn opensearch() -> Server {
-    server("SEGUE_SEARCH_OPENSEARCH_2")
+    server(Version::OpenSearch2)
 }
 
 pub(crate) fn elasticsearch() -> Server {
-    server("SEGUE_SEARCH_ELASTICSEARCH_7")
+    server(Version::Elasticsearch7)
 }
 
 pub(crate) fn block(address: &str, provider: &str, settings: &[(&str, Value)]) -> BlockRef {
