@@ -1,5 +1,5 @@
 //! What the tests share. For scenarios: a scratch copy of the quickstart, the released binary, file systems of
-//! their own, seeds, what every scenario asks at its end, comparing trees. For laws: a world in a file that survives
+//! their own, real servers, seeds, what every scenario asks at its end, comparing trees. For laws: a world in a file that survives
 //! SIGKILL, and the lab that runs the tool in it and kills it on request.
 
 pub mod lab;
@@ -12,6 +12,8 @@ mod prometheus;
 mod random;
 mod running;
 mod scratch;
+pub mod servers;
+mod timing;
 mod tree;
 mod web;
 
@@ -19,7 +21,7 @@ pub use mount::{Bound, Mount, run};
 pub use pane::Pane;
 pub use prometheus::Prometheus;
 pub use random::{Random, rounds, say};
-pub use running::{Running, wait_until};
+pub use running::{Running, wait_long, wait_until};
 pub use scratch::{Ran, Scratch, segue_binary};
 pub use tree::{Difference, compare_trees};
 pub use web::{Answer, Asked, Web};

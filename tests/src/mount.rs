@@ -52,6 +52,7 @@ impl Mount {
 
     #[expect(clippy::expect_used, reason = "a test cannot go on without its directory")]
     fn prepared() -> Self {
+        crate::timing::watch();
         let dir = tempfile::Builder::new().prefix("segue-mount-").tempdir().expect("a mount point");
         Self { dir, _image: None }
     }

@@ -10,6 +10,7 @@ pub struct Random(u64);
 impl Random {
     /// From `SEGUE_TESTS_SEED`, or a seed of its own; printed, so that a failure can be repeated.
     pub fn seeded(test: &str) -> Self {
+        crate::timing::watch();
         let given = std::env::var("SEGUE_TESTS_SEED").ok().and_then(|s| s.parse().ok());
         let seed = given.unwrap_or_else(|| RandomState::new().hash_one(test) >> 16);
         say(&format!("{test}: SEGUE_TESTS_SEED={seed}"));

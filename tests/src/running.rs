@@ -18,10 +18,19 @@ const LOOK_EVERY: Duration = Duration::from_millis(2);
 /// # Panics
 /// When it does not in a minute.
 #[track_caller]
-pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
-    let end = Instant::now() + PATIENCE;
+pub fn wait_until(what: &str, holds: impl FnMut() -> bool) {
+    wait_long(what, PATIENCE, holds);
+}
+
+/// The same with another patience, for what is slow to start on a busy machine.
+///
+/// # Panics
+/// When it does not hold in this time.
+#[track_caller]
+pub fn wait_long(what: &str, patience: Duration, mut holds: impl FnMut() -> bool) {
+    let end = Instant::now() + patience;
     while !holds() {
-        assert!(Instant::now() < end, "waited a minute for this in vain: {what}");
+        assert!(Instant::now() < end, "waited {} s for this in vain: {what}", patience.as_secs());
         std::thread::sleep(LOOK_EVERY);
     }
 }

@@ -83,6 +83,7 @@ impl Scratch {
 
     #[expect(clippy::expect_used, reason = "a test cannot go on without its scratch directory")]
     fn in_place(dir: TempDir) -> Self {
+        crate::timing::watch();
         let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/quickstart");
         // A child copies: a program that this process held open for writing could not be started ("text file busy") for as long as a
         // child that another thread has just forked still has the descriptor.

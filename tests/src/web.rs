@@ -48,6 +48,7 @@ impl Web {
     /// Listens at a port of its own; each connection is answered in a thread of its own, and closed.
     #[expect(clippy::expect_used, reason = "a test cannot go on without its server")]
     pub fn new(answer: impl Fn(&Asked) -> Answer + Send + Sync + 'static) -> Self {
+        crate::timing::watch();
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = listener.local_addr().expect("an address").port();
         let stop = Arc::new(AtomicBool::new(false));

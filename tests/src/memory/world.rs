@@ -137,6 +137,7 @@ pub struct Handle {
 impl Handle {
     /// The world of this file.
     pub fn new(path: &Path) -> Self {
+        crate::timing::watch();
         Self { path: path.to_owned() }
     }
 
