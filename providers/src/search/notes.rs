@@ -5,6 +5,8 @@
 //! Documents are read by id, which is realtime, and a write waits until every copy is there to take it. The index itself
 //! stays when its last document goes: it could only be taken away together with a marker that arrives just then.
 
+use std::time::Duration;
+
 use segue_contract::StepError;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -17,6 +19,10 @@ use super::names::{NOTES, encoded};
 const VERSION: u32 = 1;
 /// How many documents are asked for at once.
 const READ_MAX: usize = 500;
+/// A new index starts in a fraction of a second; one that does not is told to the caller, who tries again.
+const STARTING_TRIES: u32 = 20;
+/// Between two tries.
+const STARTING_WAIT: Duration = Duration::from_millis(50);
 
 /// What a note is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,9 +99,25 @@ impl<'a> Notes<'a> {
 
     /// The note of an index.
     pub(crate) fn read<T: DeserializeOwned>(&self, unit: &str) -> Result<Option<Note<T>>, StepError> {
-        match self.cluster.maybe(&Ask::get(self.path(unit)))? {
+        match self.started(&Ask::get(self.path(unit)))? {
             Some(found) => self.decode(unit, &found),
             None => Ok(None),
+        }
+    }
+
+    /// Reads; where another claimant makes the index just now, a moment later again.
+    fn started(&self, ask: &Ask) -> Result<Option<Value>, StepError> {
+        let mut tries = STARTING_TRIES;
+        loop {
+            match self.cluster.answer(ask)? {
+                Ok(value) => return Ok(Some(value)),
+                Err(refusal) if refusal.is_absent() => return Ok(None),
+                Err(refusal) if refusal.is("no_shard_available_action_exception") && tries > 0 => {
+                    tries -= 1;
+                    std::thread::sleep(STARTING_WAIT);
+                }
+                Err(refusal) => return Err(refusal.step(Effect::Read)),
+            }
         }
     }
 

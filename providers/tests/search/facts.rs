@@ -18,7 +18,7 @@ fn a_cluster_is_its_id_and_its_indices_are_its_units() {
         let io = Io::default();
         let target = server.block(Side::Target, &[]);
         let facts = endpoint(&target).observe(&target, &io).expect("observes");
-        let (_, root) = server.ask("GET", "/", None);
+        let root = server.root();
         let uuid = root["cluster_uuid"].as_str().expect("an id");
         assert!(facts.identity.0.contains(uuid), "{}", facts.identity);
         assert_eq!((facts.exists, facts.barrier), (true, Barrier::None));

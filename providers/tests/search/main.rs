@@ -10,4 +10,5 @@ mod making;
 mod markers;
 mod probes;
 mod servers;
+mod versions;
 mod world;

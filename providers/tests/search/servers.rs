@@ -19,22 +19,39 @@ const LOOK: Duration = Duration::from_millis(100);
 #[derive(Clone, Copy)]
 pub(crate) enum Version {
     OpenSearch2,
+    OpenSearch1,
+    Elasticsearch6,
     Elasticsearch7,
+    Elasticsearch7Last,
+    Elasticsearch8,
 }
 
 impl Version {
+    pub(crate) const ALL: [Self; 6] = [
+        Self::OpenSearch2,
+        Self::OpenSearch1,
+        Self::Elasticsearch6,
+        Self::Elasticsearch7,
+        Self::Elasticsearch7Last,
+        Self::Elasticsearch8,
+    ];
+
     /// What the scripts call it, and the variable that names one that runs already.
     fn names(self) -> (&'static str, &'static str) {
         match self {
             Self::OpenSearch2 => ("opensearch-2.19.4", "SEGUE_SEARCH_OPENSEARCH_2"),
+            Self::OpenSearch1 => ("opensearch-1.3.14", "SEGUE_SEARCH_OPENSEARCH_1"),
+            Self::Elasticsearch6 => ("elasticsearch-6.8.23", "SEGUE_SEARCH_ELASTICSEARCH_6"),
             Self::Elasticsearch7 => ("elasticsearch-7.10.2", "SEGUE_SEARCH_ELASTICSEARCH_7"),
+            Self::Elasticsearch7Last => ("elasticsearch-7.17.29", "SEGUE_SEARCH_ELASTICSEARCH_7_17"),
+            Self::Elasticsearch8 => ("elasticsearch-8.17.0", "SEGUE_SEARCH_ELASTICSEARCH_8"),
         }
     }
 }
 
 /// The server of a version, which all tests share: each uses names of its own.
 pub(crate) fn server(version: Version) -> Server {
-    static STARTED: [OnceLock<String>; 2] = [const { OnceLock::new() }; 2];
+    static STARTED: [OnceLock<String>; Version::ALL.len()] = [const { OnceLock::new() }; 6];
     let (name, variable) = version.names();
     let url =
         STARTED[version as usize].get_or_init(|| std::env::var(variable).unwrap_or_else(|_| start(name)));

@@ -63,8 +63,7 @@ impl Server {
         let config =
             Agent::config_builder().http_status_as_error(false).allow_non_standard_methods(true).build();
         let mut server = Self { url: url.to_owned(), typed: false, agent: config.new_agent() };
-        let (_, root) = server.ask("GET", "/", None);
-        server.typed = root["version"]["number"].as_str().is_some_and(|v| v.starts_with("6."));
+        server.typed = server.root()["version"]["number"].as_str().is_some_and(|v| v.starts_with("6."));
         server
     }
 
@@ -129,9 +128,13 @@ impl Server {
         block
     }
 
-    pub(crate) fn is_opensearch(&self) -> bool {
-        let (_, root) = self.ask("GET", "/", None);
-        root["version"]["distribution"] == "opensearch"
+    /// What it says of itself; nothing where it has no such page.
+    pub(crate) fn root(&self) -> Value {
+        self.ask("GET", "/", None).1
+    }
+
+    fn is_opensearch(&self) -> bool {
+        self.root()["version"]["distribution"] == "opensearch"
     }
 }
 
