@@ -40,7 +40,10 @@ fn documents_are_written_scanned_counted_and_read_on_every_version() {
         let written = collection.write(&batch).expect("writes");
         assert!(written.iter().all(|w| matches!(w, Written::Done { .. })), "{written:?}");
         let delete = Write { version: (1 << 40) + 1, body: None, ..put("d1", None, 0) };
-        assert!(matches!(collection.write(&[delete.clone()]).expect("writes")[0], Written::Done { .. }));
+        assert!(matches!(
+            collection.write(std::slice::from_ref(&delete)).expect("writes")[0],
+            Written::Done { .. }
+        ));
         let late = [delete, put("d2", None, 5)];
         assert_eq!(collection.write(&late).expect("writes"), [Written::Newer, Written::Newer]);
         let found = everything(&*collection);

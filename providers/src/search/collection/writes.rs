@@ -75,15 +75,20 @@ fn one(item: &Value) -> Result<Written, StepError> {
     match status {
         409 => Ok(Written::Newer),
         429 | 503 => Ok(Written::Later(format!("{first}: {reason}"))),
-        400..500 => Ok(Written::Refused(format!("{first}: {}", without_body(&reason)))),
+        400..500 => Ok(Written::Refused(refused(first, error))),
         _ => Err(StepError::unknown(format!("a write was answered by {status}: {first}: {reason}"))),
     }
 }
 
-/// A reason without what it shows of the document.
-fn without_body(reason: &str) -> String {
+/// Why a document is refused, without what it shows of the document: causes repeat values, and only their types are told.
+fn refused(kind: &str, error: &Value) -> String {
+    let reason = error["reason"].as_str().unwrap_or_default();
     let cut = reason.find(". Preview of field").or_else(|| reason.find(" Preview of field"));
-    shortened(reason.get(..cut.unwrap_or(reason.len())).unwrap_or(reason))
+    let reason = shortened(reason.get(..cut.unwrap_or(reason.len())).unwrap_or(reason));
+    match error["caused_by"]["type"].as_str() {
+        Some(cause) => format!("{kind}: {reason} ({cause})"),
+        None => format!("{kind}: {reason}"),
+    }
 }
 
 #[cfg(test)]
@@ -112,13 +117,14 @@ mod tests {
 
     #[test]
     fn each_write_has_its_own_answer() {
-        let error = |kind: &str, reason: &str| json!({"type": kind, "reason": reason});
+        let cause = json!({"type": "illegal_argument_exception", "reason": "For input string: \"secret\""});
+        let error = |kind: &str, reason: &str| json!({"type": kind, "reason": reason, "caused_by": cause});
         let preview = "failed to parse field [n] of type [long] in document with id 'a'. Preview of field's value: 'secret'";
         let items = json!({"items": [
             {"index": {"status": 201, "_seq_no": 7}},
             {"delete": {"status": 404, "_seq_no": 8, "result": "not_found"}},
             {"index": {"status": 409, "error": error("version_conflict_engine_exception", "x")}},
-            {"index": {"status": 429, "error": error("es_rejected_execution_exception", "busy")}},
+            {"index": {"status": 429, "error": {"type": "es_rejected_execution_exception", "reason": "busy"}}},
             {"index": {"status": 400, "error": error("mapper_parsing_exception", preview)}}]});
         let written = answers(&items, 5).expect("whole");
         assert_eq!(written[..3], [Written::Done { number: 7 }, Written::Done { number: 8 }, Written::Newer]);
