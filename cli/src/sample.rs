@@ -86,6 +86,7 @@ pub(crate) fn attempt() -> Attempt {
         }],
         routes: Vec::new(),
         settle_ms: 0,
+        old_answers_ms: 0,
         watchdog: None,
         fallback: FallbackTerms::default(),
         leaves: None,

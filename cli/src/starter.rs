@@ -80,7 +80,7 @@ fn value(kind: BlockKind, attribute: &AttributeSchema, label: &str) -> String {
         (AttributeType::Duration, _, _) => "\"30s\"".to_owned(),
         (AttributeType::Size, _, _) => "\"50MiB\"".to_owned(),
         (AttributeType::Rate, _, _) => "\"50MiB/s\"".to_owned(),
-        (AttributeType::Words, _, _) => "[]".to_owned(),
+        (AttributeType::Words | AttributeType::OneOrMore, _, _) => "[]".to_owned(),
         (AttributeType::Pairs, _, _) => "{}".to_owned(),
     }
 }

@@ -1,4 +1,6 @@
 //! The engines: the hard part of moving a class of data, written once for every system that holds it.
 
+mod beside;
 pub mod documents;
 pub mod files;
+pub(crate) mod report;

@@ -3,6 +3,7 @@
 
 mod error;
 mod settings;
+mod sigv4;
 mod status;
 #[cfg(test)]
 pub(crate) mod stub;
@@ -16,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use jiff::Timestamp;
 use segue_contract::{Secret, StepError};
 use ureq::http::{self, HeaderName, HeaderValue, Method, Uri};
 use ureq::tls::{ClientCert, RootCerts, TlsConfig};
@@ -35,8 +37,12 @@ pub(crate) enum Login {
     Basic { username: String, password: Secret },
     /// A bearer token (RFC 6750).
     Bearer(Secret),
+    /// Elasticsearch's `Authorization: ApiKey`; the key as the server gives it encoded.
+    ApiKey(Secret),
     /// A header of its own, `X-Api-Key`.
     Header { name: String, value: Secret },
+    /// A signature over each request.
+    Aws(sigv4::Signer),
 }
 
 /// How a client connects.
@@ -214,14 +220,15 @@ impl Client {
         let method = Method::from_bytes(request.method.as_bytes())
             .map_err(|_| wrong(format!("{:?} is no method", request.method)))?;
         let uri: Uri = request.url.parse().map_err(|e| wrong(format!("the address is not valid: {e}")))?;
-        let mut built = http::Request::builder().method(method).uri(uri);
+        let mut built = http::Request::builder().method(method).uri(uri.clone());
         for (name, value) in &request.headers {
             let header = HeaderName::from_bytes(name.as_bytes());
             let header = header.map_err(|_| wrong(format!("{name:?} is no header's name")))?;
             let value = HeaderValue::from_str(value);
             built = built.header(header, value.map_err(|_| wrong(format!("header {name} is not valid")))?);
         }
-        if let Some((name, value)) = self.login_header(&asked)? {
+        let at = Timestamp::now();
+        for (name, value) in self.login_headers(request, &uri, at, &asked)? {
             built = built.header(name, value);
         }
         let failed = |e: ureq::Error| HttpError::new(&asked, self.timeout, &e);
@@ -238,6 +245,12 @@ impl Client {
         let status = reply.status().as_u16();
         let asks = reply.headers().get("retry-after").and_then(|value| value.to_str().ok());
         let retry_after_s = asks.and_then(|text| text.trim().parse().ok());
+        if matches!(self.login, Login::Aws(_)) && status == 403 {
+            let date = reply.headers().get("date").and_then(|date| date.to_str().ok());
+            if let Some(skew) = sigv4::skew(date, at) {
+                return Err(HttpError::clock(&asked, &skew));
+            }
+        }
         let body = self.read(reply.body_mut(), &asked)?;
         Ok(Reply { status, body, took: before.elapsed(), retry_after_s, asked })
     }
@@ -252,28 +265,46 @@ impl Client {
         Ok(bytes)
     }
 
-    fn login_header(&self, asked: &str) -> Result<Option<(HeaderName, HeaderValue)>, HttpError> {
-        let (name, text) = match &self.login {
-            Login::None => return Ok(None),
+    /// What a request carries so that the server knows who asks.
+    fn login_headers(
+        &self,
+        request: &Request,
+        uri: &Uri,
+        at: Timestamp,
+        asked: &str,
+    ) -> Result<Vec<(HeaderName, HeaderValue)>, HttpError> {
+        let authorization = |text: String| vec![("authorization".to_owned(), Secret::new(text))];
+        let found = match &self.login {
+            Login::None => return Ok(Vec::new()),
             Login::Basic { username, password } => {
                 let both = STANDARD.encode(format!("{username}:{}", password.reveal()));
-                ("authorization", format!("Basic {both}"))
+                authorization(format!("Basic {both}"))
             }
-            Login::Bearer(token) => ("authorization", format!("Bearer {}", token.reveal())),
-            Login::Header { name, value } => (name.as_str(), value.reveal().to_owned()),
+            Login::Bearer(token) => authorization(format!("Bearer {}", token.reveal())),
+            Login::ApiKey(key) => authorization(format!("ApiKey {}", key.reveal())),
+            Login::Header { name, value } => vec![(name.clone(), value.clone())],
+            Login::Aws(signer) => {
+                let Request { method, url: _, headers, body } = request;
+                let body = body.as_deref().unwrap_or_default();
+                signer.headers(&sigv4::Signed { method, uri, headers, body }, at)
+            }
         };
-        let header = HeaderName::from_bytes(name.as_bytes())
-            .map_err(|_| HttpError::invalid(asked, format!("{name:?} is no header's name")))?;
-        // The cause is not shown: it could name the secret.
-        let mut value = HeaderValue::from_str(&text).map_err(|_| {
-            HttpError::invalid(
-                asked,
-                format!("the secret for header {name} has characters that no header can carry"),
-            )
-        })?;
-        value.set_sensitive(true);
-        Ok(Some((header, value)))
+        found.into_iter().map(|(name, value)| secret_header(&name, &value, asked)).collect()
     }
+}
+
+fn secret_header(name: &str, value: &Secret, asked: &str) -> Result<(HeaderName, HeaderValue), HttpError> {
+    let header = HeaderName::from_bytes(name.as_bytes())
+        .map_err(|_| HttpError::invalid(asked, format!("{name:?} is no header's name")))?;
+    // The cause is not shown: it could name the secret.
+    let mut value = HeaderValue::from_str(value.reveal()).map_err(|_| {
+        HttpError::invalid(
+            asked,
+            format!("the secret for header {name} has characters that no header can carry"),
+        )
+    })?;
+    value.set_sensitive(true);
+    Ok((header, value))
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! Kinds of routes, one file each.
 
 mod command;
+mod dns;
+mod haproxy;
 mod symlink;
 
 use std::sync::Arc;
@@ -12,6 +14,10 @@ pub(crate) fn register(registry: &mut Registry) {
     registry
         .schema(symlink::schema())
         .add_route("symlink", Arc::new(symlink::Symlink))
+        .schema(dns::schema())
+        .add_route("dns", Arc::new(dns::Dns))
+        .schema(haproxy::schema())
+        .add_route("haproxy", Arc::new(haproxy::Haproxy))
         .schema(command::schema())
         .add_route("command", Arc::new(command::CommandRoute));
 }

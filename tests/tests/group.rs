@@ -184,7 +184,7 @@ fn the_second_says_in_the_pause_that_it_could_not_be_opened() {
 #[test]
 fn the_second_cannot_be_opened_after_the_first_took_writes() {
     let group = Group::new();
-    let spec = group.spec().replace("timeout    = \"30s\"", "timeout    = \"4s\"");
+    let spec = group.spec().replace("timeout    = \"30s\"", "timeout    = \"8s\"");
     group.scratch.write("shop.segue.hcl", &spec);
     group.script(
         "resume",
@@ -197,7 +197,7 @@ fn the_second_cannot_be_opened_after_the_first_took_writes() {
 #[test]
 fn the_second_route_cannot_be_moved_after_the_first_was() {
     let group = Group::new();
-    let spec = group.spec().replace("timeout    = \"30s\"", "timeout    = \"4s\"");
+    let spec = group.spec().replace("timeout    = \"30s\"", "timeout    = \"8s\"");
     group.scratch.write("shop.segue.hcl", &spec);
     // The link becomes a directory with something in it, in the pause, after the plan looked.
     group.script("pause", "$app pause; rm media/live; mkdir media/live; : >media/live/keep");

@@ -47,6 +47,15 @@ pub trait Route: Send + Sync {
     /// Points it at a side, reads and writes, and ends any weight; durable when this returns.
     fn set(&self, route: &BlockRef, side: Side, io: &dyn StepIo) -> Result<(), StepError>;
 
+    /// Looks whether it could be set, and changes nothing: asked before a pause, which would be for nothing if the
+    /// route were refused at its end. Says by what that is proven; `None`: this kind cannot tell beforehand.
+    ///
+    /// # Errors
+    /// It could not be set, or cannot be looked at.
+    fn settable(&self, _route: &BlockRef, _io: &dyn StepIo) -> Result<Option<String>, StepError> {
+        Ok(None)
+    }
+
     /// What a person types to point it at a side without Segue; it ends any weight.
     fn set_by_hand(&self, route: &BlockRef, side: Side) -> String;
 

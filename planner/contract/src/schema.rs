@@ -90,6 +90,8 @@ pub enum AttributeType {
     Path,
     /// A list of strings.
     Words,
+    /// A string, or a list of them: held as a list.
+    OneOrMore,
     /// A map of strings to strings, held as an object.
     Pairs,
 }

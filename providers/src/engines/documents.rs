@@ -1,8 +1,179 @@
 //! The documents engine: search indexes, vector collections, keyed rows. Loading, passes, verification and the way back,
 //! once for every system that implements [`Documents`].
+//!
+//! Every document is carried with a version that its last change has in an order of all changes of the unit
+//! (`versions.rs`), so that writes may be sent again, arrive late, or meet others, and the last change still wins.
 
+mod again;
 mod collection;
+mod drift;
+mod foreign;
+mod json;
+mod keep;
+mod ledger;
+mod load;
+mod merge;
+mod names;
+mod notes;
+mod pace;
+mod pass;
+mod release;
+mod runs;
+mod send;
+mod sides;
+mod verify;
+mod versions;
+mod windows;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use segue_contract::{
+    ArtifactName, BlockRef, Checkpoint, DriftReport, Engine, Finding, PassReport, PassTimes, Position,
+    Select, Side, StaleReport, StepError, StepIo, Transform, UnitJob, VerifyCall, VerifyLevel, VerifyReport,
+};
 
 pub use collection::{
     Collection, Documents, Found, Key, Limits, SliceStand, Stand, Want, Window, Write, Written,
 };
+pub use json::on_one_line;
+use sides::Sides;
+
+/// Between two systems of documents.
+pub struct DocumentsEngine {
+    source: Arc<dyn Documents>,
+    target: Arc<dyn Documents>,
+}
+
+impl DocumentsEngine {
+    /// From one kind of system to another, as declared; and back.
+    pub fn new(source: Arc<dyn Documents>, target: Arc<dyn Documents>) -> Self {
+        Self { source, target }
+    }
+
+    fn sides<'a>(&'a self, job: &'a UnitJob, io: &'a dyn StepIo) -> Result<Sides<'a>, StepError> {
+        Sides::open(&*self.source, &*self.target, job, io)
+    }
+}
+
+/// The ledger of a job that was loaded.
+fn ledger_of(job: &UnitJob) -> Result<&ArtifactName, StepError> {
+    job.ledger.as_ref().ok_or_else(|| {
+        StepError::permanent(format!("{} of {} was never loaded", job.unit, job.migration))
+            .remedy("`segue apply` loads it")
+    })
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// Where a side that was read stands once all that was settled is carried.
+fn carried(stand: &Stand) -> Stand {
+    let slices = stand.slices.iter().map(|slice| SliceStand { all: slice.settled, ..*slice });
+    Stand { incarnation: stand.incarnation.clone(), slices: slices.collect() }
+}
+
+fn report_of(ledger: ArtifactName, position: Position, tally: send::Tally, times: PassTimes) -> PassReport {
+    let send::Tally {
+        seen,
+        written,
+        deleted,
+        bytes,
+        taken: _,
+        read_highest: _,
+        write_highest: _,
+        later: _,
+        set_aside,
+        stale,
+    } = tally;
+    PassReport {
+        ledger,
+        position,
+        records_seen: seen,
+        records_written: written,
+        records_deleted: deleted,
+        bytes_written: bytes,
+        set_aside: set_aside.list,
+        set_aside_total: set_aside.total,
+        stale: stale.list,
+        stale_total: stale.total,
+        times,
+    }
+}
+
+impl Engine for DocumentsEngine {
+    fn check(&self, select: &Select, transform: &Transform) -> Vec<Finding> {
+        names::check(select, transform)
+    }
+
+    fn selects(&self, select: &Select, unit: &str) -> bool {
+        names::selects(select, unit)
+    }
+
+    fn name_at_target(&self, select: &Select, unit: &str) -> String {
+        names::at_target(select, unit)
+    }
+
+    fn appeared(
+        &self,
+        block: &BlockRef,
+        side: Side,
+        select: &Select,
+        io: &dyn StepIo,
+    ) -> Result<Vec<String>, StepError> {
+        // What is made at the target after the switch is selected by no pattern of the source's names.
+        if side == Side::Target {
+            return Ok(Vec::new());
+        }
+        let names = again::again(io, || self.source.names(block, io))?;
+        let known = |name: &String| block.scope.contains(name);
+        Ok(names.into_iter().filter(|name| names::selects(select, name) && !known(name)).collect())
+    }
+
+    fn load(
+        &self,
+        job: &UnitJob,
+        from: Option<&Checkpoint>,
+        io: &dyn StepIo,
+    ) -> Result<PassReport, StepError> {
+        load::load(&*self.source, &*self.target, job, from, io)
+    }
+
+    fn pass(&self, job: &UnitJob, _: Option<&Checkpoint>, io: &dyn StepIo) -> Result<PassReport, StepError> {
+        pass::pass(&*self.source, &*self.target, job, &[], io)
+    }
+
+    fn position(&self, job: &UnitJob, io: &dyn StepIo) -> Result<Position, StepError> {
+        let sides = self.sides(job, io)?;
+        let stand = again::again(io, || sides.read.stand())?;
+        Ok(sides::position(&stand, |slice| slice.all, 0))
+    }
+
+    fn verify(&self, job: &UnitJob, call: &VerifyCall, io: &dyn StepIo) -> Result<VerifyReport, StepError> {
+        verify::verify(&self.sides(job, io)?, ledger_of(job)?, call)
+    }
+
+    fn repair(&self, job: &UnitJob, report: &VerifyReport, io: &dyn StepIo) -> Result<PassReport, StepError> {
+        let keys: Vec<String> = report.mismatches.iter().map(|found| found.key.clone()).collect();
+        pass::repair(&*self.source, &*self.target, job, &keys, io)
+    }
+
+    fn drift(&self, job: &UnitJob, level: VerifyLevel, io: &dyn StepIo) -> Result<DriftReport, StepError> {
+        if job.ledger.is_some() {
+            return drift::drift(&self.sides(job, io)?, level);
+        }
+        // Before the first load everything waits, and the other side may not be there yet.
+        let there = self.source.open(&job.source, io)?;
+        let waiting_records = again::again(io, || there.count(None))?;
+        Ok(DriftReport { waiting_records, ..DriftReport::default() })
+    }
+
+    fn stale(&self, job: &UnitJob, io: &dyn StepIo) -> Result<StaleReport, StepError> {
+        drift::stale(&self.sides(job, io)?)
+    }
+
+    fn release(&self, job: &UnitJob, _: bool, io: &dyn StepIo) -> Result<(), StepError> {
+        release::release(&*self.target, job, io)
+    }
+}

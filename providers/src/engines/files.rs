@@ -29,7 +29,6 @@ mod put;
 mod release;
 mod renames;
 mod repair;
-mod report;
 mod scan;
 mod select;
 mod space;

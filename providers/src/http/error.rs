@@ -16,6 +16,8 @@ pub(crate) enum HttpErrorKind {
     Unreachable,
     /// No TLS connection comes about. The request had no effect.
     Tls,
+    /// The clocks here and there are so far apart that no signature is believed. The request had no effect.
+    Clock,
     /// No whole reply within the time-out. What the request did is not known.
     Timeout,
     /// The reply is larger than what is taken.
@@ -23,6 +25,9 @@ pub(crate) enum HttpErrorKind {
     /// The connection broke, or what came was no HTTP. What the request did is not known.
     Broken,
 }
+
+/// What to do about a clock that is off.
+const CLOCK_REMEDY: &str = "set the clock right (NTP): signatures hold for five minutes";
 
 /// There is no whole reply: what was asked, where, and why not.
 #[derive(Debug)]
@@ -49,6 +54,14 @@ impl HttpError {
         }
     }
 
+    pub(super) fn clock(asked: &str, skew: &str) -> Self {
+        Self {
+            kind: HttpErrorKind::Clock,
+            what: format!("{asked}: the signature was refused (403): {skew}"),
+            remedy: CLOCK_REMEDY,
+        }
+    }
+
     pub(super) fn new(asked: &str, timeout: Duration, error: &ureq::Error) -> Self {
         let (kind, why) = explain(timeout, error);
         let remedy = match kind {
@@ -58,6 +71,7 @@ impl HttpError {
             HttpErrorKind::Tls => {
                 "check ca_file, the certificate's name and date, and whether the server wants client_cert"
             }
+            HttpErrorKind::Clock => CLOCK_REMEDY,
             HttpErrorKind::Timeout => "raise timeout, or see what the server waits for",
             HttpErrorKind::TooLarge => "ask for less",
             HttpErrorKind::Broken => "see the server's log; is this an HTTP port?",
@@ -68,7 +82,7 @@ impl HttpError {
     /// The error of a step. Unknown where the request can have had an effect.
     pub(crate) fn step(self) -> StepError {
         let class = match self.kind {
-            HttpErrorKind::Invalid | HttpErrorKind::Tls => ErrorClass::Permanent,
+            HttpErrorKind::Invalid | HttpErrorKind::Tls | HttpErrorKind::Clock => ErrorClass::Permanent,
             HttpErrorKind::Refused | HttpErrorKind::Unreachable => ErrorClass::Transient,
             HttpErrorKind::Timeout | HttpErrorKind::TooLarge | HttpErrorKind::Broken => ErrorClass::Unknown,
         };

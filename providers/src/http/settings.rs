@@ -10,6 +10,7 @@ use serde_json::json;
 use ureq::http::Uri;
 use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, parse_pem};
 
+use super::sigv4::Signer;
 use super::{Client, Login, Settings};
 use segue_contract::Secret;
 
@@ -17,6 +18,9 @@ use segue_contract::Secret;
 const TIMEOUT_DEFAULT_MS: u64 = 10_000;
 /// More redirects than this are a loop.
 const REDIRECTS_MAX: u64 = 20;
+
+/// What says that there is a login, one attribute each.
+const LOGINS: [&str; 5] = ["username", "bearer_token", "api_key", "secret_header", "aws_access_key_id"];
 
 /// Headers, login, TLS, time-out.
 pub(crate) fn attributes() -> Vec<AttributeSchema> {
@@ -36,6 +40,20 @@ pub(crate) fn attributes() -> Vec<AttributeSchema> {
             "The name of a header whose value is secret, `X-Api-Key`, with `secret_value`.",
         ),
         text("secret_value", "The value of `secret_header`.").secret(),
+        text("api_key", "An API key of Elasticsearch as it is given encoded, sent as `Authorization: ApiKey`.")
+            .secret(),
+        text(
+            "aws_access_key_id",
+            "Requests are signed (AWS Signature Version 4) with this key, with `aws_secret_access_key` and `aws_region`.",
+        ),
+        text("aws_secret_access_key", "The secret of `aws_access_key_id`.").secret(),
+        text("aws_session_token", "The token that comes with the keys of a role.").secret(),
+        text("aws_region", "The region that a signature is for, `eu-central-1`."),
+        text(
+            "aws_service",
+            "The service that a signature is for: OpenSearch Service (`es`) or OpenSearch Serverless (`aoss`). Default `es`.",
+        )
+        .allowed(&["es", "aoss"]),
         path("ca_file", "Certificates (PEM) to trust instead of Mozilla's list."),
         path("client_cert", "The client's certificate with its chain (PEM), with `client_key`."),
         path("client_key", "The key of `client_cert` (PEM)."),
@@ -81,7 +99,13 @@ pub(crate) fn check(code: &str, block: &BlockRef) -> Vec<Finding> {
     let mut findings = Vec::new();
     let has =
         |name: &str| !matches!(block.config.get(name), None | Some(Setting::Plain(serde_json::Value::Null)));
-    let pairs = [("username", "password"), ("secret_header", "secret_value"), ("client_cert", "client_key")];
+    let pairs = [
+        ("username", "password"),
+        ("secret_header", "secret_value"),
+        ("client_cert", "client_key"),
+        ("aws_access_key_id", "aws_secret_access_key"),
+        ("aws_access_key_id", "aws_region"),
+    ];
     for (one, other) in pairs {
         if has(one) != has(other) {
             findings.push(critical(
@@ -91,11 +115,16 @@ pub(crate) fn check(code: &str, block: &BlockRef) -> Vec<Finding> {
             ));
         }
     }
-    if ["username", "bearer_token", "secret_header"].into_iter().filter(|n| has(n)).count() > 1 {
+    if LOGINS.into_iter().filter(|n| has(n)).count() > 1 {
+        let logins = LOGINS.join(", ");
+        let remedy = format!("write one of {logins}");
+        findings.push(critical(code, "there is more than one login".to_owned(), &remedy));
+    }
+    if has("aws_access_key_id") && block.number("redirects").ok().flatten().is_some_and(|n| n > 0) {
         findings.push(critical(
             code,
-            "there is more than one login".to_owned(),
-            "write one of username, bearer_token and secret_header",
+            "a signature holds for one address, and does not follow a redirect".to_owned(),
+            "leave redirects out",
         ));
     }
     if let Err(error) = headers(block) {
@@ -154,6 +183,19 @@ fn login(block: &BlockRef, io: &dyn StepIo) -> Result<Login, StepError> {
     }
     if let Some(value) = secret(block, "secret_value", io)? {
         return Ok(Login::Header { name: block.text("secret_header")?.to_owned(), value });
+    }
+    if let Some(key) = secret(block, "api_key", io)? {
+        return Ok(Login::ApiKey(key));
+    }
+    if let Some(secret_access_key) = secret(block, "aws_secret_access_key", io)? {
+        let service = block.config.plain("aws_service").and_then(|s| s.as_str()).unwrap_or("es");
+        return Ok(Login::Aws(Signer {
+            access_key_id: block.text("aws_access_key_id")?.to_owned(),
+            secret_access_key,
+            session_token: secret(block, "aws_session_token", io)?,
+            region: block.text("aws_region")?.to_owned(),
+            service: service.to_owned(),
+        }));
     }
     match secret(block, "password", io)? {
         Some(password) => Ok(Login::Basic { username: block.text("username")?.to_owned(), password }),

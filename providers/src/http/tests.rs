@@ -115,7 +115,9 @@ fn logins_are_sent_and_are_in_no_error() {
     secret(&mut bearer, "bearer_token");
     let mut own = block("gate.http", "http", &[("secret_header", json!("X-Api-Key"))]);
     secret(&mut own, "secret_value");
-    for block in [&basic, &bearer, &own] {
+    let mut key = block("gate.http", "http", &[]);
+    secret(&mut key, "api_key");
+    for block in [&basic, &bearer, &own, &key] {
         assert_eq!(check("CODE", block), []);
         let (client, _) = client(block, &SecretIo("hunter2")).expect("a client");
         client.send(&Request::new("GET", &server.url)).expect("answers");
@@ -127,8 +129,12 @@ fn logins_are_sent_and_are_in_no_error() {
         .flat_map(|h| h.headers)
         .filter(|h| h.starts_with("authorization") || h.starts_with("x-api"))
         .collect();
-    let wanted =
-        ["authorization: Basic c2VndWU6aHVudGVyMg==", "authorization: Bearer hunter2", "x-api-key: hunter2"];
+    let wanted = [
+        "authorization: Basic c2VndWU6aHVudGVyMg==",
+        "authorization: Bearer hunter2",
+        "x-api-key: hunter2",
+        "authorization: ApiKey hunter2",
+    ];
     assert_eq!(sent, wanted);
     let (client, _) = client(&bearer, &SecretIo("hunter2\n")).expect("a client");
     let error = client.send(&Request::new("GET", &server.url)).expect_err("not sendable");

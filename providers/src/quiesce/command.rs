@@ -227,7 +227,7 @@ mod tests {
         CommandQuiesce.close(&call, &io).expect("closes");
         let error = CommandQuiesce.openable(&call, &io).expect_err("not ready");
         assert!(error.to_string().contains("(ready)") && error.to_string().contains("no licence"), "{error}");
-        std::fs::write(dir.path().join("ready"), "").expect("written");
+        segue_contract::paths::replace(&dir.path().join("ready"), b"").expect("written");
         assert!(CommandQuiesce.openable(&call, &io).expect("ready").is_some());
         assert!(matches!(CommandQuiesce.observe(&call, &io), Ok(BarrierState::Closed(_))));
     }

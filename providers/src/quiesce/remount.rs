@@ -129,7 +129,7 @@ impl Quiesce for Remount {
             return Ok(Some(format!("{} is writable", mount.point.display())));
         }
         let device = format!("/sys/dev/block/{}/ro", mount.device);
-        match std::fs::read_to_string(&device) {
+        match paths::read_to_string(Path::new(&device)) {
             Ok(read_only) if read_only.trim() != "0" => Err(StepError::permanent(format!(
                 "{} could not be made writable: its device {} is read-only",
                 mount.point.display(),

@@ -83,6 +83,7 @@ fn wanted(ty: &AttributeType) -> &'static str {
         AttributeType::Rate => "a rate with its unit, \"50MiB/s\"",
         AttributeType::Path => "a path",
         AttributeType::Words => "a list of strings",
+        AttributeType::OneOrMore => "a string or a list of strings",
         AttributeType::Pairs => "a map of strings",
     }
 }
@@ -130,13 +131,10 @@ fn plain(
             let path: PathBuf = base_dir.join(&**s).components().collect();
             Ok(Json::from(path.to_string_lossy()))
         }
-        (AttributeType::Words, Data::List(items) | Data::Set(items)) => items
-            .iter()
-            .map(|item| match &item.data {
-                Data::String(s) => Ok(Json::from(&**s)),
-                _ => Err(wrong_type(name, "a list of strings, all of them strings", item)),
-            })
-            .collect(),
+        (AttributeType::OneOrMore, Data::String(s)) => Ok(Json::from(vec![&**s])),
+        (AttributeType::Words | AttributeType::OneOrMore, Data::List(items) | Data::Set(items)) => {
+            items.iter().map(|item| one_of_words(item, name)).collect()
+        }
         (AttributeType::Pairs, Data::Map(entries)) => entries
             .iter()
             .map(|(key, item)| match &item.data {
@@ -146,6 +144,13 @@ fn plain(
             .collect::<Result<serde_json::Map<String, Json>, Problem>>()
             .map(Json::Object),
         _ => Err(wrong()),
+    }
+}
+
+fn one_of_words(item: &Value, name: &str) -> Result<Json, Problem> {
+    match &item.data {
+        Data::String(s) => Ok(Json::from(&**s)),
+        _ => Err(wrong_type(name, "a list of strings, all of them strings", item)),
     }
 }
 

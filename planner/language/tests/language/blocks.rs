@@ -340,3 +340,16 @@ fn secrets_that_the_spec_does_not_hold_are_not_warned_about() {
     }
     assert_eq!(codes(&block("true ? \"a\" : null")), ["SPEC_LITERAL_SECRET"]);
 }
+
+#[test]
+fn a_string_stands_for_a_list_of_one_where_the_schema_says_so() {
+    let hosts = |value: &str| {
+        let spec = Spec::new(&format!("route \"balancer\" \"lb\" {{\n  hosts = {value}\n}}\n"));
+        let desired = spec.load().desired.unwrap_or_else(|| panic!("{}", spec.problems()));
+        desired.routes[&Address::new("route.balancer.lb")].block.words("hosts").unwrap()
+    };
+    assert_eq!(hosts("\"a\""), Some(vec!["a".to_owned()]));
+    assert_eq!(hosts("[\"a\", \"b\"]"), Some(vec!["a".to_owned(), "b".to_owned()]));
+    let wrong = Spec::new("route \"balancer\" \"lb\" {\n  hosts = 7\n}\n");
+    assert!(wrong.problems().contains("a string or a list of strings"), "{}", wrong.problems());
+}

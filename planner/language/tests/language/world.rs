@@ -13,6 +13,11 @@ use segue_contract::{
 };
 use segue_language::{Loaded, Severity, SpecInput, SpecPath, load};
 
+/// One attribute that is a string, or a list of them.
+fn balancer() -> Vec<AttributeSchema> {
+    vec![AttributeSchema::optional("hosts", AttributeType::OneOrMore, "Whom it serves.")]
+}
+
 /// The schemas of directories, symlinks and commands, and a search system with a secret.
 pub(crate) fn registry() -> Registry {
     let path = || AttributeSchema::required("path", AttributeType::Path, "Where it is.");
@@ -64,7 +69,7 @@ pub(crate) fn registry() -> Registry {
                 optional("timeout", AttributeType::Duration, "For each command.").default(30_000.into()),
             ],
         ))
-        .schema(block(BlockKind::Route, "balancer", vec![]))
+        .schema(block(BlockKind::Route, "balancer", balancer()))
         .schema(block(BlockKind::Quiesce, "manual", vec![]))
         .schema(block(BlockKind::Gate, "ask", probe()))
         .schema(block(BlockKind::Watch, "ask", probe()));

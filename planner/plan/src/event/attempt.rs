@@ -54,6 +54,10 @@ pub struct Attempt {
     pub routes: Vec<BlockRef>,
     /// How long old answers of the routes live, at least, in milliseconds (`switch { settle }`).
     pub settle_ms: u64,
+    /// How long the answers that the routes gave when it began may live, in milliseconds: nobody can ask for that any
+    /// more once they are set.
+    #[serde(default, skip_serializing_if = "wire::is_zero")]
+    pub old_answers_ms: u64,
     /// Whether the old side is kept fresh.
     pub reverse: bool,
     /// Where `BY_HAND.txt` was written.
@@ -155,6 +159,11 @@ mod wire {
         QuiesceCall, QuiesceKind, Side, UnitJob, VerifyLevel, WaiverDecl, Watcher,
     };
 
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+    pub(super) fn is_zero(ms: &u64) -> bool {
+        *ms == 0
+    }
+
     #[derive(Deserialize)]
     pub(super) struct AnyAttempt {
         epoch: u64,
@@ -171,6 +180,8 @@ mod wire {
         routes: Vec<BlockRef>,
         #[serde(default)]
         settle_ms: u64,
+        #[serde(default)]
+        old_answers_ms: u64,
         reverse: bool,
         by_hand: PathBuf,
         #[serde(default)]
@@ -217,6 +228,7 @@ mod wire {
                 members,
                 routes,
                 settle_ms,
+                old_answers_ms,
                 reverse,
                 by_hand,
                 watchdog,
@@ -247,6 +259,7 @@ mod wire {
                 members,
                 routes,
                 settle_ms,
+                old_answers_ms,
                 reverse,
                 by_hand,
                 watchdog,

@@ -63,6 +63,9 @@ fn begin(ground: &Ground, task: CutoverTask) -> Result<(), RunError> {
         let until = Until::Stopped;
         prove::openable(ground, &step, member, &until).map_err(|e| RunError::step(&step, e))?;
     }
+    for block in attempt.routes.iter().filter(|_| !attempt.rehearsal) {
+        prove::settable(ground, &step, block).map_err(|e| RunError::step(&step, e))?;
+    }
     attempt.watchdog = ground.guard.arm(&ground.secrets).map_err(|e| RunError::step(&step, e))?;
     attempt.epoch = claims::claim_but(ground, &step, &migrations, None, attempt.left())?;
     for job in &mut attempt.jobs {
@@ -79,6 +82,9 @@ fn begin(ground: &Ground, task: CutoverTask) -> Result<(), RunError> {
 
 /// Records that an attempt begins, and takes its lease.
 fn enter(ground: &Ground, cutover: &Address, mut attempt: Attempt) -> Result<(), RunError> {
+    // Before the pause: once they are set, nobody can tell how long what they said before is kept.
+    let ttls = attempt.routes.iter().filter_map(|r| Some(ground.registry.route(r).ok()?.ttl_ms(r)));
+    attempt.old_answers_ms = ttls.max().unwrap_or(0);
     attempt.began = ground.now();
     let (epoch, deadline_ms) = (attempt.epoch, attempt.began.ms.saturating_add(attempt.timeout_ms));
     ground.record_settling(Event::AttemptBegan { cutover: cutover.clone(), attempt: Box::new(attempt) })?;

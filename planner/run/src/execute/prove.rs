@@ -3,12 +3,15 @@
 
 use std::time::Duration;
 
-use segue_contract::{Address, BarrierState, Holder, Position, QuiesceCall, QuiesceKind, StepError, UnitJob};
+use segue_contract::{
+    Address, BarrierState, BlockRef, Holder, Position, QuiesceCall, QuiesceKind, StepError, StepIo, UnitJob,
+};
 use segue_plan::event::{Attempt, Member};
 
-use super::Ground;
 use super::io::{Io, Until};
+use super::retry::retry;
 use super::together::together;
+use super::{Ground, RunEvent};
 
 /// Tries of a probe whose answer is not known, or of a tree that is still held open, before it counts as
 /// not quiet; with the wait between, half a second.
@@ -52,6 +55,20 @@ pub(super) fn openable(
         Some(proof) => format!("{side} can be opened: {proof}"),
         None => format!("whether {side} can be opened shows when it is"),
     })
+}
+
+/// How long a route that cannot be looked at is tried again before a pause.
+const ROUTE_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Proves, as far as can be told, that a route could be set.
+pub(super) fn settable(ground: &Ground, step: &Address, block: &BlockRef) -> Result<(), StepError> {
+    let io = Io::new(ground, step).until(Until::Stopped);
+    let look = || ground.registry.route(block)?.settable(block, &io);
+    let proof = retry(ground, step, ROUTE_PATIENCE, || StepIo::cancelled(&io), look)?;
+    if let Some(proof) = proof {
+        ground.tell(&RunEvent::Said { text: format!("{} can be set: {proof}", block.address) });
+    }
+    Ok(())
 }
 
 /// Proves that a member's closed side is closed and drained. Says by what.

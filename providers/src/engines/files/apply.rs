@@ -11,9 +11,9 @@ use segue_contract::{ErrorClass, SetAside, StaleFind, StepError};
 
 use super::pool::Pool;
 use super::put::{Hand, Job, Outcome};
-use super::report::Bounded;
 use super::scan::Entry;
 use super::work::Work;
+use crate::engines::report::Bounded;
 use crate::ledger::{Kind, PartWriter, Record, is_below};
 use dirs::OpenDir;
 

@@ -13,12 +13,13 @@ use super::keep::holder;
 use super::pass::{differs_from_ledger, forget, is_unchanged, ledger_of};
 use super::put::{Hand, There};
 use super::renames::MoveLog;
-use super::report::Bounded;
 use super::scan::Scan;
 use super::select::Chosen;
 use super::tree::{OpenDirs, Tree, printed};
 use super::verify::verify;
-use super::work::{Looking, Unknown, Work, side_file, threads};
+use super::work::{Looking, Unknown, Work, threads};
+use crate::engines::beside::side_file;
+use crate::engines::report::Bounded;
 
 /// Finds for which the process is looked up: each costs a walk through /proc.
 const LOOKED_UP: u64 = 20;

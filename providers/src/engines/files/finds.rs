@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use segue_contract::paths::{self, PathError};
 use segue_contract::{ArtifactName, StaleFind, StepError};
 
-use super::inflight::{named, remove_others};
-use super::report::Bounded;
+use crate::engines::beside::{named, remove_others};
+use crate::engines::report::Bounded;
 
 /// The notes of the passes from one ledger.
 pub(crate) struct Finds {

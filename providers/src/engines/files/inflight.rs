@@ -20,6 +20,7 @@ use segue_contract::{ArtifactName, StepError};
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::tree::Look;
+use crate::engines::beside::{named, remove_others};
 use crate::ledger::{Kind, Time};
 
 /// Key hash, inode, size, seconds, nanoseconds.
@@ -123,37 +124,6 @@ impl Inflight {
             _ => Ok(()),
         }
     }
-}
-
-pub(super) fn named(base: &Path, ledger: Option<&ArtifactName>) -> PathBuf {
-    let mut name = base.as_os_str().to_owned();
-    name.push(format!("-{}", ledger.map_or("load", |ledger| ledger.0.as_str())));
-    PathBuf::from(name)
-}
-
-pub(super) fn remove_others(base: &Path, own: &Path) -> Result<(), StepError> {
-    let (Some(dir), Some(prefix)) = (base.parent(), base.file_name()) else {
-        return Ok(());
-    };
-    let listed = match std::fs::read_dir(dir) {
-        Ok(listed) => listed,
-        // The first run of all: there is nothing to remove.
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        Err(e) => return Err(PathError::new("list", dir, e).into()),
-    };
-    for entry in listed {
-        let path = entry.map_err(|e| PathError::new("list", dir, e))?.path();
-        let name = path.file_name().unwrap_or_default().as_encoded_bytes();
-        if name.starts_with(prefix.as_encoded_bytes()) && path != own {
-            match std::fs::remove_file(&path) {
-                Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(PathError::new("remove", &path, e).into());
-                }
-                _ => {}
-            }
-        }
-    }
-    Ok(())
 }
 
 fn parse(bytes: &[u8]) -> Option<(u128, Note)> {

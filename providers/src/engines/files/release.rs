@@ -5,11 +5,12 @@ use rustix::io::Errno;
 use segue_contract::{Finding, Severity, Side, StepError, StepIo, UnitJob};
 
 use super::put::is_untouched;
-use super::report::Bounded;
 use super::scan::Scan;
 use super::select::Chosen;
 use super::tree::{MARKER, OpenDirs, Tree, name_of, printed, split};
-use super::work::{side_file, threads};
+use super::work::threads;
+use crate::engines::beside::side_file;
+use crate::engines::report::Bounded;
 use crate::ledger::{Kind, LedgerReader, PartReader, Record, compare_paths, is_below};
 
 /// Paths that a finding names.

@@ -15,9 +15,9 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::clock;
 use super::join::{Join, Seen};
 use super::pass::{differs_from_ledger, ledger_of};
-use super::report::Bounded;
 use super::tree::{OpenDirs, printed};
 use super::work::Looking;
+use crate::engines::report::Bounded;
 use crate::ledger::{self, Kind, LedgerReader, Record, compare_paths};
 use examine::{Examiner, Verdict};
 

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use segue_contract::{Address, Side, StepError, StepIo, UnitJob};
-use xxhash_rust::xxh3::xxh3_128;
 
 use super::finds::Finds;
 use super::inflight::Inflight;
 use super::select::Chosen;
 use super::tree::Tree;
+use crate::engines::beside::side_file;
 
 /// Workers when the spec leaves the number open: at least, at most.
 const WORKERS: (usize, usize) = (2, 16);
@@ -106,12 +106,6 @@ pub(crate) fn threads(job: &UnitJob) -> usize {
     }
     let cores = std::thread::available_parallelism().map_or(WORKERS.0, usize::from);
     cores.clamp(WORKERS.0, WORKERS.1)
-}
-
-/// A file beside the ledgers that belongs to a job and a direction.
-pub(crate) fn side_file(artifacts: &Path, what: &str, job: &UnitJob) -> PathBuf {
-    let key = format!("{}\n{}\n{}", job.migration, job.unit, job.direction.from());
-    artifacts.join(format!("{what}-{:032x}", xxh3_128(key.as_bytes())))
 }
 
 /// What a call needs that only looks.

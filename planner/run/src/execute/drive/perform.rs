@@ -6,7 +6,7 @@ use segue_contract::{
 };
 use segue_language::WaiverDecl;
 use segue_plan::cutover::{Action, Phase, Settle, opens_members, settle};
-use segue_plan::event::{Event, Member, Proof};
+use segue_plan::event::{Attempt, Event, Member, Proof};
 use segue_plan::plan::StepKind;
 use std::time::Duration;
 
@@ -314,7 +314,8 @@ impl Flight<'_> {
     /// Points every route to the new side, and looks that it does; with stopped writers old answers expire
     /// before anybody is started (protocol P12).
     fn route(&self, step: &Address) -> Result<String, StepError> {
-        let ttl_ms = self.point_routes(step, self.attempt.to)?.max(self.attempt.settle_ms);
+        let Attempt { to, settle_ms, old_answers_ms, .. } = self.attempt;
+        let ttl_ms = self.point_routes(step, to)?.max(settle_ms).max(old_answers_ms);
         if self.attempt.opens().writers && ttl_ms > 0 {
             let end = self.ground.clock.boot_ms() + ttl_ms;
             while self.ground.clock.boot_ms() < end {

@@ -9,12 +9,13 @@ use segue_contract::paths::create_dir_all;
 use segue_contract::{Checkpoint, StepError, StepIo, UnitJob};
 
 use super::mark::Mark;
+use crate::engines::beside::side_file;
 use crate::engines::files::meta;
 use crate::engines::files::put::{Hand, refuse};
 use crate::engines::files::scan::Scan;
 use crate::engines::files::select::Chosen;
 use crate::engines::files::tree::{Look, Tree, name_of, split};
-use crate::engines::files::work::{Unknown, Work, side_file, threads};
+use crate::engines::files::work::{Unknown, Work, threads};
 use crate::engines::files::xattr::Place;
 use crate::ledger::{Kind, PartMark, PartReader, PartWriter, compare_paths};
 

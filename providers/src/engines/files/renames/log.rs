@@ -14,10 +14,10 @@ use std::path::PathBuf;
 use segue_contract::paths::{self, PathError};
 use segue_contract::{ArtifactName, StepError, UnitJob};
 
+use crate::engines::beside::{named, remove_others, side_file};
 use crate::engines::files::clock;
-use crate::engines::files::inflight::{named, remove_others};
 use crate::engines::files::tree::{Look, Tree};
-use crate::engines::files::work::{Work, side_file};
+use crate::engines::files::work::Work;
 use crate::ledger::{Kind, LedgerReader, LedgerWriter, Print, Record, compare_paths, is_below};
 
 /// One rename, or a directory that was made.

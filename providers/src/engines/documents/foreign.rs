@@ -1,0 +1,196 @@
+//! Looking at the side that is written for what Segue did not write there (protocol P21). Where it stands says at once
+//! whether there is anything: every write of anybody moves it. If it moved, what changed since is held against the ledger
+//! and the notes of dead runs, and where documents are missing every key is looked at.
+
+use std::sync::{Mutex, PoisonError};
+
+use segue_contract::{ArtifactName, StaleFind, StepError};
+
+use super::again::again;
+use super::collection::{Found, Key, Stand, Want};
+use super::keep;
+use super::ledger::{About, Mark, Reader, Record};
+use super::notes::Notes;
+use super::runs::{Entry, Merged, Runs};
+use super::sides::Sides;
+use super::windows::Windows;
+
+/// What was found.
+pub(crate) struct Foreign {
+    /// What Segue did not write, kept aside.
+    pub(crate) finds: Vec<StaleFind>,
+    /// The keys of what is to be carried whatever the ledger says: theirs, and those of a run that died.
+    pub(crate) keys: Vec<Key>,
+    /// The highest version among them.
+    pub(crate) above: Option<u64>,
+    /// Where the side stood when it was looked at.
+    pub(crate) stand: Stand,
+    /// From where on it was looked at: the ledger's.
+    pub(crate) looked_from: Stand,
+    /// Documents that were looked at.
+    pub(crate) seen: u64,
+}
+
+/// Looks, and keeps what it finds.
+pub(crate) fn look(
+    sides: &Sides<'_>,
+    ledger: &ArtifactName,
+    known: &About,
+    notes: &Notes,
+) -> Result<Foreign, StepError> {
+    let (to, io) = (sides.to(), sides.io);
+    let stand = again(io, || sides.write.stand())?;
+    let before = known.stand(to).clone();
+    if before.incarnation != stand.incarnation || before.slices.len() != stand.slices.len() {
+        let unit = sides.job.writes().scope.join(", ");
+        return Err(StepError::permanent(format!(
+            "{}: {unit} is another one than the one that was loaded: it was deleted and made anew",
+            sides.job.writes().address
+        ))
+        .remedy("nothing was written to it; find out who did that, then load it again: `segue apply --redo` with the unit's load step"));
+    }
+    let all = |stand: &Stand| stand.slices.iter().map(|slice| slice.all).collect::<Vec<_>>();
+    let mut foreign = Foreign {
+        finds: Vec::new(),
+        keys: Vec::new(),
+        above: None,
+        stand: stand.clone(),
+        looked_from: before.clone(),
+        seen: 0,
+    };
+    if all(&before) == all(&stand) && !notes.is_resumed() {
+        return Ok(foreign);
+    }
+    let changed = scan(sides, &before, &stand)?;
+    Look { sides, notes, foreign: &mut foreign }.compare(ledger, changed)?;
+    Ok(foreign)
+}
+
+fn settled(stand: &Stand) -> Vec<u64> {
+    stand.slices.iter().map(|slice| slice.settled).collect()
+}
+
+/// What the written side has that changed between two stands, in the order of keys.
+fn scan(sides: &Sides<'_>, from: &Stand, to: &Stand) -> Result<Merged, StepError> {
+    let runs = Mutex::new(Runs::new(sides.io.artifacts()));
+    let side = sides.to();
+    let each = |found: Vec<Found>| {
+        let mut runs = runs.lock().unwrap_or_else(PoisonError::into_inner);
+        found.into_iter().try_for_each(|found| runs.push(entry(found, side)))
+    };
+    let windows = Windows::new(&settled(from), &settled(to));
+    windows.run(&*sides.write, Want::Keys, sides.workers(), sides.io, &each, &|| Ok(()))?;
+    runs.into_inner().unwrap_or_else(PoisonError::into_inner).finish()
+}
+
+fn entry(found: Found, side: segue_contract::Side) -> Entry {
+    let mut record = Record {
+        key: found.key,
+        hash: 0,
+        source: Mark::default(),
+        target: Mark::default(),
+        aside: false,
+        pass: 0,
+    };
+    record.set_mark(side, Mark { version: found.version });
+    Entry { record, gone: false }
+}
+
+struct Look<'a> {
+    sides: &'a Sides<'a>,
+    notes: &'a Notes,
+    foreign: &'a mut Foreign,
+}
+
+impl Look<'_> {
+    /// Holds what changed there against the ledger.
+    fn compare(&mut self, ledger: &ArtifactName, mut changed: Merged) -> Result<(), StepError> {
+        let to = self.sides.to();
+        let mut reader = Reader::open(self.sides.io.artifacts(), ledger)?;
+        let mut known = reader.next_record()?;
+        // Documents that the side should have: those of the ledger, and those that were found beyond it.
+        let mut expected = 0u64;
+        while let Some(entry) = changed.next()? {
+            self.foreign.seen += 1;
+            while known.as_ref().is_some_and(|known| known.key < entry.record.key) {
+                expected += u64::from(known.as_ref().is_some_and(|known| known.mark(to).version > 0));
+                known = reader.next_record()?;
+            }
+            let same = known.as_ref().filter(|known| known.key == entry.record.key);
+            let version = entry.record.mark(to).version;
+            expected += u64::from(same.is_none_or(|known| known.mark(to).version == 0));
+            if same.is_some_and(|known| known.mark(to).version == version) {
+                continue;
+            }
+            if self.notes.knows(&entry.record.key, version) {
+                // A run that died wrote it, and no ledger says so: whether it is still wanted is looked at by key.
+                self.foreign.keys.push(entry.record.key.clone());
+                continue;
+            }
+            let what = if same.is_some() { "changed" } else { "created" };
+            self.found(&entry.record, version, what)?;
+        }
+        while let Some(record) = known {
+            expected += u64::from(record.mark(to).version > 0);
+            known = reader.next_record()?;
+        }
+        let count = again(self.sides.io, || self.sides.write.count(None))?;
+        if count == expected { Ok(()) } else { self.missing(ledger) }
+    }
+
+    fn found(&mut self, record: &Record, version: u64, what: &str) -> Result<(), StepError> {
+        let keys = [record.key.clone()];
+        let there = again(self.sides.io, || self.sides.write.read(&keys, Want::Bodies))?;
+        let find = match there.into_iter().next().flatten() {
+            Some(found) => keep::keep(self.sides, &found, what)?,
+            None => keep::find(&record.key, what),
+        };
+        self.foreign.above = self.foreign.above.max(Some(version));
+        self.foreign.finds.push(find);
+        self.foreign.keys.push(record.key.clone());
+        Ok(())
+    }
+
+    /// Documents of the ledger that are no longer there.
+    fn missing(&mut self, ledger: &ArtifactName) -> Result<(), StepError> {
+        let (sides, to) = (self.sides, self.sides.to());
+        let nothing = Stand {
+            incarnation: self.foreign.stand.incarnation.clone(),
+            slices: self
+                .foreign
+                .stand
+                .slices
+                .iter()
+                .map(|_| super::SliceStand { term: 0, settled: 0, all: 0 })
+                .collect(),
+        };
+        let mut there = scan(sides, &nothing, &self.foreign.stand)?;
+        let mut found = there.next()?;
+        let mut reader = Reader::open(sides.io.artifacts(), ledger)?;
+        while let Some(record) = reader.next_record()? {
+            while found.as_ref().is_some_and(|found| found.record.key < record.key) {
+                found = there.next()?;
+            }
+            let is_there = found.as_ref().is_some_and(|found| found.record.key == record.key);
+            if is_there || record.mark(to).version == 0 {
+                continue;
+            }
+            let key = [record.key.clone()];
+            let now = again(sides.io, || sides.write.read(&key, Want::Keys))?;
+            if now.into_iter().flatten().next().is_some() {
+                continue;
+            }
+            self.foreign.above = self.foreign.above.max(Some(record.mark(to).version));
+            self.foreign.keys.push(record.key.clone());
+            if self.notes.knows_deletion(&record.key) {
+                continue;
+            }
+            // A deletion of what is gone on both sides is no loss, whoever did it.
+            let here = again(sides.io, || sides.read.read(&key, Want::Keys))?;
+            if here.into_iter().flatten().next().is_some() {
+                self.foreign.finds.push(keep::find(&record.key, "deleted"));
+            }
+        }
+        Ok(())
+    }
+}

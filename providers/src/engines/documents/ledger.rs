@@ -1,0 +1,107 @@
+//! The ledger of a unit of documents: one record a document, in the order of keys, with how each side had it when Segue
+//! last saw or wrote it; and at the end, where both sides stood. One ledger serves passes and verification both ways.
+//!
+//! A flat file that is read and written as a stream, so that memory stays bounded. Its name holds its checksum, and
+//! nothing of it is believed before the whole was checked.
+
+mod codec;
+mod read;
+mod write;
+
+use segue_contract::{Side, StepError};
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_128;
+
+use super::collection::{Key, Stand};
+pub(crate) use codec::{decode, encode};
+pub(crate) use read::{Reader, about};
+pub(crate) use write::Writer;
+
+/// How one side has a document. All 0: it was never seen there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Mark {
+    /// The version there.
+    pub(crate) version: u64,
+}
+
+/// One document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Record {
+    pub(crate) key: Key,
+    /// XXH3-128 of the body as the declared target has it; 0: not known.
+    pub(crate) hash: u128,
+    pub(crate) source: Mark,
+    pub(crate) target: Mark,
+    /// Set aside: the written side does not have it as it is.
+    pub(crate) aside: bool,
+    /// The pass that last changed it.
+    pub(crate) pass: u64,
+}
+
+impl Record {
+    pub(crate) fn mark(&self, side: Side) -> Mark {
+        match side {
+            Side::Source => self.source,
+            Side::Target => self.target,
+        }
+    }
+
+    pub(crate) fn set_mark(&mut self, side: Side, mark: Mark) {
+        match side {
+            Side::Source => self.source = mark,
+            Side::Target => self.target = mark,
+        }
+    }
+}
+
+/// The hash by which keys are noted and put into buckets.
+pub(crate) fn key_hash(key: &Key) -> u128 {
+    let place = key.place.as_deref().map_or(0, |place| xxh3_128(place.as_bytes()).rotate_left(1) | 1);
+    xxh3_128(key.id.as_bytes()) ^ place
+}
+
+/// What a ledger says of the whole.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct About {
+    /// The pass that wrote it; the load is 1.
+    pub(crate) pass: u64,
+    /// How many documents.
+    pub(crate) records: u64,
+    /// The bytes of their bodies at the declared target, as far as Segue carried them.
+    pub(crate) bytes: u64,
+    /// How many of them are set aside.
+    pub(crate) aside: u64,
+    /// Where the sides stood: what came later is not in it.
+    pub(crate) source: Stand,
+    /// See `source`.
+    pub(crate) target: Stand,
+    /// The highest version that was seen or written at each side.
+    pub(crate) source_highest: u64,
+    /// See `source_highest`.
+    pub(crate) target_highest: u64,
+    /// What the versions of written documents begin with, and what it was chosen for.
+    pub(crate) versions: super::versions::Versions,
+}
+
+impl About {
+    pub(crate) fn highest(&self, side: Side) -> u64 {
+        match side {
+            Side::Source => self.source_highest,
+            Side::Target => self.target_highest,
+        }
+    }
+
+    pub(crate) fn stand(&self, side: Side) -> &Stand {
+        match side {
+            Side::Source => &self.source,
+            Side::Target => &self.target,
+        }
+    }
+}
+
+fn damaged(path: &std::path::Path, why: &str) -> StepError {
+    StepError::permanent(format!("ledger {} is damaged: {why}", path.display())).remedy(
+        "nothing of it was used; restore the file from a backup of the state directory, or begin the migration again \
+         under another name",
+    )
+}

@@ -1,0 +1,298 @@
+//! One incremental pass: what changed since the ledger is carried, what is gone is deleted, and what somebody else wrote to
+//! the side that is written is kept aside and written over.
+//!
+//! The upper bound is what was settled on every copy when the pass began. Deletions cannot be asked for; that there are
+//! none is known when the side that is read holds as many documents as the ledger, and else every key is looked at.
+
+use std::time::Instant;
+
+use segue_contract::{ArtifactName, PassReport, PassTimes, Side, StepError, StepIo, UnitJob};
+
+use super::again::again;
+use super::collection::{Documents, Found, Key, Stand, Want};
+use super::foreign::{Foreign, look};
+use super::ledger::{About, Reader, Record, about};
+use super::merge::{Draft, merge};
+use super::notes::Notes;
+use super::runs::{Entry, Runs};
+use super::send::{Sender, Sink};
+use super::sides::{Sides, position};
+use super::versions::Versions;
+use super::windows::Windows;
+use super::{carried, micros, report_of};
+use crate::engines::beside::side_file;
+
+/// Keys that are asked for at once.
+const READ_AT_ONCE: usize = 500;
+
+/// See [`segue_contract::Engine::pass`]; `forced` are carried whatever the ledger says of them.
+pub(crate) fn pass(
+    source: &dyn Documents,
+    target: &dyn Documents,
+    job: &UnitJob,
+    forced: &[Key],
+    io: &dyn StepIo,
+) -> Result<PassReport, StepError> {
+    let began = Instant::now();
+    let sides = Sides::open(source, target, job, io)?;
+    let ledger = super::ledger_of(job)?;
+    let known = about(io.artifacts(), ledger)?;
+    forget_load(&sides);
+    let here = again(io, || sides.read.stand())?;
+    let versions = known.versions.next(job.direction, &here, known.highest(sides.to()));
+    if versions != known.versions {
+        again(io, || sides.writes.remember(job, io))?;
+    }
+    let notes = Notes::open(io.artifacts(), job)?;
+    let foreign = look(&sides, ledger, &known, &notes)?;
+    let sender = Sender::new(&sides, notes, versions.epoch, known.pass + 1, Runs::new(io.artifacts()));
+    let pass = Pass { sides: &sides, ledger, known, here, versions, sender };
+    pass.run(&foreign, forced, began)
+}
+
+/// A load that ended is in the ledger: what it noted for its successor is nobody's any more.
+fn forget_load(sides: &Sides<'_>) {
+    for what in ["load", "load-head"] {
+        // Best effort: a file that stays takes room and does no harm.
+        let _ = std::fs::remove_file(side_file(sides.io.artifacts(), what, sides.job));
+    }
+}
+
+struct Pass<'a> {
+    sides: &'a Sides<'a>,
+    ledger: &'a ArtifactName,
+    known: About,
+    /// Where the side that is read stood when the pass began.
+    here: Stand,
+    versions: Versions,
+    sender: Sender<'a, Runs>,
+}
+
+impl Pass<'_> {
+    fn run(self, foreign: &Foreign, forced: &[Key], began: Instant) -> Result<PassReport, StepError> {
+        let io = self.sides.io;
+        for find in &foreign.finds {
+            self.sender.tell_stale(find.clone());
+        }
+        if let Some(version) = foreign.above {
+            self.sender.raise_above(version);
+        }
+        self.changes()?;
+        let mut keys = forced.to_vec();
+        keys.extend(foreign.keys.iter().cloned());
+        keys.extend(self.set_aside_before()?);
+        self.carry_keys(&keys)?;
+        let read_us = micros(began.elapsed());
+        let from = self.sides.from();
+        let entries = std::mem::replace(&mut *self.sender.sink(), Runs::new(io.artifacts()));
+        let mut draft = merge(io.artifacts(), Some(self.ledger), entries.finish()?, from)?;
+        let there_now = again(io, || self.sides.read.count(None))?;
+        if there_now != draft.live {
+            draft = self.deletions(draft)?;
+        }
+        let applied = micros(began.elapsed());
+        let (written, stood) = self.stand_written(foreign)?;
+        let Self { sides, known, here, versions, sender, .. } = self;
+        let (_, tally, epoch) = sender.finish();
+        let highest = |side: Side| {
+            let seen = if side == from { tally.read_highest } else { tally.write_highest };
+            known.highest(side).max(seen).max(foreign.above.filter(|_| side != from).unwrap_or(0))
+        };
+        let about = About {
+            pass: known.pass + 1,
+            records: 0,
+            bytes: known.bytes + tally.bytes,
+            aside: 0,
+            source: if from == Side::Source { carried(&here) } else { written.clone() },
+            target: if from == Side::Target { carried(&here) } else { written },
+            source_highest: highest(Side::Source),
+            target_highest: highest(Side::Target),
+            versions: Versions { epoch, ..versions },
+        };
+        let ledger = draft.finish(about)?;
+        let times = PassTimes {
+            scan_us: read_us,
+            apply_us: applied - read_us,
+            sync_us: micros(began.elapsed()) - applied,
+        };
+        // A write that came from elsewhere meanwhile is looked at by the next pass: until then nothing is settled.
+        let open = tally.later + u64::from(!stood);
+        let at = position(&here, |slice| slice.settled, open);
+        let _ = sides;
+        Ok(report_of(ledger, at, tally, times))
+    }
+
+    /// Carries what changed since the ledger; everything, where the unit was made anew.
+    fn changes(&self) -> Result<(), StepError> {
+        let known = self.known.stand(self.sides.from());
+        let same = known.incarnation == self.here.incarnation && known.slices.len() == self.here.slices.len();
+        let from: Vec<u64> = match same {
+            true => known.slices.iter().map(|slice| slice.settled).collect(),
+            false => vec![0; self.here.slices.len()],
+        };
+        let to: Vec<u64> = self.here.slices.iter().map(|slice| slice.settled).collect();
+        let each = |found: Vec<Found>| self.sender.carry(found);
+        Windows::new(&from, &to).run(
+            &*self.sides.read,
+            Want::Bodies,
+            self.sides.workers(),
+            self.sides.io,
+            &each,
+            &|| Ok(()),
+        )
+    }
+
+    /// What earlier passes could not carry is tried again.
+    fn set_aside_before(&self) -> Result<Vec<Key>, StepError> {
+        let mut keys = Vec::new();
+        if self.known.aside == 0 {
+            return Ok(keys);
+        }
+        let mut reader = Reader::open(self.sides.io.artifacts(), self.ledger)?;
+        while let Some(record) = reader.next_record()? {
+            if record.aside {
+                keys.push(record.key);
+            }
+        }
+        Ok(keys)
+    }
+
+    /// Carries documents by their keys as they are now; those that are gone are deleted.
+    fn carry_keys(&self, keys: &[Key]) -> Result<(), StepError> {
+        for some in keys.chunks(READ_AT_ONCE) {
+            self.sides.go_on()?;
+            let read = again(self.sides.io, || self.sides.read.read(some, Want::Bodies))?;
+            let (mut found, mut gone) = (Vec::new(), Vec::new());
+            for (key, document) in some.iter().zip(read) {
+                match document {
+                    Some(document) => found.push(document),
+                    None => gone.push(nothing_known(key)),
+                }
+            }
+            self.sender.carry(found)?;
+            self.sender.delete(&gone, self.bound())?;
+        }
+        Ok(())
+    }
+
+    /// Above every change that was looked at.
+    fn bound(&self) -> u64 {
+        self.here.slices.iter().map(|slice| slice.settled).max().unwrap_or(0)
+    }
+
+    /// Finds the documents of the draft that the side that is read no longer has, and deletes them; after every other
+    /// write of the pass, with the version of what was settled before the keys were looked at.
+    fn deletions(&self, draft: Draft) -> Result<Draft, StepError> {
+        let (sides, io) = (self.sides, self.sides.io);
+        let before = again(io, || sides.read.stand())?;
+        let number = before.slices.iter().map(|slice| slice.settled).max().unwrap_or(0);
+        let keys = keys_of(sides, &before)?;
+        let name = draft.finish(self.known.clone())?;
+        let gone = self.not_among(&name, keys)?;
+        self.sender.delete(&gone, number)?;
+        let entries = std::mem::replace(&mut *self.sender.sink(), Runs::new(io.artifacts()));
+        let merged = merge(io.artifacts(), Some(&name), entries.finish()?, sides.from());
+        // Only a step between two ledgers.
+        let _ = std::fs::remove_file(io.artifacts().join(&name.0));
+        merged
+    }
+
+    /// The records of a ledger whose documents are not among those that were found, nor there now.
+    fn not_among(
+        &self,
+        ledger: &ArtifactName,
+        mut keys: super::runs::Merged,
+    ) -> Result<Vec<Record>, StepError> {
+        let mut reader = Reader::open(self.sides.io.artifacts(), ledger)?;
+        let mut found = keys.next()?;
+        let (mut gone, mut doubtful) = (Vec::new(), Vec::new());
+        while let Some(record) = reader.next_record()? {
+            while found.as_ref().is_some_and(|found| found.record.key < record.key) {
+                found = keys.next()?;
+            }
+            if found.as_ref().is_none_or(|found| found.record.key != record.key) {
+                doubtful.push(record);
+                if doubtful.len() >= READ_AT_ONCE {
+                    self.confirm(&mut doubtful, &mut gone)?;
+                }
+            }
+        }
+        self.confirm(&mut doubtful, &mut gone)?;
+        Ok(gone)
+    }
+
+    /// A document that changed while the keys were looked at is in another window: it is asked for by itself.
+    fn confirm(&self, doubtful: &mut Vec<Record>, gone: &mut Vec<Record>) -> Result<(), StepError> {
+        let keys: Vec<Key> = doubtful.iter().map(|record| record.key.clone()).collect();
+        let read = match keys.is_empty() {
+            true => Vec::new(),
+            false => again(self.sides.io, || self.sides.read.read(&keys, Want::Keys))?,
+        };
+        gone.extend(doubtful.drain(..).zip(read).filter(|(_, now)| now.is_none()).map(|(record, _)| record));
+        Ok(())
+    }
+
+    /// Where the side that is written stands, and whether nobody else wrote there while the pass ran. If somebody did,
+    /// the place from where the next pass looks stays where it was.
+    fn stand_written(&self, foreign: &Foreign) -> Result<(Stand, bool), StepError> {
+        let now = again(self.sides.io, || self.sides.write.stand())?;
+        let taken = self.sender.tally().taken;
+        let sum = |stand: &Stand| stand.slices.iter().map(|slice| slice.all).sum::<u64>();
+        let alone = now.incarnation == foreign.stand.incarnation
+            && now.is_settled()
+            && sum(&now) == sum(&foreign.stand) + taken;
+        Ok(if alone {
+            (now, true)
+        } else {
+            (foreign.looked_from.clone(), sum(&now) <= sum(&foreign.stand) + taken)
+        })
+    }
+}
+
+/// A record for a document of which nothing is known but that it is to go.
+fn nothing_known(key: &Key) -> Record {
+    Record {
+        key: key.clone(),
+        hash: 0,
+        source: Default::default(),
+        target: Default::default(),
+        aside: false,
+        pass: 0,
+    }
+}
+
+/// All keys of the side that is read, in order.
+fn keys_of(sides: &Sides<'_>, stand: &Stand) -> Result<super::runs::Merged, StepError> {
+    let to: Vec<u64> = stand.slices.iter().map(|slice| slice.settled).collect();
+    let runs = std::sync::Mutex::new(Runs::new(sides.io.artifacts()));
+    let each = |found: Vec<Found>| {
+        let mut runs = runs.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        found.into_iter().try_for_each(|document| {
+            Sink::push(&mut *runs, Entry { record: nothing_known(&document.key), gone: false })
+        })
+    };
+    let windows = Windows::new(&vec![0; to.len()], &to);
+    windows.run(&*sides.read, Want::Keys, sides.workers(), sides.io, &each, &|| Ok(()))?;
+    runs.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner).finish()
+}
+
+/// See [`segue_contract::Engine::repair`].
+pub(crate) fn repair(
+    source: &dyn Documents,
+    target: &dyn Documents,
+    job: &UnitJob,
+    keys: &[String],
+    io: &dyn StepIo,
+) -> Result<PassReport, StepError> {
+    let mut wanted: std::collections::BTreeSet<&str> = keys.iter().map(String::as_str).collect();
+    let mut forced = Vec::new();
+    let mut reader = Reader::open(io.artifacts(), super::ledger_of(job)?)?;
+    while let Some(record) = reader.next_record()? {
+        if wanted.remove(record.key.to_string().as_str()) {
+            forced.push(record.key);
+        }
+    }
+    // What no ledger knows is at the written side alone.
+    forced.extend(wanted.into_iter().map(|id| Key { id: id.to_owned(), place: None }));
+    pass(source, target, job, &forced, io)
+}

@@ -1,0 +1,86 @@
+//! Both ends of a job, opened, and which of them is read.
+
+use std::sync::Arc;
+
+use segue_contract::{Direction, Position, Side, StepError, StepIo, UnitJob};
+
+use super::collection::{Collection, Documents, Stand};
+use super::json;
+
+/// Writes at once when the spec says nothing: most systems have more than one core behind each.
+const WORKERS: usize = 4;
+
+/// See the module.
+pub(crate) struct Sides<'a> {
+    pub(crate) job: &'a UnitJob,
+    pub(crate) io: &'a dyn StepIo,
+    /// The side that is read.
+    pub(crate) read: Arc<dyn Collection>,
+    /// The side that is written.
+    pub(crate) write: Arc<dyn Collection>,
+    /// The system behind the side that is written.
+    pub(crate) writes: &'a dyn Documents,
+}
+
+impl<'a> Sides<'a> {
+    /// Opens both; the side that is written may be made first.
+    pub(crate) fn open(
+        source: &'a dyn Documents,
+        target: &'a dyn Documents,
+        job: &'a UnitJob,
+        io: &'a dyn StepIo,
+    ) -> Result<Self, StepError> {
+        let (reads, writes) = match job.direction {
+            Direction::Forward => (source, target),
+            Direction::Reverse => (target, source),
+        };
+        Ok(Self {
+            job,
+            io,
+            read: reads.open(job.reads(), io)?,
+            write: writes.open(job.writes(), io)?,
+            writes,
+        })
+    }
+
+    /// Which side is read.
+    pub(crate) fn from(&self) -> Side {
+        self.job.direction.from()
+    }
+
+    /// Which side is written.
+    pub(crate) fn to(&self) -> Side {
+        self.from().other()
+    }
+
+    pub(crate) fn workers(&self) -> usize {
+        match self.job.load.parallelism {
+            0 => WORKERS,
+            some => some as usize,
+        }
+    }
+
+    /// The hash of a body of one side, as the declared target has it.
+    pub(crate) fn hash(&self, side: Side, body: &[u8]) -> Result<u128, StepError> {
+        match side {
+            Side::Target => json::hash(&self.job.transform, body),
+            Side::Source => {
+                let there = json::forward(&self.job.transform, body.to_vec())?;
+                json::hash(&self.job.transform, &there)
+            }
+        }
+    }
+
+    /// Ends the step where it was asked to.
+    pub(crate) fn go_on(&self) -> Result<(), StepError> {
+        if self.io.cancelled() { Err(StepError::cancelled()) } else { Ok(()) }
+    }
+}
+
+/// What is settled at a side, as a position.
+pub(crate) fn position(stand: &Stand, number: impl Fn(&super::SliceStand) -> u64, open: u64) -> Position {
+    let slices: Vec<String> =
+        stand.slices.iter().map(|slice| format!("{}.{}", slice.term, number(slice))).collect();
+    let open = if open > 0 { format!(" and {open} open") } else { String::new() };
+    Position(format!("{} {}{open}", stand.incarnation, slices.join(",")))
+}

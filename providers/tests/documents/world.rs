@@ -1,0 +1,429 @@
+//! A system of documents in memory, with slices, versions, deletions that are remembered for a while, and a script of what
+//! goes wrong; two of them, and the executor's side.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use segue_contract::{
+    Address, ArtifactName, BlockRef, Checkpoint, Config, Direction, Engine, Finding, LoadSettings,
+    PassReport, Progress, Secret, SecretRef, Select, StepError, StepIo, Transform, UnitJob, VerifyCall,
+    VerifyLevel,
+};
+use segue_providers::engines::documents::{
+    Collection, Documents, DocumentsEngine, Found, Key, Limits, SliceStand, Stand, Want, Window, Write,
+    Written,
+};
+
+pub(crate) const UNIT: &str = "products";
+
+#[derive(Clone, Debug)]
+pub(crate) struct Doc {
+    pub(crate) number: u64,
+    pub(crate) version: u64,
+    pub(crate) body: String,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Slice {
+    pub(crate) changes: u64,
+    pub(crate) term: u64,
+    pub(crate) docs: BTreeMap<Key, Doc>,
+}
+
+/// What is done at a call, before it.
+type Script = Box<dyn FnMut(&str, &mut Unit) -> Option<StepError> + Send>;
+
+pub(crate) struct Unit {
+    pub(crate) incarnation: String,
+    pub(crate) slices: Vec<Slice>,
+    pub(crate) deleted: BTreeMap<Key, u64>,
+    /// Bodies that cannot be taken hold this.
+    pub(crate) poison: Option<String>,
+    /// Of so many writes one is not taken now.
+    pub(crate) busy: u64,
+    /// Of so many batches the answer of one is lost.
+    pub(crate) lossy: u64,
+    pub(crate) calls: u64,
+    pub(crate) scan_max: u64,
+    pub(crate) script: Option<Script>,
+}
+
+fn slice_of(key: &Key, slices: usize) -> usize {
+    let placed = key.place.as_ref().unwrap_or(&key.id);
+    placed.bytes().fold(7usize, |sum, byte| sum.wrapping_mul(31).wrapping_add(usize::from(byte))) % slices
+}
+
+pub(crate) fn key(id: &str) -> Key {
+    Key { id: id.to_owned(), place: None }
+}
+
+impl Unit {
+    pub(crate) fn new(incarnation: &str, slices: usize) -> Self {
+        Self {
+            incarnation: incarnation.to_owned(),
+            slices: vec![Slice { term: 1, ..Slice::default() }; slices],
+            deleted: BTreeMap::new(),
+            poison: None,
+            busy: 0,
+            lossy: 0,
+            calls: 0,
+            scan_max: 50,
+            script: None,
+        }
+    }
+
+    fn at(&mut self, key: &Key) -> &mut Slice {
+        let at = slice_of(key, self.slices.len());
+        &mut self.slices[at]
+    }
+
+    /// A client's write.
+    pub(crate) fn put(&mut self, id: &str, body: &str) {
+        self.put_key(key(id), body);
+    }
+
+    pub(crate) fn put_key(&mut self, key: Key, body: &str) {
+        let before = self.deleted.remove(&key).unwrap_or(0);
+        let slice = self.at(&key);
+        let version = slice.docs.get(&key).map_or(before, |doc| doc.version) + 1;
+        let number = slice.changes;
+        slice.changes += 1;
+        slice.docs.insert(key, Doc { number, version, body: body.to_owned() });
+    }
+
+    /// A client's deletion.
+    pub(crate) fn delete(&mut self, id: &str) {
+        let key = key(id);
+        let slice = self.at(&key);
+        slice.changes += 1;
+        if let Some(doc) = slice.docs.remove(&key) {
+            self.deleted.insert(key, doc.version + 1);
+        }
+    }
+
+    /// Deletions are remembered no longer.
+    pub(crate) fn forget_deletions(&mut self) {
+        self.deleted.clear();
+    }
+
+    fn write(&mut self, write: &Write) -> Written {
+        self.calls += 1;
+        if self.busy > 0 && self.calls.is_multiple_of(self.busy) {
+            return Written::Later("too many requests".to_owned());
+        }
+        let body = write.body.as_ref().map(|body| String::from_utf8(body.clone()).unwrap());
+        let poison = self.poison.clone();
+        if body.as_ref().zip(poison.as_ref()).is_some_and(|(body, poison)| body.contains(poison)) {
+            return Written::Refused("mapper_parsing_exception: failed to parse field".to_owned());
+        }
+        let deleted = self.deleted.get(&write.key).copied();
+        let slice = self.at(&write.key);
+        let there = slice.docs.get(&write.key).map(|doc| doc.version).or(deleted);
+        let newer = match body {
+            Some(_) => there.is_some_and(|there| there > write.version),
+            None => there.is_some_and(|there| there >= write.version),
+        };
+        if newer {
+            return Written::Newer;
+        }
+        let number = slice.changes;
+        slice.changes += 1;
+        match body {
+            Some(body) => {
+                slice.docs.insert(write.key.clone(), Doc { number, version: write.version, body });
+                self.deleted.remove(&write.key);
+            }
+            None => {
+                slice.docs.remove(&write.key);
+                self.deleted.insert(write.key.clone(), write.version);
+            }
+        }
+        Written::Done { number }
+    }
+
+    pub(crate) fn bodies(&self) -> BTreeMap<Key, String> {
+        let docs = self.slices.iter().flat_map(|slice| &slice.docs);
+        docs.map(|(key, doc)| (key.clone(), doc.body.clone())).collect()
+    }
+}
+
+/// A system: its units by name.
+#[derive(Clone, Default)]
+pub(crate) struct System {
+    pub(crate) units: Arc<Mutex<BTreeMap<String, Unit>>>,
+}
+
+struct Open {
+    system: System,
+    name: String,
+}
+
+impl System {
+    pub(crate) fn with<T>(&self, act: impl FnOnce(&mut Unit) -> T) -> T {
+        act(self.units.lock().unwrap().get_mut(UNIT).expect("the unit"))
+    }
+
+    fn call<T>(&self, name: &str, what: &str, act: impl FnOnce(&mut Unit) -> T) -> Result<T, StepError> {
+        let mut units = self.units.lock().unwrap();
+        let unit =
+            units.get_mut(name).ok_or_else(|| StepError::permanent(format!("no such index [{name}]")))?;
+        if let Some(mut script) = unit.script.take() {
+            let failed = script(what, unit);
+            unit.script.get_or_insert(script);
+            if let Some(error) = failed {
+                return Err(error);
+            }
+        }
+        Ok(act(unit))
+    }
+}
+
+impl Open {
+    fn call<T>(&self, what: &str, act: impl FnOnce(&mut Unit) -> T) -> Result<T, StepError> {
+        self.system.call(&self.name, what, act)
+    }
+}
+
+fn found(slice: usize, key: &Key, doc: &Doc, want: Want) -> Found {
+    let body = if want == Want::Bodies { doc.body.clone().into_bytes() } else { Vec::new() };
+    Found { key: key.clone(), slice: slice as u32, number: doc.number, version: doc.version, body }
+}
+
+impl Collection for Open {
+    fn limits(&self) -> Limits {
+        Limits {
+            scan_documents_max: 20,
+            batch_documents_max: 7,
+            batch_bytes_max: 500,
+            version_max: i64::MAX as u64,
+        }
+    }
+
+    fn stand(&self) -> Result<Stand, StepError> {
+        self.call("stand", |unit| Stand {
+            incarnation: unit.incarnation.clone(),
+            slices: unit
+                .slices
+                .iter()
+                .map(|s| SliceStand { term: s.term, settled: s.changes, all: s.changes })
+                .collect(),
+        })
+    }
+
+    fn scan(&self, window: Window, want: Want) -> Result<Option<Vec<Found>>, StepError> {
+        self.call("scan", |unit| {
+            let at = window.slice as usize;
+            let docs = unit.slices[at].docs.iter();
+            let inside = docs.filter(|(_, doc)| (window.from..window.to).contains(&doc.number));
+            let list: Vec<Found> = inside.map(|(key, doc)| found(at, key, doc, want)).collect();
+            (list.len() as u64 <= unit.scan_max).then_some(list)
+        })
+    }
+
+    fn count(&self, slice: Option<u32>) -> Result<u64, StepError> {
+        self.call("count", |unit| {
+            let each = unit.slices.iter().enumerate();
+            each.filter(|(at, _)| slice.is_none_or(|s| s as usize == *at))
+                .map(|(_, s)| s.docs.len() as u64)
+                .sum()
+        })
+    }
+
+    fn read(&self, keys: &[Key], want: Want) -> Result<Vec<Option<Found>>, StepError> {
+        self.call("read", |unit| {
+            keys.iter()
+                .map(|key| {
+                    let at = slice_of(key, unit.slices.len());
+                    unit.slices[at].docs.get(key).map(|doc| found(at, key, doc, want))
+                })
+                .collect()
+        })
+    }
+
+    fn write(&self, batch: &[Write]) -> Result<Vec<Written>, StepError> {
+        let written = self.call("write", |unit| {
+            let lost = unit.lossy > 0 && unit.calls.is_multiple_of(unit.lossy);
+            (batch.iter().map(|write| unit.write(write)).collect(), lost)
+        })?;
+        match written {
+            (written, false) => Ok(written),
+            (_, true) => Err(StepError::unknown("the answer was lost")),
+        }
+    }
+
+    fn nothing_on_its_way(&self) -> Result<(), StepError> {
+        Ok(())
+    }
+}
+
+impl Documents for System {
+    fn open(&self, block: &BlockRef, _: &dyn StepIo) -> Result<Arc<dyn Collection>, StepError> {
+        Ok(Arc::new(Open { system: self.clone(), name: block.scope[0].clone() }))
+    }
+    fn exists(&self, block: &BlockRef, _: &dyn StepIo) -> Result<bool, StepError> {
+        Ok(self.units.lock().unwrap().contains_key(&block.scope[0]))
+    }
+    fn make(&self, job: &UnitJob, _: &dyn StepIo) -> Result<(), StepError> {
+        let name = job.writes().scope[0].clone();
+        self.units.lock().unwrap().entry(name).or_insert_with(|| Unit::new("made", 2));
+        Ok(())
+    }
+    fn serve(&self, _: &UnitJob, _: &dyn StepIo) -> Result<(), StepError> {
+        Ok(())
+    }
+    fn remember(&self, _: &UnitJob, _: &dyn StepIo) -> Result<(), StepError> {
+        Ok(())
+    }
+    fn forget(&self, _: &UnitJob, _: &dyn StepIo) -> Result<(), StepError> {
+        Ok(())
+    }
+    fn remove(&self, job: &UnitJob, _: &dyn StepIo) -> Result<(), StepError> {
+        self.units.lock().unwrap().remove(&job.target.scope[0]);
+        Ok(())
+    }
+    fn names(&self, _: &BlockRef, _: &dyn StepIo) -> Result<Vec<String>, StepError> {
+        Ok(self.units.lock().unwrap().keys().cloned().collect())
+    }
+}
+
+/// The executor's side: it can stop a step at any call.
+pub(crate) struct Io {
+    pub(crate) artifacts: PathBuf,
+    pub(crate) checkpoints: Mutex<Vec<Checkpoint>>,
+    pub(crate) findings: Mutex<Vec<Finding>>,
+    pub(crate) taken: AtomicU64,
+    /// Questions whether to stop until the answer is yes; negative: never.
+    pub(crate) calls_left: AtomicI64,
+}
+
+impl StepIo for Io {
+    fn cancelled(&self) -> bool {
+        let left = self.calls_left.load(Ordering::SeqCst);
+        if left > 0 {
+            self.calls_left.store(left - 1, Ordering::SeqCst);
+        }
+        left == 0
+    }
+    fn progress(&self, _: Progress) {}
+    fn checkpoint(&self, checkpoint: Checkpoint) -> Result<(), StepError> {
+        self.checkpoints.lock().unwrap().push(checkpoint);
+        Ok(())
+    }
+    fn take(&self, bytes: u64) {
+        self.taken.fetch_add(bytes, Ordering::SeqCst);
+    }
+    fn artifacts(&self) -> &Path {
+        &self.artifacts
+    }
+    fn secret(&self, _: &SecretRef) -> Result<Secret, StepError> {
+        Err(StepError::permanent("no secrets here"))
+    }
+    fn find(&self, finding: Finding) {
+        self.findings.lock().unwrap().push(finding);
+    }
+}
+
+/// Two systems, a job between them, and the engine.
+pub(crate) struct World {
+    _dir: tempfile::TempDir,
+    pub(crate) source: System,
+    pub(crate) target: System,
+    pub(crate) engine: DocumentsEngine,
+    pub(crate) job: UnitJob,
+    pub(crate) io: Io,
+}
+
+fn block(address: &str) -> BlockRef {
+    BlockRef {
+        address: Address::new(address),
+        provider: "memory".into(),
+        base_dir: "/".into(),
+        config: Config::default(),
+        scope: vec![UNIT.to_owned()],
+    }
+}
+
+impl World {
+    /// A source with so many documents in so many slices.
+    pub(crate) fn new(documents: usize, slices: usize) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let io = Io {
+            artifacts: dir.path().to_owned(),
+            checkpoints: Mutex::default(),
+            findings: Mutex::default(),
+            taken: AtomicU64::new(0),
+            calls_left: AtomicI64::new(-1),
+        };
+        let (source, target) = (System::default(), System::default());
+        let mut unit = Unit::new("first", slices);
+        for n in 0..documents {
+            unit.put(&format!("d{n:04}"), &format!("{{\"n\":{n}}}"));
+        }
+        source.units.lock().unwrap().insert(UNIT.to_owned(), unit);
+        let engine = DocumentsEngine::new(Arc::new(source.clone()), Arc::new(target.clone()));
+        let job = UnitJob {
+            migration: Address::new("migration.catalog"),
+            unit: UNIT.to_owned(),
+            source: block("source.memory.old"),
+            target: block("target.memory.new"),
+            direction: Direction::Forward,
+            select: Select::default(),
+            transform: Transform::default(),
+            load: LoadSettings { parallelism: 2, rate_limit: None },
+            ledger: None,
+            epoch: 1,
+        };
+        Self { _dir: dir, source, target, engine, job, io }
+    }
+
+    pub(crate) fn loaded(documents: usize, slices: usize) -> Self {
+        let mut world = Self::new(documents, slices);
+        world.load();
+        world
+    }
+
+    pub(crate) fn set(&mut self, ledger: ArtifactName) {
+        self.job.ledger = Some(ledger);
+    }
+
+    pub(crate) fn load(&mut self) -> PassReport {
+        let from = self.io.checkpoints.lock().unwrap().last().cloned();
+        let report = self.engine.load(&self.job, from.as_ref(), &self.io).unwrap();
+        self.set(report.ledger.clone());
+        report
+    }
+
+    pub(crate) fn pass(&mut self) -> PassReport {
+        let report = self.engine.pass(&self.job, None, &self.io).unwrap();
+        self.set(report.ledger.clone());
+        report
+    }
+
+    pub(crate) fn turn(&mut self) {
+        self.job.direction = match self.job.direction {
+            Direction::Forward => Direction::Reverse,
+            Direction::Reverse => Direction::Forward,
+        };
+    }
+
+    /// The side that serves.
+    pub(crate) fn live(&self) -> &System {
+        if self.job.direction == Direction::Forward { &self.source } else { &self.target }
+    }
+
+    pub(crate) fn full(&self) -> VerifyCall {
+        VerifyCall { level: VerifyLevel::Full, since: None, quiet: true }
+    }
+
+    /// Both sides are alike, the ledger says so, and nothing is anybody else's.
+    #[track_caller]
+    pub(crate) fn assert_equal(&self) {
+        assert_eq!(self.source.with(|u| u.bodies()), self.target.with(|u| u.bodies()));
+        let report = self.engine.verify(&self.job, &self.full(), &self.io).unwrap();
+        assert_eq!((report.mismatches, report.residual), (vec![], 0));
+        let drift = self.engine.drift(&self.job, VerifyLevel::Count, &self.io).unwrap();
+        assert_eq!((drift.waiting_records, drift.drifted), (0, vec![]));
+    }
+}
