@@ -34,6 +34,7 @@ use segue_contract::{
 };
 use serde_json::json;
 
+use crate::engines::documents::{Documents, DocumentsEngine};
 use crate::http;
 use cluster::Cluster;
 
@@ -54,6 +55,13 @@ pub(crate) fn register(registry: &mut Registry) {
             registry.schema(schema(kind, provider));
         }
         registry.add_endpoint(provider, Arc::new(Search));
+    }
+    let documents: Arc<dyn Documents> = Arc::new(SearchDocuments);
+    for source in [ELASTICSEARCH, OPENSEARCH] {
+        for target in [ELASTICSEARCH, OPENSEARCH] {
+            let engine = DocumentsEngine::new(Arc::clone(&documents), Arc::clone(&documents));
+            registry.add_engine(source, target, Arc::new(engine));
+        }
     }
     registry
         .schema(write_block::schema())

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::cluster::{Ask, Cluster, Effect};
 use super::names::encoded;
-use super::{by_hand, cluster};
+use super::{by_hand, cluster, indices};
 use crate::http;
 
 const CODE: &str = "ROUTE_SEARCH_ALIAS";
@@ -110,17 +110,10 @@ impl Route for SearchAlias {
         let alias = route.text("alias")?;
         let leads = leads(&cluster, alias)?;
         let (from, to) = (index_at(route, side.other())?, index_at(route, side)?);
-        match at(route, &leads)? {
-            RouteAt::Side(there) if there == side && is_writable(leads.get(to)) => return Ok(()),
-            RouteAt::Other(others) if leads.keys().any(|name| name != from && name != to) => {
-                return Err(StepError::permanent(format!(
-                    "{}: alias {alias:?} leads to {others}",
-                    route.address
-                ))
-                .remedy("somebody else changed it: take the other indices out by hand, then run again"));
-            }
-            RouteAt::Side(_) | RouteAt::Other(_) | RouteAt::Missing | RouteAt::Weighted(_) => {}
+        if at(route, &leads)? == RouteAt::Side(side) && is_writable(leads.get(to)) {
+            return Ok(());
         }
+        strangers(route, alias, &leads)?;
         let body = swap(&cluster, alias, from, to, &leads)?;
         let ask = Ask::change("POST", "/_aliases", Some(&body));
         match cluster.answer(&ask)? {
@@ -133,6 +126,27 @@ impl Route for SearchAlias {
         }
     }
 
+    /// What the alias has now is put again, which changes nothing and needs the same right.
+    fn settable(&self, route: &BlockRef, io: &dyn StepIo) -> Result<Option<String>, StepError> {
+        let cluster = Cluster::of(route, io)?;
+        let alias = route.text("alias")?;
+        let leads = leads(&cluster, alias)?;
+        strangers(route, alias, &leads)?;
+        let both = [index_at(route, Side::Source)?.to_owned(), index_at(route, Side::Target)?.to_owned()];
+        indices::settings_of(&cluster, &both)?;
+        let Some((index, entry)) = leads.iter().next() else {
+            return Ok(Some(format!("nothing is called {alias}, and both indices are there")));
+        };
+        let mut same = entry.as_object().cloned().unwrap_or_default();
+        same.extend([("index".to_owned(), json!(index)), ("alias".to_owned(), json!(alias))]);
+        cluster.acknowledged(&Ask::change(
+            "POST",
+            "/_aliases",
+            Some(&json!({"actions": [{"add": same}]})),
+        ))?;
+        Ok(Some(format!("the cluster takes changes of alias {alias}")))
+    }
+
     fn set_by_hand(&self, route: &BlockRef, side: Side) -> String {
         let text = |name: &str| route.text(name).unwrap_or_default();
         let (alias, from, to) = (text("alias"), text(side.other().as_str()), text(side.as_str()));
@@ -140,6 +154,18 @@ impl Route for SearchAlias {
             {"remove": {"index": from, "alias": alias}},
             {"add": {"index": to, "alias": alias, "is_write_index": true}}]});
         by_hand::curl(route, "POST", "/_aliases", Some(&body))
+    }
+}
+
+/// Refuses an alias that leads to indices that the block does not name.
+fn strangers(route: &BlockRef, alias: &str, leads: &Leads) -> Result<(), StepError> {
+    let (source, target) = (index_at(route, Side::Source)?, index_at(route, Side::Target)?);
+    match leads.keys().find(|name| *name != source && *name != target) {
+        None => Ok(()),
+        Some(other) => {
+            Err(StepError::permanent(format!("{}: alias {alias:?} leads to {other:?}", route.address))
+                .remedy("somebody else changed it: take that index out by hand, then run again"))
+        }
     }
 }
 

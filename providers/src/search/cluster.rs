@@ -278,7 +278,11 @@ pub(crate) fn in_groups(names: &[String]) -> Vec<&[String]> {
 fn had_no_effect(error: &HttpError) -> bool {
     matches!(
         error.kind,
-        HttpErrorKind::Invalid | HttpErrorKind::Refused | HttpErrorKind::Unreachable | HttpErrorKind::Tls
+        HttpErrorKind::Invalid
+            | HttpErrorKind::Refused
+            | HttpErrorKind::Unreachable
+            | HttpErrorKind::Tls
+            | HttpErrorKind::Clock
     )
 }
 

@@ -44,6 +44,8 @@ fn an_alias_is_moved_whole_with_its_filter_and_writes_follow() {
             assert_eq!(route.observe(&block, &io).expect("observes"), RouteAt::Side(side));
         }
         let leads = server.must("GET", &format!("/_alias/{alias}"), None);
+        assert!(route.settable(&block, &io).expect("could be set").is_some());
+        assert_eq!(server.must("GET", &format!("/_alias/{alias}"), None), leads, "nothing was changed");
         assert_eq!(leads[&new.name]["aliases"][&alias]["filter"], json!({"term": {"a": 1}}));
         server.must("PUT", &format!("/{alias}/_doc/1"), Some(&json!({"a": 1})));
         assert_eq!(server.ask("GET", &new.path("/_doc/1"), None).0, 200);
@@ -71,6 +73,7 @@ fn an_alias_that_somebody_led_elsewhere_is_told_and_not_touched() {
         };
         lead(&strange);
         assert_eq!(route.observe(&block, &io).expect("observes"), RouteAt::Other(strange.name.clone()));
+        assert!(route.settable(&block, &io).is_err());
         let error = route.set(&block, Side::Target, &io).expect_err("not touched");
         assert!(error.to_string().contains(&strange.name), "{error}");
         lead(&old);

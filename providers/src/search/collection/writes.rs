@@ -129,7 +129,8 @@ mod tests {
         let written = answers(&items, 5).expect("whole");
         assert_eq!(written[..3], [Written::Done { number: 7 }, Written::Done { number: 8 }, Written::Newer]);
         assert!(matches!(&written[3], Written::Later(why) if why == "es_rejected_execution_exception: busy"));
-        let refused = |why: &str| why.ends_with("with id 'a' (illegal_argument_exception)") && !why.contains("secret");
+        let refused =
+            |why: &str| why.ends_with("with id 'a' (illegal_argument_exception)") && !why.contains("secret");
         assert!(matches!(&written[4], Written::Refused(why) if refused(why)), "{:?}", written[4]);
     }
 
