@@ -133,11 +133,8 @@ fn migration(
     }
     let units: Vec<UnitName> = names.iter().map(|name| engine.unit_name(&decl.select, name)).collect();
     let finished = state.cutover_of(&decl.address).is_some_and(|c| c.finished);
-    if let Ok(endpoint) = registry.endpoint(source)
-        && !finished
-    {
-        result.findings.extend(endpoint.compare(source, target, &units, io));
-    }
+    let compared = registry.endpoint(source).ok().filter(|_| !finished);
+    result.findings.extend(compared.into_iter().flat_map(|e| e.compare(source, target, &units, io)));
     let refused = result.findings.iter().chain(&facts.findings).any(|f| f.severity == Severity::Critical);
     for mut job in decl.jobs(source, target, &units) {
         if refused || finished {

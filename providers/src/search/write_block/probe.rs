@@ -77,10 +77,13 @@ fn by_setting(name: &str, settings: &Map<String, Value>) -> BarrierState {
 fn blocked(name: &str, settings: &Map<String, Value>, refusal: &Refusal) -> BarrierState {
     let is = |name: &str| settings.get(name).is_some_and(|value| value == "true");
     if is(BLOCK) || is("index.blocks.read_only") {
-        return BarrierState::Closed(format!("the probe write to {name} was refused: {}", refusal.reason));
+        return BarrierState::Closed(format!(
+            "the probe write to {name} was refused: {}",
+            refusal.reason.trim_end_matches(';')
+        ));
     }
     BarrierState::Unknown(format!(
         "index {name} refuses writes by a block that can go by itself: {}",
-        refusal.reason
+        refusal.reason.trim_end_matches(';')
     ))
 }
