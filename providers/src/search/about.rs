@@ -158,11 +158,6 @@ impl About {
         self.since_elasticsearch(7, 0)
     }
 
-    /// Whether an alias that is to be taken away can be demanded to be there.
-    pub(crate) fn knows_must_exist(&self) -> bool {
-        self.since(Product::Elasticsearch, 7, 11) || self.since(Product::OpenSearch, 2, 0)
-    }
-
     /// Whether deleted documents stay in the index for a while unless that is switched off.
     pub(crate) fn soft_deletes_by_default(&self) -> bool {
         self.since_elasticsearch(7, 0)
@@ -303,7 +298,7 @@ mod tests {
         let (six, seven) = (of(Product::Elasticsearch, "6.8.23"), of(Product::Elasticsearch, "7.10.2"));
         let open = of(Product::OpenSearch, "2.19.4");
         assert!(six.has_types() && !six.has_block_api() && !seven.has_types() && seven.has_block_api());
-        assert!(open.has_block_api() && open.knows_must_exist());
+        assert!(open.has_block_api() && open.has_hidden());
         assert_eq!([six.supported(), open.supported()], [Support::Yes, Support::Yes]);
         assert_eq!(of(Product::Elasticsearch, "6.7.9").supported(), Support::TooOld);
         assert_eq!(of(Product::OpenSearch, "3.0.0-beta1").supported(), Support::Untested);

@@ -114,9 +114,17 @@ impl Route for SearchAlias {
             return Ok(());
         }
         strangers(route, alias, &leads)?;
-        let body = swap(&cluster, alias, from, to, &leads)?;
-        let ask = Ask::change("POST", "/_aliases", Some(&body));
-        match cluster.answer(&ask)? {
+        let send = |must_exist: bool| {
+            let ask = Ask::change("POST", "/_aliases", Some(&swap(alias, from, to, &leads, must_exist)));
+            cluster.answer(&ask).map(|answered| (ask, answered))
+        };
+        let (mut ask, mut answered) = send(true)?;
+        // Older servers do not know the demand; the look that follows a set finds what it would have found.
+        if matches!(&answered, Err(refusal) if refusal.status == 400 && refusal.reason.contains("must_exist"))
+        {
+            (ask, answered) = send(false)?;
+        }
+        match answered {
             Ok(answer) => cluster.is_acknowledged(&ask, &answer),
             // It was moved between the look and the swap: look again.
             Err(refusal) if refusal.is("aliases_not_found_exception") => {
@@ -175,11 +183,11 @@ fn is_writable(entry: Option<&Value>) -> bool {
 }
 
 /// Both changes as one, which happens whole or not at all. What the alias has beside the index goes along.
-fn swap(cluster: &Cluster, alias: &str, from: &str, to: &str, leads: &Leads) -> Result<Value, StepError> {
+fn swap(alias: &str, from: &str, to: &str, leads: &Leads, must_exist: bool) -> Value {
     let mut actions = Vec::new();
     if leads.contains_key(from) {
         let mut remove = json!({"index": from, "alias": alias});
-        if cluster.about()?.knows_must_exist() {
+        if must_exist {
             remove["must_exist"] = json!(true);
         }
         actions.push(json!({"remove": remove}));
@@ -191,7 +199,7 @@ fn swap(cluster: &Cluster, alias: &str, from: &str, to: &str, leads: &Leads) -> 
         ("is_write_index".to_owned(), json!(true)),
     ]);
     actions.push(json!({"add": add}));
-    Ok(json!({"actions": actions}))
+    json!({"actions": actions})
 }
 
 #[cfg(test)]

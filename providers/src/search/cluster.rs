@@ -48,6 +48,11 @@ impl Ask {
         Self { method: "POST", body: Some(body.to_string().into_bytes()), ..Self::get(path) }
     }
 
+    /// A read that is put as a `POST` without a body: servers refuse one where they want none.
+    pub(crate) fn post(path: impl Into<String>) -> Self {
+        Self { method: "POST", ..Self::get(path) }
+    }
+
     /// A change.
     pub(crate) fn change(method: &'static str, path: impl Into<String>, body: Option<&Value>) -> Self {
         let body = body.map(|b| b.to_string().into_bytes());

@@ -121,7 +121,7 @@ impl IndexCollection {
     }
 
     fn refresh(&self) -> Result<(), StepError> {
-        let ask = Ask::look(format!("/{}/_refresh", encoded(&self.name)), &json!({}));
+        let ask = Ask::post(format!("/{}/_refresh", encoded(&self.name)));
         let answer = self.cluster.json(&ask)?;
         self.whole(&answer["_shards"])
     }

@@ -95,7 +95,9 @@ pub(super) fn translated(
     let mut left: Vec<(&str, Vec<&str>)> = Vec::new();
     let mut places = Vec::new();
     for (name, value) in settings {
-        if is_of_the_instance(name) || is_gone(name, value, to) {
+        // Elasticsearch puts every index there by itself.
+        let is_usual_tier = name.ends_with("._tier_preference") && value == "data_content";
+        if is_of_the_instance(name) || is_usual_tier || is_gone(name, value, to) {
             continue;
         }
         if let Some((_, remedy)) = other.iter().find(|(table, _)| begins(name, table)) {

@@ -101,7 +101,7 @@ fn settings_of_the_other_product_are_left_out_with_what_takes_their_place() {
     let settings = [
         ("index.lifecycle.name", "hot-cold"),
         ("index.lifecycle.rollover_alias", "logs"),
-        ("index.routing.allocation.include._tier_preference", "data_content"),
+        ("index.routing.allocation.include._tier_preference", "data_hot"),
         ("index.routing.allocation.require.box", "fast"),
         ("index.final_pipeline", "stamp"),
         ("index.refresh_interval", "30s"),
