@@ -195,10 +195,10 @@ fn two_servers_read_each_others_snapshots_and_one_refuses_without_its_password()
         (Version::Elasticsearch7_10Secured, options().password("segue-tests")),
         (Version::Elasticsearch7_17, options()),
     ]);
-    let repository = json!({ "type": "fs", "settings": { "location": shared.path().join("r") } });
-    for server in [&old, &new] {
-        server.client().put("/_snapshot/both", &repository);
-    }
+    // A server remembers what is in a repository that it may write to: the one that only reads must not be such a one.
+    let repository = |readonly: bool| json!({ "type": "fs", "settings": { "location": shared.path().join("r"), "readonly": readonly } });
+    old.client().put("/_snapshot/both", &repository(false));
+    new.client().put("/_snapshot/both", &repository(true));
     old.client().make_index("carried", 2, &Value::Null);
     old.client().bulk("carried", [("a", &json!({ "n": 1 }))]);
     old.client().put("/_snapshot/both/one?wait_for_completion=true", &json!({ "indices": "carried" }));

@@ -79,17 +79,20 @@ impl Cluster {
     /// Makes an index whose primaries are all on the second node, each with a copy on the first, and waits until it is green.
     pub fn index_with_primaries_on_second(&self, index: &str, shards: usize) {
         let client = self.client();
-        let held_by = |nodes: &str| json!({ "index.routing.allocation.include._name": nodes });
         client.put(
             &format!("/{index}"),
             &json!({ "settings": {
                 "index.number_of_shards": shards,
                 "index.number_of_replicas": 0,
                 "index.routing.allocation.include._name": "second",
+                // A primary would be moved to the node that has less.
+                "index.routing.rebalance.enable": "none",
             } }),
         );
-        client.put(&format!("/{index}/_settings"), &held_by("first,second"));
-        client.put(&format!("/{index}/_settings"), &json!({ "index.number_of_replicas": 1 }));
+        let copied = json!({
+            "index.routing.allocation.include._name": "first,second", "index.number_of_replicas": 1,
+        });
+        client.put(&format!("/{index}/_settings"), &copied);
         wait_long("every shard has its copy", PATIENCE, || {
             let health = client.get(&format!("/_cluster/health/{index}"));
             health["status"] == "green" && health["relocating_shards"] == json!(0)

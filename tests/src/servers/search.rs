@@ -24,6 +24,7 @@ pub struct Options {
     password: Option<String>,
     settings: Vec<(String, String)>,
     heap: Option<String>,
+    for_speed: bool,
     at: Option<(String, Port)>,
 }
 
@@ -59,6 +60,13 @@ impl Options {
     #[must_use]
     pub fn heap(mut self, size: &str) -> Self {
         self.heap = Some(size.to_owned());
+        self
+    }
+
+    /// Compiled for running long and not for starting soon: for what is measured.
+    #[must_use]
+    pub fn for_speed(mut self) -> Self {
+        self.for_speed = true;
         self
     }
 
@@ -142,6 +150,9 @@ impl SearchServer {
         }
         if let Some(heap) = &self.options.heap {
             environment.push(("SEGUE_TEST_HEAP", heap.as_str()));
+        }
+        if self.options.for_speed {
+            environment.push(("SEGUE_TEST_SPEED", "run"));
         }
         self.kept.start(&component("search/serve"), &args, &environment);
     }
