@@ -124,6 +124,8 @@ pub(crate) struct Reply {
     pub(crate) body: Vec<u8>,
     /// From the first look-up of the name to the body's last byte.
     pub(crate) took: Duration,
+    /// How many seconds the server asks to wait before the next try (`Retry-After`), where it says a number.
+    pub(crate) retry_after_s: Option<u64>,
     /// What was asked, as it is shown.
     asked: String,
 }
@@ -174,7 +176,7 @@ pub(crate) fn shown(url: &str) -> String {
 
 /// A client: keeps connections open between requests. Proxies come from the environment
 /// (`HTTPS_PROXY`, `NO_PROXY`), as everywhere.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Client {
     agent: Agent,
     login: Login,
@@ -200,6 +202,12 @@ impl Client {
             .tls_config(tls.build())
             .build();
         Self { agent: config.new_agent(), login, timeout, reply_bytes_max }
+    }
+
+    /// With another limit for replies, in bytes.
+    #[must_use]
+    pub(crate) fn reply_bytes_max(self, bytes: u64) -> Self {
+        Self { reply_bytes_max: bytes, ..self }
     }
 
     /// Asks, and waits for the whole reply. Every status is a reply.
@@ -235,6 +243,8 @@ impl Client {
         }
         .map_err(failed)?;
         let status = reply.status().as_u16();
+        let asks = reply.headers().get("retry-after").and_then(|value| value.to_str().ok());
+        let retry_after_s = asks.and_then(|text| text.trim().parse().ok());
         if matches!(self.login, Login::Aws(_)) && status == 403 {
             let date = reply.headers().get("date").and_then(|date| date.to_str().ok());
             if let Some(skew) = sigv4::skew(date, at) {
@@ -242,7 +252,7 @@ impl Client {
             }
         }
         let body = self.read(reply.body_mut(), &asked)?;
-        Ok(Reply { status, body, took: before.elapsed(), asked })
+        Ok(Reply { status, body, took: before.elapsed(), retry_after_s, asked })
     }
 
     fn read(&self, body: &mut Body, asked: &str) -> Result<Vec<u8>, HttpError> {

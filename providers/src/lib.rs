@@ -10,6 +10,7 @@ mod mounts;
 mod probes;
 mod quiesce;
 mod routes;
+pub mod search;
 #[cfg(test)]
 mod testing;
 
@@ -28,5 +29,6 @@ pub fn registry() -> Registry {
     quiesce::register(&mut registry);
     routes::register(&mut registry);
     probes::register(&mut registry);
+    search::register(&mut registry);
     registry
 }

@@ -16,6 +16,19 @@ pub trait Endpoint: Send + Sync {
     /// Findings about the pair: one inside the other, the same system twice, names that collide by case.
     fn check_pair(&self, source: &BlockRef, target: &BlockRef) -> Vec<crate::Finding>;
 
+    /// What only looking at both sides shows of a migration's units: what cannot be carried over, or is held otherwise
+    /// there. Changes nothing. What it finds of a side that does not answer is no more than a warning.
+    fn compare(
+        &self,
+        source: &BlockRef,
+        target: &BlockRef,
+        units: &[crate::UnitName],
+        io: &dyn StepIo,
+    ) -> Vec<crate::Finding> {
+        let _ = (source, target, units, io);
+        Vec::new()
+    }
+
     /// A place of the same kind as `target`, beside it on the same storage, that no client knows: what a rehearsal
     /// writes to. `tag` is a state's own, so that two states never name the same place. Changes nothing. With what
     /// is to be said of the place: that its storage is another one.

@@ -131,10 +131,13 @@ fn migration(
         }
         names.extend(known.units.keys().filter(|name| !names.contains(name)).cloned().collect::<Vec<_>>());
     }
-    let refused = result.findings.iter().chain(&facts.findings).any(|f| f.severity == Severity::Critical);
     let units: Vec<UnitName> = names.iter().map(|name| engine.unit_name(&decl.select, name)).collect();
+    let finished = state.cutover_of(&decl.address).is_some_and(|c| c.finished);
+    let compared = registry.endpoint(source).ok().filter(|_| !finished);
+    result.findings.extend(compared.into_iter().flat_map(|e| e.compare(source, target, &units, io)));
+    let refused = result.findings.iter().chain(&facts.findings).any(|f| f.severity == Severity::Critical);
     for mut job in decl.jobs(source, target, &units) {
-        if refused || state.cutover_of(&decl.address).is_some_and(|c| c.finished) {
+        if refused || finished {
             result.units.insert(job.unit, Seen::Fact(Default::default()));
             continue;
         }

@@ -1,0 +1,88 @@
+//! What becomes of an index on its way to another product or version: its mapping and settings translated, and said of
+//! each thing that does not go along. Nothing here asks a server.
+
+mod fields;
+mod mapping;
+pub(crate) mod settings;
+
+use segue_contract::{Finding, Severity};
+use serde_json::{Value, json};
+
+use super::about::About;
+use super::indices::Index;
+
+/// An index as it is to be made elsewhere.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Translated {
+    /// By flat name.
+    pub(crate) settings: serde_json::Map<String, Value>,
+    /// Without a type.
+    pub(crate) mapping: Value,
+    /// What does not go along, or not as it is.
+    pub(crate) findings: Vec<Finding>,
+}
+
+impl Translated {
+    /// The body of the call that makes the index.
+    pub(crate) fn body(&self, to: &About) -> Value {
+        let mapping = if to.has_types() { json!({"_doc": self.mapping}) } else { self.mapping.clone() };
+        json!({"settings": self.settings, "mappings": mapping})
+    }
+}
+
+/// Translates an index.
+pub(crate) fn translated(index: &Index, from: &About, to: &About) -> Translated {
+    let mut said = Said::new(&index.name);
+    if index.many_types {
+        said.critical(
+            "SEARCH_TYPES",
+            format!("its mapping has {} types ({})", index.types.len(), index.types.join(", ")),
+            "Split it into one index for each type at the source (`_reindex` with a query on _type), and move those.",
+        );
+    } else if let Some(ty) = index.types.first().filter(|ty| ty.as_str() != "_doc" && !to.has_types()) {
+        said.warning(
+            "SEARCH_TYPES",
+            format!("its mapping's type {ty:?} is gone at the target"),
+            "Clients that name the type in addresses have to name _doc there.",
+        );
+    }
+    let mapping = mapping::translated(&index.mapping, from, to, &mut said);
+    let settings = settings::translated(&index.settings, from, to, &mut said);
+    Translated { settings, mapping, findings: said.findings }
+}
+
+/// What is said of one index.
+pub(crate) struct Said {
+    index: String,
+    pub(crate) findings: Vec<Finding>,
+}
+
+impl Said {
+    pub(crate) fn new(index: &str) -> Self {
+        Self { index: index.to_owned(), findings: Vec::new() }
+    }
+
+    fn push(&mut self, severity: Severity, code: &str, summary: &str, remedy: &str) {
+        self.findings.push(Finding {
+            severity,
+            code: code.to_owned(),
+            summary: format!("index {:?}: {summary}", self.index),
+            remedy: remedy.to_owned(),
+        });
+    }
+
+    pub(crate) fn critical(&mut self, code: &str, summary: impl AsRef<str>, remedy: &str) {
+        self.push(Severity::Critical, code, summary.as_ref(), remedy);
+    }
+
+    pub(crate) fn warning(&mut self, code: &str, summary: impl AsRef<str>, remedy: &str) {
+        self.push(Severity::Warning, code, summary.as_ref(), remedy);
+    }
+
+    pub(crate) fn info(&mut self, code: &str, summary: impl AsRef<str>, remedy: &str) {
+        self.push(Severity::Info, code, summary.as_ref(), remedy);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,213 @@
+//! Replies of searches, multi-gets and statistics as the engine's own words.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::place::Placing;
+use super::raw::{NotJson, compact, member, parts};
+use crate::engines::documents::{Found, Key, SliceStand, Want};
+
+/// Where one shard stands, by the statistics of all copies.
+pub(super) fn stand(shards: &Value, terms: &Value, shard: u32) -> Result<SliceStand, String> {
+    let copies = shards[shard.to_string()].as_array().map_or(&[] as &[Value], Vec::as_slice);
+    let number = |copy: &Value, name: &str| copy["seq_no"][name].as_i64();
+    // -1: no operation yet; -2: not known yet.
+    let count = |number: i64| u64::try_from(number + 1).unwrap_or(0);
+    let primary = copies
+        .iter()
+        .find(|copy| copy["routing"]["primary"] == true && copy["routing"]["state"] == "STARTED")
+        .ok_or_else(|| format!("shard {shard} has no primary that is started"))?;
+    let settled = number(primary, "global_checkpoint")
+        .ok_or_else(|| format!("shard {shard} does not say where it stands"))?;
+    let most = copies.iter().filter_map(|copy| number(copy, "max_seq_no")).max().unwrap_or(settled);
+    let term =
+        terms[shard.to_string()].as_u64().ok_or_else(|| format!("shard {shard} does not say its term"))?;
+    Ok(SliceStand { term, settled: count(settled), all: count(most.max(settled)) })
+}
+
+/// What is beside a document's body.
+#[derive(Deserialize)]
+struct Beside {
+    _id: String,
+    _routing: Option<String>,
+    _version: Option<u64>,
+    _seq_no: Option<u64>,
+    found: Option<bool>,
+    error: Option<Value>,
+}
+
+/// One document of a reply, its body apart.
+fn split(text: &[u8], want: Want) -> Result<(Beside, Vec<u8>), String> {
+    let broken = |_: NotJson| "a reply that was cut short".to_owned();
+    let mut rest = Vec::with_capacity(256);
+    let mut body = Vec::new();
+    for part in parts(text).map_err(broken)? {
+        let (name, value) = part.map_err(broken)?;
+        match name {
+            b"_source" if want == Want::Bodies => body = compact(value).map_err(broken)?,
+            b"_source" => {}
+            _ => {
+                rest.push(if rest.is_empty() { b'{' } else { b',' });
+                rest.push(b'"');
+                rest.extend_from_slice(name);
+                rest.extend_from_slice(b"\":");
+                rest.extend_from_slice(value);
+            }
+        }
+    }
+    rest.push(b'}');
+    let beside =
+        serde_json::from_slice(&rest).map_err(|e| format!("a document that cannot be understood: {e}"))?;
+    Ok((beside, body))
+}
+
+fn found(beside: Beside, body: Vec<u8>, slice: u32, want: Want) -> Result<Found, String> {
+    let Beside { _id: id, _routing: place, _version: version, _seq_no: number, .. } = beside;
+    let (Some(version), Some(number)) = (version, number) else {
+        return Err(format!("document {id} came without its version or number"));
+    };
+    if want == Want::Bodies && body.is_empty() {
+        return Err(format!("document {id} has no source"));
+    }
+    Ok(Found { key: Key { id, place }, slice, number, version, body })
+}
+
+/// The documents of a search, and how many there are in all.
+pub(super) fn hits(reply: &[u8], slice: u32, want: Want) -> Result<(Vec<Found>, u64), String> {
+    let broken = |_: NotJson| "a reply that was cut short".to_owned();
+    let (mut list, mut total): (&[u8], Option<u64>) = (b"[]", None);
+    for part in parts(reply).map_err(broken)? {
+        let (name, value) = part.map_err(broken)?;
+        match name {
+            b"timed_out" if value != b"false" => return Err("a scan ran out of time".to_owned()),
+            b"_shards" => all_answered(value)?,
+            b"hits" => {
+                list = member(value, "hits").map_err(broken)?.unwrap_or(b"[]");
+                let counted: Value = member(value, "total")
+                    .map_err(broken)?
+                    .and_then(|text| serde_json::from_slice(text).ok())
+                    .unwrap_or(Value::Null);
+                // Elasticsearch 6 gives a number.
+                total = counted.as_u64().or(counted["value"].as_u64());
+            }
+            _ => {}
+        }
+    }
+    let total = total.ok_or("a search without a total")?;
+    let mut all = Vec::new();
+    for part in parts(list).map_err(broken)? {
+        let (beside, body) = split(part.map_err(broken)?.1, want)?;
+        all.push(found(beside, body, slice, want)?);
+    }
+    Ok((all, total))
+}
+
+/// Whether the shard that was asked answered; a search of a shard that has no copy asks none.
+fn all_answered(text: &[u8]) -> Result<(), String> {
+    let shards: Value = serde_json::from_slice(text).map_err(|_| "a reply that was cut short")?;
+    let number = |name: &str| shards[name].as_u64().unwrap_or(0);
+    if number("failed") > 0 || number("successful") == 0 {
+        let (kind, reason) = crate::search::refusal::said(&shards["failures"][0]["reason"]);
+        return Err(format!("the shard did not answer: {kind}: {reason}"));
+    }
+    Ok(())
+}
+
+/// The documents of a multi-get, in the order of the keys.
+pub(super) fn documents(
+    reply: &[u8],
+    keys: &[Key],
+    want: Want,
+    placing: &Placing,
+) -> Result<Vec<Option<Found>>, String> {
+    let broken = |_: NotJson| "a reply that was cut short".to_owned();
+    let list = member(reply, "docs").map_err(broken)?.ok_or("a multi-get without documents")?;
+    let mut all = Vec::with_capacity(keys.len());
+    for part in parts(list).map_err(broken)? {
+        let (beside, body) = split(part.map_err(broken)?.1, want)?;
+        let key = keys.get(all.len()).ok_or("a multi-get with more documents than were asked for")?;
+        if let Some(error) = &beside.error {
+            let (kind, reason) = crate::search::refusal::said(error);
+            return Err(format!("{key} could not be read: {kind}: {reason}"));
+        }
+        if beside._id != key.id {
+            return Err(format!("a multi-get gave {} for {key}", beside._id));
+        }
+        if beside.found != Some(true) {
+            all.push(None);
+            continue;
+        }
+        let slice = placing.shard(&key.id, key.place.as_deref());
+        all.push(Some(found(beside, body, slice, want)?));
+    }
+    if all.len() != keys.len() {
+        return Err(format!("a multi-get gave {} documents of {}", all.len(), keys.len()));
+    }
+    Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_shard_stands_where_its_primary_says_and_all_is_what_any_copy_knows() {
+        let copy = |primary: bool, max: i64, global: i64| {
+            json!({"routing": {"primary": primary, "state": "STARTED"},
+                "seq_no": {"max_seq_no": max, "local_checkpoint": max, "global_checkpoint": global}})
+        };
+        let shards = json!({"0": [copy(false, 12, 8), copy(true, 11, 9)], "1": [copy(true, -1, -1)], "2": [copy(false, 3, 3)]});
+        let terms = json!({"0": 4, "1": 1, "2": 1});
+        assert_eq!(stand(&shards, &terms, 0), Ok(SliceStand { term: 4, settled: 10, all: 13 }));
+        assert_eq!(stand(&shards, &terms, 1), Ok(SliceStand { term: 1, settled: 0, all: 0 }));
+        assert!(stand(&shards, &terms, 2).expect_err("no primary").contains("has no primary"));
+    }
+
+    #[test]
+    fn documents_come_with_their_bodies_as_they_were_sent() {
+        let reply = br#"{"took":1,"timed_out":false,"_shards":{"total":1,"successful":1,"failed":0},"hits":{"total":{"value":2,"relation":"eq"},"hits":[
+            {"_index":"i","_id":"a\"b","_version":7,"_seq_no":3,"_primary_term":1,"_score":null,"_routing":"r","_source":{ "n" : 1.00, "s": " x " },"sort":[0]},
+            {"_index":"i","_id":"c","_version":1,"_seq_no":4,"_primary_term":1,"_source":{}}]}}"#;
+        let (all, total) = hits(reply, 2, Want::Bodies).expect("whole");
+        assert_eq!((all.len(), total), (2, 2));
+        let wanted = Found {
+            key: Key { id: "a\"b".to_owned(), place: Some("r".to_owned()) },
+            slice: 2,
+            number: 3,
+            version: 7,
+            body: br#"{"n":1.00,"s":" x "}"#.to_vec(),
+        };
+        assert_eq!(all[0], wanted);
+        assert_eq!(hits(reply, 2, Want::Keys).expect("whole").0[0].body, b"");
+        for length in 0..reply.len() {
+            assert!(hits(&reply[..length], 2, Want::Keys).is_err(), "cut at {length}");
+        }
+    }
+
+    #[test]
+    fn a_search_that_did_not_reach_its_shard_is_an_error() {
+        let of = |shards: &Value, timed_out: bool| {
+            let reply = json!({"timed_out": timed_out, "_shards": shards, "hits": {"total": 0, "hits": []}})
+                .to_string();
+            hits(reply.as_bytes(), 0, Want::Keys)
+        };
+        assert_eq!(of(&json!({"total": 1, "successful": 1, "failed": 0}), false), Ok((Vec::new(), 0)));
+        assert!(of(&json!({"total": 1, "successful": 0, "failed": 1}), false).is_err());
+        assert!(of(&json!({"total": 0, "successful": 0, "failed": 0}), false).is_err());
+        assert!(of(&json!({"total": 1, "successful": 1, "failed": 0}), true).is_err());
+    }
+
+    #[test]
+    fn what_is_read_by_key_is_in_the_order_of_the_keys() {
+        let placing = Placing { shards: 1, routing_shards: 1, partition: 1 };
+        let keys = ["a", "b"].map(|id| Key { id: id.to_owned(), place: None });
+        let reply = br#"{"docs":[{"_id":"a","found":false},{"_id":"b","_version":2,"_seq_no":0,"found":true,"_source":{"x":1}}]}"#;
+        let found = documents(reply, &keys, Want::Bodies, &placing).expect("whole");
+        assert_eq!((found[0].is_none(), found[1].as_ref().map(|f| f.version)), (true, Some(2)));
+        assert!(documents(br#"{"docs":[{"_id":"a","found":false}]}"#, &keys, Want::Keys, &placing).is_err());
+        let failed = br#"{"docs":[{"_id":"a","error":{"type":"x","reason":"y"}},{"_id":"b","found":false}]}"#;
+        assert!(documents(failed, &keys, Want::Keys, &placing).expect_err("failed").contains("x: y"));
+    }
+}
