@@ -243,3 +243,19 @@ fn what_a_dead_pass_kept_aside_is_listed_by_the_next_one() {
     }
     world.assert_equal();
 }
+
+#[test]
+fn a_directory_that_is_gone_goes_although_a_dead_run_left_something_half_written_in_it() {
+    let mut world = World::new();
+    grow(&world, 30);
+    let engine = FilesEngine::new();
+    let report = engine.load(&world.job, None, &world.io).unwrap();
+    world.set(report.ledger);
+    world.job.direction = Direction::Reverse;
+    std::fs::remove_dir_all(world.target.join("many/3")).unwrap();
+    put(&world.source.join("many/3").join(format!(".segue-tmp-{:032x}", 7)), "half");
+    let report = engine.pass(&world.job, None, &world.io).unwrap();
+    world.set(report.ledger);
+    assert!(!world.source.join("many/3").exists(), "{:?}", world.io.findings.lock().unwrap());
+    world.assert_equal();
+}

@@ -3,8 +3,9 @@
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{BufReader, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use segue_contract::StepError;
@@ -62,7 +63,8 @@ impl Runs {
     fn spill(&mut self) -> Result<(), StepError> {
         let sorted = self.sorted();
         let path = self.dir.join(format!(".run-{}-{}", std::process::id(), self.files.len()));
-        let mut file = paths::create_private(&path)?;
+        let mut options = OpenOptions::new();
+        let mut file = paths::open_with(&path, options.read(true).write(true).create_new(true).mode(0o600))?;
         let gone = std::fs::remove_file(&path);
         gone.map_err(|e| PathError::new("remove", &path, e))?;
         let mut bytes = Vec::with_capacity(BUFFER + 4096);

@@ -82,6 +82,8 @@ pub(crate) struct Applier<'w, 'p> {
     /// Its path, as long as what was below it is removed: its own record stands for all of that.
     replaced: Option<Vec<u8>>,
     pub(crate) tally: Tally,
+    /// Directories to be removed that were not empty when it was their turn.
+    not_empty: Vec<Vec<u8>>,
     /// Directories whose attributes the written side does not keep; about 100 bytes each.
     pub(crate) lacking: HashSet<Vec<u8>>,
     /// The first failure of a worker.
@@ -106,6 +108,7 @@ impl<'w, 'p> Applier<'w, 'p> {
             held: None,
             replaced: None,
             tally: Tally::default(),
+            not_empty: Vec::new(),
             lacking: HashSet::new(),
             failure: None,
             failed: false,

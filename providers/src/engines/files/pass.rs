@@ -117,6 +117,7 @@ fn finish(
 ) -> Result<PassReport, StepError> {
     applier.finish()?;
     walk::remove_unfinished(work, &walked.leftovers)?;
+    applier.remove_emptied()?;
     let applied = clock::steady_us();
     applier.out.flush()?;
     let mut ledger = base.clone();

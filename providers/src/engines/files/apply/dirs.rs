@@ -11,7 +11,7 @@ use crate::engines::files::put::{
     Outcome, Stop, There, alias_of, collision, is_own_load, is_same_data, record_of, refuse, unreadable,
 };
 use crate::engines::files::scan::Entry;
-use crate::engines::files::tree::{Look, name_of};
+use crate::engines::files::tree::{Look, name_of, split};
 use crate::engines::files::work::Unknown;
 use crate::engines::files::xattr::{Place, Xattrs};
 use crate::ledger::{Kind, Record, is_below};
@@ -226,19 +226,45 @@ impl Applier<'_, '_> {
                 Ok(())
             }
             Err(Errno::NOENT | Errno::NOTDIR) => Ok(()),
+            // What a run that died had half written may be in it, which goes at the end of the pass.
             Err(Errno::NOTEMPTY | Errno::EXIST) => {
-                work.io.find(Finding {
-                    severity: Severity::Warning,
-                    code: "FILES_NOT_EMPTY".to_owned(),
-                    summary: format!(
-                        "{} is gone from the other side, and was left because it holds entries that Segue did not write",
-                        work.to.full(path).display()
-                    ),
-                    remedy: "Look at what it holds and move it away.".to_owned(),
-                });
+                self.not_empty.push(path.to_vec());
                 Ok(())
             }
             Err(e) => Err(work.to.failed("remove directory", path, e)),
         }
+    }
+
+    /// Removes the directories that were not empty before, now that what dead runs left is gone; the lower ones first, as
+    /// they were met.
+    pub(crate) fn remove_emptied(&mut self) -> Result<(), StepError> {
+        let work = self.hand.work;
+        for path in std::mem::take(&mut self.not_empty) {
+            self.hand.to.forget();
+            let Ok(dir) = self.hand.to.parent(&path) else { continue };
+            let above = work.to.look(split(&path).0);
+            match rustix::fs::unlinkat(&dir, name_of(&path), AtFlags::REMOVEDIR) {
+                Ok(()) => {
+                    self.tally.touched = true;
+                    // The directory above was finished already.
+                    if let Ok(Some(above)) = above {
+                        meta::set_times(Place::Open(&dir), &above)
+                            .map_err(|e| work.to.failed("change", &path, e))?;
+                    }
+                }
+                Err(Errno::NOENT | Errno::NOTDIR) => {}
+                Err(Errno::NOTEMPTY | Errno::EXIST) => work.io.find(Finding {
+                    severity: Severity::Warning,
+                    code: "FILES_NOT_EMPTY".to_owned(),
+                    summary: format!(
+                        "{} is gone from the other side, and was left because it holds entries that Segue did not write",
+                        work.to.full(&path).display()
+                    ),
+                    remedy: "Look at what it holds and move it away.".to_owned(),
+                }),
+                Err(e) => return Err(work.to.failed("remove directory", &path, e)),
+            }
+        }
+        Ok(())
     }
 }
