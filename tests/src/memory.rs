@@ -2,6 +2,7 @@
 //! a route, a log of effects, and a fault script. It plays every role of the contract, so that the laws of
 //! the core can be tested without a real system, and it survives the death of the process.
 
+mod documents;
 mod endpoint;
 mod engine;
 mod fault;
@@ -14,11 +15,13 @@ mod writers;
 use std::sync::Arc;
 
 use segue_contract::{AttributeSchema, AttributeType, BlockKind, BlockSchema, Registry};
+use segue_providers::engines::documents::DocumentsEngine;
 
 pub use fault::{Deed, Fault};
 pub use world::{Answers, Author, Effect, Handle, Record, Store, World};
 pub use writers::{Acknowledged, Write, expected, write_of};
 
+use documents::MemoryDocuments;
 use endpoint::MemoryEndpoint;
 use engine::MemoryEngine;
 use probe::MemoryProbe;
@@ -27,6 +30,8 @@ use route::MemoryRoute;
 
 /// The name of the endpoints', the writers' quiesce's and the route's type.
 pub const MEMORY: &str = "memory";
+/// The name of the type of endpoints whose records the documents engine carries.
+pub const MEMORY_DOCUMENTS: &str = "memory_documents";
 /// The name of the quiesce that acts on the data.
 pub const MEMORY_BLOCK: &str = "memory_block";
 /// The one unit of a store.
@@ -40,6 +45,8 @@ pub fn register(registry: &mut Registry) {
     registry
         .add_endpoint(MEMORY, Arc::new(MemoryEndpoint))
         .add_engine(MEMORY, MEMORY, Arc::new(MemoryEngine))
+        .add_endpoint(MEMORY_DOCUMENTS, Arc::new(MemoryEndpoint))
+        .add_engine(MEMORY_DOCUMENTS, MEMORY_DOCUMENTS, Arc::new(documents()))
         .add_quiesce(MEMORY, Arc::new(Writers))
         .add_quiesce(MEMORY_BLOCK, Arc::new(Block))
         .add_fence(MEMORY, Arc::new(FromOutside))
@@ -48,9 +55,14 @@ pub fn register(registry: &mut Registry) {
         .add_watch(MEMORY, Arc::new(MemoryProbe { call: "watch.look" }));
 }
 
+/// The engine of real systems, on stores.
+fn documents() -> DocumentsEngine {
+    DocumentsEngine::new(Arc::new(MemoryDocuments), Arc::new(MemoryDocuments))
+}
+
 fn schemas() -> Vec<BlockSchema> {
     let world = || AttributeSchema::required("world", AttributeType::Path, "The file that holds the world.");
-    let name = |what: &str| {
+    let of = |what: &str| {
         AttributeSchema::optional(
             "name",
             AttributeType::String,
@@ -64,11 +76,11 @@ fn schemas() -> Vec<BlockSchema> {
     )
     .allowed(&["identity", "none"])
     .default("identity".into());
-    let endpoint = |kind| BlockSchema {
+    let endpoint = |kind, name: &str| BlockSchema {
         kind,
-        name: MEMORY.to_owned(),
+        name: name.to_owned(),
         doc: "A store of records in the world's file.".to_owned(),
-        attributes: vec![world(), name("store"), barrier.clone()],
+        attributes: vec![world(), of("store"), barrier.clone()],
     };
     let quiesce = |name: &str, doc: &str| BlockSchema {
         kind: BlockKind::Quiesce,
@@ -80,12 +92,14 @@ fn schemas() -> Vec<BlockSchema> {
         kind,
         name: MEMORY.to_owned(),
         doc: "Answers what the world's script says.".to_owned(),
-        attributes: vec![world(), name("answers")],
+        attributes: vec![world(), of("answers")],
     };
     let side = |side| AttributeSchema::required(side, AttributeType::String, "The store that this side is.");
     vec![
-        endpoint(BlockKind::Source),
-        endpoint(BlockKind::Target),
+        endpoint(BlockKind::Source, MEMORY),
+        endpoint(BlockKind::Target, MEMORY),
+        endpoint(BlockKind::Source, MEMORY_DOCUMENTS),
+        endpoint(BlockKind::Target, MEMORY_DOCUMENTS),
         probe(BlockKind::Gate),
         probe(BlockKind::Watch),
         quiesce(MEMORY, "Stops the world's writers."),
@@ -94,7 +108,7 @@ fn schemas() -> Vec<BlockSchema> {
             kind: BlockKind::Route,
             name: MEMORY.to_owned(),
             doc: "What the world's writers follow.".to_owned(),
-            attributes: vec![world(), name("route"), side("source"), side("target")],
+            attributes: vec![world(), of("route"), side("source"), side("target")],
         },
     ]
 }

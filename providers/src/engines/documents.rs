@@ -29,8 +29,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use segue_contract::{
-    ArtifactName, BlockRef, Checkpoint, DriftReport, Engine, Finding, PassReport, PassTimes, Position,
-    Select, Side, StaleReport, StepError, StepIo, Transform, UnitJob, VerifyCall, VerifyLevel, VerifyReport,
+    ArtifactName, BlockRef, Checkpoint, Direction, DriftReport, Engine, Finding, PassReport, PassTimes,
+    Position, Select, Side, StaleReport, StepError, StepIo, Transform, UnitJob, VerifyCall, VerifyLevel,
+    VerifyReport,
 };
 
 pub use collection::{
@@ -161,7 +162,11 @@ impl Engine for DocumentsEngine {
 
     fn drift(&self, job: &UnitJob, level: VerifyLevel, io: &dyn StepIo) -> Result<DriftReport, StepError> {
         if job.ledger.is_some() {
-            return drift::drift(&self.sides(job, io)?, level);
+            let writes = if job.direction == Direction::Forward { &self.target } else { &self.source };
+            return match again::again(io, || writes.exists(job.writes(), io))? {
+                true => drift::drift(&self.sides(job, io)?, level),
+                false => Ok(drift::gone(job)),
+            };
         }
         // Before the first load everything waits, and the other side may not be there yet.
         let there = self.source.open(&job.source, io)?;
@@ -173,7 +178,7 @@ impl Engine for DocumentsEngine {
         drift::stale(&self.sides(job, io)?)
     }
 
-    fn release(&self, job: &UnitJob, _: bool, io: &dyn StepIo) -> Result<(), StepError> {
-        release::release(&*self.target, job, io)
+    fn release(&self, job: &UnitJob, made_root: bool, io: &dyn StepIo) -> Result<(), StepError> {
+        release::release(&*self.target, job, made_root, io)
     }
 }

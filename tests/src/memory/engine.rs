@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::endpoint::{barrier_of, name_of, reached, store_of};
-use super::world::{Author, Call, Handle, Record, Store, World};
+use super::world::{Author, Call, Handle, Store, World};
 
 /// Records that are carried between two checkpoints and two ticks of the writers.
 const CHUNK: usize = 6;
@@ -84,15 +84,11 @@ fn carry(world: &mut World, job: &UnitJob, key: &str, from: Option<&(String, u64
     if blind && !store.open {
         return Err(StepError::permanent(format!("{} is closed, for segue too", block.address)));
     }
-    let record = match from {
-        Some((value, version)) => Record { value: Some(value.clone()), version: *version, by: Author::Segue },
-        None => Record {
-            value: None,
-            version: store.records.get(key).map_or(0, |r| r.version),
-            by: Author::Segue,
-        },
+    let (value, version) = match from {
+        Some((value, version)) => (Some(value.clone()), *version),
+        None => (None, store.records.get(key).map_or(0, |r| r.version)),
     };
-    store.records.insert(key.to_owned(), record);
+    store.put(key, value, version, Author::Segue, None);
     Ok(())
 }
 

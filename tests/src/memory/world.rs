@@ -11,6 +11,14 @@ use serde::{Deserialize, Serialize};
 use super::fault::{Deed, Fault, deed_at};
 use super::writers::Acknowledged;
 
+/// Slices of a store, as a system of documents.
+const SLICES: usize = 2;
+
+/// The slice of a record.
+pub(super) fn slice_of(key: &str) -> usize {
+    key.bytes().map(usize::from).sum::<usize>() % SLICES
+}
+
 /// Everything there is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct World {
@@ -70,6 +78,9 @@ pub struct Store {
     /// Clients cannot reach it, whatever else it is.
     #[serde(default)]
     pub fenced: bool,
+    /// Changes so far, by slice.
+    #[serde(default)]
+    pub changes: [u64; SLICES],
 }
 
 /// A record, or the trace of one that was deleted.
@@ -81,6 +92,12 @@ pub struct Record {
     pub version: u64,
     /// Who wrote it here.
     pub by: Author,
+    /// As a document: the number of its last change in its slice.
+    #[serde(default)]
+    pub number: u64,
+    /// As a document: its version here, which rises by one with each write of a client.
+    #[serde(default)]
+    pub document: u64,
 }
 
 /// Who wrote a record.
@@ -107,6 +124,24 @@ pub struct Effect {
 }
 
 impl Store {
+    /// Writes a record, or the trace of one that was deleted. `document`: its version as a document; `None`: one more than
+    /// before. Returns the number of the change.
+    pub fn put(
+        &mut self,
+        key: &str,
+        value: Option<String>,
+        version: u64,
+        by: Author,
+        document: Option<u64>,
+    ) -> u64 {
+        let before = self.records.get(key).map_or(0, |record| record.document);
+        let changes = self.changes.get_mut(slice_of(key));
+        let number = changes.map_or(0, |changes| std::mem::replace(changes, *changes + 1));
+        let document = document.unwrap_or(before + 1);
+        self.records.insert(key.to_owned(), Record { value, version, by, number, document });
+        number
+    }
+
     /// The records that are there, as positions and ledgers see them.
     pub fn live(&self) -> BTreeMap<String, (String, u64)> {
         self.records

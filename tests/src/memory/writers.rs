@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::world::{Author, Record, World};
+use super::world::{Author, World};
 
 /// Keys that are written; few, so that most are overwritten and deleted several times.
 const KEYS: u64 = 24;
@@ -76,7 +76,7 @@ impl World {
             return;
         };
         let write = write_of(self.seed, n);
-        self.put(&name, write.key, write.value, n);
+        self.put(&name, &write.key, write.value, n);
         match self.acknowledged.last_mut().filter(|last| last.store == name) {
             Some(last) => last.writes += 1,
             None => self.acknowledged.push(Acknowledged { store: name, writes: 1 }),
@@ -91,15 +91,14 @@ impl World {
         if taken {
             // Above every version that the writers can reach.
             let version = self.writes_max + 1 + self.effects.len() as u64;
-            self.put(name, key.to_owned(), Some(format!("stale {version}")), version);
+            self.put(name, key, Some(format!("stale {version}")), version);
         }
         taken
     }
 
-    fn put(&mut self, store: &str, key: String, value: Option<String>, version: u64) {
+    fn put(&mut self, store: &str, key: &str, value: Option<String>, version: u64) {
         if let Some(store) = self.stores.get_mut(store) {
-            let record = Record { value, version, by: Author::Client };
-            store.records.insert(key, record);
+            store.put(key, value, version, Author::Client, None);
         }
     }
 }

@@ -38,7 +38,7 @@ struct Scenario {
 impl Scenario {
     fn new(name: &'static str, before: &'static [Want], want: Want) -> Self {
         // A group of both kinds has every event of either; each alone is for the long run.
-        let kinds = &[Kind::Group, Kind::Writers, Kind::Data];
+        let kinds = &[Kind::Group, Kind::Writers, Kind::Data, Kind::Documents];
         Self { name, before, want, faults: Vec::new(), exits: &[0], live: want.live, kinds, goes_back: false }
     }
 
@@ -86,7 +86,7 @@ impl Scenario {
 
     fn crash_at_every_event(&self) {
         let mut row = self.row("apply, before and after each event");
-        for kind in self.kinds.iter().copied().take(rounds(1, 3)) {
+        for kind in self.kinds.iter().copied().take(rounds(1, 4)) {
             let lab = self.prepare(kind);
             let before = lab.last_event() + 1;
             let clean = self.clean(&lab);
@@ -163,7 +163,7 @@ impl Scenario {
     /// The same with a watchdog: before anybody types anything, one side serves and takes writes.
     fn settled_by_the_watchdog_at_every_event(&self) {
         let mut row = self.row("apply; its watchdog settles");
-        for kind in self.kinds.iter().copied().take(rounds(1, 3)) {
+        for kind in self.kinds.iter().copied().take(rounds(1, 4)) {
             let mut lab = self.prepare(kind);
             lab.watched = true;
             let before = lab.last_event() + 1;
@@ -414,5 +414,12 @@ fn a_switch_back_whose_watchdog_dies_too_resumes_to_the_clean_end() {
 fn any_run_killed_after_any_call_resumes_to_the_clean_end() {
     for scenario in [switch(), rehearsed(), weighted(), back(), finish(), abandon(), abort()] {
         scenario.crash_at_every_call();
+    }
+}
+
+#[test]
+fn documents_carried_by_a_run_killed_at_any_event_are_all_there_in_the_end() {
+    for scenario in [switch(), back(), finish(), abandon(), abort()] {
+        Scenario { kinds: &[Kind::Documents], ..scenario }.crash_at_every_event();
     }
 }

@@ -16,7 +16,7 @@ use segue_run::directory::StateDirectory;
 use segue_run::session::{history, snapshot};
 use segue_tests::lab::{Case, KILL, KILL_WATCHDOG, Outcome, Task, WATCHDOG};
 use segue_tests::memory::{
-    Answers, Author, Deed, Fault, Handle, MEMORY, MEMORY_BLOCK, Record, Store, World, expected,
+    Answers, Author, Deed, Fault, Handle, MEMORY, MEMORY_BLOCK, MEMORY_DOCUMENTS, Store, World, expected,
 };
 use tempfile::TempDir;
 
@@ -36,23 +36,32 @@ pub(crate) enum Kind {
     Data,
     /// The store refuses everybody.
     Blind,
+    /// The store refuses clients, not Segue, and the documents engine carries its records.
+    Documents,
     /// Two migrations that switch as one: the first refuses clients, the second stops writers.
     Group,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 3] = [Self::Writers, Self::Data, Self::Blind];
+    pub(crate) const ALL: [Self; 4] = [Self::Writers, Self::Data, Self::Blind, Self::Documents];
 
     fn quiesce(self) -> &'static str {
         match self {
             Self::Writers => MEMORY,
-            Self::Data | Self::Blind | Self::Group => MEMORY_BLOCK,
+            Self::Data | Self::Blind | Self::Documents | Self::Group => MEMORY_BLOCK,
+        }
+    }
+
+    fn endpoint(self) -> &'static str {
+        match self {
+            Self::Documents => MEMORY_DOCUMENTS,
+            Self::Writers | Self::Data | Self::Blind | Self::Group => MEMORY,
         }
     }
 
     fn barrier(self) -> &'static str {
         match self {
-            Self::Data | Self::Group => "identity",
+            Self::Data | Self::Documents | Self::Group => "identity",
             Self::Writers | Self::Blind => "none",
         }
     }
@@ -139,9 +148,11 @@ impl Lab {
         let old = Store { exists: true, open: true, ..Store::default() };
         if kind == Kind::Group {
             // Nobody writes to it: what matters is that it is never served from another side than the first.
-            let record = |n: u64| Record { value: Some(n.to_string()), version: n, by: Author::Client };
-            let records = (1..9).map(|n| (format!("side-{n}"), record(n))).collect();
-            world.stores.insert("old2".to_owned(), Store { records, ..old.clone() });
+            let mut second = old.clone();
+            for n in 1..9 {
+                second.put(&format!("side-{n}"), Some(n.to_string()), n, Author::Client, None);
+            }
+            world.stores.insert("old2".to_owned(), second);
             world.routes.insert("side".to_owned(), Some("old2".to_owned()));
         }
         world.stores.insert("old".to_owned(), old);
@@ -295,7 +306,7 @@ impl Lab {
         );
         assert_eq!(world.serving(), Some(store(live)), "{what}: running, route, old, new open: {shown:?}");
         assert_eq!(world.routes["site"].as_deref(), Some(store(live)), "{what}: the route");
-        if matches!(self.kind, Kind::Data | Kind::Group) {
+        if matches!(self.kind, Kind::Data | Kind::Documents | Kind::Group) {
             let other = world.stores.get(store(live.other()));
             assert!(other.is_none_or(|s| !s.open), "{what}: both sides take writes");
         }
@@ -341,8 +352,8 @@ impl Lab {
     pub(crate) fn desired(&self, want: Want) -> Desired {
         let barrier = self.kind.barrier();
         let endpoints = [
-            self.block("source.memory.old", MEMORY, &[("name", "old"), ("barrier", barrier)]),
-            self.block("target.memory.new", MEMORY, &[("name", "new"), ("barrier", barrier)]),
+            self.block("source.memory.old", self.kind.endpoint(), &[("name", "old"), ("barrier", barrier)]),
+            self.block("target.memory.new", self.kind.endpoint(), &[("name", "new"), ("barrier", barrier)]),
         ];
         let ends = [("name", "site"), ("source", "old"), ("target", "new")];
         let route = self.block("route.memory.site", MEMORY, &ends);

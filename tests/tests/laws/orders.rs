@@ -95,7 +95,7 @@ fn on_the_data_the_side_opens_before_the_route_and_on_the_writers_after_it() {
         let open = place(effects, "open", |e| at(e, "quiesce.open", to));
         match kind {
             Kind::Writers => assert!(route < open, "to the {to}: the writers start where the route leads"),
-            Kind::Data | Kind::Blind | Kind::Group => {
+            Kind::Data | Kind::Documents | Kind::Blind | Kind::Group => {
                 assert!(open < route, "{kind:?} to the {to}: clients come to an open side");
             }
         }

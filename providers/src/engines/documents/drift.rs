@@ -1,6 +1,6 @@
 //! What waits for a pass, and what somebody else did on the side that is written: told, and nothing changed.
 
-use segue_contract::{DriftReport, StaleReport, StepError, VerifyCall, VerifyLevel, VerifyMismatch};
+use segue_contract::{DriftReport, StaleReport, StepError, UnitJob, VerifyCall, VerifyLevel, VerifyMismatch};
 
 use super::again::again;
 use super::foreign::{Foreign, look};
@@ -39,6 +39,13 @@ pub(crate) fn drift(sides: &Sides<'_>, level: VerifyLevel) -> Result<DriftReport
     let drifted = finds.into_iter().map(|find| VerifyMismatch { key: find.key, what: find.what });
     report.drifted = drifted.take(LISTED).collect();
     Ok(report)
+}
+
+/// What is to be said of a unit that is not there any more: somebody removed it, or a release that died.
+pub(crate) fn gone(job: &UnitJob) -> DriftReport {
+    let unit =
+        VerifyMismatch { key: job.unit.clone(), what: format!("gone from {}", job.direction.from().other()) };
+    DriftReport { drifted: vec![unit], drifted_total: 1, ..DriftReport::default() }
 }
 
 /// See [`segue_contract::Engine::stale`].

@@ -19,9 +19,14 @@ pub(crate) fn made_note(artifacts: &Path, job: &UnitJob) -> PathBuf {
 }
 
 /// See [`segue_contract::Engine::release`].
-pub(crate) fn release(target: &dyn Documents, job: &UnitJob, io: &dyn StepIo) -> Result<(), StepError> {
+pub(crate) fn release(
+    target: &dyn Documents,
+    job: &UnitJob,
+    made: bool,
+    io: &dyn StepIo,
+) -> Result<(), StepError> {
     let note = made_note(io.artifacts(), job);
-    if note.exists() {
+    if made || note.exists() {
         again(io, || target.remove(job, io))?;
     } else if again(io, || target.exists(&job.target, io))? {
         take_out(target, job, io)?;
