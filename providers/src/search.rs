@@ -44,6 +44,8 @@ pub use collection::SearchDocuments;
 const ELASTICSEARCH: &str = "elasticsearch";
 /// The block type of OpenSearch clusters.
 const OPENSEARCH: &str = "opensearch";
+/// The attribute of a target that names data streams to be made.
+const DATA_STREAMS: &str = "data_streams";
 /// How long a request may take when the spec says nothing, in milliseconds: more than the 30 s that servers give a change
 /// of the cluster's state.
 const TIMEOUT_DEFAULT_MS: u64 = 40_000;
@@ -128,6 +130,14 @@ fn schema(kind: BlockKind, provider: &str) -> BlockSchema {
         )
         .allowed(&["role", "name"]),
     ]);
+    if kind == BlockKind::Target {
+        attributes.push(AttributeSchema::optional(
+            DATA_STREAMS,
+            AttributeType::Words,
+            "Data streams of the source that are made here, empty, with the templates that match them, when an index is \
+             made: for events that are sent to both sides. They are no units.",
+        ));
+    }
     BlockSchema {
         kind,
         name: provider.to_owned(),

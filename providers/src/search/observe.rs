@@ -7,7 +7,8 @@ pub(crate) mod disk;
 use std::collections::BTreeMap;
 
 use segue_contract::{
-    Barrier, BlockRef, EndpointFacts, Finding, Identity, Marker, Severity, StepError, StepIo, UnitFacts,
+    Barrier, BlockRef, EndpointFacts, ErrorClass, Finding, Identity, Marker, Severity, StepError, StepIo,
+    UnitFacts,
 };
 
 use super::cluster::Cluster;
@@ -29,9 +30,13 @@ pub(super) fn facts(block: &BlockRef, io: &dyn StepIo) -> Result<EndpointFacts, 
     let mut findings = cluster_findings::of(block, &cluster)?;
     let mut offered = offered(block, &cluster)?;
     let names: Vec<String> = offered.keys().cloned().collect();
-    let made = made(&cluster, &names)?;
-    let mut markers: BTreeMap<String, Marker> =
-        Notes::new(&cluster, Kind::Marker).read_all(&names)?.into_iter().collect();
+    let is_red = findings.iter().any(|finding| finding.code == "SEARCH_RED");
+    let (made, mut markers) = match noted(&cluster, &names) {
+        Ok(noted) => noted,
+        // The notes may lie on the very shard that has no node: that it is red is what is to be told.
+        Err(error) if is_red && error.class == ErrorClass::Transient => Default::default(),
+        Err(error) => return Err(error),
+    };
     let mut settings = BTreeMap::new();
     if names.len() <= DESCRIBED_MAX {
         indices::with_mappings(&cluster, offered.values_mut().collect())?;
@@ -94,6 +99,14 @@ fn offered(block: &BlockRef, cluster: &Cluster) -> Result<BTreeMap<String, Index
     }
     let offer = Offer::of(block)?;
     Ok(all.into_iter().filter(|(_, index)| offer.takes(index)).collect())
+}
+
+/// What Segue made, and its markers, by name.
+type Noted = (BTreeMap<String, MadeNote>, BTreeMap<String, Marker>);
+
+fn noted(cluster: &Cluster, names: &[String]) -> Result<Noted, StepError> {
+    let markers = Notes::new(cluster, Kind::Marker).read_all(names)?;
+    Ok((made(cluster, names)?, markers.into_iter().collect()))
 }
 
 /// What Segue made, by name.

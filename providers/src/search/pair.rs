@@ -266,7 +266,7 @@ impl<'a> Pair<'a> {
             severity: Severity::Info,
             code: "SEARCH_DATA_STREAMS".to_owned(),
             summary: format!("{} has data streams, which are no units: {}", self.from.address, shown(&names)),
-            remedy: "A data stream takes no writes with versions: send its events to both sides for as long as they are kept, and fill in what came before with a snapshot or the target's reindex.".to_owned(),
+            remedy: "A data stream takes no writes with versions: have it made at the target (data_streams), send its events to both sides for as long as they are kept, and fill in what came before with a snapshot or the target's reindex.".to_owned(),
         }]
     }
 }

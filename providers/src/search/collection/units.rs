@@ -54,7 +54,8 @@ impl Documents for SearchDocuments {
             return Err(indices::absent(&from, &source));
         };
         let pair = [(source, target.clone())];
-        let around = Surroundings { from: &from, to: &to, indices: &pair, streams: &[], without: &[] };
+        let streams = job.target.words(crate::search::DATA_STREAMS)?.unwrap_or_default();
+        let around = Surroundings { from: &from, to: &to, indices: &pair, streams: &streams };
         let is_for_clients = job.direction == Direction::Forward && names::prefix(job.writes()).is_empty();
         let mut made = if is_for_clients { make::make_around(&around)? } else { make::Around::default() };
         let index = make::make_index(&from, &index, &to, &target, true)?;

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::templates;
 use crate::search::cluster::{Ask, Cluster, Effect};
-use crate::search::names::{encoded, matches};
+use crate::search::names::encoded;
 use crate::search::refusal::Refusal;
 use crate::search::texts::{alike, sorted};
 
@@ -18,8 +18,6 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) indices: &'a [(String, String)],
     /// Data streams by name, the same at both ends.
     pub(crate) streams: &'a [String],
-    /// Aliases that are a route's to move.
-    pub(crate) without: &'a [String],
 }
 
 /// What became of it.
@@ -145,7 +143,7 @@ fn called(pipeline: &Value) -> Vec<String> {
     found
 }
 
-/// Data streams; their templates are there by now. Returns by what is made the names of their first backing indices.
+/// Data streams; their templates are there by now.
 fn streams(all: &Surroundings<'_>, around: &mut Around) -> Result<(), StepError> {
     for name in all.streams {
         let path = format!("/_data_stream/{}", encoded(name));
@@ -158,14 +156,24 @@ fn streams(all: &Surroundings<'_>, around: &mut Around) -> Result<(), StepError>
             continue;
         }
         if all.to.maybe(&Ask::get(&path))?.is_none() {
-            around.put(all.to, &format!("data stream {name}"), &path, &json!({}))?;
+            let ask = Ask::change("PUT", &path, None);
+            let what = format!("data stream {name}");
+            match all.to.answer(&ask)? {
+                Ok(answer) => {
+                    all.to.is_acknowledged(&ask, &answer)?;
+                    around.made.push(what);
+                }
+                Err(refusal) if refusal.is("resource_already_exists_exception") => {}
+                Err(refusal) if matches!(refusal.status, 400 | 403..=405) => around.refused(&what, &refusal),
+                Err(refusal) => return Err(refusal.step(Effect::Write)),
+            }
         }
     }
     Ok(())
 }
 
-/// The aliases of the indices: those that the source has and a route does not move. In one cluster there are none to be
-/// made: an alias would find every document twice.
+/// The aliases of the indices. In one cluster there are none to be made: an alias would find every document twice, and to
+/// move it is what a route is for.
 pub(crate) fn make_aliases(all: &Surroundings<'_>, around: &mut Around) -> Result<(), StepError> {
     if all.from.about()?.uuid == all.to.about()?.uuid {
         return Ok(());
@@ -177,9 +185,6 @@ pub(crate) fn make_aliases(all: &Surroundings<'_>, around: &mut Around) -> Resul
         };
         let there = of(all.to, target)?;
         for (alias, wanted) in of(all.from, source)? {
-            if all.without.iter().any(|pattern| matches(pattern, &alias)) {
-                continue;
-            }
             let what = format!("alias {alias} -> {target}");
             match there.get(&alias) {
                 Some(found) => around.there(&what, &wanted, found),
