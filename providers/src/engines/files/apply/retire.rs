@@ -3,6 +3,7 @@
 use rustix::io::Errno;
 use segue_contract::{SetAside, StepError};
 
+use super::dirs::OpenDir;
 use super::{Applier, Change, Slot};
 use crate::engines::files::meta;
 use crate::engines::files::put::{Carried, Outcome, There, is_untouched};
@@ -111,6 +112,8 @@ impl Applier<'_, '_> {
         let Ok(dir) = self.hand.to.parent(path) else { return Ok(()) };
         let There::Ours(look) = self.hand.there(&dir, path, None)? else { return Ok(()) };
         if look.kind == Kind::Dir {
+            // It goes once what is below it is through, unless somebody put something in.
+            self.dirs.push(OpenDir { path: path.to_vec(), plan: None, record: None, changed: true });
             return Ok(());
         }
         let above = work.to.look(split(path).0);
