@@ -77,6 +77,7 @@ impl Running {
             .stdout(open(&stdout))
             .stderr(open(&stderr))
             .env("NO_COLOR", "1")
+            .envs(scratch.environment().iter().map(|(name, value)| (name, value)))
             .envs(environment.iter().copied())
             .spawn()
             .expect("segue starts");
@@ -135,10 +136,15 @@ impl Running {
         alive
     }
 
-    /// Waits for its end.
+    /// Waits for its end: three minutes at most.
+    pub fn wait(self) -> Ran {
+        self.wait_for(3 * PATIENCE)
+    }
+
+    /// The same with another patience.
     #[expect(clippy::expect_used, reason = "a test cannot go on without its program")]
-    pub fn wait(mut self) -> Ran {
-        let end = Instant::now() + 3 * PATIENCE;
+    pub fn wait_for(mut self, patience: Duration) -> Ran {
+        let end = Instant::now() + patience;
         while !self.ended() {
             assert!(Instant::now() < end, "segue does not end:\n{}", self.output());
             std::thread::sleep(LOOK_EVERY);

@@ -1,0 +1,8 @@
+//! Search clusters moved by the released binary, on real servers, with writers that never rest: killed, refused, cut off,
+//! switched by alias and by name, and back.
+
+#![expect(clippy::expect_used, reason = "a test cannot go on without its servers")]
+
+mod scene;
+mod servers;
+mod show;
