@@ -89,6 +89,12 @@ impl Scratch {
         scratch
     }
 
+    /// Sets one of them.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.environment.retain(|(known, _)| known != name);
+        self.environment.push((name.to_owned(), value.to_owned()));
+    }
+
     /// The environment variables of what is run here, beside this process's own.
     pub fn environment(&self) -> &[(String, String)] {
         &self.environment

@@ -181,9 +181,7 @@ fn pass_on(request: &Request, body: &[u8], upstream: &str) -> std::io::Result<[V
     let body = whole.split_off(end);
     let text = String::from_utf8_lossy(&whole).into_owned();
     let (line, rest) = text.split_once("\r\n").unwrap_or((&text, "\r\n"));
-    let rest: String = rest
-        .split_inclusive("\r\n")
-        .filter(|line| !line.to_lowercase().starts_with("connection:"))
-        .collect();
+    let rest: String =
+        rest.split_inclusive("\r\n").filter(|line| !line.to_lowercase().starts_with("connection:")).collect();
     Ok([format!("{line}\r\nconnection: close\r\n{rest}").into_bytes(), body])
 }

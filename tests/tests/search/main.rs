@@ -3,6 +3,10 @@
 
 #![expect(clippy::expect_used, reason = "a test cannot go on without its servers")]
 
+mod faults;
+mod health;
+mod kinds;
+mod network;
 mod scene;
 mod servers;
 mod show;

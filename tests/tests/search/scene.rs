@@ -5,18 +5,23 @@
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use segue_tests::servers::writer::{Door, Log, Verdict, Workload, Writers};
-use segue_tests::servers::{Client, SearchServer, wordnet};
+use segue_tests::servers::{Client, SearchServer, look_up, wordnet};
 use segue_tests::{Ran, Running, Scratch, say};
 use serde_json::{Value, json};
 
-use crate::servers::{PARKED, Servers, Way, ZONE};
+use crate::servers::{PARKED, Pair, ZONE};
 
 /// What a test types.
 pub(crate) const APPLY: [&str; 2] = ["apply", "--auto-approve"];
+/// How long anything may take: only a bound against hanging, on the slowest machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(540);
 /// The environment variable with the name server's key.
-const KEY: &str = "SEGUE_TEST_DNS_KEY";
+pub(crate) const KEY: &str = "SEGUE_TEST_DNS_KEY";
+/// The environment variable with a password, which is a wrong one.
+pub(crate) const PASSWORD: &str = "SEGUE_TEST_PASSWORD_OF_SPEC";
 /// How many words are dealt to writers as keys of their own.
 const SEEDS: usize = 120;
 
@@ -39,39 +44,49 @@ pub(crate) struct Terms {
     pub(crate) dns_key: Option<(String, String)>,
 }
 
-/// An index on its way.
-pub(crate) struct Scene<'a> {
-    pub(crate) servers: &'a Servers,
-    pub(crate) way: Way,
+/// One of the clusters.
+struct End {
+    client: Client,
+    at: Ipv4Addr,
+}
+
+impl End {
+    fn of(server: &SearchServer) -> Self {
+        Self { client: server.client(), at: address(server) }
+    }
+}
+
+/// An index on its way. Borrows nothing of the servers: they may be killed meanwhile.
+pub(crate) struct Scene {
+    source: End,
+    target: End,
+    dns_port: u16,
     /// The alias; also the first label of the DNS name.
     pub(crate) name: String,
     pub(crate) scratch: Scratch,
     /// How many words were loaded.
     words: usize,
+    /// Documents that are to be there beside the words, by id.
+    pub(crate) beside: BTreeMap<String, Value>,
 }
 
-impl<'a> Scene<'a> {
+impl Scene {
     /// An index of so many words in so many shards at the cluster that is moved from.
-    pub(crate) fn new(
-        servers: &'a Servers,
-        way: Way,
-        name: &str,
-        words: usize,
-        shards: usize,
-        terms: &Terms,
-    ) -> Self {
-        let (source, target) = servers.pair(way);
+    pub(crate) fn new(pair: Pair, name: &str, words: usize, shards: usize, terms: &Terms) -> Self {
         let index = format!("{name}-1");
-        let client = source.client();
-        assert_eq!(wordnet::load(&client, &index, shards, words), words);
-        lead(&client, name, &index);
-        lead(&target.client(), name, PARKED);
+        let (source, target) = (End::of(pair.source), End::of(pair.target));
+        assert_eq!(wordnet::load(&source.client, &index, shards, words), words);
+        lead(&source.client, name, &index);
+        lead(&target.client, name, PARKED);
         let record = format!("{name}.{ZONE}");
-        let at = address(source);
-        servers.bind.update(&format!("update add {record} 1 A {at}")).expect("the name server takes it");
-        let (_, secret) = terms.dns_key.clone().unwrap_or_else(|| (String::new(), servers.bind.secret()));
-        let scratch = Scratch::of_spec(&spec(servers, way, name, terms), &[(KEY, &secret)]);
-        Self { servers, way, name: name.to_owned(), scratch, words }
+        pair.bind
+            .update(&format!("update add {record} 1 A {}", source.at))
+            .expect("the name server takes it");
+        let secret = pair.bind.secret();
+        let secret = terms.dns_key.as_ref().map_or(secret.as_str(), |(_, secret)| secret.as_str());
+        let scratch = Scratch::of_spec(&spec(pair, name, terms), &[(KEY, secret), (PASSWORD, "wrong")]);
+        let (name, dns_port) = (name.to_owned(), pair.bind.port());
+        Self { source, target, dns_port, name, scratch, words, beside: BTreeMap::new() }
     }
 
     /// What the index is called.
@@ -80,23 +95,26 @@ impl<'a> Scene<'a> {
     }
 
     pub(crate) fn source(&self) -> Client {
-        self.servers.pair(self.way).0.client()
+        self.source.client.clone()
     }
 
     pub(crate) fn target(&self) -> Client {
-        self.servers.pair(self.way).1.client()
+        self.target.client.clone()
+    }
+
+    /// The whole name that clients look up.
+    pub(crate) fn record(&self) -> String {
+        format!("{}.{ZONE}", self.name)
     }
 
     /// By the name, then by the alias, at each write.
     pub(crate) fn door(&self) -> Door {
         let clients: BTreeMap<Ipv4Addr, Client> =
-            [self.servers.pair(self.way).0, self.servers.pair(self.way).1]
-                .map(|server| (address(server), server.client()))
-                .into();
+            [&self.source, &self.target].map(|end| (end.at, end.client.clone())).into();
         let nobody = Client::new("http://127.0.0.1:1");
-        let (port, record) = (self.servers.bind.port(), format!("{}.{ZONE}", self.name));
+        let (port, record) = (self.dns_port, self.record());
         let ask = move || {
-            let found = segue_tests::servers::look_up(port, &record);
+            let found = look_up(port, &record);
             found.and_then(|at| clients.get(&at).cloned()).unwrap_or_else(|| nobody.clone())
         };
         Door::asked(ask, &self.name).require_alias()
@@ -137,12 +155,11 @@ impl<'a> Scene<'a> {
     /// Whom the name, the alias at both clusters, and the state say to serve.
     #[track_caller]
     pub(crate) fn serves(&self, live: &str) {
-        let (source, target) = self.servers.pair(self.way);
-        let (here, there) = if live == "source" { (source, target) } else { (target, source) };
-        let found = self.servers.bind.address_of(&format!("{}.{ZONE}", self.name));
-        assert_eq!(found, Some(address(here)), "the name");
-        assert_eq!(led(&here.client(), &self.name), [self.index()], "the alias where it serves");
-        assert_eq!(led(&there.client(), &self.name), [PARKED], "the alias where it does not");
+        let (here, there) =
+            if live == "source" { (&self.source, &self.target) } else { (&self.target, &self.source) };
+        assert_eq!(look_up(self.dns_port, &self.record()), Some(here.at), "the name");
+        assert_eq!(led(&here.client, &self.name), [self.index()], "the alias where it serves");
+        assert_eq!(led(&there.client, &self.name), [PARKED], "the alias where it does not");
         assert_eq!(self.scratch.serves(), live, "the state");
     }
 
@@ -163,6 +180,7 @@ impl<'a> Scene<'a> {
             logs.iter().flat_map(|log| log.operations()).map(|operation| operation.id.as_str()).collect();
         let mut words: BTreeMap<String, Value> =
             wordnet::synsets().take(self.words).filter(|(id, _)| !touched.contains(id.as_str())).collect();
+        words.extend(self.beside.clone());
         for document in documents.iter().filter(|d| !touched.contains(d.id.as_str())) {
             let wanted = words.remove(&document.id);
             assert_eq!(wanted.as_ref(), Some(&document.source), "{} at the {live}", document.id);
@@ -240,8 +258,8 @@ pub(crate) fn led(client: &Client, alias: &str) -> Vec<String> {
 }
 
 /// The spec of a scene.
-fn spec(servers: &Servers, way: Way, name: &str, terms: &Terms) -> String {
-    let (source, target) = servers.pair(way);
+fn spec(pair: Pair, name: &str, terms: &Terms) -> String {
+    let Pair { source, target, bind } = pair;
     let (from, to) = (source.version().product(), target.version().product());
     let (source_url, target_url) = (source.url(), target.url());
     let [source_at, target_at] = [source, target].map(address);
@@ -250,8 +268,8 @@ fn spec(servers: &Servers, way: Way, name: &str, terms: &Terms) -> String {
     let target_seen = terms.target_url.as_deref().unwrap_or(target_url);
     let include = terms.include.clone().unwrap_or_else(|| format!("{name}-1"));
     let fallback = terms.fallback.as_deref().unwrap_or("reverse = true");
-    let key = terms.dns_key.as_ref().map_or(servers.bind.key_name(), |(name, _)| name.as_str());
-    let bind = servers.bind.address();
+    let key = terms.dns_key.as_ref().map_or(bind.key_name(), |(name, _)| name.as_str());
+    let bind = bind.address();
     format!(
         r#"source "{from}" "old" {{
   url     = "{source_seen}"

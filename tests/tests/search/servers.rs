@@ -25,40 +25,39 @@ pub(crate) struct Servers {
     pub(crate) elasticsearch: SearchServer,
     pub(crate) opensearch: SearchServer,
     pub(crate) bind: Bind,
+    /// The port of both.
+    pub(crate) port: Port,
 }
 
 impl Servers {
     fn start() -> Self {
         let port = Port::take();
-        let at = |address| {
-            Options::default().at(address, &port)
-        };
+        let at = |address| Options::default().at(address, &port);
         let [elasticsearch, opensearch] = SearchServer::start_all([
             (Version::Elasticsearch7_10, at("127.0.0.11")),
             (Version::OpenSearch2_19, at("127.0.0.12")),
         ]);
-        let servers = Self { elasticsearch, opensearch, bind: Bind::start(ZONE) };
-        for server in [&servers.elasticsearch, &servers.opensearch] {
-            park(server);
-        }
-        servers
+        park(&elasticsearch);
+        park(&opensearch);
+        Self { elasticsearch, opensearch, bind: Bind::start(ZONE), port }
     }
 
     /// The cluster that documents are moved from, and that to which they are moved.
-    pub(crate) fn pair(&self, way: Way) -> (&SearchServer, &SearchServer) {
-        match way {
+    pub(crate) fn pair(&self, way: Way) -> Pair<'_> {
+        let (source, target) = match way {
             Way::ToOpenSearch => (&self.elasticsearch, &self.opensearch),
             Way::ToElasticsearch => (&self.opensearch, &self.elasticsearch),
-        }
+        };
+        Pair { source, target, bind: &self.bind }
     }
+}
 
-    /// The same to be killed.
-    pub(crate) fn pair_mut(&mut self, way: Way) -> (&mut SearchServer, &mut SearchServer) {
-        match way {
-            Way::ToOpenSearch => (&mut self.elasticsearch, &mut self.opensearch),
-            Way::ToElasticsearch => (&mut self.opensearch, &mut self.elasticsearch),
-        }
-    }
+/// Two clusters, and the name server that says which one clients find.
+#[derive(Clone, Copy)]
+pub(crate) struct Pair<'a> {
+    pub(crate) source: &'a SearchServer,
+    pub(crate) target: &'a SearchServer,
+    pub(crate) bind: &'a Bind,
 }
 
 /// Makes the index that aliases lead to where nothing is served.

@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use segue_tests::{Random, rounds, say};
+use segue_tests::{Random, rounds, say, wait_long};
 
-use crate::scene::{APPLY, Scene, Terms, says, told};
+use crate::scene::{APPLY, PATIENCE, Scene, Terms, says, told};
 use crate::servers::{Way, shared};
 
 /// How long a run may live before its first death, at most.
 const LIFE: Duration = Duration::from_millis(2500);
+/// How long after the beginning of the pause it may live, at most.
+const PAUSE: Duration = Duration::from_millis(1500);
 
 /// Runs apply towards a side, killed at so many random instants and started again by the same command, until it has ended by
 /// itself with that side serving. One that ends before it was killed often enough goes to the other side and comes again.
@@ -17,11 +19,17 @@ fn storm(scene: &Scene, random: &mut Random, deaths: usize, live: &str) {
     scene.wants(towards);
     while died < deaths {
         let mut apply = scene.start();
-        // The time is what is tested, and waits for nothing.
-        std::thread::sleep(random.time_below(life));
+        if died % 2 == 1 {
+            // The pause is short beside the rest: every second death is in it, or after it.
+            wait_long("the pause begins", PATIENCE, || apply.ended() || apply.output().contains("QUIESCING"));
+            std::thread::sleep(random.time_below(PAUSE));
+        } else {
+            // The time is what is tested, and waits for nothing.
+            std::thread::sleep(random.time_below(life));
+        }
         let said = apply.output().lines().last().unwrap_or_default().to_owned();
         if apply.ended() {
-            apply.wait().expect_code(0);
+            apply.wait_for(PATIENCE).expect_code(0);
             towards = if towards == "target" { "source" } else { "target" };
             say(&format!("  ended by itself, now towards the {towards}"));
             scene.wants(towards);
@@ -30,7 +38,7 @@ fn storm(scene: &Scene, random: &mut Random, deaths: usize, live: &str) {
             died += 1;
             say(&format!("  death {died}, last said: {said}"));
             // What is left takes its time, too.
-            life = life * 5 / 4;
+            life = life * 3 / 2;
         }
     }
     scene.segue(&APPLY).expect_code(0);
@@ -44,7 +52,7 @@ fn killed_at_random_instants(way: Way, name: &str) {
     let servers = shared();
     let mut random = Random::seeded(name);
     let words = rounds(4000, segue_tests::servers::wordnet::COUNT);
-    let scene = Scene::new(&servers, way, name, words, 5, &Terms::default());
+    let scene = Scene::new(servers.pair(way), name, words, 5, &Terms::default());
 
     let writers = scene.writers("there", 0, random.number());
     writers.until_more(50);

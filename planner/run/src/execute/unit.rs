@@ -76,7 +76,7 @@ fn turn<'a>(
     until: &Until,
 ) -> Result<Option<Carrying<'a>>, RunError> {
     match (until, direction) {
-        (Until::Stopped, Direction::Forward) => {
+        (Until::Stopped | Until::Flag(_), Direction::Forward) => {
             ground.control.carry_one().map(Some).ok_or(RunError::Interrupted)
         }
         (Until::Deadline(..) | Until::Never, _) | (_, Direction::Reverse) => Ok(None),

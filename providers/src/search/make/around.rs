@@ -202,7 +202,8 @@ pub(crate) fn make_aliases(all: &Surroundings<'_>, around: &mut Around) -> Resul
 fn elsewhere(all: &Surroundings<'_>, alias: &str) -> Result<Option<String>, StepError> {
     let found = all.to.maybe(&Ask::get(format!("/_alias/{}", encoded(alias))))?.unwrap_or(Value::Null);
     // An alias of that name may be told by a pattern's answer, too.
-    let leads = found.as_object().into_iter().flatten().filter(|(_, index)| index["aliases"][alias].is_object());
+    let leads =
+        found.as_object().into_iter().flatten().filter(|(_, index)| index["aliases"][alias].is_object());
     let ours = |name: &String| all.indices.iter().any(|(_, target)| target == name);
     Ok(leads.map(|(name, _)| name.clone()).find(|name| !ours(name)))
 }
@@ -211,7 +212,9 @@ fn taken(alias: &str, index: &str, other: &str) -> Finding {
     Finding {
         severity: Severity::Info,
         code: "SEARCH_ALIAS".to_owned(),
-        summary: format!("alias {alias} leads to {other} at the target, and is not added to {index}: clients would find both"),
+        summary: format!(
+            "alias {alias} leads to {other} at the target, and is not added to {index}: clients would find both"
+        ),
         remedy: "Move it with the switch: route \"search_alias\".".to_owned(),
     }
 }
