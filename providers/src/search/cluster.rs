@@ -154,13 +154,16 @@ impl Cluster {
         }
     }
 
-    /// `None`: the answer is larger than what is taken.
+    /// `None`: the answer is larger than what is taken. A read whose connection broke is put once more although no other
+    /// node is left: idle connections are closed by whatever lies between.
     fn sent(&self, client: &Client, ask: &Ask) -> Result<Option<Reply>, StepError> {
         let first = self.preferred.load(Ordering::Relaxed);
         let mut failed: Option<StepError> = None;
-        for turn in 0..self.nodes.len() {
+        let (mut turn, mut turns) = (0, self.nodes.len());
+        while turn < turns {
             let at = (first + turn) % self.nodes.len();
-            let last = turn + 1 == self.nodes.len();
+            turn += 1;
+            let last = turn == turns;
             match client.send(&self.request(ask, at)) {
                 // A node that is on its way down, or a proxy before one that is gone.
                 Ok(reply) if ask.effect == Effect::Read && matches!(reply.status, 502..=504) && !last => {
@@ -176,8 +179,11 @@ impl Cluster {
                 Err(error) => {
                     self.preferred.store(at + 1, Ordering::Relaxed);
                     let elsewhere = ask.effect == Effect::Read || had_no_effect(&error);
+                    if error.kind == HttpErrorKind::Broken && elsewhere && turn == self.nodes.len() {
+                        turns = turn + 1;
+                    }
                     let error = step(error, ask.effect);
-                    if error.class == ErrorClass::Permanent && last || !elsewhere {
+                    if error.class == ErrorClass::Permanent && turn == turns || !elsewhere {
                         return Err(error);
                     }
                     failed.get_or_insert(error);
@@ -336,6 +342,19 @@ mod tests {
         let breaks_only = self::cluster(&[&breaks.url]);
         let error = breaks_only.json(&Ask::get("/a")).expect_err("lost");
         assert_eq!(error.class, ErrorClass::Transient, "a read may be put again");
+    }
+
+    #[test]
+    fn a_read_whose_connection_broke_is_put_once_more() {
+        let count = AtomicUsize::new(0);
+        let once = Stub::new(move |_| match count.fetch_add(1, Ordering::Relaxed) {
+            0 => Answer::status(0),
+            _ => Answer::ok("{\"n\":1}"),
+        });
+        assert_eq!(cluster(&[&once.url]).json(&Ask::get("/a")).expect("answers"), json!({"n": 1}));
+        let always = Stub::new(|_| Answer::status(0));
+        cluster(&[&always.url]).json(&Ask::get("/a")).expect_err("broken");
+        assert_eq!(always.heard().len(), 2);
     }
 
     #[test]

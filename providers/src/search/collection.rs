@@ -175,6 +175,17 @@ impl Collection for IndexCollection {
                 .unwrap_or(&self.uuid)
                 .to_owned(),
         };
+        // Servers make an index by themselves when a write comes for one that was deleted: without its mapping.
+        if incarnation != self.uuid {
+            let what = "was deleted while segue worked on it, and is another one now";
+            return Err(StepError::permanent(format!(
+                "{}: index {:?} {what}",
+                self.cluster.address, self.name
+            ))
+            .remedy(
+                "find out who deleted it; if the server made this one by itself, delete it; then run again",
+            ));
+        }
         Ok(Stand { incarnation, slices: slices? })
     }
 

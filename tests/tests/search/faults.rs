@@ -96,7 +96,7 @@ fn a_document_that_the_target_refuses_is_told_by_its_key_and_stops_the_switch_un
     assert!(!stopped.all().contains("many"), "what the document holds is shown: {}", stopped.all());
     assert_eq!(scene.scratch.serves(), "source");
     no_pause(&scene);
-    says(&scene.segue(&["status"]), "set aside");
+    says(&scene.segue(&["status"]), "SET ASIDE   1 record could not be carried");
 
     scene.source().put(&path, &json!({ "odd": "12", "kept": "yes" }));
     scene.beside.insert("odd-one".to_owned(), json!({ "odd": "12", "kept": "yes" }));
@@ -158,6 +158,31 @@ fn a_source_index_that_is_closed_or_deleted_in_mid_load_is_told() {
     let again = scene.apply();
     refused(&again, &[&scene.index()]);
     assert_eq!(scene.target().count(&scene.index()), carried);
+}
+
+#[test]
+fn a_target_index_that_is_deleted_in_mid_load_is_told_although_the_server_makes_another() {
+    let (name, way) = ("gone", Way::ToOpenSearch);
+    let servers = shared();
+    let pair = servers.pair(way);
+    let (front, hold) = held(pair.target.url(), "/_bulk", 3);
+    let terms = Terms { target_url: Some(front.url()), ..Terms::default() };
+    let scene = Scene::new(pair, name, 1200, 5, &terms);
+    let mut apply = scene.start();
+    hold.until_there(&mut apply);
+    scene.target().delete(&format!("/{}", scene.index()));
+    hold.release();
+    refused(&apply.wait_for(PATIENCE), &["was deleted", &scene.index()]);
+    assert_eq!(scene.scratch.serves(), "source");
+    // What the server made by itself, if it did, has no mapping of Segue's: it goes, and the load begins anew.
+    if scene.target().has(&scene.index()) {
+        scene.target().delete(&format!("/{}", scene.index()));
+    }
+    scene.apply().expect_code(0);
+    scene.serves("target");
+    scene.judged("target", &[]);
+    let kind = scene.target().get(&format!("/{}/_mapping", scene.index()));
+    assert_eq!(kind[scene.index()]["mappings"]["properties"]["part"]["type"], "keyword", "{kind}");
 }
 
 #[test]
@@ -282,6 +307,42 @@ fn a_name_server_that_refuses_or_says_something_else_costs_no_pause() {
     assert_eq!(pair.bind.records(&record, "A"), ["127.0.0.99"], "somebody else's value was overwritten");
     set(&own.to_string());
     scene.apply().expect_code(0);
+    writers.until_more(20);
+    let log = writers.stop();
+    scene.serves("target");
+    told(name, &log, &scene.judged("target", &[&log]));
+}
+
+#[test]
+fn a_record_that_somebody_changes_in_the_pause_is_not_overwritten_and_the_switch_ends_when_it_is_back() {
+    let (name, way) = ("stale-name", Way::ToOpenSearch);
+    let servers = shared();
+    let pair = servers.pair(way);
+    let mut random = Random::seeded(name);
+    // The source's block: the pause has begun, and all that was asked before it was asked.
+    let (front, hold) = held(pair.source.url(), "/_block/write", 1);
+    let terms = Terms { source_url: Some(front.url()), ..Terms::default() };
+    let scene = Scene::new(pair, name, 200, 2, &terms);
+    let writers = scene.writers("stale", 0, random.number());
+    let mut apply = scene.start();
+    hold.until_there(&mut apply);
+    let (record, own) = (scene.record(), crate::scene::address(pair.source));
+    let set = |address: &str| {
+        let lines = format!("update delete {record} A\nupdate add {record} 1 A {address}");
+        pair.bind.update(&lines).expect("taken");
+    };
+    set("127.0.0.99");
+    hold.release();
+    wait_long("the record is told", PATIENCE, || apply.ended() || apply.output().contains("127.0.0.99"));
+    assert_eq!(pair.bind.records(&record, "A"), ["127.0.0.99"], "somebody else's value was overwritten");
+    set(&own.to_string());
+    let ran = apply.wait_for(PATIENCE);
+    says(&ran, "127.0.0.99");
+    if ran.code != Some(0) {
+        assert!(matches!(ran.code, Some(1 | 5)), "{}", ran.all());
+        let _ = scene.segue(&["unhold", "cutover.site"]);
+        scene.apply().expect_code(0);
+    }
     writers.until_more(20);
     let log = writers.stop();
     scene.serves("target");

@@ -7,6 +7,7 @@ mod faults;
 mod health;
 mod kinds;
 mod network;
+mod pairs;
 mod scene;
 mod servers;
 mod show;

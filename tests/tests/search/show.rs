@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use segue_tests::{Random, rounds, say, wait_long};
+use serde_json::Value;
 
 use crate::scene::{APPLY, PATIENCE, Scene, Terms, says, told};
 use crate::servers::{Way, shared};
@@ -79,6 +80,27 @@ fn killed_at_random_instants(way: Way, name: &str) {
     scene.judged("target", &[&there, &back]);
     scene.alike();
     says(&scene.segue(&["plan", "--detailed-exitcode"]).expect_code(0), "Nothing to do");
+    reported(&scene);
+}
+
+/// What the report says to who was not there: every switch with its pause, the deaths, and what nobody knows is no outcome.
+fn reported(scene: &Scene) {
+    let printed = scene.segue(&["report", "--json"]).expect_code(0);
+    let report: Value = serde_json::from_str(&printed.stdout).expect("JSON");
+    let attempts = report["attempts"]["kept"].as_array().expect("attempts");
+    let switched = attempts.iter().filter(|attempt| attempt["outcome"]["is"] == "switched").count();
+    assert!(switched >= 3, "{}", report["attempts"]);
+    assert!(attempts.iter().all(|a| a["outcome"]["is"] != "in_flight"), "{}", report["attempts"]);
+    scene.segue(&["report", "--out", "move.html"]).expect_code(0);
+    let page = scene.scratch.read("move.html");
+    for text in ["route.dns.search", "route.search_alias.at_new", &scene.index(), "COMMITTED"] {
+        assert!(page.contains(text), "the report does not name {text}");
+    }
+    say(&format!(
+        "{}: {} attempts in the report, {switched} of them switched",
+        scene.index(),
+        attempts.len()
+    ));
 }
 
 #[test]

@@ -245,7 +245,7 @@ impl Watching<'_> {
         let engine =
             self.ground.registry.engine(&job.source, &job.target).map_err(|e| RunError::step(&step, e))?;
         let io = Io::new(self.ground, &step).until(Until::Flag(Arc::clone(&self.lost))).carrying(&job);
-        carried(self.ground, unit, &step, false, job.direction, || {
+        carried(self.ground, unit, &step, false, job.direction, Duration::ZERO, || {
             engine.pass(&job, None, &io).map(|report| io.worked(report))
         })
         .map(|_| ())

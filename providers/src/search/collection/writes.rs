@@ -40,8 +40,14 @@ pub(super) fn answers(answer: &Value, asked: usize) -> Result<Vec<Written>, Step
     if let Some(first) = closed.first() {
         let (kind, reason) = said(&first["error"]);
         let what = format!("writes are refused: {kind}: {reason}");
-        let remedy =
-            "see the index's blocks (`GET /INDEX/_settings`); the server sets one when a disk is full";
+        let remedy = match first["error"]["type"].as_str() {
+            Some("index_not_found_exception") => {
+                "it was deleted while segue wrote to it: find out by whom; if the server has made one by itself since, delete that; then run again"
+            }
+            Some("index_closed_exception") => "open it (`POST /INDEX/_open`), then run again",
+            Some("security_exception") => "give the block's user the right to write there",
+            _ => "see the index's blocks (`GET /INDEX/_settings`); the server sets one when a disk is full",
+        };
         // Some shards heard of it later than others.
         return Err(if closed.len() == items.len() {
             StepError::permanent(what)
