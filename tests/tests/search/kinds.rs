@@ -1,7 +1,7 @@
 //! Deaths at chosen events: a run is killed before or after one event of each kind that a clean one writes, there and back, and
 //! the same command brings it to its end with every write.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use segue_tests::lab::{KILL_KIND, kind_of};
 use segue_tests::{Random, Running, rounds, say};
@@ -52,9 +52,7 @@ fn counted(scene: &Scene) -> BTreeMap<String, u64> {
 fn chosen(counts: &BTreeMap<String, u64>, random: &mut Random) -> Vec<Death> {
     let mut groups: BTreeMap<&str, Vec<(&String, u64)>> = BTreeMap::new();
     for (kind, count) in counts {
-        let short =
-            if kind.starts_with("phase_reached") { kind } else { kind.split(' ').next().unwrap_or(kind) };
-        groups.entry(if rounds(0, 1) == 1 { kind } else { short }).or_default().push((kind, *count));
+        groups.entry(if rounds(0, 1) == 1 { kind } else { short(kind) }).or_default().push((kind, *count));
     }
     let one = |group: &Vec<(&String, u64)>, random: &mut Random| {
         let at = usize::try_from(random.below(group.len() as u64)).unwrap_or_default();
@@ -62,6 +60,39 @@ fn chosen(counts: &BTreeMap<String, u64>, random: &mut Random) -> Vec<Death> {
         Death { kind: kind.clone(), number: 1 + random.below(count), before: random.below(2) == 0 }
     };
     groups.values().map(|group| one(group, random)).collect()
+}
+
+/// The deaths of the way there and of the way back. In the long run each has all of its kinds. In the short one each kind is
+/// killed once: at one of the two pairs, and what both ways have on one of them in turn.
+fn dealt(
+    there: &BTreeMap<String, u64>,
+    back: &BTreeMap<String, u64>,
+    share: usize,
+    random: &mut Random,
+) -> (Vec<Death>, Vec<Death>) {
+    let (mut on_there, mut on_back) = (chosen(there, random), chosen(back, random));
+    if rounds(0, 1) == 0 {
+        let known: BTreeSet<String> = on_there.iter().map(|death| short(&death.kind).to_owned()).collect();
+        let both: BTreeSet<String> = on_back
+            .iter()
+            .map(|death| short(&death.kind).to_owned())
+            .filter(|kind| known.contains(kind))
+            .collect();
+        let turns: BTreeMap<&String, usize> = both.iter().zip(0..).collect();
+        let turn = |death: &Death| turns.get(&short(&death.kind).to_owned()).copied();
+        on_there.retain(|death| turn(death).is_none_or(|at| at / 2 % 2 == 0));
+        on_back.retain(|death| turn(death).is_none_or(|at| at / 2 % 2 == 1));
+        for leg in [&mut on_there, &mut on_back] {
+            let mine = leg.iter().skip(share).step_by(2).cloned().collect();
+            *leg = mine;
+        }
+    }
+    (on_there, on_back)
+}
+
+/// What counts as a kind in the short run: an event's type, and a phase.
+fn short(kind: &str) -> &str {
+    if kind.starts_with("phase_reached") { kind } else { kind.split(' ').next().unwrap_or(kind) }
 }
 
 /// Runs a leg that is to die, and resumes it. Returns whether it died: passes go on until they stop shrinking, and a run may
@@ -93,22 +124,13 @@ fn killed_once_at_each_kind(way: Way, name: &str, share: usize) {
     let servers = shared();
     let mut random = Random::seeded(name);
     let clean = scene(servers.pair(way), &format!("{name}-clean"));
-    let mut legs = Vec::new();
+    let mut counts = Vec::new();
     for live in ["target", "source"] {
         clean.wants(live);
         clean.apply().expect_code(0);
-        let mut deaths = chosen(&counted(&clean), &mut random);
-        if rounds(0, 1) == 0 {
-            // The other pair has the others.
-            deaths = deaths.into_iter().skip(share).step_by(2).collect();
-        }
-        legs.push(deaths);
+        counts.push(counted(&clean));
     }
-    let (mut back, mut there) = (legs.pop().unwrap_or_default(), legs.pop().unwrap_or_default());
-    // On the way back only what the way there does not have, in the short run.
-    if rounds(0, 1) == 0 {
-        back.retain(|death| death.kind.starts_with("phase_reached"));
-    }
+    let (mut there, mut back) = dealt(&counts[0], &counts[1], share, &mut random);
     let (mut deaths, mut number) = (0, 0);
     let mut missed = Vec::new();
     while !there.is_empty() || !back.is_empty() {

@@ -257,33 +257,15 @@ pub(crate) fn led(client: &Client, alias: &str) -> Vec<String> {
     found.body.as_object().expect("indices").keys().cloned().collect()
 }
 
-/// The spec of a scene.
-fn spec(pair: Pair, name: &str, terms: &Terms) -> String {
+/// The name, and the alias at each cluster.
+fn routes(pair: Pair, name: &str, terms: &Terms) -> String {
     let Pair { source, target, bind } = pair;
-    let (from, to) = (source.version().product(), target.version().product());
     let (source_url, target_url) = (source.url(), target.url());
     let [source_at, target_at] = [source, target].map(address);
-    let Terms { source: in_source, target: in_target, migration, cutover, .. } = terms;
-    let source_seen = terms.source_url.as_deref().unwrap_or(source_url);
-    let target_seen = terms.target_url.as_deref().unwrap_or(target_url);
-    let include = terms.include.clone().unwrap_or_else(|| format!("{name}-1"));
-    let fallback = terms.fallback.as_deref().unwrap_or("reverse = true");
     let key = terms.dns_key.as_ref().map_or(bind.key_name(), |(name, _)| name.as_str());
     let bind = bind.address();
     format!(
-        r#"source "{from}" "old" {{
-  url     = "{source_seen}"
-  indices = ["{include}"]
-  barrier = "name"
-  {in_source}
-}}
-target "{to}" "new" {{
-  url     = "{target_seen}"
-  indices = ["{include}"]
-  barrier = "name"
-  {in_target}
-}}
-route "dns" "search" {{
+        r#"route "dns" "search" {{
   server     = "{bind}"
   zone       = "{ZONE}."
   name       = "{name}"
@@ -305,7 +287,34 @@ route "search_alias" "at_new" {{
   source = "{PARKED}"
   target = "{name}-1"
 }}
-migration "site" {{
+"#
+    )
+}
+
+/// The spec of a scene.
+fn spec(pair: Pair, name: &str, terms: &Terms) -> String {
+    let Pair { source, target, .. } = pair;
+    let (from, to) = (source.version().product(), target.version().product());
+    let Terms { source: in_source, target: in_target, migration, cutover, .. } = terms;
+    let source_seen = terms.source_url.as_deref().unwrap_or(source.url());
+    let target_seen = terms.target_url.as_deref().unwrap_or(target.url());
+    let include = terms.include.clone().unwrap_or_else(|| format!("{name}-1"));
+    let fallback = terms.fallback.as_deref().unwrap_or("reverse = true");
+    let routes = routes(pair, name, terms);
+    format!(
+        r#"source "{from}" "old" {{
+  url     = "{source_seen}"
+  indices = ["{include}"]
+  barrier = "name"
+  {in_source}
+}}
+target "{to}" "new" {{
+  url     = "{target_seen}"
+  indices = ["{include}"]
+  barrier = "name"
+  {in_target}
+}}
+{routes}migration "site" {{
   source = source.{from}.old
   target = target.{to}.new
   select {{

@@ -243,7 +243,7 @@ pub fn verify_unit(
         let engine =
             ground.registry.engine(&job.source, &job.target).map_err(|e| RunError::step(&step, e))?;
         let io = Io::new(ground, &step).carrying(&job);
-        carried(ground, unit, &step, false, job.direction, || {
+        carried(ground, unit, &step, false, job.direction, STEP_DEADLINE, || {
             let repair = || engine.repair(&job, &report, &io);
             retry(ground, &step, STEP_DEADLINE, || io.cancelled(), repair)
         })?;
