@@ -3,10 +3,12 @@
 
 #![expect(clippy::expect_used, reason = "a test cannot go on without its servers")]
 
+mod deletes;
 mod faults;
 mod health;
 mod kinds;
 mod network;
+mod nodes;
 mod pairs;
 mod scene;
 mod servers;
