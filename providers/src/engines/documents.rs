@@ -146,8 +146,10 @@ impl Engine for DocumentsEngine {
     }
 
     fn position(&self, job: &UnitJob, io: &dyn StepIo) -> Result<Position, StepError> {
-        let sides = self.sides(job, io)?;
-        let stand = again::again(io, || sides.read.stand())?;
+        // The other side is not asked: this is done in the pause, again and again.
+        let reads = if job.direction == Direction::Forward { &self.source } else { &self.target };
+        let read = reads.open(job.reads(), io)?;
+        let stand = again::again(io, || read.stand())?;
         Ok(sides::position(&stand, |slice| slice.all, 0))
     }
 

@@ -13,10 +13,11 @@ mod replies;
 mod units;
 mod writes;
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use segue_contract::StepError;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::cluster::{Ask, Cluster, Effect};
 use super::names::encoded;
@@ -38,6 +39,8 @@ const READ_MAX: usize = 500;
 const BATCH_MAX: usize = 2000;
 /// How many bytes are written at once at most: hosted clusters take 10 MiB.
 const BATCH_BYTES_MAX: usize = 6 << 20;
+/// How often it is asked anew where an index stands whose primaries are being replaced.
+const STAND_TRIES: usize = 3;
 /// How long writes of a dead sender are waited for.
 const ENDED_MAX: Duration = Duration::from_secs(120);
 
@@ -46,13 +49,13 @@ pub(crate) struct IndexCollection {
     pub(super) cluster: Cluster,
     /// Its name at the cluster.
     pub(super) name: String,
-    /// Its id when it was opened.
-    uuid: String,
     /// The type in addresses.
     ty: String,
     has_types: bool,
     placing: Placing,
     scan_max: u64,
+    /// What the cluster's state said of it last.
+    known: Mutex<Value>,
 }
 
 impl IndexCollection {
@@ -67,13 +70,12 @@ impl IndexCollection {
             return Err(StepError::permanent(format!("{}: index {name:?} is closed", cluster.address))
                 .remedy("open it (`POST /INDEX/_open`), or exclude it from the selection"));
         }
-        let settings =
-            indices::settings_of(&cluster, std::slice::from_ref(&name))?.remove(&name).unwrap_or_default();
         let number = |setting: &str, default: u32| -> u32 {
-            settings.get(setting).and_then(Value::as_str).and_then(|n| n.parse().ok()).unwrap_or(default)
+            let value = &metadata["settings"]["index"][setting];
+            value.as_str().and_then(|n| n.parse().ok()).unwrap_or(default)
         };
-        let shards = number("index.number_of_shards", 1);
-        let window = number("index.max_result_window", 10_000);
+        let shards = number("number_of_shards", 1);
+        let window = number("max_result_window", 10_000);
         let ty = if has_types {
             let found = indices::named(&cluster, std::slice::from_ref(&name))?;
             found.get(&name).map_or("_doc", indices::Index::document_type).to_owned()
@@ -81,16 +83,16 @@ impl IndexCollection {
             "_doc".to_owned()
         };
         Ok(Self {
-            uuid: settings.get("index.uuid").and_then(Value::as_str).unwrap_or_default().to_owned(),
             placing: Placing {
                 shards,
                 routing_shards: metadata["routing_num_shards"]
                     .as_u64()
                     .and_then(|n| u32::try_from(n).ok())
                     .unwrap_or(shards),
-                partition: number("index.routing_partition_size", 1),
+                partition: number("routing_partition_size", 1),
             },
             scan_max: u64::from(window).min(SCAN_MAX),
+            known: Mutex::new(metadata),
             ty,
             has_types,
             cluster,
@@ -120,6 +122,19 @@ impl IndexCollection {
             .remedy("see the index's health (`GET /_cluster/health/INDEX`)"))
     }
 
+    /// Where the index stands by the statistics of its shards, all of the terms that `known` names.
+    fn stand_of(&self, shards: &Value, known: &Value) -> Result<Stand, StepError> {
+        let terms = &known["primary_terms"];
+        if terms.as_object().map_or(0, Map::len) != self.placing.shards as usize {
+            return Err(self.failed("it was made anew with another number of shards"));
+        }
+        let slices: Result<Vec<SliceStand>, StepError> = (0..self.placing.shards)
+            .map(|shard| replies::stand(shards, terms, shard).map_err(|why| self.failed(&why)))
+            .collect();
+        let incarnation = known["settings"]["index"]["uuid"].as_str().unwrap_or_default().to_owned();
+        Ok(Stand { incarnation, slices: slices? })
+    }
+
     fn refresh(&self) -> Result<(), StepError> {
         let ask = Ask::post(format!("/{}/_refresh", encoded(&self.name)));
         let answer = self.cluster.json(&ask)?;
@@ -127,10 +142,18 @@ impl IndexCollection {
     }
 }
 
-/// What the cluster's state says of an index.
+/// What the cluster's state says of an index: what it is, how it places documents, who decides the order of changes.
 fn metadata(cluster: &Cluster, name: &str) -> Result<Value, StepError> {
-    let parts =
-        "metadata.indices.*.primary_terms,metadata.indices.*.routing_num_shards,metadata.indices.*.state";
+    const PARTS: [&str; 7] = [
+        "primary_terms",
+        "routing_num_shards",
+        "state",
+        "settings.index.uuid",
+        "settings.index.number_of_shards",
+        "settings.index.max_result_window",
+        "settings.index.routing_partition_size",
+    ];
+    let parts = PARTS.map(|part| format!("metadata.indices.*.{part}")).join(",");
     let ask = Ask::get(format!("/_cluster/state/metadata/{}?filter_path={parts}", encoded(name)));
     let found = cluster.maybe(&ask)?.unwrap_or(Value::Null);
     match &found["metadata"]["indices"][name] {
@@ -150,32 +173,23 @@ impl Collection for IndexCollection {
     }
 
     fn stand(&self) -> Result<Stand, StepError> {
-        let name = encoded(&self.name);
-        let terms = metadata(&self.cluster, &self.name)?;
-        let stats = self.cluster.json(&Ask::get(format!("/{name}/_stats/docs?level=shards")))?;
-        self.refresh()?;
-        // A primary that was replaced in between counted otherwise.
-        let after = metadata(&self.cluster, &self.name)?;
-        if terms["primary_terms"] != after["primary_terms"] {
-            return Err(self.failed("a primary shard was replaced while it was looked at"));
+        let path = format!("/{}/_stats/docs?level=shards", encoded(&self.name));
+        let mut before = self.known.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for _ in 0..STAND_TRIES {
+            let stats = self.cluster.json(&Ask::get(&path))?;
+            self.refresh()?;
+            let after = metadata(&self.cluster, &self.name)?;
+            // Terms only rise: the same ones at any time before and after held in between, too.
+            let is_same = |what: &str| {
+                *before.pointer(what).unwrap_or(&Value::Null) == *after.pointer(what).unwrap_or(&Value::Null)
+            };
+            if is_same("/primary_terms") && is_same("/settings/index/uuid") {
+                return self.stand_of(&stats["indices"][&self.name]["shards"], &after);
+            }
+            self.known.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&after);
+            before = after;
         }
-        let index = &stats["indices"][&self.name];
-        let slices: Result<Vec<SliceStand>, StepError> = (0..self.placing.shards)
-            .map(|shard| {
-                replies::stand(&index["shards"], &terms["primary_terms"], shard)
-                    .map_err(|why| self.failed(&why))
-            })
-            .collect();
-        // Servers before 7 do not say it in their statistics.
-        let incarnation = match index["uuid"].as_str() {
-            Some(uuid) => uuid.to_owned(),
-            None => indices::settings_if_there(&self.cluster, &self.name)?
-                .get("index.uuid")
-                .and_then(Value::as_str)
-                .unwrap_or(&self.uuid)
-                .to_owned(),
-        };
-        Ok(Stand { incarnation, slices: slices? })
+        Err(self.failed("primary shards are being replaced while it is looked at"))
     }
 
     fn scan(&self, window: Window, want: Want) -> Result<Option<Vec<Found>>, StepError> {
@@ -233,7 +247,8 @@ impl Collection for IndexCollection {
             return Ok(Vec::new());
         }
         // What the source's documents went through once, they do not go through again.
-        let ask = Ask::lines(format!("{}/_bulk?pipeline=_none", self.documents()), writes::lines(batch));
+        let path = format!("{}/_bulk?pipeline=_none&{}", self.documents(), writes::ANSWER);
+        let ask = Ask::lines(path, writes::lines(batch));
         let answer = self.cluster.answer(&ask)?.map_err(|refusal| refusal.step(Effect::Write))?;
         writes::answers(&answer, batch.len()).map_err(|mut error| {
             error.what = format!("{}: index {:?}: {}", self.cluster.address, self.name, error.what);

@@ -3,6 +3,7 @@
 
 mod clash;
 
+use std::borrow::Cow;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -119,9 +120,9 @@ impl<'a, S: Sink> Sender<'a, S> {
         drop(tally);
         let there = self.what_was_dropped(&found)?;
         let mut going = Vec::with_capacity(found.len());
-        for (at, document) in found.into_iter().enumerate() {
+        for (at, mut document) in found.into_iter().enumerate() {
             let old = there.get(at).and_then(Option::as_ref).map(|old| old.body.as_slice());
-            match self.changed(&document, old) {
+            match self.changed(&mut document, old) {
                 Ok((body, hash)) => {
                     let version = self.version(document.number)?;
                     let write = Write { key: document.key.clone(), version, body: Some(body) };
@@ -133,18 +134,19 @@ impl<'a, S: Sink> Sender<'a, S> {
         self.send(going)
     }
 
-    /// The body as the written side gets it, and its hash as the declared target has it.
-    fn changed(&self, document: &Found, there: Option<&[u8]>) -> Result<(Vec<u8>, u128), StepError> {
+    /// The body as the written side gets it, taken out of the document, and its hash as the declared target has it.
+    fn changed(&self, document: &mut Found, there: Option<&[u8]>) -> Result<(Vec<u8>, u128), StepError> {
         let transform = &self.sides.job.transform;
+        let read = std::mem::take(&mut document.body);
         match self.sides.job.direction {
             Direction::Forward => {
-                let body = json::forward(transform, document.body.clone())?;
+                let body = json::forward(transform, read)?;
                 let hash = json::hash(transform, &body)?;
                 Ok((body, hash))
             }
             Direction::Reverse => {
-                let hash = json::hash(transform, &document.body)?;
-                Ok((json::back(transform, document.body.clone(), there)?, hash))
+                let hash = json::hash(transform, &read)?;
+                Ok((json::back(transform, read, there)?, hash))
             }
         }
     }
@@ -166,7 +168,7 @@ impl<'a, S: Sink> Sender<'a, S> {
             let version = self.version(number)?;
             let batch: Vec<Write> =
                 some.iter().map(|r| Write { key: r.key.clone(), version, body: None }).collect();
-            let written = self.write_all(batch)?;
+            let written = self.write_all(&batch)?;
             for (record, written) in some.iter().zip(written) {
                 match written {
                     Written::Done { .. } => {
@@ -211,10 +213,12 @@ impl<'a, S: Sink> Sender<'a, S> {
     fn send_batch(&self, batch: Vec<Going>, bytes: u64) -> Result<(), StepError> {
         self.sides.io.take(bytes);
         self.tally().bytes += bytes;
-        let writes: Vec<Write> = batch.iter().map(|one| one.write.clone()).collect();
-        let written = self.write_all(writes)?;
+        let (carried, writes): (Vec<(Found, u128)>, Vec<Write>) =
+            batch.into_iter().map(|one| ((one.found, one.hash), one.write)).unzip();
+        let written = self.write_all(&writes)?;
         let mut clashed = Vec::new();
-        for (one, written) in batch.into_iter().zip(written) {
+        for (((found, hash), write), written) in carried.into_iter().zip(writes).zip(written) {
+            let one = Going { found, write, hash };
             match written {
                 Written::Done { .. } => self.done(&one)?,
                 Written::Newer => clashed.push(one),
@@ -255,13 +259,17 @@ impl<'a, S: Sink> Sender<'a, S> {
     }
 
     /// Writes a batch; what is only not taken now is sent again. The answers are in the order of the batch.
-    fn write_all(&self, batch: Vec<Write>) -> Result<Vec<Written>, StepError> {
+    fn write_all(&self, batch: &[Write]) -> Result<Vec<Written>, StepError> {
         let began = Instant::now();
         let mut answers: Vec<Option<Written>> = vec![None; batch.len()];
-        let mut left: Vec<(usize, Write)> = batch.into_iter().enumerate().collect();
+        let mut left: Vec<usize> = (0..batch.len()).collect();
         while !left.is_empty() {
             self.sides.go_on()?;
-            let writes: Vec<Write> = left.iter().map(|(_, write)| write.clone()).collect();
+            // The bodies are copied only where a part is sent again.
+            let writes: Cow<'_, [Write]> = match left.len() == batch.len() {
+                true => Cow::Borrowed(batch),
+                false => left.iter().filter_map(|at| batch.get(*at).cloned()).collect(),
+            };
             self.notes.note(&writes)?;
             let turn = self.pace.turn();
             let answered = self.sides.write.write(&writes);
@@ -269,14 +277,14 @@ impl<'a, S: Sink> Sender<'a, S> {
                 Ok(answered) => {
                     let mut again = Vec::new();
                     let mut why = None;
-                    for ((at, write), written) in left.into_iter().zip(answered) {
+                    for (at, written) in left.into_iter().zip(answered) {
                         match written {
                             Written::Later(reason) => {
                                 why = Some(StepError::transient(format!(
                                     "{}: the system does not take writes now: {reason}",
                                     self.sides.job.writes().address
                                 )));
-                                again.push((at, write));
+                                again.push(at);
                             }
                             written => {
                                 if let Some(answer) = answers.get_mut(at) {

@@ -1,23 +1,28 @@
 //! Batches of writes as lines of `_bulk`, and what became of each.
 
 use segue_contract::StepError;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::engines::documents::{Write, Written};
 use crate::search::refusal::{said, shortened};
 
+/// What of an answer is read: servers build and send a third of it then.
+pub(super) const ANSWER: &str = "filter_path=errors,items.*._seq_no,items.*.status,items.*.error";
+
 /// The lines of a batch. A put may be repeated with the same version, a delete is refused by an equal one.
 pub(super) fn lines(batch: &[Write]) -> Vec<u8> {
     let mut lines = Vec::with_capacity(batch.iter().map(|w| 160 + w.body.as_ref().map_or(0, Vec::len)).sum());
+    let quoted = |text: &str| Value::from(text).to_string();
     for write in batch {
         let (action, kind) =
             if write.body.is_some() { ("index", "external_gte") } else { ("delete", "external") };
-        let mut meta = json!({"_id": write.key.id, "version": write.version, "version_type": kind});
-        if let Some(place) = &write.key.place {
-            meta["routing"] = json!(place);
-        }
-        lines.extend_from_slice(json!({action: meta}).to_string().as_bytes());
-        lines.push(b'\n');
+        let (id, version) = (quoted(&write.key.id), write.version);
+        let place = write.key.place.as_deref().map(|place| format!(",\"routing\":{}", quoted(place)));
+        let place = place.unwrap_or_default();
+        let meta = format!(
+            "{{\"{action}\":{{\"_id\":{id},\"version\":{version},\"version_type\":\"{kind}\"{place}}}}}\n"
+        );
+        lines.extend_from_slice(meta.as_bytes());
         if let Some(body) = &write.body {
             lines.extend_from_slice(body);
             lines.push(b'\n');
@@ -94,6 +99,7 @@ fn refused(kind: &str, error: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use segue_contract::ErrorClass;
+    use serde_json::json;
 
     use super::*;
     use crate::engines::documents::Key;

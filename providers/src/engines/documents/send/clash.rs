@@ -75,7 +75,7 @@ impl<S: Sink> Sender<'_, S> {
             ready.push(one);
         }
         let batch: Vec<Write> = ready.iter().map(|one| one.write.clone()).collect();
-        let written = if batch.is_empty() { Vec::new() } else { self.write_all(batch)? };
+        let written = if batch.is_empty() { Vec::new() } else { self.write_all(&batch)? };
         for (one, written) in ready.into_iter().zip(written) {
             match written {
                 Written::Done { .. } => self.done(&one)?,
