@@ -8,6 +8,7 @@ mod again;
 mod collection;
 mod drift;
 mod foreign;
+mod gone;
 mod json;
 mod keep;
 mod ledger;
@@ -35,7 +36,8 @@ use segue_contract::{
 };
 
 pub use collection::{
-    Collection, Documents, Found, Key, Limits, SliceStand, Stand, Want, Window, Write, Written,
+    CENSUS_PARTS_MAX, Collection, Documents, Found, Key, Limits, SliceStand, Stand, Want, Window, Write,
+    Written,
 };
 pub use json::on_one_line;
 use sides::Sides;

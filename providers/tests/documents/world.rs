@@ -12,8 +12,8 @@ use segue_contract::{
     VerifyLevel,
 };
 use segue_providers::engines::documents::{
-    Collection, Documents, DocumentsEngine, Found, Key, Limits, SliceStand, Stand, Want, Window, Write,
-    Written,
+    CENSUS_PARTS_MAX, Collection, Documents, DocumentsEngine, Found, Key, Limits, SliceStand, Stand, Want,
+    Window, Write, Written,
 };
 
 pub(crate) const UNIT: &str = "products";
@@ -47,6 +47,10 @@ pub(crate) struct Unit {
     pub(crate) lossy: u64,
     pub(crate) calls: u64,
     pub(crate) scan_max: u64,
+    /// Whether it can count its documents by their changes.
+    pub(crate) counts: bool,
+    /// Documents that scans gave.
+    pub(crate) scanned: u64,
     pub(crate) script: Option<Script>,
 }
 
@@ -70,6 +74,8 @@ impl Unit {
             lossy: 0,
             calls: 0,
             scan_max: 50,
+            counts: true,
+            scanned: 0,
             script: None,
         }
     }
@@ -100,6 +106,15 @@ impl Unit {
         slice.changes += 1;
         if let Some(doc) = slice.docs.remove(&key) {
             self.deleted.insert(key, doc.version + 1);
+        }
+    }
+
+    /// The documents get each other's numbers: what a ledger says of them is wrong.
+    pub(crate) fn shuffle_numbers(&mut self) {
+        for slice in &mut self.slices {
+            let mut numbers: Vec<u64> = slice.docs.values().map(|doc| doc.number).collect();
+            numbers.rotate_left(slice.docs.len() / 3 + usize::from(slice.docs.len() > 1));
+            slice.docs.values_mut().zip(numbers).for_each(|(doc, number)| doc.number = number);
         }
     }
 
@@ -218,7 +233,21 @@ impl Collection for Open {
             let docs = unit.slices[at].docs.iter();
             let inside = docs.filter(|(_, doc)| (window.from..window.to).contains(&doc.number));
             let list: Vec<Found> = inside.map(|(key, doc)| found(at, key, doc, want)).collect();
+            unit.scanned += list.len() as u64;
             (list.len() as u64 <= unit.scan_max).then_some(list)
+        })
+    }
+
+    fn census(&self, window: Window, width: u64) -> Result<Option<Vec<u64>>, StepError> {
+        self.call("census", |unit| {
+            let parts = (window.to - window.from).div_ceil(width);
+            assert!(parts <= CENSUS_PARTS_MAX);
+            let mut counts = vec![0; parts as usize];
+            let docs = unit.slices[window.slice as usize].docs.values();
+            for doc in docs.filter(|doc| (window.from..window.to).contains(&doc.number)) {
+                counts[((doc.number - window.from) / width) as usize] += 1;
+            }
+            unit.counts.then_some(counts)
         })
     }
 

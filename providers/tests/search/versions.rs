@@ -29,6 +29,19 @@ fn everything(collection: &dyn Collection) -> Vec<segue_providers::engines::docu
     windows.flat_map(|w| collection.scan(w, Want::Bodies).expect("scans").expect("small enough")).collect()
 }
 
+/// A census says of each slice what a scan of it does.
+fn census_is_exact(collection: &dyn Collection) {
+    let stand = collection.stand().expect("stands");
+    for (slice, at) in (0_u32..).zip(&stand.slices) {
+        let window = Window { slice, from: 3, to: at.settled };
+        let mut wanted = vec![0; (at.settled - 3).div_ceil(7) as usize];
+        for found in collection.scan(window, Want::Keys).expect("scans").expect("small enough") {
+            wanted[((found.number - 3) / 7) as usize] += 1;
+        }
+        assert_eq!(collection.census(window, 7).expect("counts"), Some(wanted));
+    }
+}
+
 #[test]
 fn documents_are_written_scanned_counted_and_read_on_every_version() {
     each(|server| {
@@ -46,6 +59,7 @@ fn documents_are_written_scanned_counted_and_read_on_every_version() {
         ));
         let late = [delete, put("d2", None, 5)];
         assert_eq!(collection.write(&late).expect("writes"), [Written::Newer, Written::Newer]);
+        census_is_exact(&*collection);
         let found = everything(&*collection);
         assert_eq!((found.len(), collection.count(None).expect("counts")), (299, 299));
         let keys: Vec<Key> = found.iter().map(|f| f.key.clone()).collect();

@@ -130,6 +130,9 @@ pub struct Limits {
     pub version_max: u64,
 }
 
+/// Parts that [`Collection::census`] is asked for at once: fewer than a search server lets one answer have.
+pub const CENSUS_PARTS_MAX: u64 = 4096;
+
 /// One unit at one endpoint.
 pub trait Collection: Send + Sync {
     /// What the system likes.
@@ -147,6 +150,17 @@ pub trait Collection: Send + Sync {
     /// # Errors
     /// What is returned is whole: a reply cut short, or one in which a copy did not answer, is an error.
     fn scan(&self, window: Window, want: Want) -> Result<Option<Vec<Found>>, StepError>;
+
+    /// How many documents of a window have their last change in each part of it: the first part begins at `window.from` and has
+    /// `width` numbers, the last one ends with the window. At most [`CENSUS_PARTS_MAX`] parts are asked for. `None`: the system
+    /// cannot count so without looking at every document.
+    ///
+    /// # Errors
+    /// It cannot be counted exactly.
+    fn census(&self, window: Window, width: u64) -> Result<Option<Vec<u64>>, StepError> {
+        let _ = (window, width);
+        Ok(None)
+    }
 
     /// How many documents there are in a slice now, or in all.
     ///

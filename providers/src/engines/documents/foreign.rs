@@ -92,7 +92,7 @@ fn entry(found: Found, side: segue_contract::Side) -> Entry {
         aside: false,
         pass: 0,
     };
-    record.set_mark(side, Mark { version: found.version });
+    record.set_mark(side, Mark::new(found.version, found.number));
     Entry { record, gone: false }
 }
 

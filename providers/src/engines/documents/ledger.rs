@@ -22,6 +22,19 @@ pub(crate) use write::Writer;
 pub(crate) struct Mark {
     /// The version there.
     pub(crate) version: u64,
+    /// The number of its last change there, plus one; 0: not known. A hint where to look for it, and nothing that is relied on.
+    pub(crate) number: u64,
+}
+
+impl Mark {
+    pub(crate) fn new(version: u64, number: u64) -> Self {
+        Self { version, number: number.saturating_add(1) }
+    }
+
+    /// Of a change whose number is not known.
+    pub(crate) fn unnumbered(version: u64) -> Self {
+        Self { version, number: 0 }
+    }
 }
 
 /// One document.
@@ -39,6 +52,11 @@ pub(crate) struct Record {
 }
 
 impl Record {
+    /// Of a document of which nothing is known but its key.
+    pub(crate) fn unknown(key: Key) -> Self {
+        Self { key, hash: 0, source: Mark::default(), target: Mark::default(), aside: false, pass: 0 }
+    }
+
     pub(crate) fn mark(&self, side: Side) -> Mark {
         match side {
             Side::Source => self.source,

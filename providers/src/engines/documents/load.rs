@@ -10,6 +10,7 @@ use segue_contract::{Checkpoint, PassReport, PassTimes, Progress, StepError, Ste
 
 use super::again::again;
 use super::collection::{Documents, Stand, Want};
+use super::gone::Census;
 use super::ledger::About;
 use super::notes::Notes;
 use super::send::Sender;
@@ -167,7 +168,7 @@ impl Load<'_> {
         let there: Stand = again(io, || sides.write.stand())?;
         let bytes = tally.bytes;
         let (runs, log_highest) = log.entries(io.artifacts(), sides.from())?;
-        let draft = merge::merge(io.artifacts(), None, runs.finish()?, sides.from())?;
+        let draft = merge::merge(io.artifacts(), None, runs.finish()?, sides.from(), Census::none())?;
         let versions = Versions { epoch, ..self.head.versions };
         let carried = super::carried(&self.head.stand);
         let (source, target) = match sides.from() {

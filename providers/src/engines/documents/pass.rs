@@ -11,11 +11,12 @@ use segue_contract::{ArtifactName, PassReport, PassTimes, Side, StepError, StepI
 use super::again::again;
 use super::collection::{Documents, Found, Key, Stand, Want};
 use super::foreign::{Foreign, look};
+use super::gone::{self, Census};
 use super::ledger::{About, Reader, Record, about};
 use super::merge::{Draft, merge};
 use super::notes::Notes;
-use super::runs::{Entry, Runs};
-use super::send::{Sender, Sink};
+use super::runs::Runs;
+use super::send::Sender;
 use super::sides::{Sides, position};
 use super::versions::Versions;
 use super::windows::Windows;
@@ -85,7 +86,8 @@ impl Pass<'_> {
         let read_us = micros(began.elapsed());
         let from = self.sides.from();
         let entries = std::mem::replace(&mut *self.sender.sink(), Runs::new(io.artifacts()));
-        let mut draft = merge(io.artifacts(), Some(self.ledger), entries.finish()?, from)?;
+        let census = Census::of(&self.here);
+        let mut draft = merge(io.artifacts(), Some(self.ledger), entries.finish()?, from, census)?;
         let there_now = again(io, || self.sides.read.count(None))?;
         if there_now != draft.live {
             draft = self.deletions(draft)?;
@@ -166,7 +168,7 @@ impl Pass<'_> {
             for (key, document) in some.iter().zip(read) {
                 match document {
                     Some(document) => found.push(document),
-                    None => gone.push(nothing_known(key)),
+                    None => gone.push(Record::unknown(key.clone())),
                 }
             }
             self.sender.carry(found)?;
@@ -180,56 +182,24 @@ impl Pass<'_> {
         self.here.slices.iter().map(|slice| slice.settled).max().unwrap_or(0)
     }
 
-    /// Finds the documents of the draft that the side that is read no longer has, and deletes them; after every other
-    /// write of the pass, with the version of what was settled before the keys were looked at.
+    /// Finds the documents of the draft that the side that is read no longer has ([`gone`]), and deletes them; after every
+    /// other write of the pass, with the version of what was settled before they were looked for.
     fn deletions(&self, draft: Draft) -> Result<Draft, StepError> {
         let (sides, io) = (self.sides, self.sides.io);
         let before = again(io, || sides.read.stand())?;
         let number = before.slices.iter().map(|slice| slice.settled).max().unwrap_or(0);
-        let keys = keys_of(sides, &before)?;
+        let (live, census) = (draft.live, draft.census.clone());
         let name = draft.finish(self.known.clone())?;
-        let gone = self.not_among(&name, keys)?;
+        let gone = match gone::find(sides, &name, live, &census, &self.here)? {
+            Some(gone) => gone,
+            None => gone::among_all(sides, &name, &before)?,
+        };
         self.sender.delete(&gone, number)?;
         let entries = std::mem::replace(&mut *self.sender.sink(), Runs::new(io.artifacts()));
-        let merged = merge(io.artifacts(), Some(&name), entries.finish()?, sides.from());
+        let merged = merge(io.artifacts(), Some(&name), entries.finish()?, sides.from(), Census::none());
         // Only a step between two ledgers.
         let _ = std::fs::remove_file(io.artifacts().join(&name.0));
         merged
-    }
-
-    /// The records of a ledger whose documents are not among those that were found, nor there now.
-    fn not_among(
-        &self,
-        ledger: &ArtifactName,
-        mut keys: super::runs::Merged,
-    ) -> Result<Vec<Record>, StepError> {
-        let mut reader = Reader::open(self.sides.io.artifacts(), ledger)?;
-        let mut found = keys.next()?;
-        let (mut gone, mut doubtful) = (Vec::new(), Vec::new());
-        while let Some(record) = reader.next_record()? {
-            while found.as_ref().is_some_and(|found| found.record.key < record.key) {
-                found = keys.next()?;
-            }
-            if found.as_ref().is_none_or(|found| found.record.key != record.key) {
-                doubtful.push(record);
-                if doubtful.len() >= READ_AT_ONCE {
-                    self.confirm(&mut doubtful, &mut gone)?;
-                }
-            }
-        }
-        self.confirm(&mut doubtful, &mut gone)?;
-        Ok(gone)
-    }
-
-    /// A document that changed while the keys were looked at is in another window: it is asked for by itself.
-    fn confirm(&self, doubtful: &mut Vec<Record>, gone: &mut Vec<Record>) -> Result<(), StepError> {
-        let keys: Vec<Key> = doubtful.iter().map(|record| record.key.clone()).collect();
-        let read = match keys.is_empty() {
-            true => Vec::new(),
-            false => again(self.sides.io, || self.sides.read.read(&keys, Want::Keys))?,
-        };
-        gone.extend(doubtful.drain(..).zip(read).filter(|(_, now)| now.is_none()).map(|(record, _)| record));
-        Ok(())
     }
 
     /// Where the side that is written stands, and whether nobody else wrote there while the pass ran. If somebody did,
@@ -247,33 +217,6 @@ impl Pass<'_> {
             (foreign.looked_from.clone(), sum(&now) <= sum(&foreign.stand) + taken)
         })
     }
-}
-
-/// A record for a document of which nothing is known but that it is to go.
-fn nothing_known(key: &Key) -> Record {
-    Record {
-        key: key.clone(),
-        hash: 0,
-        source: Default::default(),
-        target: Default::default(),
-        aside: false,
-        pass: 0,
-    }
-}
-
-/// All keys of the side that is read, in order.
-fn keys_of(sides: &Sides<'_>, stand: &Stand) -> Result<super::runs::Merged, StepError> {
-    let to: Vec<u64> = stand.slices.iter().map(|slice| slice.settled).collect();
-    let runs = std::sync::Mutex::new(Runs::new(sides.io.artifacts()));
-    let each = |found: Vec<Found>| {
-        let mut runs = runs.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        found.into_iter().try_for_each(|document| {
-            Sink::push(&mut *runs, Entry { record: nothing_known(&document.key), gone: false })
-        })
-    };
-    let windows = Windows::new(&vec![0; to.len()], &to);
-    windows.run(&*sides.read, Want::Keys, sides.workers(), sides.io, &each, &|| Ok(()))?;
-    runs.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner).finish()
 }
 
 /// See [`segue_contract::Engine::repair`].

@@ -220,7 +220,7 @@ impl<'a, S: Sink> Sender<'a, S> {
         for (((found, hash), write), written) in carried.into_iter().zip(writes).zip(written) {
             let one = Going { found, write, hash };
             match written {
-                Written::Done { .. } => self.done(&one)?,
+                Written::Done { number } => self.done(&one, number)?,
                 Written::Newer => clashed.push(one),
                 Written::Refused(reason) | Written::Later(reason) => self.set_aside(&one.found, &reason)?,
             }
@@ -228,17 +228,18 @@ impl<'a, S: Sink> Sender<'a, S> {
         if clashed.is_empty() { Ok(()) } else { self.settle_clashes(clashed) }
     }
 
-    fn done(&self, one: &Going) -> Result<(), StepError> {
+    /// `number`: of the change where it was written.
+    fn done(&self, one: &Going, number: u64) -> Result<(), StepError> {
         let mut tally = self.tally();
         tally.written += 1;
         tally.taken += 1;
         tally.write_highest = tally.write_highest.max(one.write.version);
         drop(tally);
-        self.record(&one.found, one.hash, one.write.version, false)
+        self.record(&one.found, one.hash, Mark::new(one.write.version, number), false)
     }
 
     /// Notes what the ledger is to say of a document.
-    fn record(&self, found: &Found, hash: u128, version: u64, aside: bool) -> Result<(), StepError> {
+    fn record(&self, found: &Found, hash: u128, written: Mark, aside: bool) -> Result<(), StepError> {
         let mut record = Record {
             key: found.key.clone(),
             hash,
@@ -247,15 +248,15 @@ impl<'a, S: Sink> Sender<'a, S> {
             aside,
             pass: self.pass,
         };
-        record.set_mark(self.sides.from(), Mark { version: found.version });
-        record.set_mark(self.sides.to(), Mark { version });
+        record.set_mark(self.sides.from(), Mark::new(found.version, found.number));
+        record.set_mark(self.sides.to(), written);
         self.sink().push(Entry { record, gone: false })
     }
 
     /// What cannot be carried stays in the ledger, so that each pass tries it again and its deletion is seen.
     fn set_aside(&self, found: &Found, reason: &str) -> Result<(), StepError> {
         self.tally().set_aside.push(SetAside { key: found.key.to_string(), reason: reason.to_owned() });
-        self.record(found, 0, 0, true)
+        self.record(found, 0, Mark::default(), true)
     }
 
     /// Writes a batch; what is only not taken now is sent again. The answers are in the order of the batch.

@@ -56,6 +56,11 @@ impl Windows {
         }
     }
 
+    /// Some windows, in any order. How far slices are is not kept.
+    pub(crate) fn these(list: Vec<Window>) -> Self {
+        Self { left: Mutex::new(list.into()), width: AtomicU64::new(WIDTH.0), done: Mutex::default() }
+    }
+
     /// The next window; the slices take turns.
     fn next(&self) -> Option<Window> {
         let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
@@ -104,7 +109,13 @@ impl Windows {
         each: &(dyn Fn(Vec<Found>) -> Result<(), StepError> + Sync),
         after: &(dyn Fn() -> Result<(), StepError> + Sync),
     ) -> Result<(), StepError> {
-        let wanted = from.limits().scan_documents_max.clamp(1, WANTED);
+        let most = from.limits().scan_documents_max;
+        let wanted = match want {
+            Want::Bodies => most.min(WANTED),
+            // Keys are small. One window holds more than the one before: not so many that half of them are asked for again.
+            Want::Keys => most - most / 4,
+        }
+        .max(1);
         let stop = AtomicBool::new(false);
         let failure: Mutex<Option<StepError>> = Mutex::new(None);
         let work = || {
