@@ -3,6 +3,7 @@
 //! * *How far.* The global checkpoint of a shard's primary is read first, then the index is refreshed: what is counted is on
 //!   every copy, and every copy's searches see it. A scan asks one shard (`_shards:N`) for one range of sequence numbers, and
 //!   all of it at once: there are no pages between which something could be lost.
+//!   Where there is much to read one shard is read in the order in which it lies there ([`scroll`]).
 //! * *Which version.* Writes carry the engine's versions as external ones. A put is refused by a higher version, a delete by
 //!   an equal one, too; the answer is a conflict, never success.
 //! * *What.* Bodies are cut out of replies and put into requests as they are ([`raw`]).
@@ -10,6 +11,7 @@
 mod place;
 mod raw;
 mod replies;
+mod scroll;
 mod units;
 mod writes;
 
@@ -227,18 +229,21 @@ impl Collection for IndexCollection {
     }
 
     /// By the numbers' own column (doc values), which every version keeps for sorting: no document is opened.
-    fn census(&self, window: Window, width: u64) -> Result<Option<Vec<u64>>, StepError> {
-        let Window { slice, from, to } = window;
+    fn census(&self, windows: &[Window], width: u64) -> Result<Option<Vec<u64>>, StepError> {
+        let Some(first) = windows.first() else { return Ok(Some(Vec::new())) };
+        let range = |w: &Window| json!({"range": {"_seq_no": {"gte": w.from, "lt": w.to}}});
+        // Parts begin where windows do: all windows are as far from the first one as a number of parts.
         let body = json!({
             "size": 0,
-            "query": {"range": {"_seq_no": {"gte": from, "lt": to}}},
+            "query": {"bool": {"filter": {"bool": {"should": windows.iter().map(range).collect::<Vec<_>>()}}}},
             "track_total_hits": true,
             "aggs": {"parts": {"histogram":
-                {"field": "_seq_no", "interval": width, "offset": from % width, "min_doc_count": 1}}},
+                {"field": "_seq_no", "interval": width, "offset": first.from % width, "min_doc_count": 1}}},
         });
         let path = format!(
-            "/{}/_search?preference=_shards%3A{slice}&allow_partial_search_results=false&request_cache=false&{}",
+            "/{}/_search?preference=_shards%3A{}&allow_partial_search_results=false&request_cache=false&{}",
             encoded(&self.name),
+            first.slice,
             replies::CENSUS
         );
         let ask = Ask::look(path, &body);
@@ -250,7 +255,21 @@ impl Collection for IndexCollection {
             }
             Err(refusal) => return Err(refusal.step(Effect::Read)),
         };
-        replies::census(&answer, window, width).map(Some).map_err(|why| self.failed(&why))
+        replies::census(&answer, windows, width).map(Some).map_err(|why| self.failed(&why))
+    }
+
+    fn sweeps(&self) -> bool {
+        true
+    }
+
+    fn sweep(
+        &self,
+        window: Window,
+        want: Want,
+        piece: u64,
+        each: &mut dyn FnMut(Vec<Found>) -> Result<(), StepError>,
+    ) -> Result<bool, StepError> {
+        self.scroll(window, want, piece, each)
     }
 
     fn count(&self, slice: Option<u32>) -> Result<u64, StepError> {

@@ -49,6 +49,8 @@ pub(crate) struct Unit {
     pub(crate) scan_max: u64,
     /// Whether it can count its documents by their changes.
     pub(crate) counts: bool,
+    /// Whether it can give many documents at once.
+    pub(crate) sweeps: bool,
     /// Documents that scans gave.
     pub(crate) scanned: u64,
     pub(crate) script: Option<Script>,
@@ -75,6 +77,7 @@ impl Unit {
             calls: 0,
             scan_max: 50,
             counts: true,
+            sweeps: true,
             scanned: 0,
             script: None,
         }
@@ -238,17 +241,48 @@ impl Collection for Open {
         })
     }
 
-    fn census(&self, window: Window, width: u64) -> Result<Option<Vec<u64>>, StepError> {
+    fn census(&self, windows: &[Window], width: u64) -> Result<Option<Vec<u64>>, StepError> {
         self.call("census", |unit| {
-            let parts = (window.to - window.from).div_ceil(width);
-            assert!(parts <= CENSUS_PARTS_MAX);
-            let mut counts = vec![0; parts as usize];
-            let docs = unit.slices[window.slice as usize].docs.values();
-            for doc in docs.filter(|doc| (window.from..window.to).contains(&doc.number)) {
-                counts[((doc.number - window.from) / width) as usize] += 1;
+            let mut counts = Vec::new();
+            for window in windows {
+                let begin = counts.len();
+                counts.resize(begin + (window.to - window.from).div_ceil(width) as usize, 0);
+                let docs = unit.slices[window.slice as usize].docs.values();
+                for doc in docs.filter(|doc| (window.from..window.to).contains(&doc.number)) {
+                    counts[begin + ((doc.number - window.from) / width) as usize] += 1;
+                }
             }
+            assert!(counts.len() as u64 <= CENSUS_PARTS_MAX);
             unit.counts.then_some(counts)
         })
+    }
+
+    fn sweeps(&self) -> bool {
+        true
+    }
+
+    /// As it was when it began, in the order of keys.
+    fn sweep(
+        &self,
+        window: Window,
+        want: Want,
+        piece: u64,
+        each: &mut dyn FnMut(Vec<Found>) -> Result<(), StepError>,
+    ) -> Result<bool, StepError> {
+        let list = self.call("sweep", |unit| {
+            let at = window.slice as usize;
+            let docs = unit.slices[at].docs.iter();
+            let inside = docs.filter(|(_, doc)| (window.from..window.to).contains(&doc.number));
+            let list: Vec<Found> = inside.map(|(key, doc)| found(at, key, doc, want)).collect();
+            unit.scanned += list.len() as u64;
+            unit.sweeps.then_some(list)
+        })?;
+        let Some(list) = list else { return Ok(false) };
+        for some in list.chunks(piece as usize) {
+            self.call("piece", |_| ())?;
+            each(some.to_vec())?;
+        }
+        Ok(true)
     }
 
     fn count(&self, slice: Option<u32>) -> Result<u64, StepError> {

@@ -9,11 +9,12 @@
 //! that are gone are exactly those of L that are not in S: whatever the ledger says of numbers, none was missed.
 //!
 //! The ledger says of each document in which change it was seen last. Parts in which it has as many documents as the side hold
-//! none that is gone, if it is right; the keys of the others are read, a few hundred for each deletion instead of all that there
-//! are. Where it is wrong (a ledger of an earlier version, a write that landed twice), the count above does not come out, and
+//! none that is gone, if it is right; in the others it is counted number by number, and the one or few documents of a number that
+//! is missing are asked for by key. No document is opened for it. Where the ledger is wrong (a ledger of an earlier version, a write that landed twice), the count above does not come out, and
 //! every key is looked at. While clients write, the count cannot come out: what was missed then is at most what changed since,
 //! and the next pass looks again; the last one, at the fence, has nothing that changes under it.
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use segue_contract::{ArtifactName, StepError};
@@ -30,8 +31,8 @@ use super::windows::Windows;
 const WIDTH_MIN: u64 = 32;
 /// Keys that are asked for at once.
 const READ_AT_ONCE: usize = 500;
-/// So many documents to be looked at are few, whatever their share.
-const FEW: u64 = 2_000;
+/// Numbers that are looked at one by one at most: two bytes each in memory.
+const NUMBERS_MAX: usize = 16 << 20;
 
 /// How many documents changed last in each part of all change numbers, over all slices.
 #[derive(Clone, Debug)]
@@ -83,19 +84,14 @@ pub(crate) fn find(
     here: &Stand,
 ) -> Result<Option<Vec<Record>>, StepError> {
     let Some(counted) = counted(sides, known, here)? else { return Ok(None) };
-    let pairs = known.parts.iter().zip(&counted.parts);
-    let differs: Vec<bool> = pairs.clone().map(|(known, counted)| known != counted).collect();
-    let each = pairs.zip(&differs).filter(|(_, differs)| **differs);
-    let suspected = each.map(|((known, counted), _)| (*known).max(*counted)).sum::<u64>() + known.elsewhere;
-    if suspected > FEW.max(live / 2) {
+    let differs: Vec<bool> =
+        known.parts.iter().zip(&counted.parts).map(|(known, there)| known != there).collect();
+    // Each of those without a number is asked for: not where they are most.
+    if known.elsewhere > live / 2 {
         return Ok(None);
     }
-    let keys = keys_of(sides, windows(known, &differs, here))?;
-    let is_suspected = |record: &Record| {
-        let part = known.part_of(record.mark(sides.from()));
-        part.is_none_or(|part| differs.get(part).copied().unwrap_or(true))
-    };
-    let gone = not_among(sides, ledger, keys, &is_suspected)?;
+    let Some(fine) = Fine::of(sides, known, &differs, here)? else { return Ok(None) };
+    let gone = fine.gone(sides, ledger, known)?;
     let after = again(sides.io, || sides.read.stand())?;
     if after.incarnation != here.incarnation || after.slices.len() != here.slices.len() {
         return Ok(None);
@@ -112,18 +108,25 @@ pub(crate) fn among_all(
     ledger: &ArtifactName,
     here: &Stand,
 ) -> Result<Vec<Record>, StepError> {
-    let slices = (0..).zip(&here.slices);
-    let all = slices.map(|(slice, stand)| Window { slice, from: 0, to: stand.settled }).collect();
-    let keys = keys_of(sides, all)?;
-    not_among(sides, ledger, keys, &|_| true)
+    let runs = Mutex::new(Runs::new(sides.io.artifacts()));
+    let each = |found: Vec<Found>| {
+        let mut runs = runs.lock().unwrap_or_else(PoisonError::into_inner);
+        let entry = |found: Found| Entry { record: Record::unknown(found.key), gone: false };
+        found.into_iter().try_for_each(|found| Sink::push(&mut *runs, entry(found)))
+    };
+    let to: Vec<u64> = here.slices.iter().map(|slice| slice.settled).collect();
+    let windows = Windows::new(&vec![0; to.len()], &to);
+    windows.run(&*sides.read, Want::Keys, sides.workers(), sides.io, &each, &|| Ok(()))?;
+    let keys = runs.into_inner().unwrap_or_else(PoisonError::into_inner).finish()?;
+    not_among(sides, ledger, keys)
 }
 
 /// The census of the side that is read, in the parts of another.
 fn counted(sides: &Sides<'_>, like: &Census, here: &Stand) -> Result<Option<Census>, StepError> {
     let mut census = Census { parts: vec![0; like.parts.len()], elsewhere: 0, ..like.clone() };
     for (slice, stand) in (0..).zip(&here.slices).filter(|(_, stand)| stand.settled > 0) {
-        let window = Window { slice, from: 0, to: stand.settled };
-        let Some(counts) = again(sides.io, || sides.read.census(window, like.width))? else {
+        let window = [Window { slice, from: 0, to: stand.settled }];
+        let Some(counts) = again(sides.io, || sides.read.census(&window, like.width))? else {
             return Ok(None);
         };
         for (sum, count) in census.parts.iter_mut().zip(counts) {
@@ -133,51 +136,125 @@ fn counted(sides: &Sides<'_>, like: &Census, here: &Stand) -> Result<Option<Cens
     Ok(Some(census))
 }
 
-/// The windows of the parts that differ, in every slice, up to its bound.
-fn windows(census: &Census, differs: &[bool], here: &Stand) -> Vec<Window> {
-    let mut list: Vec<Window> = Vec::new();
-    for (slice, stand) in (0..).zip(&here.slices) {
-        for (part, _) in (0..).zip(differs).filter(|(_, differs)| **differs) {
-            let from: u64 = part * census.width;
-            let to = (from + census.width).min(stand.settled);
-            match list.last_mut().filter(|last| last.slice == slice && last.to == from) {
-                _ if from >= to => {}
-                Some(last) => last.to = to,
-                None => list.push(Window { slice, from, to }),
+/// The parts that differ, number by number.
+struct Fine {
+    /// By the number of the part: where its numbers begin in the lists.
+    begins: BTreeMap<usize, usize>,
+    width: usize,
+    /// How many documents the side that is read has with each number as that of their last change, over all slices.
+    there: Vec<u8>,
+    /// How many the ledger has.
+    known: Vec<u8>,
+}
+
+impl Fine {
+    fn of(
+        sides: &Sides<'_>,
+        census: &Census,
+        differs: &[bool],
+        here: &Stand,
+    ) -> Result<Option<Self>, StepError> {
+        let parts: Vec<usize> =
+            (0..).zip(differs).filter(|(_, differs)| **differs).map(|(at, _)| at).collect();
+        let width = usize::try_from(census.width).unwrap_or(usize::MAX);
+        let numbers = parts.len().saturating_mul(width);
+        if numbers > NUMBERS_MAX {
+            return Ok(None);
+        }
+        let begins = parts.iter().enumerate().map(|(at, part)| (*part, at * width)).collect();
+        let mut fine = Self { begins, width, there: vec![0; numbers], known: vec![0; numbers] };
+        let at_once = usize::try_from(CENSUS_PARTS_MAX).unwrap_or(1) / width.max(1);
+        for (slice, stand) in (0..).zip(&here.slices) {
+            for some in parts.chunks(at_once.max(1)) {
+                if !fine.count(sides, census, some, slice, stand.settled)? {
+                    return Ok(None);
+                }
             }
         }
+        Ok(Some(fine))
     }
-    list
+
+    /// Adds what a slice has in some parts; `false`: it cannot be counted.
+    fn count(
+        &mut self,
+        sides: &Sides<'_>,
+        census: &Census,
+        parts: &[usize],
+        slice: u32,
+        settled: u64,
+    ) -> Result<bool, StepError> {
+        let window = |part: &usize| {
+            let from = *part as u64 * census.width;
+            Window { slice, from, to: (from + census.width).min(settled) }
+        };
+        let windows: Vec<Window> = parts.iter().map(window).filter(|w| w.from < w.to).collect();
+        if windows.is_empty() {
+            return Ok(true);
+        }
+        let Some(counts) = again(sides.io, || sides.read.census(&windows, 1))? else { return Ok(false) };
+        let mut counts = counts.into_iter();
+        for (part, window) in parts.iter().zip(&windows) {
+            let begin = self.begins.get(part).copied().unwrap_or(usize::MAX);
+            let len = usize::try_from(window.to - window.from).unwrap_or(0);
+            for (at, count) in (begin..).zip(counts.by_ref().take(len)) {
+                add(&mut self.there, at, count);
+            }
+        }
+        Ok(true)
+    }
+
+    fn place(&self, census: &Census, mark: Mark) -> Option<usize> {
+        let begin = self.begins.get(&census.part_of(mark)?)?;
+        let inside = mark.number.checked_sub(1)? % census.width;
+        Some(begin + usize::try_from(inside).ok().filter(|inside| *inside < self.width)?)
+    }
+
+    /// The records whose documents are not there any more: of those with a number that the side has not as often as the ledger,
+    /// and of those without one, each is asked for by itself.
+    fn gone(
+        mut self,
+        sides: &Sides<'_>,
+        ledger: &ArtifactName,
+        census: &Census,
+    ) -> Result<Vec<Record>, StepError> {
+        let from = sides.from();
+        let mut reader = Reader::open(sides.io.artifacts(), ledger)?;
+        while let Some(record) = reader.next_record()? {
+            if let Some(at) = self.place(census, record.mark(from)) {
+                add(&mut self.known, at, u64::from(record.mark(from).version > 0));
+            }
+        }
+        let is_suspected = |record: &Record| match self.place(census, record.mark(from)) {
+            Some(at) => self.there.get(at) != self.known.get(at),
+            None => census.part_of(record.mark(from)).is_none(),
+        };
+        let (mut gone, mut doubtful) = (Vec::new(), Vec::new());
+        let mut reader = Reader::open(sides.io.artifacts(), ledger)?;
+        while let Some(record) = reader.next_record()? {
+            if is_suspected(&record) {
+                doubtful.push(record);
+                if doubtful.len() >= READ_AT_ONCE {
+                    confirm(sides, &mut doubtful, &mut gone)?;
+                }
+            }
+        }
+        confirm(sides, &mut doubtful, &mut gone)?;
+        Ok(gone)
+    }
 }
 
-/// The keys of the side that is read in some windows, in order.
-fn keys_of(sides: &Sides<'_>, list: Vec<Window>) -> Result<Merged, StepError> {
-    let runs = Mutex::new(Runs::new(sides.io.artifacts()));
-    let each = |found: Vec<Found>| {
-        let mut runs = runs.lock().unwrap_or_else(PoisonError::into_inner);
-        found.into_iter().try_for_each(|found| {
-            Sink::push(&mut *runs, Entry { record: Record::unknown(found.key), gone: false })
-        })
-    };
-    let windows = Windows::these(list);
-    windows.run(&*sides.read, Want::Keys, sides.workers(), sides.io, &each, &|| Ok(()))?;
-    runs.into_inner().unwrap_or_else(PoisonError::into_inner).finish()
+fn add(list: &mut [u8], at: usize, count: u64) {
+    if let Some(sum) = list.get_mut(at) {
+        *sum = sum.saturating_add(u8::try_from(count).unwrap_or(u8::MAX));
+    }
 }
 
-/// The suspected records of a ledger whose documents are not among those that were found, nor there now.
-fn not_among(
-    sides: &Sides<'_>,
-    ledger: &ArtifactName,
-    mut keys: Merged,
-    is_suspected: &dyn Fn(&Record) -> bool,
-) -> Result<Vec<Record>, StepError> {
+/// The records of a ledger whose documents are not among those that were found, nor there now.
+fn not_among(sides: &Sides<'_>, ledger: &ArtifactName, mut keys: Merged) -> Result<Vec<Record>, StepError> {
     let mut reader = Reader::open(sides.io.artifacts(), ledger)?;
     let mut found = keys.next()?;
     let (mut gone, mut doubtful) = (Vec::new(), Vec::new());
     while let Some(record) = reader.next_record()? {
-        if !is_suspected(&record) {
-            continue;
-        }
         while found.as_ref().is_some_and(|found| found.record.key < record.key) {
             found = keys.next()?;
         }

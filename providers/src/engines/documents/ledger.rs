@@ -30,11 +30,6 @@ impl Mark {
     pub(crate) fn new(version: u64, number: u64) -> Self {
         Self { version, number: number.saturating_add(1) }
     }
-
-    /// Of a change whose number is not known.
-    pub(crate) fn unnumbered(version: u64) -> Self {
-        Self { version, number: 0 }
-    }
 }
 
 /// One document.
