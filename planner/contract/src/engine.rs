@@ -385,6 +385,15 @@ pub trait Engine: Send + Sync {
     /// Removes what Segue made at the declared target and nobody has touched since (abandon).
     fn release(&self, job: &UnitJob, made_root: bool, io: &dyn StepIo) -> Result<(), StepError>;
 
+    /// The migration is over, and the side that `job` writes stays: what was set there for the time of the migration alone
+    /// is put back. May be repeated.
+    ///
+    /// # Errors
+    /// It cannot be put back.
+    fn finish(&self, _job: &UnitJob, _io: &dyn StepIo) -> Result<(), StepError> {
+        Ok(())
+    }
+
     /// Removes what a load or pass that died had half written at the side that `job` writes. Returns how many.
     fn tidy(&self, _job: &UnitJob, _io: &dyn StepIo) -> Result<u64, StepError> {
         Ok(0)

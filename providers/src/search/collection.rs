@@ -8,7 +8,6 @@
 //!   an equal one, too; the answer is a conflict, never success.
 //! * *What.* Bodies are cut out of replies and put into requests as they are ([`raw`]).
 
-mod place;
 mod raw;
 mod replies;
 mod scroll;
@@ -27,7 +26,6 @@ use super::{indices, tasks};
 use crate::engines::documents::{
     Collection, Found, Key, Limits, SliceStand, Stand, Want, Window, Write, Written,
 };
-use place::Placing;
 
 pub use units::SearchDocuments;
 
@@ -54,7 +52,7 @@ pub(crate) struct IndexCollection {
     /// The type in addresses.
     ty: String,
     has_types: bool,
-    placing: Placing,
+    shards: u32,
     scan_max: u64,
     /// What the cluster's state said of it last.
     known: Mutex<Value>,
@@ -85,14 +83,7 @@ impl IndexCollection {
             "_doc".to_owned()
         };
         Ok(Self {
-            placing: Placing {
-                shards,
-                routing_shards: metadata["routing_num_shards"]
-                    .as_u64()
-                    .and_then(|n| u32::try_from(n).ok())
-                    .unwrap_or(shards),
-                partition: number("routing_partition_size", 1),
-            },
+            shards,
             scan_max: u64::from(window).min(SCAN_MAX),
             known: Mutex::new(metadata),
             ty,
@@ -127,10 +118,10 @@ impl IndexCollection {
     /// Where the index stands by the statistics of its shards, all of the terms that `known` names.
     fn stand_of(&self, shards: &Value, known: &Value) -> Result<Stand, StepError> {
         let terms = &known["primary_terms"];
-        if terms.as_object().map_or(0, Map::len) != self.placing.shards as usize {
+        if terms.as_object().map_or(0, Map::len) != self.shards as usize {
             return Err(self.failed("it was made anew with another number of shards"));
         }
-        let slices: Result<Vec<SliceStand>, StepError> = (0..self.placing.shards)
+        let slices: Result<Vec<SliceStand>, StepError> = (0..self.shards)
             .map(|shard| replies::stand(shards, terms, shard).map_err(|why| self.failed(&why)))
             .collect();
         let incarnation = known["settings"]["index"]["uuid"].as_str().unwrap_or_default().to_owned();
@@ -144,16 +135,14 @@ impl IndexCollection {
     }
 }
 
-/// What the cluster's state says of an index: what it is, how it places documents, who decides the order of changes.
+/// What the cluster's state says of an index: what it is, and who decides the order of changes.
 fn metadata(cluster: &Cluster, name: &str) -> Result<Value, StepError> {
-    const PARTS: [&str; 7] = [
+    const PARTS: [&str; 5] = [
         "primary_terms",
-        "routing_num_shards",
         "state",
         "settings.index.uuid",
         "settings.index.number_of_shards",
         "settings.index.max_result_window",
-        "settings.index.routing_partition_size",
     ];
     let parts = PARTS.map(|part| format!("metadata.indices.*.{part}")).join(",");
     let ask = Ask::get(format!("/_cluster/state/metadata/{}?filter_path={parts}", encoded(name)));
@@ -218,7 +207,7 @@ impl Collection for IndexCollection {
         let Some(reply) = self.cluster.bounded(&ask, most)? else {
             return Ok(None);
         };
-        let (found, total) = replies::hits(&reply, slice, want).map_err(|why| self.failed(&why))?;
+        let (found, total) = replies::hits(&reply, want).map_err(|why| self.failed(&why))?;
         if total > self.scan_max {
             return Ok(None);
         }
@@ -272,10 +261,9 @@ impl Collection for IndexCollection {
         self.scroll(window, want, piece, each)
     }
 
-    fn count(&self, slice: Option<u32>) -> Result<u64, StepError> {
+    fn count(&self) -> Result<u64, StepError> {
         self.refresh()?;
-        let preference = slice.map_or(String::new(), |slice| format!("?preference=_shards%3A{slice}"));
-        let answer = self.cluster.json(&Ask::get(format!("/{}/_count{preference}", encoded(&self.name))))?;
+        let answer = self.cluster.json(&Ask::get(format!("/{}/_count", encoded(&self.name))))?;
         self.whole(&answer["_shards"])?;
         answer["count"].as_u64().ok_or_else(|| self.failed("a count without a number"))
     }
@@ -326,7 +314,7 @@ impl IndexCollection {
             self.read_group(one, want, all)?;
             return self.read_group(other, want, all);
         };
-        let found = replies::documents(&reply, keys, want, &self.placing).map_err(|why| self.failed(&why))?;
+        let found = replies::documents(&reply, keys, want).map_err(|why| self.failed(&why))?;
         all.extend(found);
         Ok(())
     }

@@ -80,7 +80,7 @@ fn documents_are_written_scanned_counted_and_read_on_every_version() {
         assert_eq!(collection.write(&late).expect("writes"), [Written::Newer, Written::Newer]);
         census_and_sweep_are_exact(&*collection);
         let found = everything(&*collection);
-        assert_eq!((found.len(), collection.count(None).expect("counts")), (299, 299));
+        assert_eq!((found.len(), collection.count().expect("counts")), (299, 299));
         let keys: Vec<Key> = found.iter().map(|f| f.key.clone()).collect();
         let read = collection.read(&keys, Want::Bodies).expect("reads");
         assert_eq!(read.into_iter().flatten().collect::<Vec<_>>(), found);

@@ -15,17 +15,14 @@
 //! and the next pass looks again; the last one, at the fence, has nothing that changes under it.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
 
 use segue_contract::{ArtifactName, StepError};
 
 use super::again::again;
-use super::collection::{CENSUS_PARTS_MAX, Found, Key, Stand, Want, Window};
+use super::collection::{CENSUS_PARTS_MAX, Key, Stand, Want, Window};
 use super::ledger::{Mark, Reader, Record};
 use super::runs::{Entry, Merged, Runs};
-use super::send::Sink;
 use super::sides::Sides;
-use super::windows::Windows;
 
 /// Numbers in a part at least: so few documents are read as quickly as none.
 const WIDTH_MIN: u64 = 32;
@@ -82,7 +79,7 @@ pub(crate) fn find(
     live: u64,
     known: &Census,
     here: &Stand,
-) -> Result<Option<Vec<Record>>, StepError> {
+) -> Result<Option<Merged>, StepError> {
     let Some(counted) = counted(sides, known, here)? else { return Ok(None) };
     let differs: Vec<bool> =
         known.parts.iter().zip(&counted.parts).map(|(known, there)| known != there).collect();
@@ -91,34 +88,15 @@ pub(crate) fn find(
         return Ok(None);
     }
     let Some(fine) = Fine::of(sides, known, &differs, here)? else { return Ok(None) };
-    let gone = fine.gone(sides, ledger, known)?;
+    let Gone { runs, live: were_there, .. } = fine.gone(sides, ledger, known)?;
     let after = again(sides.io, || sides.read.stand())?;
     if after.incarnation != here.incarnation || after.slices.len() != here.slices.len() {
         return Ok(None);
     }
     let since: u64 =
         after.slices.iter().zip(&here.slices).map(|(now, then)| now.all.saturating_sub(then.settled)).sum();
-    let were_there = gone.iter().filter(|record| record.mark(sides.from()).version > 0).count() as u64;
-    Ok(((counted.total() + were_there).abs_diff(live) <= since).then_some(gone))
-}
-
-/// The same by looking at every key of the side that is read.
-pub(crate) fn among_all(
-    sides: &Sides<'_>,
-    ledger: &ArtifactName,
-    here: &Stand,
-) -> Result<Vec<Record>, StepError> {
-    let runs = Mutex::new(Runs::new(sides.io.artifacts()));
-    let each = |found: Vec<Found>| {
-        let mut runs = runs.lock().unwrap_or_else(PoisonError::into_inner);
-        let entry = |found: Found| Entry { record: Record::unknown(found.key), gone: false };
-        found.into_iter().try_for_each(|found| Sink::push(&mut *runs, entry(found)))
-    };
-    let to: Vec<u64> = here.slices.iter().map(|slice| slice.settled).collect();
-    let windows = Windows::new(&vec![0; to.len()], &to);
-    windows.run(&*sides.read, Want::Keys, sides.workers(), sides.io, &each, &|| Ok(()))?;
-    let keys = runs.into_inner().unwrap_or_else(PoisonError::into_inner).finish()?;
-    not_among(sides, ledger, keys)
+    let is_all = (counted.total() + were_there).abs_diff(live) <= since;
+    if is_all { runs.finish().map(Some) } else { Ok(None) }
 }
 
 /// The census of the side that is read, in the parts of another.
@@ -163,43 +141,34 @@ impl Fine {
         }
         let begins = parts.iter().enumerate().map(|(at, part)| (*part, at * width)).collect();
         let mut fine = Self { begins, width, there: vec![0; numbers], known: vec![0; numbers] };
-        let at_once = usize::try_from(CENSUS_PARTS_MAX).unwrap_or(1) / width.max(1);
         for (slice, stand) in (0..).zip(&here.slices) {
-            for some in parts.chunks(at_once.max(1)) {
-                if !fine.count(sides, census, some, slice, stand.settled)? {
+            let mut batch: Vec<(usize, Window)> = Vec::new();
+            for (begin, window) in pieces(&parts, census.width, slice, stand.settled) {
+                let numbers: u64 = batch.iter().map(|(_, w)| w.to - w.from).sum();
+                if numbers + (window.to - window.from) > CENSUS_PARTS_MAX
+                    && !fine.count(sides, &std::mem::take(&mut batch))?
+                {
                     return Ok(None);
                 }
+                batch.push((begin, window));
+            }
+            if !fine.count(sides, &batch)? {
+                return Ok(None);
             }
         }
         Ok(Some(fine))
     }
 
-    /// Adds what a slice has in some parts; `false`: it cannot be counted.
-    fn count(
-        &mut self,
-        sides: &Sides<'_>,
-        census: &Census,
-        parts: &[usize],
-        slice: u32,
-        settled: u64,
-    ) -> Result<bool, StepError> {
-        let window = |part: &usize| {
-            let from = *part as u64 * census.width;
-            Window { slice, from, to: (from + census.width).min(settled) }
-        };
-        let windows: Vec<Window> = parts.iter().map(window).filter(|w| w.from < w.to).collect();
+    /// Adds what a slice has in some windows, each with where its numbers are in the lists; `false`: it cannot be counted.
+    fn count(&mut self, sides: &Sides<'_>, batch: &[(usize, Window)]) -> Result<bool, StepError> {
+        let windows: Vec<Window> = batch.iter().map(|(_, window)| *window).collect();
         if windows.is_empty() {
             return Ok(true);
         }
         let Some(counts) = again(sides.io, || sides.read.census(&windows, 1))? else { return Ok(false) };
-        let mut counts = counts.into_iter();
-        for (part, window) in parts.iter().zip(&windows) {
-            let begin = self.begins.get(part).copied().unwrap_or(usize::MAX);
-            let len = usize::try_from(window.to - window.from).unwrap_or(0);
-            for (at, count) in (begin..).zip(counts.by_ref().take(len)) {
-                add(&mut self.there, at, count);
-            }
-        }
+        let places =
+            batch.iter().flat_map(|(begin, window)| *begin..*begin + (window.to - window.from) as usize);
+        places.zip(counts).for_each(|(at, count)| add(&mut self.there, at, count));
         Ok(true)
     }
 
@@ -211,12 +180,7 @@ impl Fine {
 
     /// The records whose documents are not there any more: of those with a number that the side has not as often as the ledger,
     /// and of those without one, each is asked for by itself.
-    fn gone(
-        mut self,
-        sides: &Sides<'_>,
-        ledger: &ArtifactName,
-        census: &Census,
-    ) -> Result<Vec<Record>, StepError> {
+    fn gone(mut self, sides: &Sides<'_>, ledger: &ArtifactName, census: &Census) -> Result<Gone, StepError> {
         let from = sides.from();
         let mut reader = Reader::open(sides.io.artifacts(), ledger)?;
         while let Some(record) = reader.next_record()? {
@@ -228,19 +192,37 @@ impl Fine {
             Some(at) => self.there.get(at) != self.known.get(at),
             None => census.part_of(record.mark(from)).is_none(),
         };
-        let (mut gone, mut doubtful) = (Vec::new(), Vec::new());
+        let mut gone = Gone { runs: Runs::new(sides.io.artifacts()), live: 0, doubtful: Vec::new() };
         let mut reader = Reader::open(sides.io.artifacts(), ledger)?;
         while let Some(record) = reader.next_record()? {
             if is_suspected(&record) {
-                doubtful.push(record);
-                if doubtful.len() >= READ_AT_ONCE {
-                    confirm(sides, &mut doubtful, &mut gone)?;
+                gone.doubtful.push(record);
+                if gone.doubtful.len() >= READ_AT_ONCE {
+                    gone.confirm(sides)?;
                 }
             }
         }
-        confirm(sides, &mut doubtful, &mut gone)?;
+        gone.confirm(sides)?;
         Ok(gone)
     }
+}
+
+/// The windows of some parts, none of them larger than what can be counted at once, each with where its numbers are in the lists.
+fn pieces(
+    parts: &[usize],
+    width: u64,
+    slice: u32,
+    settled: u64,
+) -> impl Iterator<Item = (usize, Window)> + '_ {
+    parts.iter().enumerate().flat_map(move |(at, part)| {
+        let first = *part as u64 * width;
+        let end = (first + width).min(settled);
+        let begin = at as u64 * width;
+        (first..end).step_by(CENSUS_PARTS_MAX as usize).map(move |from| {
+            let window = Window { slice, from, to: (from + CENSUS_PARTS_MAX).min(end) };
+            ((begin + from - first) as usize, window)
+        })
+    })
 }
 
 fn add(list: &mut [u8], at: usize, count: u64) {
@@ -249,33 +231,29 @@ fn add(list: &mut [u8], at: usize, count: u64) {
     }
 }
 
-/// The records of a ledger whose documents are not among those that were found, nor there now.
-fn not_among(sides: &Sides<'_>, ledger: &ArtifactName, mut keys: Merged) -> Result<Vec<Record>, StepError> {
-    let mut reader = Reader::open(sides.io.artifacts(), ledger)?;
-    let mut found = keys.next()?;
-    let (mut gone, mut doubtful) = (Vec::new(), Vec::new());
-    while let Some(record) = reader.next_record()? {
-        while found.as_ref().is_some_and(|found| found.record.key < record.key) {
-            found = keys.next()?;
-        }
-        if found.as_ref().is_none_or(|found| found.record.key != record.key) {
-            doubtful.push(record);
-            if doubtful.len() >= READ_AT_ONCE {
-                confirm(sides, &mut doubtful, &mut gone)?;
-            }
-        }
-    }
-    confirm(sides, &mut doubtful, &mut gone)?;
-    Ok(gone)
+/// Records whose documents are gone.
+struct Gone {
+    runs: Runs,
+    /// How many of them the ledger has as being there.
+    live: u64,
+    doubtful: Vec<Record>,
 }
 
-/// A document that changed while the keys were looked at is in another window: it is asked for by itself.
-fn confirm(sides: &Sides<'_>, doubtful: &mut Vec<Record>, gone: &mut Vec<Record>) -> Result<(), StepError> {
-    let keys: Vec<Key> = doubtful.iter().map(|record| record.key.clone()).collect();
-    let read = match keys.is_empty() {
-        true => Vec::new(),
-        false => again(sides.io, || sides.read.read(&keys, Want::Keys))?,
-    };
-    gone.extend(doubtful.drain(..).zip(read).filter(|(_, now)| now.is_none()).map(|(record, _)| record));
-    Ok(())
+impl Gone {
+    /// What a census misses may have changed since: it is asked for by itself.
+    fn confirm(&mut self, sides: &Sides<'_>) -> Result<(), StepError> {
+        let keys: Vec<Key> = self.doubtful.iter().map(|record| record.key.clone()).collect();
+        if keys.is_empty() {
+            return Ok(());
+        }
+        sides.go_on()?;
+        let read = again(sides.io, || sides.read.read(&keys, Want::Keys))?;
+        for (record, now) in self.doubtful.drain(..).zip(read) {
+            if now.is_none() {
+                self.live += u64::from(record.mark(sides.from()).version > 0);
+                self.runs.push(Entry { record, gone: false })?;
+            }
+        }
+        Ok(())
+    }
 }

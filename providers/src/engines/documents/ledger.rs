@@ -8,7 +8,7 @@ mod codec;
 mod read;
 mod write;
 
-use segue_contract::{Side, StepError};
+use segue_contract::Side;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -47,8 +47,8 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    /// Of a document of which nothing is known but its key.
-    pub(crate) fn unknown(key: Key) -> Self {
+    /// A document of which nothing is known but its key.
+    pub(crate) fn of(key: Key) -> Self {
         Self { key, hash: 0, source: Mark::default(), target: Mark::default(), aside: false, pass: 0 }
     }
 
@@ -110,11 +110,4 @@ impl About {
             Side::Target => &self.target,
         }
     }
-}
-
-fn damaged(path: &std::path::Path, why: &str) -> StepError {
-    StepError::permanent(format!("ledger {} is damaged: {why}", path.display())).remedy(
-        "nothing of it was used; restore the file from a backup of the state directory, or begin the migration again \
-         under another name",
-    )
 }

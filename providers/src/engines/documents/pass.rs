@@ -10,12 +10,13 @@ use segue_contract::{ArtifactName, PassReport, PassTimes, Side, StepError, StepI
 
 use super::again::again;
 use super::collection::{Documents, Found, Key, Stand, Want};
-use super::foreign::{Foreign, look};
+use super::foreign::{Finds, Foreign, look};
 use super::gone::{self, Census};
+use super::keys::{all, keys};
 use super::ledger::{About, Reader, Record, about};
 use super::merge::{Draft, merge};
 use super::notes::Notes;
-use super::runs::Runs;
+use super::runs::{Entry, Merged, Runs};
 use super::send::Sender;
 use super::sides::{Sides, position};
 use super::versions::Versions;
@@ -45,10 +46,17 @@ pub(crate) fn pass(
         again(io, || sides.writes.remember(job, io))?;
     }
     let notes = Notes::open(io.artifacts(), job)?;
-    let foreign = look(&sides, ledger, &known, &notes)?;
+    if notes.is_resumed() {
+        // A write that lands after the look would be taken for somebody else's.
+        again(io, || sides.write.nothing_on_its_way())?;
+    }
+    let mut foreign = look(&sides, ledger, &known, &notes, Finds::KeptAside)?;
+    for key in forced {
+        foreign.keys.push(Entry { record: Record::of(key.clone()), gone: false })?;
+    }
     let sender = Sender::new(&sides, notes, versions.epoch, known.pass + 1, Runs::new(io.artifacts()));
     let pass = Pass { sides: &sides, ledger, known, here, versions, sender };
-    pass.run(&foreign, forced, began)
+    pass.run(foreign, began)
 }
 
 /// A load that ended is in the ledger: what it noted for its successor is nobody's any more.
@@ -70,31 +78,28 @@ struct Pass<'a> {
 }
 
 impl Pass<'_> {
-    fn run(self, foreign: &Foreign, forced: &[Key], began: Instant) -> Result<PassReport, StepError> {
+    fn run(self, mut foreign: Foreign, began: Instant) -> Result<PassReport, StepError> {
         let io = self.sides.io;
-        for find in &foreign.finds {
-            self.sender.tell_stale(find.clone());
-        }
+        self.sender.tally().stale = std::mem::take(&mut foreign.finds);
         if let Some(version) = foreign.above {
             self.sender.raise_above(version);
         }
         self.changes()?;
-        let mut keys = forced.to_vec();
-        keys.extend(foreign.keys.iter().cloned());
-        keys.extend(self.set_aside_before()?);
-        self.carry_keys(&keys)?;
+        let mut wanted = std::mem::replace(&mut foreign.keys, Runs::new(io.artifacts()));
+        self.set_aside_before(&mut wanted)?;
+        self.carry_keys(wanted.finish()?)?;
         let read_us = micros(began.elapsed());
         let from = self.sides.from();
         let entries = std::mem::replace(&mut *self.sender.sink(), Runs::new(io.artifacts()));
         let census = Census::of(&self.here);
         let mut draft = merge(io.artifacts(), Some(self.ledger), entries.finish()?, from, census)?;
-        let there_now = again(io, || self.sides.read.count(None))?;
+        let there_now = again(io, || self.sides.read.count())?;
         if there_now != draft.live {
             draft = self.deletions(draft)?;
         }
         let applied = micros(began.elapsed());
-        let (written, stood) = self.stand_written(foreign)?;
-        let Self { sides, known, here, versions, sender, .. } = self;
+        let (written, stood) = self.stand_written(&foreign)?;
+        let Self { known, here, versions, sender, .. } = self;
         let (_, tally, epoch) = sender.finish();
         let highest = |side: Side| {
             let seen = if side == from { tally.read_highest } else { tally.write_highest };
@@ -111,7 +116,7 @@ impl Pass<'_> {
             target_highest: highest(Side::Target),
             versions: Versions { epoch, ..versions },
         };
-        let ledger = draft.finish(about)?;
+        let ledger = draft.finish(about, true)?;
         let times = PassTimes {
             scan_us: read_us,
             apply_us: applied - read_us,
@@ -120,7 +125,6 @@ impl Pass<'_> {
         // A write that came from elsewhere meanwhile is looked at by the next pass: until then nothing is settled.
         let open = tally.later + u64::from(!stood);
         let at = position(&here, |slice| slice.settled, open);
-        let _ = sides;
         Ok(report_of(ledger, at, tally, times))
     }
 
@@ -145,36 +149,50 @@ impl Pass<'_> {
     }
 
     /// What earlier passes could not carry is tried again.
-    fn set_aside_before(&self) -> Result<Vec<Key>, StepError> {
-        let mut keys = Vec::new();
+    fn set_aside_before(&self, wanted: &mut Runs) -> Result<(), StepError> {
         if self.known.aside == 0 {
-            return Ok(keys);
+            return Ok(());
         }
         let mut reader = Reader::open(self.sides.io.artifacts(), self.ledger)?;
         while let Some(record) = reader.next_record()? {
             if record.aside {
-                keys.push(record.key);
+                wanted.push(Entry { record: Record::of(record.key), gone: false })?;
             }
         }
-        Ok(keys)
+        Ok(())
     }
 
     /// Carries documents by their keys as they are now; those that are gone are deleted.
-    fn carry_keys(&self, keys: &[Key]) -> Result<(), StepError> {
-        for some in keys.chunks(READ_AT_ONCE) {
-            self.sides.go_on()?;
-            let read = again(self.sides.io, || self.sides.read.read(some, Want::Bodies))?;
-            let (mut found, mut gone) = (Vec::new(), Vec::new());
-            for (key, document) in some.iter().zip(read) {
-                match document {
-                    Some(document) => found.push(document),
-                    None => gone.push(Record::unknown(key.clone())),
-                }
+    fn carry_keys(&self, mut wanted: Merged) -> Result<(), StepError> {
+        let mut some = Vec::with_capacity(READ_AT_ONCE);
+        loop {
+            let next = wanted.next()?;
+            let last = next.is_none();
+            some.extend(next.map(|entry| entry.record.key));
+            if some.len() >= READ_AT_ONCE || last {
+                self.carry_some(&std::mem::take(&mut some))?;
             }
-            self.sender.carry(found)?;
-            self.sender.delete(&gone, self.bound())?;
+            if last {
+                return Ok(());
+            }
         }
-        Ok(())
+    }
+
+    fn carry_some(&self, some: &[Key]) -> Result<(), StepError> {
+        if some.is_empty() {
+            return Ok(());
+        }
+        self.sides.go_on()?;
+        let read = again(self.sides.io, || self.sides.read.read(some, Want::Bodies))?;
+        let (mut found, mut gone) = (Vec::new(), Vec::new());
+        for (key, document) in some.iter().zip(read) {
+            match document {
+                Some(document) => found.push(document),
+                None => gone.push(Record::of(key.clone())),
+            }
+        }
+        self.sender.carry(found)?;
+        self.sender.delete(&gone, self.bound())
     }
 
     /// Above every change that was looked at.
@@ -189,17 +207,69 @@ impl Pass<'_> {
         let before = again(io, || sides.read.stand())?;
         let number = before.slices.iter().map(|slice| slice.settled).max().unwrap_or(0);
         let (live, census) = (draft.live, draft.census.clone());
-        let name = draft.finish(self.known.clone())?;
-        let gone = match gone::find(sides, &name, live, &census, &self.here)? {
-            Some(gone) => gone,
-            None => gone::among_all(sides, &name, &before)?,
-        };
-        self.sender.delete(&gone, number)?;
-        let entries = std::mem::replace(&mut *self.sender.sink(), Runs::new(io.artifacts()));
-        let merged = merge(io.artifacts(), Some(&name), entries.finish()?, sides.from(), Census::none());
         // Only a step between two ledgers.
+        let name = draft.finish(self.known.clone(), false)?;
+        let deleted = match gone::find(sides, &name, live, &census, &self.here) {
+            Ok(Some(gone)) => self.delete_found(gone, number),
+            Ok(None) => keys(&*sides.read, sides.from(), &all(&before), sides.workers(), io)
+                .and_then(|here| self.delete_all_but(&name, here, number)),
+            Err(error) => Err(error),
+        };
+        let entries = std::mem::replace(&mut *self.sender.sink(), Runs::new(io.artifacts()));
+        let merged = deleted.and_then(|()| {
+            merge(io.artifacts(), Some(&name), entries.finish()?, sides.from(), Census::none())
+        });
+        // Best effort: it is collected otherwise.
         let _ = std::fs::remove_file(io.artifacts().join(&name.0));
         merged
+    }
+
+    /// Deletes what [`gone::find`] found.
+    fn delete_found(&self, mut gone: Merged, number: u64) -> Result<(), StepError> {
+        let mut some = Vec::new();
+        loop {
+            let next = gone.next()?;
+            let last = next.is_none();
+            some.extend(next.map(|entry| entry.record));
+            if some.len() >= READ_AT_ONCE || last {
+                self.sides.go_on()?;
+                self.sender.delete(&std::mem::take(&mut some), number)?;
+            }
+            if last {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Deletes the records of a ledger whose documents are not among those that were found, nor there now.
+    fn delete_all_but(&self, ledger: &ArtifactName, mut here: Merged, number: u64) -> Result<(), StepError> {
+        let mut reader = Reader::open(self.sides.io.artifacts(), ledger)?;
+        let mut found = here.next()?;
+        let mut doubtful = Vec::new();
+        while let Some(record) = reader.next_record()? {
+            while found.as_ref().is_some_and(|found| found.record.key < record.key) {
+                found = here.next()?;
+            }
+            if found.as_ref().is_none_or(|found| found.record.key != record.key) {
+                doubtful.push(record);
+                if doubtful.len() >= READ_AT_ONCE {
+                    self.delete_gone(std::mem::take(&mut doubtful), number)?;
+                }
+            }
+        }
+        self.delete_gone(doubtful, number)
+    }
+
+    /// A document that changed while the keys were looked at is in another window: it is asked for by itself.
+    fn delete_gone(&self, doubtful: Vec<Record>, number: u64) -> Result<(), StepError> {
+        if doubtful.is_empty() {
+            return Ok(());
+        }
+        self.sides.go_on()?;
+        let asked: Vec<Key> = doubtful.iter().map(|record| record.key.clone()).collect();
+        let read = again(self.sides.io, || self.sides.read.read(&asked, Want::Keys))?;
+        let gone = doubtful.into_iter().zip(read).filter(|(_, now)| now.is_none()).map(|(record, _)| record);
+        self.sender.delete(&gone.collect::<Vec<_>>(), number)
     }
 
     /// Where the side that is written stands, and whether nobody else wrote there while the pass ran. If somebody did,

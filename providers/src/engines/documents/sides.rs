@@ -49,10 +49,7 @@ impl<'a> Sides<'a> {
     }
 
     pub(crate) fn workers(&self) -> usize {
-        match self.job.load.parallelism {
-            0 => WORKERS,
-            some => some as usize,
-        }
+        workers_of(self.job)
     }
 
     /// The hash of a body of one side, as the declared target has it.
@@ -83,6 +80,14 @@ pub(crate) fn at_once<A: Send, B: Send>(one: impl FnOnce() -> A + Send, other: i
             Err(panic) => std::panic::resume_unwind(panic),
         }
     })
+}
+
+/// How many work on a job at once.
+pub(crate) fn workers_of(job: &UnitJob) -> usize {
+    match job.load.parallelism {
+        0 => WORKERS,
+        some => some as usize,
+    }
 }
 
 /// What is settled at a side, as a position.

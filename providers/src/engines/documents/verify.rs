@@ -96,12 +96,12 @@ impl Verify<'_> {
             expected += u64::from(record.mark(to).version > 0);
         }
         self.checked += expected;
-        let there = again(io, || self.sides.write.count(None))?;
+        let there = again(io, || self.sides.write.count())?;
         if there != expected {
             let what = format!("{there} documents at {to}, {expected} were carried");
             self.mismatches.push(VerifyMismatch { key: self.sides.job.unit.clone(), what });
         }
-        let here = again(io, || self.sides.read.count(None))?;
+        let here = again(io, || self.sides.read.count())?;
         if self.quiet && here != self.known.records {
             let what =
                 format!("{here} documents at {}, {} in the ledger", self.sides.from(), self.known.records);

@@ -45,7 +45,7 @@ impl IndexCollection {
             return Ok(false);
         };
         let mut scroll = replies::scroll_id(&page).map_err(|why| self.failed(&why))?;
-        let read = self.pages(page, &mut scroll, slice, want, each);
+        let read = self.pages(page, &mut scroll, want, each);
         // Best effort: what is not ended now the server ends by itself.
         let end = Ask::change("DELETE", "/_search/scroll", Some(&json!({"scroll_id": [scroll]})));
         let _ = self.cluster.send(&end);
@@ -57,13 +57,12 @@ impl IndexCollection {
         &self,
         mut page: Vec<u8>,
         scroll: &mut String,
-        slice: u32,
         want: Want,
         each: &mut dyn FnMut(Vec<Found>) -> Result<(), StepError>,
     ) -> Result<(), StepError> {
         let mut given = 0;
         loop {
-            let (found, total) = replies::hits(&page, slice, want).map_err(|why| self.failed(&why))?;
+            let (found, total) = replies::hits(&page, want).map_err(|why| self.failed(&why))?;
             let is_over = found.is_empty() || given + found.len() as u64 >= total;
             given += found.len() as u64;
             if !found.is_empty() {
