@@ -14,6 +14,7 @@
 mod load;
 mod pause;
 mod rivals;
+#[expect(dead_code, reason = "what is not predicted has no bounds to be kept to")]
 #[path = "../pause/sample.rs"]
 mod sample;
 mod site;
