@@ -8,6 +8,7 @@ mod again;
 mod collection;
 mod drift;
 mod foreign;
+mod gone;
 mod json;
 mod keep;
 mod keys;
@@ -36,7 +37,8 @@ use segue_contract::{
 };
 
 pub use collection::{
-    Collection, Documents, Found, Key, Limits, SliceStand, Stand, Want, Window, Write, Written,
+    CENSUS_PARTS_MAX, Collection, Documents, Found, Key, Limits, SliceStand, Stand, Want, Window, Write,
+    Written,
 };
 pub use json::on_one_line;
 use sides::Sides;
@@ -147,8 +149,10 @@ impl Engine for DocumentsEngine {
     }
 
     fn position(&self, job: &UnitJob, io: &dyn StepIo) -> Result<Position, StepError> {
-        let sides = self.sides(job, io)?;
-        let stand = again::again(io, || sides.read.stand())?;
+        // The other side is not asked: this is done in the pause, again and again.
+        let reads = if job.direction == Direction::Forward { &self.source } else { &self.target };
+        let read = reads.open(job.reads(), io)?;
+        let stand = again::again(io, || read.stand())?;
         Ok(sides::position(&stand, |slice| slice.all, 0))
     }
 

@@ -77,7 +77,7 @@ impl Quiesce for WriteBlock {
     }
 
     fn close(&self, call: &QuiesceCall, io: &dyn StepIo) -> Result<(), StepError> {
-        let cluster = Cluster::of(&call.endpoint, io)?;
+        let cluster = Cluster::kept(&call.endpoint, io)?;
         let names = scope(&call.endpoint)?;
         let settings = indices::settings_of(&cluster, &names)?;
         for (name, settings) in &settings {
@@ -96,7 +96,7 @@ impl Quiesce for WriteBlock {
     }
 
     fn open(&self, call: &QuiesceCall, io: &dyn StepIo) -> Result<(), StepError> {
-        let cluster = Cluster::of(&call.endpoint, io)?;
+        let cluster = Cluster::kept(&call.endpoint, io)?;
         let mut failed = None;
         // One that cannot be opened keeps the others from nothing.
         for name in scope(&call.endpoint)? {
@@ -108,12 +108,12 @@ impl Quiesce for WriteBlock {
     }
 
     fn observe(&self, call: &QuiesceCall, io: &dyn StepIo) -> Result<BarrierState, StepError> {
-        let cluster = Cluster::of(&call.endpoint, io)?;
+        let cluster = Cluster::kept(&call.endpoint, io)?;
         probe::indices(&cluster, &scope(&call.endpoint)?)
     }
 
     fn openable(&self, call: &QuiesceCall, io: &dyn StepIo) -> Result<Option<String>, StepError> {
-        let cluster = Cluster::of(&call.endpoint, io)?;
+        let cluster = Cluster::kept(&call.endpoint, io)?;
         let names = scope(&call.endpoint)?;
         for (name, settings) in &indices::settings_of(&cluster, &names)? {
             openable(&cluster, name, settings)?;

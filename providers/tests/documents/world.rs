@@ -12,8 +12,8 @@ use segue_contract::{
     VerifyLevel,
 };
 use segue_providers::engines::documents::{
-    Collection, Documents, DocumentsEngine, Found, Key, Limits, SliceStand, Stand, Want, Window, Write,
-    Written,
+    CENSUS_PARTS_MAX, Collection, Documents, DocumentsEngine, Found, Key, Limits, SliceStand, Stand, Want,
+    Window, Write, Written,
 };
 
 pub(crate) const UNIT: &str = "products";
@@ -51,6 +51,12 @@ pub(crate) struct Unit {
     /// What it holds.
     pub(crate) held: Vec<Write>,
     pub(crate) scan_max: u64,
+    /// Whether it can count its documents by their changes.
+    pub(crate) counts: bool,
+    /// Whether it can give many documents at once.
+    pub(crate) sweeps: bool,
+    /// Documents that scans gave.
+    pub(crate) scanned: u64,
     pub(crate) script: Option<Script>,
 }
 
@@ -76,6 +82,9 @@ impl Unit {
             holding: false,
             held: Vec::new(),
             scan_max: 50,
+            counts: true,
+            sweeps: true,
+            scanned: 0,
             script: None,
         }
     }
@@ -106,6 +115,15 @@ impl Unit {
         slice.changes += 1;
         if let Some(doc) = slice.docs.remove(&key) {
             self.deleted.insert(key, doc.version + 1);
+        }
+    }
+
+    /// The documents get each other's numbers: what a ledger says of them is wrong.
+    pub(crate) fn shuffle_numbers(&mut self) {
+        for slice in &mut self.slices {
+            let mut numbers: Vec<u64> = slice.docs.values().map(|doc| doc.number).collect();
+            numbers.rotate_left(slice.docs.len() / 3 + usize::from(slice.docs.len() > 1));
+            slice.docs.values_mut().zip(numbers).for_each(|(doc, number)| doc.number = number);
         }
     }
 
@@ -146,7 +164,7 @@ impl Unit {
                 self.deleted.insert(write.key.clone(), write.version);
             }
         }
-        Written::Done
+        Written::Done { number }
     }
 
     pub(crate) fn bodies(&self) -> BTreeMap<Key, String> {
@@ -224,8 +242,53 @@ impl Collection for Open {
             let docs = unit.slices[at].docs.iter();
             let inside = docs.filter(|(_, doc)| (window.from..window.to).contains(&doc.number));
             let list: Vec<Found> = inside.map(|(key, doc)| found(key, doc, want)).collect();
+            unit.scanned += list.len() as u64;
             (list.len() as u64 <= unit.scan_max).then_some(list)
         })
+    }
+
+    fn census(&self, windows: &[Window], width: u64) -> Result<Option<Vec<u64>>, StepError> {
+        self.call("census", |unit| {
+            let mut counts = Vec::new();
+            for window in windows {
+                let begin = counts.len();
+                counts.resize(begin + (window.to - window.from).div_ceil(width) as usize, 0);
+                let docs = unit.slices[window.slice as usize].docs.values();
+                for doc in docs.filter(|doc| (window.from..window.to).contains(&doc.number)) {
+                    counts[begin + ((doc.number - window.from) / width) as usize] += 1;
+                }
+            }
+            assert!(counts.len() as u64 <= CENSUS_PARTS_MAX);
+            unit.counts.then_some(counts)
+        })
+    }
+
+    fn sweeps(&self) -> bool {
+        true
+    }
+
+    /// As it was when it began, in the order of keys.
+    fn sweep(
+        &self,
+        window: Window,
+        want: Want,
+        piece: u64,
+        each: &mut dyn FnMut(Vec<Found>) -> Result<(), StepError>,
+    ) -> Result<bool, StepError> {
+        let list = self.call("sweep", |unit| {
+            let at = window.slice as usize;
+            let docs = unit.slices[at].docs.iter();
+            let inside = docs.filter(|(_, doc)| (window.from..window.to).contains(&doc.number));
+            let list: Vec<Found> = inside.map(|(key, doc)| found(key, doc, want)).collect();
+            unit.scanned += list.len() as u64;
+            unit.sweeps.then_some(list)
+        })?;
+        let Some(list) = list else { return Ok(false) };
+        for some in list.chunks(piece as usize) {
+            self.call("piece", |_| ())?;
+            each(some.to_vec())?;
+        }
+        Ok(true)
     }
 
     fn count(&self) -> Result<u64, StepError> {
