@@ -15,7 +15,7 @@ use crate::servers::{Way, alone, shared};
 const RESUMES: usize = 8;
 
 /// How many bulks a storm refuses. Each refusal doubles the wait before the next try.
-const STORM: usize = 9;
+const STORM: usize = 7;
 
 /// A place where a request waits until the test lets it go.
 #[derive(Clone, Default)]

@@ -10,6 +10,8 @@ use crate::servers::{Way, shared};
 
 /// How long a run may live before its first death, at most.
 const LIFE: Duration = Duration::from_millis(2500);
+/// And the last of many, which a load of everything outlives by far.
+const LIFE_MAX: Duration = Duration::from_secs(30);
 /// How long after the beginning of the pause it may live, at most.
 const PAUSE: Duration = Duration::from_millis(1500);
 
@@ -39,7 +41,7 @@ fn storm(scene: &Scene, random: &mut Random, deaths: usize, live: &str) {
             died += 1;
             say(&format!("  death {died}, last said: {said}"));
             // What is left takes its time, too.
-            life = life * 3 / 2;
+            life = (life * 3 / 2).min(LIFE_MAX);
         }
     }
     scene.segue(&APPLY).expect_code(0);
