@@ -47,10 +47,10 @@ impl Kind {
     pub(crate) const ALL: [Self; 4] = [Self::Writers, Self::Data, Self::Blind, Self::Documents];
 
     /// Which of so many calls of one name are looked at: all of them in the long run. The documents engine makes many for
-    /// one step: in the short run the first of a name, the last, and those at both thirds.
+    /// one step: in the short run the first of a name, the last, and the one in the middle.
     pub(crate) fn looked_at(self, count: u64) -> BTreeSet<u64> {
         if self == Self::Documents && rounds(1, 4) == 1 {
-            return BTreeSet::from([1, count.div_ceil(3), (2 * count).div_ceil(3), count]);
+            return BTreeSet::from([1, count.div_ceil(2), count]);
         }
         (1..=count).collect()
     }
