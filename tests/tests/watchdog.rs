@@ -123,7 +123,7 @@ fn without_its_watchdog_no_side_is_hardened() {
 fn a_target_whose_writers_cannot_be_started_has_its_commit_taken_back() {
     let scratch = Scratch::new();
     scratch.app(&["start"]).expect_code(0);
-    scratch.edit_spec("timeout    = \"30s\"", "timeout    = \"3s\"");
+    scratch.edit_spec("timeout    = \"30s\"", "timeout    = \"12s\"");
     // It starts on the source only: what the link says tells which.
     scratch.executable(
         "picky",
