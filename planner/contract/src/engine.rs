@@ -191,7 +191,7 @@ pub struct PassReport {
     pub ledger: ArtifactName,
     /// The position that the pass carried the written side to.
     pub position: Position,
-    /// Records looked at.
+    /// Records of the unit as the pass leaves it, whether it asked for each of them or knew that it had not changed.
     pub records_seen: u64,
     /// Records created or changed on the written side.
     pub records_written: u64,

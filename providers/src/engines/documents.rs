@@ -78,9 +78,16 @@ fn carried(stand: &Stand) -> Stand {
     Stand { incarnation: stand.incarnation.clone(), slices: slices.collect() }
 }
 
-fn report_of(ledger: ArtifactName, position: Position, tally: send::Tally, times: PassTimes) -> PassReport {
+/// `live`: how many documents the side that is read has.
+fn report_of(
+    ledger: ArtifactName,
+    live: u64,
+    position: Position,
+    tally: send::Tally,
+    times: PassTimes,
+) -> PassReport {
     let send::Tally {
-        seen,
+        seen: _,
         written,
         deleted,
         bytes,
@@ -94,7 +101,7 @@ fn report_of(ledger: ArtifactName, position: Position, tally: send::Tally, times
     PassReport {
         ledger,
         position,
-        records_seen: seen,
+        records_seen: live,
         records_written: written,
         records_deleted: deleted,
         bytes_written: bytes,

@@ -284,8 +284,8 @@ impl Collection for Open {
             unit.sweeps.then_some(list)
         })?;
         let Some(list) = list else { return Ok(false) };
-        for some in list.chunks(piece as usize) {
-            self.call("piece", |_| ())?;
+        for (at, some) in list.chunks(piece as usize).enumerate() {
+            self.call(if at == 0 { "first piece" } else { "later piece" }, |_| ())?;
             each(some.to_vec())?;
         }
         Ok(true)

@@ -248,6 +248,7 @@ impl Load<'_> {
             target_highest,
             versions,
         };
+        let live = draft.live;
         let ledger = draft.finish(about, true)?;
         let times = PassTimes {
             scan_us: 0,
@@ -255,7 +256,7 @@ impl Load<'_> {
             sync_us: super::micros(self.began.elapsed() - applied),
         };
         let at = position(&self.head.stand, |slice| slice.settled, tally.later);
-        Ok(report_of(ledger, at, tally, times))
+        Ok(report_of(ledger, live, at, tally, times))
     }
 
     /// Where the side that is written stands. If somebody else may have written there meanwhile, nothing of it counts as

@@ -116,6 +116,7 @@ impl Pass<'_> {
             target_highest: highest(Side::Target),
             versions: Versions { epoch, ..versions },
         };
+        let live = draft.live;
         let ledger = draft.finish(about, true)?;
         let times = PassTimes {
             scan_us: read_us,
@@ -125,7 +126,7 @@ impl Pass<'_> {
         // A write that came from elsewhere meanwhile is looked at by the next pass: until then nothing is settled.
         let open = tally.later + u64::from(!stood);
         let at = position(&here, |slice| slice.settled, open);
-        Ok(report_of(ledger, at, tally, times))
+        Ok(report_of(ledger, live, at, tally, times))
     }
 
     /// Carries what changed since the ledger; everything, where the unit was made anew.
