@@ -35,12 +35,14 @@ pub(crate) struct Ask {
     body: Option<Vec<u8>>,
     media: &'static str,
     effect: Effect,
+    /// What the server calls the task of this request, `X-Opaque-Id`.
+    tag: Option<String>,
 }
 
 impl Ask {
     /// A read without a body. The path starts with a slash; names in it are [`super::names::encoded`].
     pub(crate) fn get(path: impl Into<String>) -> Self {
-        Self { method: "GET", path: path.into(), body: None, media: JSON, effect: Effect::Read }
+        Self { method: "GET", path: path.into(), body: None, media: JSON, effect: Effect::Read, tag: None }
     }
 
     /// A read that needs a body.
@@ -61,7 +63,14 @@ impl Ask {
 
     /// A change in lines of JSON, each ended by a newline (`_bulk`).
     pub(crate) fn lines(path: impl Into<String>, body: Vec<u8>) -> Self {
-        Self { method: "POST", path: path.into(), body: Some(body), media: LINES, effect: Effect::Write }
+        Self { method: "POST", body: Some(body), media: LINES, effect: Effect::Write, ..Self::get(path) }
+    }
+}
+
+impl Ask {
+    /// The same, as a task that is found again by this tag.
+    pub(crate) fn tagged(self, tag: &str) -> Self {
+        Self { tag: Some(tag.to_owned()), ..self }
     }
 }
 
@@ -191,6 +200,9 @@ impl Cluster {
         let url = format!("{}{}", self.nodes.get(node).map_or("", String::as_str), ask.path);
         let mut request = Request::new(ask.method, &url);
         request.headers.clone_from(&self.headers);
+        if let Some(tag) = &ask.tag {
+            request = request.header("x-opaque-id", tag);
+        }
         if let Some(body) = &ask.body {
             request = request.header("content-type", ask.media).body(body.clone());
         }

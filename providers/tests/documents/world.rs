@@ -371,7 +371,7 @@ impl World {
             direction: Direction::Forward,
             select: Select::default(),
             transform: Transform::default(),
-            load: LoadSettings { parallelism: 2, rate_limit: None },
+            load: LoadSettings { parallelism: 2, ..LoadSettings::default() },
             ledger: None,
             epoch: 1,
         };

@@ -251,7 +251,7 @@ pub(crate) fn job(from: &Index<'_>, to: &Server, at_target: &str) -> UnitJob {
         direction: segue_contract::Direction::Forward,
         select: Select::default(),
         transform: Transform::default(),
-        load: LoadSettings { parallelism: 1, rate_limit: None },
+        load: LoadSettings { parallelism: 1, ..LoadSettings::default() },
         ledger: None,
         epoch: 1,
     }

@@ -109,6 +109,7 @@ fn evaluate(
     desired.removed = declarations.removed.iter().map(|(address, _)| address.clone()).collect();
     semantic::check(&desired, &instances, &declarations.removed, diagnostics);
     semantic::weights(&desired, &instances, registry, diagnostics);
+    semantic::modes(&desired, &instances, registry, diagnostics);
     desired
 }
 
@@ -248,6 +249,8 @@ fn decode(
     diagnostics: &mut Diagnostics,
 ) {
     let none = BTreeMap::new();
+    let migrations = shapes.iter().find(|s| s.keyword == "migration");
+    let loads = migrations.and_then(|s| s.body.block("load")).map_or(&[][..], |b| &b.body.attributes);
     let cutovers = shapes.iter().find(|s| s.keyword == "cutover");
     let quiesces = cutovers.and_then(|s| s.body.block("quiesce")).and_then(|s| s.variants.as_ref());
     let provided = |kind: BlockKind| {
@@ -270,7 +273,8 @@ fn decode(
         let address = instance.address.clone();
         match instance.kind.as_str() {
             "migration" => {
-                desired.migrations.extend(migration::decode(instance, diagnostics).map(|m| (address, m)));
+                let decoded = migration::decode(instance, loads, secrets, diagnostics);
+                desired.migrations.extend(decoded.map(|m| (address, m)));
             }
             "cutover" => {
                 let decoded = cutover::decode(instance, &around, secrets, diagnostics);

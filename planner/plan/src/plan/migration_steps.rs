@@ -141,7 +141,13 @@ impl Unit<'_> {
         let switches = matches!(self.change, Change::Switch | Change::SwitchBack);
         let drifted = report.drifted_total > 0 && unit.loaded;
 
-        let what = format!("copy {} from {} to {}", self.name, self.decl.source, self.decl.target);
+        let mode = &self.decl.load.mode;
+        let what = if mode.is_copy() {
+            format!("copy {} from {} to {}", self.name, self.decl.source, self.decl.target)
+        } else {
+            let (name, source, target) = (self.name, &self.decl.source, &self.decl.target);
+            format!("fill {name} of {target} with what {source} has, in mode {:?}", mode.name)
+        };
         let mut load = PlanStep::new(&self.decl.address, base.step("load"), StepKind::Load, what);
         load.waits_for = vec![before.clone()];
         load.done = unit.loaded;

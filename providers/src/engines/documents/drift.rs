@@ -33,6 +33,9 @@ pub(crate) fn drift(sides: &Sides<'_>, level: VerifyLevel) -> Result<DriftReport
         (report.drifted, report.drifted_total) = (found.mismatches, found.mismatches_total);
         return Ok(report);
     }
+    if sides.adds() {
+        return Ok(report);
+    }
     let notes = Notes::looked_at(io.artifacts(), sides.job)?;
     let Foreign { finds, .. } = look(sides, ledger, &known, &notes)?;
     report.drifted_total = finds.len() as u64;
@@ -51,6 +54,9 @@ pub(crate) fn gone(job: &UnitJob) -> DriftReport {
 /// See [`segue_contract::Engine::stale`].
 pub(crate) fn stale(sides: &Sides<'_>) -> Result<StaleReport, StepError> {
     let io = sides.io;
+    if sides.adds() {
+        return Ok(StaleReport::default());
+    }
     let ledger = super::ledger_of(sides.job)?;
     let known = about(io.artifacts(), ledger)?;
     let notes = Notes::looked_at(io.artifacts(), sides.job)?;

@@ -44,15 +44,29 @@ pub(crate) fn pass(
         again(io, || sides.writes.remember(job, io))?;
     }
     let notes = Notes::open(io.artifacts(), job)?;
-    let foreign = look(&sides, ledger, &known, &notes)?;
+    let foreign = if sides.adds() { nobody(&known, &sides) } else { look(&sides, ledger, &known, &notes)? };
     let sender = Sender::new(&sides, notes, versions.epoch, known.pass + 1, Runs::new(io.artifacts()));
     let pass = Pass { sides: &sides, ledger, known, here, versions, sender };
     pass.run(&foreign, forced, began)
 }
 
+/// Where clients write to both sides, nobody is a stranger.
+fn nobody(known: &About, sides: &Sides<'_>) -> Foreign {
+    let there = known.stand(sides.to());
+    Foreign {
+        finds: Vec::new(),
+        keys: Vec::new(),
+        above: None,
+        stand: there.clone(),
+        looked_from: there.clone(),
+        seen: 0,
+    }
+}
+
 /// A load that ended is in the ledger: what it noted for its successor is nobody's any more.
 fn forget_load(sides: &Sides<'_>) {
-    for what in ["load", "load-head"] {
+    let [head, memo] = super::fill::FILES;
+    for what in ["load", "load-head", head, memo] {
         // Best effort: a file that stays takes room and does no harm.
         let _ = std::fs::remove_file(side_file(sides.io.artifacts(), what, sides.job));
     }
@@ -235,6 +249,10 @@ impl Pass<'_> {
     /// Where the side that is written stands, and whether nobody else wrote there while the pass ran. If somebody did,
     /// the place from where the next pass looks stays where it was.
     fn stand_written(&self, foreign: &Foreign) -> Result<(Stand, bool), StepError> {
+        if self.sides.adds() {
+            // All that clients wrote there since the load began is looked at on the way back.
+            return Ok((foreign.looked_from.clone(), true));
+        }
         let now = again(self.sides.io, || self.sides.write.stand())?;
         let taken = self.sender.tally().taken;
         let sum = |stand: &Stand| stand.slices.iter().map(|slice| slice.all).sum::<u64>();
@@ -250,7 +268,7 @@ impl Pass<'_> {
 }
 
 /// A record for a document of which nothing is known but that it is to go.
-fn nothing_known(key: &Key) -> Record {
+pub(super) fn nothing_known(key: &Key) -> Record {
     Record {
         key: key.clone(),
         hash: 0,

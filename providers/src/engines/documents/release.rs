@@ -25,11 +25,16 @@ pub(crate) fn release(
     made: bool,
     io: &dyn StepIo,
 ) -> Result<(), StepError> {
+    super::fill::stop(target, job, io)?;
     let note = made_note(io.artifacts(), job);
     if made || note.exists() {
         again(io, || target.remove(job, io))?;
     } else if again(io, || target.exists(&job.target, io))? {
-        take_out(target, job, io)?;
+        // What somebody else put there cannot be told from what segue added.
+        match super::fill::Way::of(&UnitJob { direction: Direction::Forward, ..job.clone() }).is_shared() {
+            true => left(job, "what is there is somebody's, too, and was left as it is", io),
+            false => take_out(target, job, io)?,
+        }
         again(io, || target.forget(job, io))?;
     }
     for what in ["load", "load-head"] {
@@ -44,7 +49,7 @@ fn take_out(target: &dyn Documents, job: &UnitJob, io: &dyn StepIo) -> Result<()
     let Some(ledger) = &job.ledger else { return Ok(()) };
     let there = target.open(&job.target, io)?;
     let mut reader = Reader::open(io.artifacts(), ledger)?;
-    let (mut batch, mut left) = (Vec::new(), 0u64);
+    let (mut batch, mut remaining) = (Vec::new(), 0u64);
     loop {
         let record = reader.next_record()?;
         let last = record.is_none();
@@ -61,27 +66,28 @@ fn take_out(target: &dyn Documents, job: &UnitJob, io: &dyn StepIo) -> Result<()
                     Some(now) if now.version == record.mark(Side::Target).version => {
                         writes.push(Write { key: record.key, version: now.version + 1, body: None });
                     }
-                    Some(_) => left += 1,
+                    Some(_) => remaining += 1,
                     None => {}
                 }
             }
             let written = again(io, || there.write(&writes))?;
-            left += written.iter().filter(|w| !matches!(w, Written::Done { .. })).count() as u64;
+            remaining += written.iter().filter(|w| !matches!(w, Written::Done { .. })).count() as u64;
         }
         if last {
             break;
         }
     }
-    if left > 0 {
-        io.find(Finding {
-            severity: Severity::Warning,
-            code: "DOCUMENTS_LEFT".to_owned(),
-            summary: format!(
-                "{left} documents were changed since segue wrote them, and were left in {}",
-                job.unit
-            ),
-            remedy: "look at them, and remove them by hand when nobody needs them".to_owned(),
-        });
+    if remaining > 0 {
+        left(job, &format!("{remaining} documents were changed since segue wrote them, and were left"), io);
     }
     Ok(())
+}
+
+fn left(job: &UnitJob, what: &str, io: &dyn StepIo) {
+    io.find(Finding {
+        severity: Severity::Warning,
+        code: "DOCUMENTS_LEFT".to_owned(),
+        summary: format!("{}: {what}", job.unit),
+        remedy: "look at them, and remove them by hand when nobody needs them".to_owned(),
+    });
 }
