@@ -135,7 +135,7 @@ fn migration(
     let finished = state.cutover_of(&decl.address).is_some_and(|c| c.finished);
     let compared = registry.endpoint(source).ok().filter(|_| !finished);
     result.findings.extend(compared.into_iter().flat_map(|e| e.compare(source, target, &units, io)));
-    fill(decl.jobs(source, target, &units), known, engine.as_ref(), io, &mut result.findings);
+    fill(&decl.jobs(source, target, &units), known, engine.as_ref(), io, &mut result.findings);
     let refused = result.findings.iter().chain(&facts.findings).any(|f| f.severity == Severity::Critical);
     for mut job in decl.jobs(source, target, &units) {
         if refused || finished {
@@ -154,7 +154,7 @@ fn migration(
 
 /// What a mode of the first load makes of what was found, as long as something is to be loaded.
 fn fill(
-    jobs: Vec<UnitJob>,
+    jobs: &[UnitJob],
     known: Option<&MigrationState>,
     engine: &dyn Engine,
     io: &dyn StepIo,

@@ -9,5 +9,6 @@
 
 mod carrying;
 mod dying;
+mod filling;
 mod strangers;
 mod world;

@@ -7,14 +7,17 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use segue_contract::{
-    Address, ArtifactName, BlockRef, Checkpoint, Config, Direction, Engine, Finding, LoadSettings,
-    PassReport, Progress, Secret, SecretRef, Select, StepError, StepIo, Transform, UnitJob, VerifyCall,
-    VerifyLevel,
+    Address, ArtifactName, BlockRef, Checkpoint, Config, Direction, Engine, Finding, LoadMode,
+    LoadModeSchema, LoadSettings, PassReport, Progress, Secret, SecretRef, Select, StepError, StepIo,
+    Transform, UnitJob, VerifyCall, VerifyLevel,
 };
 use segue_providers::engines::documents::{
-    Collection, Documents, DocumentsEngine, Found, Key, Limits, SliceStand, Stand, Want, Window, Write,
+    Collection, Documents, DocumentsEngine, Found, Key, Limits, Memo, SliceStand, Stand, Want, Window, Write,
     Written,
 };
+
+/// The mode in which the memory fills its units by itself.
+pub(crate) const NATIVE: &str = "native";
 
 pub(crate) const UNIT: &str = "products";
 
@@ -143,6 +146,21 @@ impl Unit {
         Written::Done { number }
     }
 
+    /// Adds what is not there and was not deleted lately.
+    fn add(&mut self, write: &Write) -> Written {
+        let at = slice_of(&write.key, self.slices.len());
+        if self.deleted.contains_key(&write.key) || self.slices[at].docs.contains_key(&write.key) {
+            return Written::Newer;
+        }
+        self.write(&Write { version: 1, ..write.clone() })
+    }
+
+    /// What the system's own fill brings: with the version of the source, where none above is there.
+    pub(crate) fn bring(&mut self, key: &Key, doc: &Doc) {
+        let body = Some(doc.body.clone().into_bytes());
+        self.write(&Write { key: key.clone(), version: doc.version, body });
+    }
+
     pub(crate) fn bodies(&self) -> BTreeMap<Key, String> {
         let docs = self.slices.iter().flat_map(|slice| &slice.docs);
         docs.map(|(key, doc)| (key.clone(), doc.body.clone())).collect()
@@ -153,6 +171,8 @@ impl Unit {
 #[derive(Clone, Default)]
 pub(crate) struct System {
     pub(crate) units: Arc<Mutex<BTreeMap<String, Unit>>>,
+    /// What it fills its units from by itself.
+    from: Option<Box<System>>,
 }
 
 struct Open {
@@ -253,6 +273,10 @@ impl Collection for Open {
         }
     }
 
+    fn add(&self, batch: &[Write]) -> Result<Vec<Written>, StepError> {
+        self.call("add", |unit| batch.iter().map(|write| unit.add(write)).collect())
+    }
+
     fn nothing_on_its_way(&self) -> Result<(), StepError> {
         Ok(())
     }
@@ -282,6 +306,32 @@ impl Documents for System {
     fn remove(&self, job: &UnitJob, _: &dyn StepIo) -> Result<(), StepError> {
         self.units.lock().unwrap().remove(&job.target.scope[0]);
         Ok(())
+    }
+    fn fill_modes(&self) -> Vec<LoadModeSchema> {
+        let doc = "For tests.".to_owned();
+        vec![LoadModeSchema { name: NATIVE.to_owned(), doc, attributes: vec![], voids: vec![] }]
+    }
+    /// Ten at a time, as they are now; the thirteenth of all is forgotten.
+    fn fill(&self, job: &UnitJob, memo: &Memo, io: &dyn StepIo) -> Result<Option<Stand>, StepError> {
+        self.make(job, io)?;
+        let mut after: Option<Key> = memo.read()?;
+        loop {
+            if io.cancelled() {
+                return Err(StepError::cancelled());
+            }
+            let source = self.from.as_ref().expect("a source");
+            let some: Vec<(Key, Doc)> = source.with(|unit| {
+                let docs = unit.slices.iter().flat_map(|slice| slice.docs.clone());
+                let all: BTreeMap<Key, Doc> = docs.collect();
+                let left = all.into_iter().filter(|(key, _)| after.as_ref().is_none_or(|after| key > after));
+                left.take(10).collect()
+            });
+            let Some((last, _)) = some.last() else { return Ok(None) };
+            after = Some(last.clone());
+            let mut told = some.iter().filter(|(key, _)| key.id != "d0013");
+            self.with(|unit| told.by_ref().for_each(|(key, doc)| unit.bring(key, doc)));
+            memo.write(&after)?;
+        }
     }
     fn names(&self, _: &BlockRef, _: &dyn StepIo) -> Result<Vec<String>, StepError> {
         Ok(self.units.lock().unwrap().keys().cloned().collect())
@@ -356,7 +406,8 @@ impl World {
             taken: AtomicU64::new(0),
             calls_left: AtomicI64::new(-1),
         };
-        let (source, target) = (System::default(), System::default());
+        let source = System::default();
+        let target = System { from: Some(Box::new(source.clone())), ..System::default() };
         let mut unit = Unit::new("first", slices);
         for n in 0..documents {
             unit.put(&format!("d{n:04}"), &format!("{{\"n\":{n}}}"));
@@ -376,6 +427,12 @@ impl World {
             epoch: 1,
         };
         Self { _dir: dir, source, target, engine, job, io }
+    }
+
+    /// The same, loaded in another way.
+    pub(crate) fn in_mode(mut self, mode: &str) -> Self {
+        self.job.load.mode = LoadMode { name: mode.to_owned(), ..LoadMode::default() };
+        self
     }
 
     pub(crate) fn loaded(documents: usize, slices: usize) -> Self {

@@ -150,7 +150,7 @@ pub(crate) fn load(
     let by = if way == Way::Elsewhere { By::Contents } else { By::Versions };
     let stock = stock::take(&sides, &since, by)?;
     let known = UnitJob { ledger: Some(stock.ledger.clone()), ..job.clone() };
-    let mut report = pass::pass(source, target, &known, &[], io)?;
+    let mut report = pass::carry(source, target, &known, &[], io)?;
     if report.ledger != stock.ledger {
         // Only a step between nothing and the first ledger.
         let _ = std::fs::remove_file(io.artifacts().join(&stock.ledger.0));

@@ -33,11 +33,23 @@ pub(crate) fn pass(
     forced: &[Key],
     io: &dyn StepIo,
 ) -> Result<PassReport, StepError> {
+    super::ledger_of(job)?;
+    forget_load(job, io);
+    carry(source, target, job, forced, io)
+}
+
+/// The same within a load: what that noted for its successor stays.
+pub(crate) fn carry(
+    source: &dyn Documents,
+    target: &dyn Documents,
+    job: &UnitJob,
+    forced: &[Key],
+    io: &dyn StepIo,
+) -> Result<PassReport, StepError> {
     let began = Instant::now();
     let sides = Sides::open(source, target, job, io)?;
     let ledger = super::ledger_of(job)?;
     let known = about(io.artifacts(), ledger)?;
-    forget_load(&sides);
     let here = again(io, || sides.read.stand())?;
     let versions = known.versions.next(job.direction, &here, known.highest(sides.to()));
     if versions != known.versions {
@@ -64,11 +76,11 @@ fn nobody(known: &About, sides: &Sides<'_>) -> Foreign {
 }
 
 /// A load that ended is in the ledger: what it noted for its successor is nobody's any more.
-fn forget_load(sides: &Sides<'_>) {
+fn forget_load(job: &UnitJob, io: &dyn StepIo) {
     let [head, memo] = super::fill::FILES;
     for what in ["load", "load-head", head, memo] {
         // Best effort: a file that stays takes room and does no harm.
-        let _ = std::fs::remove_file(side_file(sides.io.artifacts(), what, sides.job));
+        let _ = std::fs::remove_file(side_file(io.artifacts(), what, job));
     }
 }
 

@@ -177,8 +177,14 @@ impl<'a> Load<'a> {
     fn snapshot(&mut self) -> Result<(), StepError> {
         let name = self.began.snapshot(self.began.snapshots);
         let path = self.path(&format!("/{}", encoded(&name)));
-        if self.began.snapshots + 1 == SNAPSHOTS && self.from.maybe(&Ask::get(path.clone()))?.is_none() {
-            // Taken before the snapshot is: whatever has a number below is in it. One that is there was noted before it was made.
+        let is_last = self.began.snapshots + 1 == SNAPSHOTS;
+        let is_there = self.from.maybe(&Ask::get(path.clone()))?.is_some();
+        if is_last && !(is_there && self.began.stand.is_some()) {
+            if is_there {
+                // Nobody knows any more where the source stood before it.
+                remove(&self.from, &path)?;
+            }
+            // Taken before the snapshot is: whatever has a number below is in it.
             let source =
                 IndexCollection::open(Cluster::of(&self.job.source, self.io)?, self.names.0.clone())?;
             self.began.stand = Some(source.stand()?);
@@ -353,10 +359,10 @@ fn changes(there: &Map<String, Value>, wanted: &Map<String, Value>) -> (Map<Stri
 pub(super) fn fill(job: &UnitJob, memo: &Memo, io: &dyn StepIo) -> Result<Stand, StepError> {
     let mut load = Load::of(job, memo, io, memo.read()?.unwrap_or_default())?;
     if load.began.name.is_empty() {
-        // Of this state, this unit, and this try: what an earlier one left is never taken for its own.
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        let what =
-            format!("{}\n{}\n{}\n{}", io.artifacts().display(), job.migration, job.unit, now.as_nanos());
+        // Of this state, this unit, and this try: the source has not stood there before.
+        let source = IndexCollection::open(Cluster::of(&job.source, io)?, load.names.0.clone())?;
+        let at = source.stand()?;
+        let what = format!("{}\n{}\n{}\n{at:?}", io.artifacts().display(), job.migration, job.unit);
         load.began.name = format!("segue-{:016x}", xxh3_64(what.as_bytes()));
         load.note()?;
     }

@@ -43,6 +43,8 @@ pub(super) fn take(sides: &Sides<'_>, since: &Stand, by: By) -> Result<Stock, St
     let there = again(io, || sides.write.stand())?;
     let (mut theirs, read) = scan(sides, sides.to(), &there, Want::Bodies)?;
     let want = if by == By::Versions { Want::Keys } else { Want::Bodies };
+    // What was deleted until now is seen no more.
+    again(io, || sides.read.stand())?;
     let (mut ours, _) = scan(sides, sides.from(), since, want)?;
     let mut writer = Writer::create(io.artifacts())?;
     let (mut here, mut at) = (ours.next()?, theirs.next()?);
