@@ -9,6 +9,8 @@ mod buckets;
 mod codec;
 mod part;
 mod read;
+pub(crate) mod sealed;
+pub(crate) mod varint;
 mod write;
 
 use std::cmp::Ordering;
@@ -125,6 +127,28 @@ pub struct Record {
 }
 
 impl Record {
+    /// A path of a kind, of which nothing else is known.
+    pub(crate) fn bare(path: Vec<u8>, kind: Kind) -> Self {
+        Self {
+            path,
+            kind,
+            mode: 0,
+            uid: 0,
+            gid: 0,
+            size: 0,
+            mtime: Time::default(),
+            rdev: 0,
+            linked: false,
+            first: None,
+            symlink: Vec::new(),
+            xattrs: 0,
+            hash: 0,
+            changed_in: 0,
+            source: Print::default(),
+            target: Print::default(),
+        }
+    }
+
     /// The print of one side.
     pub fn print(&self, side: Side) -> &Print {
         match side {
@@ -225,8 +249,8 @@ pub fn collect(artifacts: &Path, keep: &[ArtifactName]) -> Result<usize, StepErr
         let entry = entry.map_err(list)?;
         let name = entry.file_name();
         let Some(name) = name.to_str() else { continue };
-        let finished = name.starts_with(write::PREFIX) && !keep.iter().any(|kept| kept.0 == name);
-        if finished || name.starts_with(write::UNFINISHED) {
+        let finished = name.starts_with(sealed::PREFIX) && !keep.iter().any(|kept| kept.0 == name);
+        if finished || name.starts_with(sealed::UNFINISHED) {
             std::fs::remove_file(entry.path()).map_err(|e| PathError::new("remove", entry.path(), e))?;
             removed += 1;
         }

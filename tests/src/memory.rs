@@ -9,24 +9,24 @@ mod fault;
 mod probe;
 mod quiesce;
 mod route;
+mod traced;
 mod world;
 mod writers;
 
 use std::sync::Arc;
 
 use segue_contract::{AttributeSchema, AttributeType, BlockKind, BlockSchema, Registry};
-use segue_providers::engines::documents::DocumentsEngine;
 
 pub use fault::{Deed, Fault};
 pub use world::{Answers, Author, Effect, Handle, Record, Store, World};
 pub use writers::{Acknowledged, Write, expected, write_of};
 
-use documents::MemoryDocuments;
 use endpoint::MemoryEndpoint;
 use engine::MemoryEngine;
 use probe::MemoryProbe;
 use quiesce::{Block, FromOutside, Writers};
 use route::MemoryRoute;
+use traced::TracedDocuments;
 
 /// The name of the endpoints', the writers' quiesce's and the route's type.
 pub const MEMORY: &str = "memory";
@@ -46,18 +46,13 @@ pub fn register(registry: &mut Registry) {
         .add_endpoint(MEMORY, Arc::new(MemoryEndpoint))
         .add_engine(MEMORY, MEMORY, Arc::new(MemoryEngine))
         .add_endpoint(MEMORY_DOCUMENTS, Arc::new(MemoryEndpoint))
-        .add_engine(MEMORY_DOCUMENTS, MEMORY_DOCUMENTS, Arc::new(documents()))
+        .add_engine(MEMORY_DOCUMENTS, MEMORY_DOCUMENTS, Arc::new(TracedDocuments::new()))
         .add_quiesce(MEMORY, Arc::new(Writers))
         .add_quiesce(MEMORY_BLOCK, Arc::new(Block))
         .add_fence(MEMORY, Arc::new(FromOutside))
         .add_route(MEMORY, Arc::new(MemoryRoute))
         .add_gate(MEMORY, Arc::new(MemoryProbe { call: "gate.look" }))
         .add_watch(MEMORY, Arc::new(MemoryProbe { call: "watch.look" }));
-}
-
-/// The engine of real systems, on stores.
-fn documents() -> DocumentsEngine {
-    DocumentsEngine::new(Arc::new(MemoryDocuments), Arc::new(MemoryDocuments))
 }
 
 fn schemas() -> Vec<BlockSchema> {

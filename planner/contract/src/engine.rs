@@ -148,6 +148,9 @@ pub struct LoadModeSchema {
     /// What the `load` block may hold with it, beside what every `load` block may. Attributes of one name that several
     /// modes have are one attribute; none has a default: what is not written is absent.
     pub attributes: Vec<AttributeSchema>,
+    /// Whether somebody else than Segue and the two systems fills the target: a rehearsal's scratch place, which nobody else
+    /// knows, is copied to.
+    pub by_others: bool,
     /// Codes of findings about the pair of endpoints that are none with this mode: that a target which somebody else
     /// fills is not empty.
     pub voids: Vec<String>,
@@ -441,6 +444,15 @@ pub trait Engine: Send + Sync {
 
     /// Removes what Segue made at the declared target and nobody has touched since (abandon).
     fn release(&self, job: &UnitJob, made_root: bool, io: &dyn StepIo) -> Result<(), StepError>;
+
+    /// The migration is over, and the side that `job` writes stays: what was set there for the time of the migration alone
+    /// is put back. May be repeated.
+    ///
+    /// # Errors
+    /// It cannot be put back.
+    fn finish(&self, _job: &UnitJob, _io: &dyn StepIo) -> Result<(), StepError> {
+        Ok(())
+    }
 
     /// Removes what a load or pass that died had half written at the side that `job` writes. Returns how many.
     fn tidy(&self, _job: &UnitJob, _io: &dyn StepIo) -> Result<u64, StepError> {

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use segue_contract::{Address, DriftReport, EndpointFacts, Finding, QuiesceKind, Reopeners, RouteAt, Side};
+use segue_contract::{
+    Address, DriftReport, EndpointFacts, Finding, Marker, QuiesceKind, Reopeners, RouteAt, Side,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::event::BootTime;
@@ -72,6 +74,17 @@ pub struct MigrationSeen {
     pub findings: Vec<Finding>,
     /// By unit. Before the first load: everything waits.
     pub units: BTreeMap<String, Seen<DriftReport>>,
+    /// The markers at its ends, on the endpoints themselves and on its units there, each with its endpoint: every
+    /// holder once for each end.
+    #[serde(default)]
+    pub markers: Vec<(Address, Marker)>,
+}
+
+impl MigrationSeen {
+    /// The markers at one of its ends.
+    pub fn markers_at(&self, endpoint: &Address) -> impl Iterator<Item = &Marker> {
+        self.markers.iter().filter(move |(at, _)| at == endpoint).map(|(_, marker)| marker)
+    }
 }
 
 /// A quiesce method for one side.

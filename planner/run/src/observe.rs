@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use segue_contract::{
-    Address, BlockRef, Engine, Finding, Probe, QuiesceCall, Registry, Severity, Side, StepError, StepIo,
-    UnitJob, UnitName, VerifyLevel,
+    Address, BlockRef, Engine, Finding, Marker, Probe, QuiesceCall, Registry, Severity, Side, StepError,
+    StepIo, UnitJob, UnitName, VerifyLevel,
 };
 use segue_language::{CutoverDecl, Desired, GateCondition, MigrationDecl};
 use segue_plan::event::BootTime;
@@ -59,6 +59,10 @@ pub fn observe(
     .for_each(|(address, seen)| {
         observed.migrations.insert(address, seen);
     });
+    for decl in desired.migrations.values() {
+        let found = markers(decl, desired, registry, &observed);
+        observed.migrations.entry(decl.address.clone()).or_default().markers = found;
+    }
     for decl in desired.cutovers.values() {
         let found = quiesces(decl, desired, registry, &observed.migrations);
         observed.quiesces.insert(decl.address.clone(), found);
@@ -229,6 +233,30 @@ fn quiesces(
                 findings: method.check(&call),
                 reopeners: method.reopeners(&call),
             });
+        }
+    }
+    found
+}
+
+/// The markers at both ends of a migration: the endpoints' own, and those of its units there.
+fn markers(
+    decl: &MigrationDecl,
+    desired: &Desired,
+    registry: &Registry,
+    observed: &Observed,
+) -> Vec<(Address, Marker)> {
+    let mut found: Vec<(Address, Marker)> = Vec::new();
+    for (side, endpoint) in [(Side::Source, &decl.source), (Side::Target, &decl.target)] {
+        let Some(facts) = observed.endpoints.get(endpoint).and_then(Seen::fact) else { continue };
+        let names = names_at(decl, side, desired, registry, &observed.migrations);
+        let units = facts.units.iter().filter(|unit| names.contains(&unit.name));
+        for marker in facts.marker.iter().chain(units.filter_map(|unit| unit.marker.as_ref())) {
+            let known = |(at, m): &(Address, Marker)| {
+                at == endpoint && m.state_id == marker.state_id && m.epoch == marker.epoch
+            };
+            if !found.iter().any(known) {
+                found.push((endpoint.clone(), marker.clone()));
+            }
         }
     }
     found

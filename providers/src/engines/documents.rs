@@ -11,6 +11,7 @@ mod fill;
 mod foreign;
 mod json;
 mod keep;
+mod keys;
 mod ledger;
 mod load;
 mod merge;
@@ -194,7 +195,7 @@ impl Engine for DocumentsEngine {
         }
         // Before the first load everything waits, and the other side may not be there yet.
         let there = self.source.open(&job.source, io)?;
-        let waiting_records = again::again(io, || there.count(None))?;
+        let waiting_records = again::again(io, || there.count())?;
         Ok(DriftReport { waiting_records, ..DriftReport::default() })
     }
 
@@ -204,5 +205,10 @@ impl Engine for DocumentsEngine {
 
     fn release(&self, job: &UnitJob, made_root: bool, io: &dyn StepIo) -> Result<(), StepError> {
         release::release(&*self.target, job, made_root, io)
+    }
+
+    fn finish(&self, job: &UnitJob, io: &dyn StepIo) -> Result<(), StepError> {
+        let written = if job.direction == Direction::Forward { &self.target } else { &self.source };
+        again::again(io, || written.forget(job, io))
     }
 }

@@ -1,6 +1,7 @@
 //! The bytes of one record: the path as what it shares with the one before and the rest, numbers as
 //! varints. A layout of its own: a million records are written and read within a second.
 
+use super::varint::{Cursor, put, put_after, put_bytes};
 use super::{Kind, Print, Record, Time};
 
 const LINKED: u8 = 1;
@@ -34,14 +35,6 @@ fn kind_of(byte: u8) -> Option<Kind> {
     })
 }
 
-fn put(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
-}
-
 fn put_time(out: &mut Vec<u8>, time: Time) {
     put(out, ((time.s << 1) ^ (time.s >> 63)) as u64);
     out.extend_from_slice(&time.ns.to_le_bytes());
@@ -56,17 +49,9 @@ fn put_print(out: &mut Vec<u8>, print: &Print) {
     }
 }
 
-fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
-    put(out, bytes.len() as u64);
-    out.extend_from_slice(bytes);
-}
-
 /// Appends the bytes of `record` to `out`; `before` is the path of the record before it, and becomes this one's.
 pub(super) fn encode(record: &Record, before: &mut Vec<u8>, out: &mut Vec<u8>) {
-    let shared = before.iter().zip(&record.path).take_while(|(a, b)| a == b).count();
-    put(out, shared as u64);
-    put_bytes(out, record.path.get(shared..).unwrap_or_default());
-    before.clone_from(&record.path);
+    put_after(out, before, &record.path);
     out.push(kind_byte(record.kind));
     let flag = |on: bool, bit: u8| if on { bit } else { 0 };
     out.push(
@@ -99,39 +84,9 @@ pub(super) fn encode(record: &Record, before: &mut Vec<u8>, out: &mut Vec<u8>) {
     put_print(out, &record.target);
 }
 
-/// Where bytes are taken from.
-struct Cursor<'a>(&'a [u8]);
-
-impl<'a> Cursor<'a> {
-    fn take(&mut self, len: usize) -> Option<&'a [u8]> {
-        let (head, rest) = self.0.split_at_checked(len)?;
-        self.0 = rest;
-        Some(head)
-    }
-
-    fn byte(&mut self) -> Option<u8> {
-        self.take(1)?.first().copied()
-    }
-
-    fn number(&mut self) -> Option<u64> {
-        let mut value = 0u64;
-        for shift in (0..64).step_by(7) {
-            let byte = self.byte()?;
-            value |= u64::from(byte & 0x7f) << shift;
-            if byte < 0x80 {
-                return Some(value);
-            }
-        }
-        None
-    }
-
+impl Cursor<'_> {
     fn small(&mut self) -> Option<u32> {
         u32::try_from(self.number()?).ok()
-    }
-
-    fn bytes(&mut self) -> Option<&'a [u8]> {
-        let len = usize::try_from(self.number()?).ok()?;
-        self.take(len)
     }
 
     fn time(&mut self) -> Option<Time> {
@@ -140,10 +95,6 @@ impl<'a> Cursor<'a> {
             s: (zigzag >> 1) as i64 ^ -((zigzag & 1) as i64),
             ns: u32::from_le_bytes(self.take(4)?.try_into().ok()?),
         })
-    }
-
-    fn wide(&mut self) -> Option<u128> {
-        Some(u128::from_le_bytes(self.take(16)?.try_into().ok()?))
     }
 
     fn print(&mut self, hot: bool) -> Option<Print> {
@@ -158,12 +109,7 @@ impl<'a> Cursor<'a> {
 /// Reads one record's bytes; `None` when they make no sense.
 pub(super) fn decode(bytes: &[u8], before: &mut Vec<u8>) -> Option<Record> {
     let mut from = Cursor(bytes);
-    let shared = usize::try_from(from.number()?).ok()?;
-    if shared > before.len() {
-        return None;
-    }
-    before.truncate(shared);
-    before.extend_from_slice(from.bytes()?);
+    from.after(before)?;
     let kind = kind_of(from.byte()?)?;
     let flags = from.byte()?;
     let has = |bit: u8| flags & bit != 0;

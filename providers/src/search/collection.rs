@@ -7,7 +7,6 @@
 //!   an equal one, too; the answer is a conflict, never success.
 //! * *What.* Bodies are cut out of replies and put into requests as they are ([`raw`]).
 
-mod place;
 mod raw;
 mod replies;
 mod units;
@@ -24,7 +23,6 @@ use super::{indices, tasks};
 use crate::engines::documents::{
     Collection, Found, Key, Limits, SliceStand, Stand, Want, Window, Write, Written,
 };
-use place::Placing;
 
 pub use units::SearchDocuments;
 pub(super) use units::one;
@@ -52,7 +50,7 @@ pub(crate) struct IndexCollection {
     /// The type in addresses.
     ty: String,
     has_types: bool,
-    placing: Placing,
+    shards: u32,
     scan_max: u64,
 }
 
@@ -83,14 +81,7 @@ impl IndexCollection {
         };
         Ok(Self {
             uuid: settings.get("index.uuid").and_then(Value::as_str).unwrap_or_default().to_owned(),
-            placing: Placing {
-                shards,
-                routing_shards: metadata["routing_num_shards"]
-                    .as_u64()
-                    .and_then(|n| u32::try_from(n).ok())
-                    .unwrap_or(shards),
-                partition: number("index.routing_partition_size", 1),
-            },
+            shards,
             scan_max: u64::from(window).min(SCAN_MAX),
             ty,
             has_types,
@@ -161,7 +152,7 @@ impl Collection for IndexCollection {
             return Err(self.failed("a primary shard was replaced while it was looked at"));
         }
         let index = &stats["indices"][&self.name];
-        let slices: Result<Vec<SliceStand>, StepError> = (0..self.placing.shards)
+        let slices: Result<Vec<SliceStand>, StepError> = (0..self.shards)
             .map(|shard| {
                 replies::stand(&index["shards"], &terms["primary_terms"], shard)
                     .map_err(|why| self.failed(&why))
@@ -203,7 +194,7 @@ impl Collection for IndexCollection {
         let Some(reply) = self.cluster.bounded(&ask, most)? else {
             return Ok(None);
         };
-        let (found, total) = replies::hits(&reply, slice, want).map_err(|why| self.failed(&why))?;
+        let (found, total) = replies::hits(&reply, want).map_err(|why| self.failed(&why))?;
         if total > self.scan_max {
             return Ok(None);
         }
@@ -213,10 +204,9 @@ impl Collection for IndexCollection {
         Ok(Some(found))
     }
 
-    fn count(&self, slice: Option<u32>) -> Result<u64, StepError> {
+    fn count(&self) -> Result<u64, StepError> {
         self.refresh()?;
-        let preference = slice.map_or(String::new(), |slice| format!("?preference=_shards%3A{slice}"));
-        let answer = self.cluster.json(&Ask::get(format!("/{}/_count{preference}", encoded(&self.name))))?;
+        let answer = self.cluster.json(&Ask::get(format!("/{}/_count", encoded(&self.name))))?;
         self.whole(&answer["_shards"])?;
         answer["count"].as_u64().ok_or_else(|| self.failed("a count without a number"))
     }
@@ -277,7 +267,7 @@ impl IndexCollection {
             self.read_group(one, want, all)?;
             return self.read_group(other, want, all);
         };
-        let found = replies::documents(&reply, keys, want, &self.placing).map_err(|why| self.failed(&why))?;
+        let found = replies::documents(&reply, keys, want).map_err(|why| self.failed(&why))?;
         all.extend(found);
         Ok(())
     }

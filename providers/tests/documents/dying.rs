@@ -4,9 +4,8 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use segue_contract::{Engine, ErrorClass};
-use segue_providers::engines::documents::{Documents, Key, Want, Write};
 
-use crate::world::{UNIT, Unit, World, key};
+use crate::world::{UNIT, Unit, World};
 
 /// Times that a step may be stopped before it must have ended.
 const RUNS: i64 = 400;
@@ -75,34 +74,43 @@ fn a_pass_stopped_anywhere_is_repeated_and_takes_its_own_work_for_its_own() {
 
 #[test]
 fn a_write_of_the_dead_that_arrives_late_changes_nothing() {
-    let mut world = World::loaded(30, 2);
+    let mut world = World::loaded(30, 1);
     world.source.with(|unit| {
         unit.put("d0001", "{\"n\":\"first\"}");
         unit.put("d0002", "{\"n\":\"first\"}");
         unit.put("fresh", "{\"n\":\"first\"}");
     });
     // A run sends these, and dies; the network holds them.
-    let held: Vec<Write> = {
-        let open = world.source.open(&world.job.source, &world.io).unwrap();
-        let keys: Vec<Key> = ["d0001", "d0002", "fresh"].map(key).into();
-        let found = open.read(&keys, Want::Bodies).unwrap();
-        let version = |number: u64| (1 << 40) | number;
-        found
-            .into_iter()
-            .flatten()
-            .map(|f| Write { version: version(f.number), key: f.key, body: Some(f.body) })
-            .collect()
-    };
+    world.target.with(|unit| unit.holding = true);
+    world.engine.pass(&world.job, None, &world.io).unwrap_err();
+    world.target.with(|unit| unit.holding = false);
+    assert_eq!(world.target.with(|unit| unit.held.len()), 3);
     world.source.with(|unit| {
         unit.put("d0001", "{\"n\":\"second\"}");
         unit.delete("d0002");
         unit.delete("fresh");
     });
-    world.pass();
+    // The next run waits until they have landed; nothing of it is taken for somebody else's, and nothing comes back.
+    assert_eq!(world.pass().stale, vec![]);
+    assert_eq!(world.target.with(|unit| unit.held.len()), 0, "it was waited for");
     world.assert_equal();
-    let open = world.target.open(&world.job.target, &world.io).unwrap();
-    // The same documents were carried and deleted meanwhile: nothing of it may come back.
-    open.write(&held[..2]).unwrap();
+}
+
+#[test]
+fn what_a_load_that_died_still_had_on_its_way_is_waited_for() {
+    let mut world = World::new(60, 2);
+    world.target.units.lock().unwrap().insert(UNIT.to_owned(), Unit::new("there before", 2));
+    world.target.with(|unit| unit.holding = true);
+    world.engine.load(&world.job, None, &world.io).unwrap_err();
+    let held = world.target.with(|unit| {
+        unit.holding = false;
+        unit.held.clone()
+    });
+    // What is late is deleted at the source meanwhile.
+    world.source.with(|unit| held.iter().for_each(|write| unit.delete(&write.key.id)));
+    assert!(!held.is_empty());
+    world.load();
+    assert_eq!(world.pass().stale, vec![]);
     world.assert_equal();
 }
 
@@ -179,4 +187,37 @@ fn releasing_removes_what_segue_made_and_leaves_what_clients_changed() {
     let left: Vec<String> = world.target.with(|unit| unit.bodies()).into_keys().map(|k| k.id).collect();
     assert_eq!(left, ["d0003"]);
     assert!(world.io.findings.lock().unwrap().iter().any(|f| f.code == "DOCUMENTS_LEFT"));
+}
+
+#[test]
+fn releasing_a_unit_that_segue_made_leaves_what_others_put_there() {
+    let world = World::loaded(30, 2);
+    world.target.with(|unit| unit.put("theirs", "{}"));
+    world.engine.release(&world.job, false, &world.io).unwrap();
+    let left: Vec<String> = world.target.with(|unit| unit.bodies()).into_keys().map(|k| k.id).collect();
+    assert_eq!(left, ["theirs"]);
+    assert!(world.io.findings.lock().unwrap().iter().any(|f| f.code == "DOCUMENTS_LEFT"));
+}
+
+#[test]
+fn releasing_after_a_load_that_died_takes_out_what_it_wrote() {
+    for made in [true, false] {
+        let world = World::new(200, 2);
+        if !made {
+            world.target.units.lock().unwrap().insert(UNIT.to_owned(), Unit::new("there before", 2));
+        }
+        world.io.calls_left.store(9, Ordering::SeqCst);
+        world.engine.load(&world.job, None, &world.io).unwrap_err();
+        world.io.calls_left.store(-1, Ordering::SeqCst);
+        assert!(world.target.with(|unit| unit.bodies().len()) > 0, "it wrote something");
+        // What it sent last lands late.
+        world.target.with(|unit| unit.holding = true);
+        let from = world.io.checkpoints.lock().unwrap().last().cloned();
+        world.engine.load(&world.job, from.as_ref(), &world.io).unwrap_err();
+        assert!(world.target.with(|unit| !unit.held.is_empty()), "it had sent something");
+        world.target.with(|unit| unit.holding = false);
+        world.engine.release(&world.job, false, &world.io).unwrap();
+        let left = world.target.units.lock().unwrap().get(UNIT).map(|unit| unit.bodies().len());
+        assert_eq!(left, if made { None } else { Some(0) }, "{:?}", world.io.findings.lock().unwrap());
+    }
 }

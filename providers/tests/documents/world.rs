@@ -49,6 +49,10 @@ pub(crate) struct Unit {
     /// Of so many batches the answer of one is lost.
     pub(crate) lossy: u64,
     pub(crate) calls: u64,
+    /// The network holds what is written now, and its answers.
+    pub(crate) holding: bool,
+    /// What it holds.
+    pub(crate) held: Vec<Write>,
     pub(crate) scan_max: u64,
     pub(crate) script: Option<Script>,
 }
@@ -72,6 +76,8 @@ impl Unit {
             busy: 0,
             lossy: 0,
             calls: 0,
+            holding: false,
+            held: Vec::new(),
             scan_max: 50,
             script: None,
         }
@@ -143,7 +149,7 @@ impl Unit {
                 self.deleted.insert(write.key.clone(), write.version);
             }
         }
-        Written::Done { number }
+        Written::Done
     }
 
     /// Adds what is not there and was not deleted lately.
@@ -206,9 +212,9 @@ impl Open {
     }
 }
 
-fn found(slice: usize, key: &Key, doc: &Doc, want: Want) -> Found {
+fn found(key: &Key, doc: &Doc, want: Want) -> Found {
     let body = if want == Want::Bodies { doc.body.clone().into_bytes() } else { Vec::new() };
-    Found { key: key.clone(), slice: slice as u32, number: doc.number, version: doc.version, body }
+    Found { key: key.clone(), number: doc.number, version: doc.version, body }
 }
 
 impl Collection for Open {
@@ -237,18 +243,13 @@ impl Collection for Open {
             let at = window.slice as usize;
             let docs = unit.slices[at].docs.iter();
             let inside = docs.filter(|(_, doc)| (window.from..window.to).contains(&doc.number));
-            let list: Vec<Found> = inside.map(|(key, doc)| found(at, key, doc, want)).collect();
+            let list: Vec<Found> = inside.map(|(key, doc)| found(key, doc, want)).collect();
             (list.len() as u64 <= unit.scan_max).then_some(list)
         })
     }
 
-    fn count(&self, slice: Option<u32>) -> Result<u64, StepError> {
-        self.call("count", |unit| {
-            let each = unit.slices.iter().enumerate();
-            each.filter(|(at, _)| slice.is_none_or(|s| s as usize == *at))
-                .map(|(_, s)| s.docs.len() as u64)
-                .sum()
-        })
+    fn count(&self) -> Result<u64, StepError> {
+        self.call("count", |unit| unit.slices.iter().map(|slice| slice.docs.len() as u64).sum())
     }
 
     fn read(&self, keys: &[Key], want: Want) -> Result<Vec<Option<Found>>, StepError> {
@@ -256,7 +257,7 @@ impl Collection for Open {
             keys.iter()
                 .map(|key| {
                     let at = slice_of(key, unit.slices.len());
-                    unit.slices[at].docs.get(key).map(|doc| found(at, key, doc, want))
+                    unit.slices[at].docs.get(key).map(|doc| found(key, doc, want))
                 })
                 .collect()
         })
@@ -264,12 +265,17 @@ impl Collection for Open {
 
     fn write(&self, batch: &[Write]) -> Result<Vec<Written>, StepError> {
         let written = self.call("write", |unit| {
+            if unit.holding {
+                unit.held.extend(batch.iter().cloned());
+                return None;
+            }
             let lost = unit.lossy > 0 && unit.calls.is_multiple_of(unit.lossy);
-            (batch.iter().map(|write| unit.write(write)).collect(), lost)
+            Some((batch.iter().map(|write| unit.write(write)).collect(), lost))
         })?;
         match written {
-            (written, false) => Ok(written),
-            (_, true) => Err(StepError::unknown("the answer was lost")),
+            Some((written, false)) => Ok(written),
+            Some((_, true)) => Err(StepError::unknown("the answer was lost")),
+            None => Err(StepError::cancelled()),
         }
     }
 
@@ -278,7 +284,12 @@ impl Collection for Open {
     }
 
     fn nothing_on_its_way(&self) -> Result<(), StepError> {
-        Ok(())
+        self.call("nothing_on_its_way", |unit| {
+            // What the network held of a dead sender's arrives before this returns.
+            for write in std::mem::take(&mut unit.held) {
+                let _ = unit.write(&write);
+            }
+        })
     }
 }
 
@@ -294,22 +305,19 @@ impl Documents for System {
         self.units.lock().unwrap().entry(name).or_insert_with(|| Unit::new("made", 2));
         Ok(())
     }
-    fn serve(&self, _: &UnitJob, _: &dyn StepIo) -> Result<(), StepError> {
-        Ok(())
-    }
-    fn remember(&self, _: &UnitJob, _: &dyn StepIo) -> Result<(), StepError> {
-        Ok(())
-    }
-    fn forget(&self, _: &UnitJob, _: &dyn StepIo) -> Result<(), StepError> {
-        Ok(())
-    }
     fn remove(&self, job: &UnitJob, _: &dyn StepIo) -> Result<(), StepError> {
         self.units.lock().unwrap().remove(&job.target.scope[0]);
         Ok(())
     }
     fn fill_modes(&self) -> Vec<LoadModeSchema> {
         let doc = "For tests.".to_owned();
-        vec![LoadModeSchema { name: NATIVE.to_owned(), doc, attributes: vec![], voids: vec![] }]
+        vec![LoadModeSchema {
+            name: NATIVE.to_owned(),
+            doc,
+            attributes: vec![],
+            by_others: false,
+            voids: vec![],
+        }]
     }
     /// Ten at a time, as they are now; the thirteenth of all is forgotten.
     fn fill(&self, job: &UnitJob, memo: &Memo, io: &dyn StepIo) -> Result<Option<Stand>, StepError> {

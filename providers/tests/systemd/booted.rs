@@ -19,7 +19,7 @@ const SCOPE: &str = "SEGUE_TEST_SYSTEMD_SCOPE";
 /// Set inside: which part of the test runs.
 const BOOT_NUMBER: &str = "SEGUE_TEST_SYSTEMD_BOOT";
 /// How long a test waits for anything, before it fails.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Nothing of the host is changed: its root is read-only here, so are /sys and /proc/sys, and every place that is
 /// written to is a tmpfs of this mount namespace. systemd reads no units but the test's, so that no boot job
@@ -101,6 +101,9 @@ exec unshare --cgroup /bin/sh -c '
 '
 "#;
 
+/// A booted test that takes longer hangs, whatever the machine does besides.
+const HANGS_AFTER_S: &str = "900";
+
 /// Runs a test inside a systemd of each scope.
 #[track_caller]
 pub(crate) fn inside(name: &str, test: impl Fn(&World)) {
@@ -129,7 +132,7 @@ fn boot_and_run(name: &str, scope: &str, boot: usize, out: &Path) {
     let number = COUNT.fetch_add(1, Ordering::Relaxed);
     let group = format!("segue-test-{}-{number}", std::process::id());
     let ended = Command::new("timeout")
-        .args(["-s", "KILL", "120", "unshare", "--mount", "--pid", "--fork", "--kill-child", "--uts"])
+        .args(["-s", "KILL", HANGS_AFTER_S, "unshare", "--mount", "--pid", "--fork", "--kill-child", "--uts"])
         .args(["--ipc", "--net", "/bin/sh", "-c", BOOT])
         .env("OUT", out)
         .env("TEST", std::env::current_exe().expect("this test"))

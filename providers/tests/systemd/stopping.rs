@@ -6,6 +6,8 @@ use serde_json::json;
 use crate::booted::{World, inside, over_boots, wait_until};
 
 const SLEEPS: &str = "ExecStart=/bin/sleep 1000";
+/// A `timeout` that is waited for in vain: short, and long enough for systemctl on a busy machine.
+const SHORT_MS: u64 = 4000;
 
 fn is_closed(world: &World, call: &segue_contract::QuiesceCall) -> bool {
     matches!(world.observe(call), BarrierState::Closed(_))
@@ -84,7 +86,7 @@ fn a_unit_that_ignores_sigterm_is_named_and_can_be_given_back() {
         );
         world.must(&["daemon-reload"]);
         world.must(&["start", "deaf.service"]);
-        let call = world.call(&["deaf.service"], &json!({"timeout": 700}));
+        let call = world.call(&["deaf.service"], &json!({"timeout": SHORT_MS}));
         let error = world.close(&call).expect_err("it does not end");
         assert_eq!(error.class, ErrorClass::Unknown, "{error}");
         let said = error.to_string();
@@ -117,11 +119,11 @@ fn a_process_that_a_stopped_unit_leaves_behind_is_no_quiet() {
         world.must(&["start", "messy.service"]);
         let left = segue_contract::paths::read_to_string("/run/left".as_ref()).expect("its child's number");
         let left = left.trim().to_owned();
-        let call = world.call(&["messy.service"], &json!({"timeout": 700}));
+        let call = world.call(&["messy.service"], &json!({"timeout": SHORT_MS}));
         let error = world.close(&call).expect_err("a process is left").to_string();
         let wanted = format!("messy.service is inactive, but left behind process {left} (sleep)");
         assert!(error.ends_with(&wanted), "{error}");
-        assert!(matches!(world.observe(&call), BarrierState::Unknown(why) if why == wanted));
+        assert_eq!(world.observe(&call), BarrierState::Unknown(wanted));
         assert!(std::process::Command::new("/bin/kill").arg(&left).status().expect("kill").success());
         world.close(&call).expect("closes");
         assert!(is_closed(world, &call));

@@ -73,9 +73,9 @@ impl Scenario {
         if self.goes_back {
             assert!(lab.state().cutovers[&cutover()].held.is_some(), "{what}: is not held");
         } else {
-            similar(&normal::state(&lab.state()), &clean.0, &format!("{what}: the state"));
+            normal::similar(&normal::state(&lab.state()), &clean.0, &format!("{what}: the state"));
         }
-        similar(&normal::world(&lab.world()), &clean.1, &format!("{what}: the world"));
+        normal::similar(&normal::world(&lab.world()), &clean.1, &format!("{what}: the world"));
     }
 
     fn clean(&self, lab: &Lab) -> (String, String) {
@@ -122,7 +122,7 @@ impl Scenario {
             let calls = lab.world().calls;
             in_world(&mut row, kind, calls.values().sum());
             for (call, count) in calls {
-                for n in 1..=count {
+                for n in kind.looked_at(count) {
                     let at = format!("{call}#{n}");
                     let what = format!("{} {kind:?} killed after {at}", self.name);
                     lab.restore("base");
@@ -254,19 +254,6 @@ fn check_killed(lab: &Lab, what: &str) {
     }
     let serving = world.serving();
     assert!(serving.is_none() || serving == Some(store(attempt.from)), "{what}: {serving:?} serves");
-}
-
-fn similar(found: &str, wanted: &str, what: &str) {
-    if found != wanted {
-        let changes: Vec<String> = found
-            .lines()
-            .zip(wanted.lines())
-            .filter(|(a, b)| a != b)
-            .map(|(a, b)| format!("found {a}, clean {b}"))
-            .take(12)
-            .collect();
-        panic!("{what} differs from the clean run's:\n{}", changes.join("\n"));
-    }
 }
 
 fn switch() -> Scenario {

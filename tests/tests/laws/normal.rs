@@ -83,3 +83,18 @@ pub(crate) fn world(world: &World) -> String {
         json!({"running": world.running, "routes": world.routes, "weights": world.weights, "stores": stores});
     serde_json::to_string_pretty(&all).expect("JSON")
 }
+
+/// Fails where two of them differ, with the first lines that do.
+#[track_caller]
+pub(crate) fn similar(found: &str, wanted: &str, what: &str) {
+    if found != wanted {
+        let changes: Vec<String> = found
+            .lines()
+            .zip(wanted.lines())
+            .filter(|(a, b)| a != b)
+            .map(|(a, b)| format!("found {a}, clean {b}"))
+            .take(12)
+            .collect();
+        panic!("{what} differs from the clean run's:\n{}", changes.join("\n"));
+    }
+}

@@ -1,5 +1,7 @@
 //! `load { mode }`: one of those that the pair's engine has, with what belongs to it.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use segue_contract::LoadMode;
 use segue_language::core_blocks;
 

@@ -90,6 +90,7 @@ impl Engine for Modes {
             name: name.to_owned(),
             doc: "For tests.".to_owned(),
             attributes,
+            by_others: false,
             voids: Vec::new(),
         };
         let location = AttributeSchema::required("location", AttributeType::String, "Where.");

@@ -95,10 +95,8 @@ fn migration(ground: &Ground<'_>, notes: &mut Notes, decl: &MigrationDecl) {
         let Some(facts) = ground.observed.endpoints.get(endpoint).and_then(Seen::fact) else {
             continue;
         };
-        let selected = ground.observed.migrations.get(address);
-        let of_units = facts.units.iter().filter(|u| selected.is_some_and(|m| m.units.contains_key(&u.name)));
-        let markers = facts.marker.iter().chain(of_units.filter_map(|u| u.marker.as_ref()));
-        for marker in markers.fold(Vec::new(), each_holder_once) {
+        let seen = ground.observed.migrations.get(address);
+        for marker in seen.into_iter().flat_map(|m| m.markers_at(endpoint)) {
             check_marker(ground, notes, (address, endpoint), marker, known);
         }
         let Some(known) = known else { continue };
@@ -375,11 +373,4 @@ fn left_out(ground: &Ground<'_>, notes: &mut Notes) {
             );
         }
     }
-}
-
-fn each_holder_once<'m>(mut seen: Vec<&'m Marker>, marker: &'m Marker) -> Vec<&'m Marker> {
-    if !seen.iter().any(|m| m.state_id == marker.state_id && m.epoch == marker.epoch) {
-        seen.push(marker);
-    }
-    seen
 }

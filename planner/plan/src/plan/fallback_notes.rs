@@ -73,16 +73,17 @@ pub(super) fn left(ground: &Ground<'_>, notes: &mut Notes, decl: &CutoverDecl) {
     let Some(known) = ground.state.cutovers.get(&decl.address) else { return };
     let Some(left) = &known.left else { return };
     let held = known.held.as_ref().is_some_and(|h| h.wanted == decl.live);
-    let endpoints =
-        decl.migrations.iter().filter_map(|m| ground.desired.migrations.get(m)).map(|m| match left.side {
-            Side::Source => &m.source,
-            Side::Target => &m.target,
-        });
-    let back: Vec<String> = endpoints
-        .filter_map(|endpoint| {
-            let marker = ground.observed.endpoints.get(endpoint)?.fact()?.marker.as_ref()?;
-            let behind = format!("{endpoint} is back, its marker (epoch {}) is behind", marker.epoch);
-            (marker.epoch < left.epoch).then_some(behind)
+    let migrations = decl.migrations.iter().filter_map(|m| ground.desired.migrations.get(m));
+    let back: Vec<String> = migrations
+        .filter_map(|m| {
+            let endpoint = match left.side {
+                Side::Source => &m.source,
+                Side::Target => &m.target,
+            };
+            let seen = ground.observed.migrations.get(&m.address)?;
+            let epoch = seen.markers_at(endpoint).map(|marker| marker.epoch).min()?;
+            let behind = format!("{endpoint} is back, its marker (epoch {epoch}) is behind");
+            (epoch < left.epoch).then_some(behind)
         })
         .collect();
     let back = if back.is_empty() {

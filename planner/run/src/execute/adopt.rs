@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use segue_contract::{Address, Marker, StepError};
 use segue_language::Desired;
 use segue_plan::event::{Event, StateBinding};
-use segue_plan::observe::{Observed, Seen};
+use segue_plan::observe::Observed;
 use segue_plan::plan::Plan;
 
 use super::dispatch::declare;
@@ -27,7 +27,9 @@ pub fn adopt(
     observed: &Observed,
 ) -> Result<Vec<String>, RunError> {
     let mut said = Vec::new();
-    let markers = markers(desired, observed);
+    let of_each = observed.migrations.iter();
+    let markers: Vec<(&Address, &Address, &Marker)> =
+        of_each.flat_map(|(m, seen)| seen.markers.iter().map(move |(at, marker)| (at, m, marker))).collect();
     for (endpoint, _, marker) in &markers {
         if marker.state_id != ground.who.state_id || copied {
             prove_dead(ground, endpoint, marker, directory)?;
@@ -45,13 +47,13 @@ pub fn adopt(
         said.push(format!("{} is the state's place from now on", directory.root().display()));
     }
     declare(ground, desired, plan, observed)?;
-    let mut done: Vec<Address> = Vec::new();
+    let mut done: Vec<&Address> = Vec::new();
     for (endpoint, migration, marker) in markers {
         if done.contains(&migration) || (marker.state_id == ground.who.state_id && !copied) {
             continue;
         }
         let step = migration.step("protect");
-        claims::claim(ground, &step, std::slice::from_ref(&migration), Some(&marker.state_id))?;
+        claims::claim(ground, &step, std::slice::from_ref(migration), Some(&marker.state_id))?;
         said.push(format!(
             "{endpoint} was held by {}@{} from {}, and is this state's now",
             marker.user, marker.host, marker.state_dir
@@ -59,20 +61,6 @@ pub fn adopt(
         done.push(migration);
     }
     Ok(said)
-}
-
-/// The markers at the endpoints of a spec's migrations.
-fn markers(desired: &Desired, observed: &Observed) -> Vec<(Address, Address, Marker)> {
-    let mut found = Vec::new();
-    for decl in desired.migrations.values() {
-        for endpoint in [&decl.source, &decl.target] {
-            let marker = observed.endpoints.get(endpoint).and_then(Seen::fact).and_then(|f| f.marker.clone());
-            if let Some(marker) = marker {
-                found.push((endpoint.clone(), decl.address.clone(), marker));
-            }
-        }
-    }
-    found
 }
 
 /// A holder is dead when its state directory, on this machine, is gone or became another state's.

@@ -60,8 +60,7 @@ fn begin(ground: &Ground, task: CutoverTask) -> Result<(), RunError> {
     let migrations: Vec<Address> = attempt.migrations().cloned().collect();
     // What shows only at HARDENED costs a pause for nothing (protocol P20).
     for member in attempt.members.iter().filter(|_| !attempt.rehearsal) {
-        let until = Until::Stopped;
-        prove::openable(ground, &step, member, &until).map_err(|e| RunError::step(&step, e))?;
+        prove::openable_before(ground, &step, member).map_err(|e| RunError::step(&step, e))?;
     }
     for block in attempt.routes.iter().filter(|_| !attempt.rehearsal) {
         prove::settable(ground, &step, block).map_err(|e| RunError::step(&step, e))?;

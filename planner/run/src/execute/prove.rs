@@ -57,14 +57,20 @@ pub(super) fn openable(
     })
 }
 
-/// How long a route that cannot be looked at is tried again before a pause.
-const ROUTE_PATIENCE: Duration = Duration::from_secs(30);
+/// How long what cannot be looked at is tried again before a pause.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The same before a pause, when there is time to ask again.
+pub(super) fn openable_before(ground: &Ground, step: &Address, member: &Member) -> Result<(), StepError> {
+    let stopped = || ground.control.stopping();
+    retry(ground, step, PATIENCE, stopped, || openable(ground, step, member, &Until::Stopped)).map(drop)
+}
 
 /// Proves, as far as can be told, that a route could be set.
 pub(super) fn settable(ground: &Ground, step: &Address, block: &BlockRef) -> Result<(), StepError> {
     let io = Io::new(ground, step).until(Until::Stopped);
     let look = || ground.registry.route(block)?.settable(block, &io);
-    let proof = retry(ground, step, ROUTE_PATIENCE, || StepIo::cancelled(&io), look)?;
+    let proof = retry(ground, step, PATIENCE, || StepIo::cancelled(&io), look)?;
     if let Some(proof) = proof {
         ground.tell(&RunEvent::Said { text: format!("{} can be set: {proof}", block.address) });
     }

@@ -56,12 +56,35 @@ fn finish(ground: &Ground, decl: &CutoverDecl, step: &Address) -> Result<String,
             ),
         });
     }
+    for migration in &decl.migrations {
+        for unit in units(ground, migration) {
+            put_back(ground, &unit, &[Direction::Forward, Direction::Reverse], step)?;
+        }
+    }
     let by_hand = close_old_sides(ground, decl, step)?;
     for migration in &decl.migrations {
         claims::release(ground, step, migration)?;
     }
     ground.record(Event::CutoverFinished { cutover: decl.address.clone() })?;
     Ok(by_hand)
+}
+
+/// What was set at the side that each of these directions writes, for the time of the migration alone, is put back.
+fn put_back(
+    ground: &Ground,
+    unit: &UnitRef,
+    directions: &[Direction],
+    step: &Address,
+) -> Result<(), RunError> {
+    let (mut job, _) = job_of(ground, unit)?;
+    let engine = ground.registry.engine(&job.source, &job.target).map_err(|e| RunError::step(step, e))?;
+    let io = Io::new(ground, step);
+    for direction in directions {
+        job.direction = *direction;
+        let finish = || engine.finish(&job, &io);
+        retry(ground, step, STEP_DEADLINE, || io.cancelled(), finish).map_err(|e| RunError::step(step, e))?;
+    }
+    Ok(())
 }
 
 fn look(ground: &Ground, decl: &CutoverDecl, unit: &UnitRef, step: &Address) -> Result<(), RunError> {
@@ -114,11 +137,8 @@ fn abandon(ground: &Ground, decl: &CutoverDecl, step: &Address) -> Result<String
             .recorder
             .look(|s| s.migrations.get(migration).is_some_and(|m| m.made.contains(&m.record.target.address)));
         for unit in units(ground, migration) {
-            let (mut job, known) = job_of(ground, &unit)?;
+            let (mut job, _) = job_of(ground, &unit)?;
             job.direction = Direction::Forward;
-            if known.ledger.is_none() && !made_root {
-                continue;
-            }
             let engine =
                 ground.registry.engine(&job.source, &job.target).map_err(|e| RunError::step(step, e))?;
             // The marker lies in the root: it goes first, so that an emptied root can go too.
@@ -127,6 +147,7 @@ fn abandon(ground: &Ground, decl: &CutoverDecl, step: &Address) -> Result<String
             let remove = || engine.release(&job, made_root, &io);
             retry(ground, step, STEP_DEADLINE, || io.cancelled(), remove)
                 .map_err(|e| RunError::step(step, e))?;
+            put_back(ground, &unit, &[Direction::Reverse], step)?;
         }
         claims::release(ground, step, migration).or_else(|error| match error {
             // The root is gone, and the marker with it.

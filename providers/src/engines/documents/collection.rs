@@ -82,9 +82,7 @@ pub enum Want {
 pub struct Found {
     /// Its key.
     pub key: Key,
-    /// The slice in which it lies.
-    pub slice: u32,
-    /// The number of its last change in that slice.
+    /// The number of its last change in its slice.
     pub number: u64,
     /// Its version, as the system compares versions of writes with.
     pub version: u64,
@@ -106,11 +104,8 @@ pub struct Write {
 /// What became of a write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Written {
-    /// It is there, durable on as many copies as the system promises, with this change number.
-    Done {
-        /// The number that the change has where it was written.
-        number: u64,
-    },
+    /// It is there, durable on as many copies as the system promises; one change was counted.
+    Done,
     /// There is a newer version, or the same one: nothing was done.
     Newer,
     /// This document cannot be taken as it is, and why: its reason alone, without its body.
@@ -150,11 +145,11 @@ pub trait Collection: Send + Sync {
     /// What is returned is whole: a reply cut short, or one in which a copy did not answer, is an error.
     fn scan(&self, window: Window, want: Want) -> Result<Option<Vec<Found>>, StepError>;
 
-    /// How many documents there are in a slice now, or in all.
+    /// How many documents there are now.
     ///
     /// # Errors
     /// It cannot be counted exactly.
-    fn count(&self, slice: Option<u32>) -> Result<u64, StepError>;
+    fn count(&self) -> Result<u64, StepError>;
 
     /// The documents with these keys as they are now, whether or not scans see that already; `None` where there is none.
     ///
@@ -213,7 +208,9 @@ pub trait Documents: Send + Sync {
     ///
     /// # Errors
     /// It cannot be set.
-    fn serve(&self, job: &UnitJob, io: &dyn StepIo) -> Result<(), StepError>;
+    fn serve(&self, _job: &UnitJob, _io: &dyn StepIo) -> Result<(), StepError> {
+        Ok(())
+    }
 
     /// Prepares the unit that `job` writes for versions that must be refused late: deletions are remembered for as long as
     /// a write of a dead sender may still land. What was there before is in the system's own notes, and is put back by
@@ -221,13 +218,18 @@ pub trait Documents: Send + Sync {
     ///
     /// # Errors
     /// It cannot be prepared.
-    fn remember(&self, job: &UnitJob, io: &dyn StepIo) -> Result<(), StepError>;
+    fn remember(&self, _job: &UnitJob, _io: &dyn StepIo) -> Result<(), StepError> {
+        Ok(())
+    }
 
-    /// Puts back what [`Documents::remember`] changed. May be repeated.
+    /// Puts back what [`Documents::remember`] changed at the unit that `job` writes; one that is gone is fine. May be
+    /// repeated.
     ///
     /// # Errors
     /// It cannot be put back.
-    fn forget(&self, job: &UnitJob, io: &dyn StepIo) -> Result<(), StepError>;
+    fn forget(&self, _job: &UnitJob, _io: &dyn StepIo) -> Result<(), StepError> {
+        Ok(())
+    }
 
     /// Removes the unit that the target of `job` is, which Segue made; gone is fine.
     ///

@@ -3,12 +3,11 @@
 use segue_contract::{DriftReport, StaleReport, StepError, UnitJob, VerifyCall, VerifyLevel, VerifyMismatch};
 
 use super::again::again;
-use super::foreign::{Foreign, look};
+use super::foreign::{Finds, look};
 use super::ledger::about;
 use super::notes::Notes;
 use super::sides::Sides;
 use super::verify::verify;
-use crate::engines::report::LISTED;
 
 /// See [`segue_contract::Engine::drift`].
 pub(crate) fn drift(sides: &Sides<'_>, level: VerifyLevel) -> Result<DriftReport, StepError> {
@@ -37,10 +36,10 @@ pub(crate) fn drift(sides: &Sides<'_>, level: VerifyLevel) -> Result<DriftReport
         return Ok(report);
     }
     let notes = Notes::looked_at(io.artifacts(), sides.job)?;
-    let Foreign { finds, .. } = look(sides, ledger, &known, &notes)?;
-    report.drifted_total = finds.len() as u64;
-    let drifted = finds.into_iter().map(|find| VerifyMismatch { key: find.key, what: find.what });
-    report.drifted = drifted.take(LISTED).collect();
+    let finds = look(sides, ledger, &known, &notes, Finds::Told)?.finds;
+    report.drifted_total = finds.total;
+    let drifted = finds.list.into_iter().map(|find| VerifyMismatch { key: find.key, what: find.what });
+    report.drifted = drifted.collect();
     Ok(report)
 }
 
@@ -60,8 +59,6 @@ pub(crate) fn stale(sides: &Sides<'_>) -> Result<StaleReport, StepError> {
     let ledger = super::ledger_of(sides.job)?;
     let known = about(io.artifacts(), ledger)?;
     let notes = Notes::looked_at(io.artifacts(), sides.job)?;
-    let mut found = look(sides, ledger, &known, &notes)?;
-    let total = found.finds.len() as u64;
-    found.finds.truncate(LISTED);
-    Ok(StaleReport { records_seen: found.seen, finds: found.finds, total })
+    let found = look(sides, ledger, &known, &notes, Finds::Told)?;
+    Ok(StaleReport { records_seen: found.seen, finds: found.finds.list, total: found.finds.total })
 }

@@ -75,6 +75,7 @@ pub(crate) fn modes() -> Vec<LoadModeSchema> {
                   overwritten."
                 .to_owned(),
             attributes: Vec::new(),
+            by_others: true,
             voids: not_empty.clone(),
         },
         LoadModeSchema {
@@ -83,6 +84,7 @@ pub(crate) fn modes() -> Vec<LoadModeSchema> {
                   carries what changed since."
                 .to_owned(),
             attributes: reload::attributes(),
+            by_others: true,
             voids: not_empty,
         },
     ]
@@ -185,7 +187,7 @@ fn begin(
     let note = release::made_note(io.artifacts(), job);
     if again(io, || target.exists(job.writes(), io))? {
         let there = target.open(job.writes(), io)?;
-        let count = again(io, || there.count(None))?;
+        let count = again(io, || there.count())?;
         if count > 0 && !note.exists() && !Way::of(job).is_shared() {
             return Err(super::load::not_empty(job, count));
         }

@@ -2,25 +2,25 @@
 //! whether there is anything: every write of anybody moves it. If it moved, what changed since is held against the ledger
 //! and the notes of dead runs, and where documents are missing every key is looked at.
 
-use std::sync::{Mutex, PoisonError};
-
-use segue_contract::{ArtifactName, StaleFind, StepError};
+use segue_contract::{ArtifactName, StaleFind, StepError, StepIo};
 
 use super::again::again;
-use super::collection::{Found, Key, Stand, Want};
+use super::collection::{Key, Stand, Want};
 use super::keep;
-use super::ledger::{About, Mark, Reader, Record};
+use super::keys::{all, keys};
+use super::ledger::{About, Reader, Record};
 use super::notes::Notes;
 use super::runs::{Entry, Merged, Runs};
 use super::sides::Sides;
 use super::windows::Windows;
+use crate::engines::report::Bounded;
 
 /// What was found.
 pub(crate) struct Foreign {
-    /// What Segue did not write, kept aside.
-    pub(crate) finds: Vec<StaleFind>,
+    /// What Segue did not write.
+    pub(crate) finds: Bounded<StaleFind>,
     /// The keys of what is to be carried whatever the ledger says: theirs, and those of a run that died.
-    pub(crate) keys: Vec<Key>,
+    pub(crate) keys: Runs,
     /// The highest version among them.
     pub(crate) above: Option<u64>,
     /// Where the side stood when it was looked at.
@@ -31,12 +31,36 @@ pub(crate) struct Foreign {
     pub(crate) seen: u64,
 }
 
-/// Looks, and keeps what it finds.
+impl Foreign {
+    /// Nothing was found, and nothing is looked for: clients write there, too.
+    pub(crate) fn nobody(there: &Stand, io: &dyn StepIo) -> Self {
+        Self {
+            finds: Bounded::default(),
+            keys: Runs::new(io.artifacts()),
+            above: None,
+            stand: there.clone(),
+            looked_from: there.clone(),
+            seen: 0,
+        }
+    }
+}
+
+/// What is done with a find.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Finds {
+    /// It is told: whoever only looks changes nothing.
+    Told,
+    /// It is kept aside, for it will be written over.
+    KeptAside,
+}
+
+/// Looks at what was written since the ledger.
 pub(crate) fn look(
     sides: &Sides<'_>,
     ledger: &ArtifactName,
     known: &About,
     notes: &Notes,
+    each: Finds,
 ) -> Result<Foreign, StepError> {
     let (to, io) = (sides.to(), sides.io);
     let stand = again(io, || sides.write.stand())?;
@@ -49,20 +73,14 @@ pub(crate) fn look(
         ))
         .remedy("nothing was written to it; find out who did that, then load it again: `segue apply --redo` with the unit's load step"));
     }
-    let all = |stand: &Stand| stand.slices.iter().map(|slice| slice.all).collect::<Vec<_>>();
-    let mut foreign = Foreign {
-        finds: Vec::new(),
-        keys: Vec::new(),
-        above: None,
-        stand: stand.clone(),
-        looked_from: before.clone(),
-        seen: 0,
-    };
-    if all(&before) == all(&stand) && !notes.is_resumed() {
+    let ends = |stand: &Stand| stand.slices.iter().map(|slice| slice.all).collect::<Vec<_>>();
+    let mut foreign = Foreign { looked_from: before.clone(), ..Foreign::nobody(&stand, io) };
+    if ends(&before) == ends(&stand) && !notes.is_resumed() {
         return Ok(foreign);
     }
-    let changed = scan(sides, &before, &stand)?;
-    Look { sides, notes, foreign: &mut foreign }.compare(ledger, changed)?;
+    let since = Windows::new(&settled(&before), &settled(&stand));
+    let changed = keys(&*sides.write, to, &since, sides.workers(), io)?;
+    Look { sides, notes, each, foreign: &mut foreign }.compare(ledger, changed)?;
     Ok(foreign)
 }
 
@@ -70,35 +88,10 @@ fn settled(stand: &Stand) -> Vec<u64> {
     stand.slices.iter().map(|slice| slice.settled).collect()
 }
 
-/// What the written side has that changed between two stands, in the order of keys.
-fn scan(sides: &Sides<'_>, from: &Stand, to: &Stand) -> Result<Merged, StepError> {
-    let runs = Mutex::new(Runs::new(sides.io.artifacts()));
-    let side = sides.to();
-    let each = |found: Vec<Found>| {
-        let mut runs = runs.lock().unwrap_or_else(PoisonError::into_inner);
-        found.into_iter().try_for_each(|found| runs.push(entry(found, side)))
-    };
-    let windows = Windows::new(&settled(from), &settled(to));
-    windows.run(&*sides.write, Want::Keys, sides.workers(), sides.io, &each, &|| Ok(()))?;
-    runs.into_inner().unwrap_or_else(PoisonError::into_inner).finish()
-}
-
-fn entry(found: Found, side: segue_contract::Side) -> Entry {
-    let mut record = Record {
-        key: found.key,
-        hash: 0,
-        source: Mark::default(),
-        target: Mark::default(),
-        aside: false,
-        pass: 0,
-    };
-    record.set_mark(side, Mark { version: found.version });
-    Entry { record, gone: false }
-}
-
 struct Look<'a> {
     sides: &'a Sides<'a>,
     notes: &'a Notes,
+    each: Finds,
     foreign: &'a mut Foreign,
 }
 
@@ -124,7 +117,7 @@ impl Look<'_> {
             }
             if self.notes.knows(&entry.record.key, version) {
                 // A run that died wrote it, and no ledger says so: whether it is still wanted is looked at by key.
-                self.foreign.keys.push(entry.record.key.clone());
+                self.carry(entry.record.key)?;
                 continue;
             }
             let what = if same.is_some() { "changed" } else { "created" };
@@ -134,37 +127,37 @@ impl Look<'_> {
             expected += u64::from(record.mark(to).version > 0);
             known = reader.next_record()?;
         }
-        let count = again(self.sides.io, || self.sides.write.count(None))?;
+        let count = again(self.sides.io, || self.sides.write.count())?;
         if count == expected { Ok(()) } else { self.missing(ledger) }
     }
 
     fn found(&mut self, record: &Record, version: u64, what: &str) -> Result<(), StepError> {
-        let keys = [record.key.clone()];
-        let there = again(self.sides.io, || self.sides.write.read(&keys, Want::Bodies))?;
-        let find = match there.into_iter().next().flatten() {
+        let key = [record.key.clone()];
+        let there = match self.each {
+            Finds::Told => None,
+            Finds::KeptAside => {
+                let read = again(self.sides.io, || self.sides.write.read(&key, Want::Bodies))?;
+                read.into_iter().next().flatten()
+            }
+        };
+        let find = match there {
             Some(found) => keep::keep(self.sides, &found, what)?,
             None => keep::find(&record.key, what),
         };
         self.foreign.above = self.foreign.above.max(Some(version));
         self.foreign.finds.push(find);
-        self.foreign.keys.push(record.key.clone());
-        Ok(())
+        self.carry(record.key.clone())
+    }
+
+    fn carry(&mut self, key: Key) -> Result<(), StepError> {
+        self.foreign.keys.push(Entry { record: Record::of(key), gone: false })
     }
 
     /// Documents of the ledger that are no longer there.
     fn missing(&mut self, ledger: &ArtifactName) -> Result<(), StepError> {
         let (sides, to) = (self.sides, self.sides.to());
-        let nothing = Stand {
-            incarnation: self.foreign.stand.incarnation.clone(),
-            slices: self
-                .foreign
-                .stand
-                .slices
-                .iter()
-                .map(|_| super::SliceStand { term: 0, settled: 0, all: 0 })
-                .collect(),
-        };
-        let mut there = scan(sides, &nothing, &self.foreign.stand)?;
+        let every = all(&self.foreign.stand);
+        let mut there = keys(&*sides.write, to, &every, sides.workers(), sides.io)?;
         let mut found = there.next()?;
         let mut reader = Reader::open(sides.io.artifacts(), ledger)?;
         while let Some(record) = reader.next_record()? {
@@ -181,7 +174,7 @@ impl Look<'_> {
                 continue;
             }
             self.foreign.above = self.foreign.above.max(Some(record.mark(to).version));
-            self.foreign.keys.push(record.key.clone());
+            self.carry(record.key.clone())?;
             if self.notes.knows_deletion(&record.key) {
                 continue;
             }

@@ -8,7 +8,7 @@ mod codec;
 mod read;
 mod write;
 
-use segue_contract::{Side, StepError};
+use segue_contract::Side;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -39,6 +39,11 @@ pub(crate) struct Record {
 }
 
 impl Record {
+    /// A document of which nothing is known but its key.
+    pub(crate) fn of(key: Key) -> Self {
+        Self { key, hash: 0, source: Mark::default(), target: Mark::default(), aside: false, pass: 0 }
+    }
+
     pub(crate) fn mark(&self, side: Side) -> Mark {
         match side {
             Side::Source => self.source,
@@ -97,11 +102,4 @@ impl About {
             Side::Target => &self.target,
         }
     }
-}
-
-fn damaged(path: &std::path::Path, why: &str) -> StepError {
-    StepError::permanent(format!("ledger {} is damaged: {why}", path.display())).remedy(
-        "nothing of it was used; restore the file from a backup of the state directory, or begin the migration again \
-         under another name",
-    )
 }

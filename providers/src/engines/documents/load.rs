@@ -9,10 +9,12 @@ use std::time::{Duration, Instant};
 use segue_contract::{Checkpoint, PassReport, PassTimes, Progress, StepError, StepIo, UnitJob};
 
 use super::again::again;
-use super::collection::{Documents, Stand, Want};
-use super::ledger::About;
+use super::collection::{Documents, Key, Stand, Want};
+use super::keys::{all, keys};
+use super::ledger::{About, Mark, Record};
 use super::notes::Notes;
-use super::send::Sender;
+use super::runs::Entry;
+use super::send::{Sender, Sink as _};
 use super::sides::{Sides, position};
 use super::versions::Versions;
 use super::windows::Windows;
@@ -22,6 +24,8 @@ use head::{Head, Log};
 
 /// The time between two checkpoints: what a death costs at most.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(3);
+/// Keys that are asked for at once.
+const READ_AT_ONCE: usize = 500;
 /// The number of the pass that a load is.
 const LOAD_PASS: u64 = 1;
 /// The layout of the checkpoint: it says only that the head is to be believed.
@@ -42,10 +46,15 @@ pub(crate) fn load(
     let made = provide(target, job, io)?;
     let sides = Sides::open(source, target, job, io)?;
     again(io, || sides.writes.remember(job, io))?;
+    let notes = Notes::open(io.artifacts(), job)?;
+    if notes.is_resumed() {
+        again(io, || sides.write.nothing_on_its_way())?;
+    }
     let head = begin(&sides, from, made)?;
     let log = Log::open(&side_file(io.artifacts(), "load", job), head.len)?;
     io.checkpoint(Checkpoint { version: CHECKPOINT, bytes: Vec::new() })?;
-    Load { sides: &sides, head, began: Instant::now() }.run(log)
+    let there = again(io, || sides.write.stand())?;
+    Load { sides: &sides, head, there, began: Instant::now() }.run(log, notes)
 }
 
 /// Makes the unit that is written where it is not there. Whether Segue made it, now or in a run that died.
@@ -82,7 +91,7 @@ fn begin(sides: &Sides<'_>, from: Option<&Checkpoint>, made: bool) -> Result<Hea
         }
         return Ok(head);
     }
-    let count = again(io, || sides.write.count(None))?;
+    let count = again(io, || sides.write.count())?;
     if count > 0 && !made && !sides.adds() {
         return Err(not_empty(job, count));
     }
@@ -108,17 +117,18 @@ pub(super) fn not_empty(job: &UnitJob, count: u64) -> StepError {
 struct Load<'a> {
     sides: &'a Sides<'a>,
     head: Head,
+    /// Where the side that is written stood when this run began.
+    there: Stand,
     began: Instant,
 }
 
 impl Load<'_> {
-    fn run(self, log: Log) -> Result<PassReport, StepError> {
+    fn run(self, log: Log, notes: Notes) -> Result<PassReport, StepError> {
         let (sides, io) = (self.sides, self.sides.io);
         let to: Vec<u64> = self.head.stand.slices.iter().map(|slice| slice.settled).collect();
         let windows = Windows::new(&self.head.lows, &to);
-        let all = again(io, || sides.read.count(None)).ok();
-        // A load has the log: what a dead run wrote is of the same versions.
-        let notes = Notes::open(io.artifacts(), sides.job)?;
+        let all = again(io, || sides.read.count()).ok();
+        let resumed = notes.is_resumed();
         let sender = Sender::new(sides, notes, self.head.versions.epoch, LOAD_PASS, log);
         let last = Mutex::new(Instant::now());
         let each = |found| sender.carry(found);
@@ -134,12 +144,60 @@ impl Load<'_> {
             self.checkpoint_if_due(&windows, &sender, &last)
         };
         let carried = windows.run(&*sides.read, Want::Bodies, sides.workers(), io, &each, &after);
-        if let Err(error) = carried {
+        let done = carried.and_then(|()| if resumed { self.settle_dead(&sender) } else { Ok(()) });
+        if let Err(error) = done {
             // What is done stays done, unless even that cannot be written now.
             let _ = self.checkpoint(&windows, &sender);
             return Err(error);
         }
-        self.finish(sender)
+        self.finish(sender, resumed)
+    }
+
+    /// What a run that died had written, and what was deleted or changed since at the side that is read, is in no log: it
+    /// is deleted, or noted for the first pass. What somebody else put there is not touched here.
+    fn settle_dead(&self, sender: &Sender<'_, Log>) -> Result<(), StepError> {
+        let (sides, io) = (self.sides, self.sides.io);
+        let (known, _) = sender.sink().entries(io.artifacts(), sides.from())?;
+        let mut known = known.finish()?;
+        let stand = again(io, || sides.write.stand())?;
+        let mut there = keys(&*sides.write, sides.to(), &all(&stand), sides.workers(), io)?;
+        let mut next = known.next()?;
+        let mut some = Vec::new();
+        while let Some(found) = there.next()? {
+            while next.as_ref().is_some_and(|next| next.record.key < found.record.key) {
+                next = known.next()?;
+            }
+            let carried = next.as_ref().is_some_and(|next| next.record.key == found.record.key);
+            if !carried && sender.knows(&found.record.key, found.record.mark(sides.to()).version) {
+                some.push(found.record);
+            }
+            if some.len() >= READ_AT_ONCE {
+                self.settle_some(sender, &std::mem::take(&mut some))?;
+            }
+        }
+        self.settle_some(sender, &some)
+    }
+
+    fn settle_some(&self, sender: &Sender<'_, Log>, some: &[Record]) -> Result<(), StepError> {
+        if some.is_empty() {
+            return Ok(());
+        }
+        self.sides.go_on()?;
+        let asked: Vec<Key> = some.iter().map(|record| record.key.clone()).collect();
+        let read = again(self.sides.io, || self.sides.read.read(&asked, Want::Keys))?;
+        let mut gone = Vec::new();
+        for (record, now) in some.iter().zip(read) {
+            let Some(now) = now else {
+                gone.push(record.clone());
+                continue;
+            };
+            // It changed since the load began: the first pass carries it, and is to know whose the old one is.
+            let mut record = record.clone();
+            record.set_mark(self.sides.from(), Mark { version: now.version });
+            sender.sink().push(Entry { record, gone: false })?;
+        }
+        let settled = self.head.stand.slices.iter().map(|slice| slice.settled);
+        sender.delete(&gone, settled.max().unwrap_or(0))
     }
 
     fn checkpoint_if_due(
@@ -166,14 +224,14 @@ impl Load<'_> {
         self.sides.io.checkpoint(Checkpoint { version: CHECKPOINT, bytes: Vec::new() })
     }
 
-    fn finish(self, sender: Sender<'_, Log>) -> Result<PassReport, StepError> {
+    fn finish(self, sender: Sender<'_, Log>, resumed: bool) -> Result<PassReport, StepError> {
         let (sides, io) = (self.sides, self.sides.io);
         let applied = self.began.elapsed();
-        let (log, tally, epoch) = sender.finish();
+        let (mut log, tally, epoch) = sender.finish();
         again(io, || sides.writes.serve(sides.job, io))?;
-        let there: Stand = match &self.head.beside {
+        let there = match &self.head.beside {
             Some(beside) => beside.clone(),
-            None => again(io, || sides.write.stand())?,
+            None => self.stand_written(tally.taken, resumed)?,
         };
         let bytes = tally.bytes;
         let (runs, log_highest) = log.entries(io.artifacts(), sides.from())?;
@@ -199,7 +257,7 @@ impl Load<'_> {
             target_highest,
             versions,
         };
-        let ledger = draft.finish(about)?;
+        let ledger = draft.finish(about, true)?;
         let times = PassTimes {
             scan_us: 0,
             apply_us: super::micros(applied),
@@ -207,5 +265,18 @@ impl Load<'_> {
         };
         let at = position(&self.head.stand, |slice| slice.settled, tally.later);
         Ok(report_of(ledger, at, tally, times))
+    }
+
+    /// Where the side that is written stands. If somebody else may have written there meanwhile, nothing of it counts as
+    /// looked at: the first pass holds all of it against the ledger.
+    fn stand_written(&self, taken: u64, resumed: bool) -> Result<Stand, StepError> {
+        let mut now = again(self.sides.io, || self.sides.write.stand())?;
+        let sum = |stand: &Stand| stand.slices.iter().map(|slice| slice.all).sum::<u64>();
+        if resumed || !now.is_settled() || sum(&now) != sum(&self.there) + taken {
+            for slice in &mut now.slices {
+                (slice.settled, slice.all) = (0, 0);
+            }
+        }
+        Ok(now)
     }
 }

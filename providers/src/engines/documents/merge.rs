@@ -14,8 +14,9 @@ pub(crate) struct Draft {
 }
 
 impl Draft {
-    pub(crate) fn finish(self, about: About) -> Result<ArtifactName, StepError> {
-        self.writer.finish(about)
+    /// `durable`: `false` for one that is only a step to another.
+    pub(crate) fn finish(self, about: About, durable: bool) -> Result<ArtifactName, StepError> {
+        self.writer.finish(about, durable)
     }
 }
 

@@ -10,12 +10,13 @@ use segue_contract::{ArtifactName, PassReport, PassTimes, Side, StepError, StepI
 
 use super::again::again;
 use super::collection::{Documents, Found, Key, Stand, Want};
-use super::foreign::{Foreign, look};
+use super::foreign::{Finds, Foreign, look};
+use super::keys::{all, keys};
 use super::ledger::{About, Reader, Record, about};
 use super::merge::{Draft, merge};
 use super::notes::Notes;
-use super::runs::{Entry, Runs};
-use super::send::{Sender, Sink};
+use super::runs::{Entry, Merged, Runs};
+use super::send::Sender;
 use super::sides::{Sides, position};
 use super::versions::Versions;
 use super::windows::Windows;
@@ -56,23 +57,21 @@ pub(crate) fn carry(
         again(io, || sides.writes.remember(job, io))?;
     }
     let notes = Notes::open(io.artifacts(), job)?;
-    let foreign = if sides.adds() { nobody(&known, &sides) } else { look(&sides, ledger, &known, &notes)? };
+    if notes.is_resumed() {
+        // A write that lands after the look would be taken for somebody else's.
+        again(io, || sides.write.nothing_on_its_way())?;
+    }
+    let mut foreign = if sides.adds() {
+        Foreign::nobody(known.stand(sides.to()), io)
+    } else {
+        look(&sides, ledger, &known, &notes, Finds::KeptAside)?
+    };
+    for key in forced {
+        foreign.keys.push(Entry { record: Record::of(key.clone()), gone: false })?;
+    }
     let sender = Sender::new(&sides, notes, versions.epoch, known.pass + 1, Runs::new(io.artifacts()));
     let pass = Pass { sides: &sides, ledger, known, here, versions, sender };
-    pass.run(&foreign, forced, began)
-}
-
-/// Where clients write to both sides, nobody is a stranger.
-fn nobody(known: &About, sides: &Sides<'_>) -> Foreign {
-    let there = known.stand(sides.to());
-    Foreign {
-        finds: Vec::new(),
-        keys: Vec::new(),
-        above: None,
-        stand: there.clone(),
-        looked_from: there.clone(),
-        seen: 0,
-    }
+    pass.run(foreign, began)
 }
 
 /// A load that ended is in the ledger: what it noted for its successor is nobody's any more.
@@ -95,30 +94,27 @@ struct Pass<'a> {
 }
 
 impl Pass<'_> {
-    fn run(self, foreign: &Foreign, forced: &[Key], began: Instant) -> Result<PassReport, StepError> {
+    fn run(self, mut foreign: Foreign, began: Instant) -> Result<PassReport, StepError> {
         let io = self.sides.io;
-        for find in &foreign.finds {
-            self.sender.tell_stale(find.clone());
-        }
+        self.sender.tally().stale = std::mem::take(&mut foreign.finds);
         if let Some(version) = foreign.above {
             self.sender.raise_above(version);
         }
         self.changes()?;
-        let mut keys = forced.to_vec();
-        keys.extend(foreign.keys.iter().cloned());
-        keys.extend(self.set_aside_before()?);
-        self.carry_keys(&keys)?;
+        let mut wanted = std::mem::replace(&mut foreign.keys, Runs::new(io.artifacts()));
+        self.set_aside_before(&mut wanted)?;
+        self.carry_keys(wanted.finish()?)?;
         let read_us = micros(began.elapsed());
         let from = self.sides.from();
         let entries = std::mem::replace(&mut *self.sender.sink(), Runs::new(io.artifacts()));
         let mut draft = merge(io.artifacts(), Some(self.ledger), entries.finish()?, from)?;
-        let there_now = again(io, || self.sides.read.count(None))?;
+        let there_now = again(io, || self.sides.read.count())?;
         if there_now != draft.live {
             draft = self.deletions(draft)?;
         }
         let applied = micros(began.elapsed());
-        let (written, stood) = self.stand_written(foreign)?;
-        let Self { sides, known, here, versions, sender, .. } = self;
+        let (written, stood) = self.stand_written(&foreign)?;
+        let Self { known, here, versions, sender, .. } = self;
         let (_, tally, epoch) = sender.finish();
         let highest = |side: Side| {
             let seen = if side == from { tally.read_highest } else { tally.write_highest };
@@ -135,7 +131,7 @@ impl Pass<'_> {
             target_highest: highest(Side::Target),
             versions: Versions { epoch, ..versions },
         };
-        let ledger = draft.finish(about)?;
+        let ledger = draft.finish(about, true)?;
         let times = PassTimes {
             scan_us: read_us,
             apply_us: applied - read_us,
@@ -144,7 +140,6 @@ impl Pass<'_> {
         // A write that came from elsewhere meanwhile is looked at by the next pass: until then nothing is settled.
         let open = tally.later + u64::from(!stood);
         let at = position(&here, |slice| slice.settled, open);
-        let _ = sides;
         Ok(report_of(ledger, at, tally, times))
     }
 
@@ -169,36 +164,50 @@ impl Pass<'_> {
     }
 
     /// What earlier passes could not carry is tried again.
-    fn set_aside_before(&self) -> Result<Vec<Key>, StepError> {
-        let mut keys = Vec::new();
+    fn set_aside_before(&self, wanted: &mut Runs) -> Result<(), StepError> {
         if self.known.aside == 0 {
-            return Ok(keys);
+            return Ok(());
         }
         let mut reader = Reader::open(self.sides.io.artifacts(), self.ledger)?;
         while let Some(record) = reader.next_record()? {
             if record.aside {
-                keys.push(record.key);
+                wanted.push(Entry { record: Record::of(record.key), gone: false })?;
             }
         }
-        Ok(keys)
+        Ok(())
     }
 
     /// Carries documents by their keys as they are now; those that are gone are deleted.
-    fn carry_keys(&self, keys: &[Key]) -> Result<(), StepError> {
-        for some in keys.chunks(READ_AT_ONCE) {
-            self.sides.go_on()?;
-            let read = again(self.sides.io, || self.sides.read.read(some, Want::Bodies))?;
-            let (mut found, mut gone) = (Vec::new(), Vec::new());
-            for (key, document) in some.iter().zip(read) {
-                match document {
-                    Some(document) => found.push(document),
-                    None => gone.push(nothing_known(key)),
-                }
+    fn carry_keys(&self, mut wanted: Merged) -> Result<(), StepError> {
+        let mut some = Vec::with_capacity(READ_AT_ONCE);
+        loop {
+            let next = wanted.next()?;
+            let last = next.is_none();
+            some.extend(next.map(|entry| entry.record.key));
+            if some.len() >= READ_AT_ONCE || last {
+                self.carry_some(&std::mem::take(&mut some))?;
             }
-            self.sender.carry(found)?;
-            self.sender.delete(&gone, self.bound())?;
+            if last {
+                return Ok(());
+            }
         }
-        Ok(())
+    }
+
+    fn carry_some(&self, some: &[Key]) -> Result<(), StepError> {
+        if some.is_empty() {
+            return Ok(());
+        }
+        self.sides.go_on()?;
+        let read = again(self.sides.io, || self.sides.read.read(some, Want::Bodies))?;
+        let (mut found, mut gone) = (Vec::new(), Vec::new());
+        for (key, document) in some.iter().zip(read) {
+            match document {
+                Some(document) => found.push(document),
+                None => gone.push(Record::of(key.clone())),
+            }
+        }
+        self.sender.carry(found)?;
+        self.sender.delete(&gone, self.bound())
     }
 
     /// Above every change that was looked at.
@@ -212,50 +221,47 @@ impl Pass<'_> {
         let (sides, io) = (self.sides, self.sides.io);
         let before = again(io, || sides.read.stand())?;
         let number = before.slices.iter().map(|slice| slice.settled).max().unwrap_or(0);
-        let keys = keys_of(sides, &before)?;
-        let name = draft.finish(self.known.clone())?;
-        let gone = self.not_among(&name, keys)?;
-        self.sender.delete(&gone, number)?;
-        let entries = std::mem::replace(&mut *self.sender.sink(), Runs::new(io.artifacts()));
-        let merged = merge(io.artifacts(), Some(&name), entries.finish()?, sides.from());
+        let here = keys(&*sides.read, sides.from(), &all(&before), sides.workers(), io)?;
         // Only a step between two ledgers.
+        let name = draft.finish(self.known.clone(), false)?;
+        let deleted = self.delete_all_but(&name, here, number);
+        let entries = std::mem::replace(&mut *self.sender.sink(), Runs::new(io.artifacts()));
+        let merged =
+            deleted.and_then(|()| merge(io.artifacts(), Some(&name), entries.finish()?, sides.from()));
+        // Best effort: it is collected otherwise.
         let _ = std::fs::remove_file(io.artifacts().join(&name.0));
         merged
     }
 
-    /// The records of a ledger whose documents are not among those that were found, nor there now.
-    fn not_among(
-        &self,
-        ledger: &ArtifactName,
-        mut keys: super::runs::Merged,
-    ) -> Result<Vec<Record>, StepError> {
+    /// Deletes the records of a ledger whose documents are not among those that were found, nor there now.
+    fn delete_all_but(&self, ledger: &ArtifactName, mut here: Merged, number: u64) -> Result<(), StepError> {
         let mut reader = Reader::open(self.sides.io.artifacts(), ledger)?;
-        let mut found = keys.next()?;
-        let (mut gone, mut doubtful) = (Vec::new(), Vec::new());
+        let mut found = here.next()?;
+        let mut doubtful = Vec::new();
         while let Some(record) = reader.next_record()? {
             while found.as_ref().is_some_and(|found| found.record.key < record.key) {
-                found = keys.next()?;
+                found = here.next()?;
             }
             if found.as_ref().is_none_or(|found| found.record.key != record.key) {
                 doubtful.push(record);
                 if doubtful.len() >= READ_AT_ONCE {
-                    self.confirm(&mut doubtful, &mut gone)?;
+                    self.delete_gone(std::mem::take(&mut doubtful), number)?;
                 }
             }
         }
-        self.confirm(&mut doubtful, &mut gone)?;
-        Ok(gone)
+        self.delete_gone(doubtful, number)
     }
 
     /// A document that changed while the keys were looked at is in another window: it is asked for by itself.
-    fn confirm(&self, doubtful: &mut Vec<Record>, gone: &mut Vec<Record>) -> Result<(), StepError> {
-        let keys: Vec<Key> = doubtful.iter().map(|record| record.key.clone()).collect();
-        let read = match keys.is_empty() {
-            true => Vec::new(),
-            false => again(self.sides.io, || self.sides.read.read(&keys, Want::Keys))?,
-        };
-        gone.extend(doubtful.drain(..).zip(read).filter(|(_, now)| now.is_none()).map(|(record, _)| record));
-        Ok(())
+    fn delete_gone(&self, doubtful: Vec<Record>, number: u64) -> Result<(), StepError> {
+        if doubtful.is_empty() {
+            return Ok(());
+        }
+        self.sides.go_on()?;
+        let asked: Vec<Key> = doubtful.iter().map(|record| record.key.clone()).collect();
+        let read = again(self.sides.io, || self.sides.read.read(&asked, Want::Keys))?;
+        let gone = doubtful.into_iter().zip(read).filter(|(_, now)| now.is_none()).map(|(record, _)| record);
+        self.sender.delete(&gone.collect::<Vec<_>>(), number)
     }
 
     /// Where the side that is written stands, and whether nobody else wrote there while the pass ran. If somebody did,
@@ -277,33 +283,6 @@ impl Pass<'_> {
             (foreign.looked_from.clone(), sum(&now) <= sum(&foreign.stand) + taken)
         })
     }
-}
-
-/// A record for a document of which nothing is known but that it is to go.
-pub(super) fn nothing_known(key: &Key) -> Record {
-    Record {
-        key: key.clone(),
-        hash: 0,
-        source: Default::default(),
-        target: Default::default(),
-        aside: false,
-        pass: 0,
-    }
-}
-
-/// All keys of the side that is read, in order.
-fn keys_of(sides: &Sides<'_>, stand: &Stand) -> Result<super::runs::Merged, StepError> {
-    let to: Vec<u64> = stand.slices.iter().map(|slice| slice.settled).collect();
-    let runs = std::sync::Mutex::new(Runs::new(sides.io.artifacts()));
-    let each = |found: Vec<Found>| {
-        let mut runs = runs.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        found.into_iter().try_for_each(|document| {
-            Sink::push(&mut *runs, Entry { record: nothing_known(&document.key), gone: false })
-        })
-    };
-    let windows = Windows::new(&vec![0; to.len()], &to);
-    windows.run(&*sides.read, Want::Keys, sides.workers(), sides.io, &each, &|| Ok(()))?;
-    runs.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner).finish()
 }
 
 /// See [`segue_contract::Engine::repair`].

@@ -175,7 +175,7 @@ impl<'a, S: Sink> Sender<'a, S> {
             let written = self.write_all(batch)?;
             for (record, written) in some.iter().zip(written) {
                 match written {
-                    Written::Done { .. } => {
+                    Written::Done => {
                         let mut tally = self.tally();
                         tally.deleted += 1;
                         tally.taken += 1;
@@ -225,7 +225,7 @@ impl<'a, S: Sink> Sender<'a, S> {
         let mut clashed = Vec::new();
         for (one, written) in batch.into_iter().zip(written) {
             match written {
-                Written::Done { .. } => self.done(&one)?,
+                Written::Done => self.done(&one)?,
                 Written::Newer => clashed.push(one),
                 Written::Refused(reason) | Written::Later(reason) => self.set_aside(&one.found, &reason)?,
             }

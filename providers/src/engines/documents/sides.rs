@@ -60,10 +60,7 @@ impl<'a> Sides<'a> {
     }
 
     pub(crate) fn workers(&self) -> usize {
-        match self.job.load.parallelism {
-            0 => WORKERS,
-            some => some as usize,
-        }
+        workers_of(self.job)
     }
 
     /// The hash of a body of one side, as the declared target has it.
@@ -80,6 +77,14 @@ impl<'a> Sides<'a> {
     /// Ends the step where it was asked to.
     pub(crate) fn go_on(&self) -> Result<(), StepError> {
         if self.io.cancelled() { Err(StepError::cancelled()) } else { Ok(()) }
+    }
+}
+
+/// How many work on a job at once.
+pub(crate) fn workers_of(job: &UnitJob) -> usize {
+    match job.load.parallelism {
+        0 => WORKERS,
+        some => some as usize,
     }
 }
 

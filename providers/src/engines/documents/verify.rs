@@ -96,16 +96,16 @@ impl Verify<'_> {
             expected += u64::from(record.mark(to).version > 0);
         }
         self.checked += expected;
-        let there = again(io, || self.sides.write.count(None))?;
+        let there = again(io, || self.sides.write.count())?;
         if self.sides.adds() {
             // What clients made since is on both sides, sooner or later.
-            expected = if self.quiet { again(io, || self.sides.read.count(None))? } else { there };
+            expected = if self.quiet { again(io, || self.sides.read.count())? } else { there };
         }
         if there != expected {
             let what = format!("{there} documents at {to}, {expected} were carried");
             self.mismatches.push(VerifyMismatch { key: self.sides.job.unit.clone(), what });
         }
-        let here = again(io, || self.sides.read.count(None))?;
+        let here = again(io, || self.sides.read.count())?;
         if self.quiet && here != self.known.records {
             let what =
                 format!("{here} documents at {}, {} in the ledger", self.sides.from(), self.known.records);
@@ -237,7 +237,7 @@ impl Verify<'_> {
         for keys in extra.chunks(READ_AT_ONCE) {
             if self.sides.adds() {
                 // Clients may have made them on both sides since the last pass.
-                self.compare(keys.iter().map(super::pass::nothing_known).collect())?;
+                self.compare(keys.iter().cloned().map(Record::of).collect())?;
                 continue;
             }
             let there = again(self.sides.io, || self.sides.write.read(keys, Want::Keys))?;

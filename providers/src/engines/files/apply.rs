@@ -155,7 +155,7 @@ impl<'w, 'p> Applier<'w, 'p> {
         }
         if change.old.as_ref().is_some_and(|old| old.kind == Kind::Dir) {
             self.drain()?;
-            self.doom(&change);
+            self.doom(&change.path);
             self.replaced = Some(change.path.clone());
             self.held = Some(change);
             return Ok(());

@@ -245,8 +245,6 @@ pub(crate) fn temporary(name: &[u8]) -> Vec<u8> {
 /// The record of a path as it was read.
 pub(crate) fn record_of(work: &Work<'_>, entry: &Entry, look: &Look) -> Record {
     Record {
-        path: entry.path.clone(),
-        kind: look.kind,
         mode: look.mode,
         uid: look.uid,
         gid: look.gid,
@@ -255,12 +253,8 @@ pub(crate) fn record_of(work: &Work<'_>, entry: &Entry, look: &Look) -> Record {
         rdev: look.rdev,
         linked: look.nlink > 1 && look.kind != Kind::Dir,
         first: entry.first.clone(),
-        symlink: Vec::new(),
-        xattrs: 0,
-        hash: 0,
         changed_in: work.pass,
-        source: crate::ledger::Print::default(),
-        target: crate::ledger::Print::default(),
+        ..Record::bare(entry.path.clone(), look.kind)
     }
 }
 

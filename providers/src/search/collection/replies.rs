@@ -3,7 +3,6 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::place::Placing;
 use super::raw::{NotJson, compact, member, parts};
 use crate::engines::documents::{Found, Key, SliceStand, Want};
 
@@ -61,7 +60,7 @@ fn split(text: &[u8], want: Want) -> Result<(Beside, Vec<u8>), String> {
     Ok((beside, body))
 }
 
-fn found(beside: Beside, body: Vec<u8>, slice: u32, want: Want) -> Result<Found, String> {
+fn found(beside: Beside, body: Vec<u8>, want: Want) -> Result<Found, String> {
     let Beside { _id: id, _routing: place, _version: version, _seq_no: number, .. } = beside;
     let (Some(version), Some(number)) = (version, number) else {
         return Err(format!("document {id} came without its version or number"));
@@ -69,11 +68,11 @@ fn found(beside: Beside, body: Vec<u8>, slice: u32, want: Want) -> Result<Found,
     if want == Want::Bodies && body.is_empty() {
         return Err(format!("document {id} has no source"));
     }
-    Ok(Found { key: Key { id, place }, slice, number, version, body })
+    Ok(Found { key: Key { id, place }, number, version, body })
 }
 
 /// The documents of a search, and how many there are in all.
-pub(super) fn hits(reply: &[u8], slice: u32, want: Want) -> Result<(Vec<Found>, u64), String> {
+pub(super) fn hits(reply: &[u8], want: Want) -> Result<(Vec<Found>, u64), String> {
     let broken = |_: NotJson| "a reply that was cut short".to_owned();
     let (mut list, mut total): (&[u8], Option<u64>) = (b"[]", None);
     for part in parts(reply).map_err(broken)? {
@@ -97,7 +96,7 @@ pub(super) fn hits(reply: &[u8], slice: u32, want: Want) -> Result<(Vec<Found>, 
     let mut all = Vec::new();
     for part in parts(list).map_err(broken)? {
         let (beside, body) = split(part.map_err(broken)?.1, want)?;
-        all.push(found(beside, body, slice, want)?);
+        all.push(found(beside, body, want)?);
     }
     Ok((all, total))
 }
@@ -114,12 +113,7 @@ fn all_answered(text: &[u8]) -> Result<(), String> {
 }
 
 /// The documents of a multi-get, in the order of the keys.
-pub(super) fn documents(
-    reply: &[u8],
-    keys: &[Key],
-    want: Want,
-    placing: &Placing,
-) -> Result<Vec<Option<Found>>, String> {
+pub(super) fn documents(reply: &[u8], keys: &[Key], want: Want) -> Result<Vec<Option<Found>>, String> {
     let broken = |_: NotJson| "a reply that was cut short".to_owned();
     let list = member(reply, "docs").map_err(broken)?.ok_or("a multi-get without documents")?;
     let mut all = Vec::with_capacity(keys.len());
@@ -137,8 +131,7 @@ pub(super) fn documents(
             all.push(None);
             continue;
         }
-        let slice = placing.shard(&key.id, key.place.as_deref());
-        all.push(Some(found(beside, body, slice, want)?));
+        all.push(Some(found(beside, body, want)?));
     }
     if all.len() != keys.len() {
         return Err(format!("a multi-get gave {} documents of {}", all.len(), keys.len()));
@@ -170,19 +163,18 @@ mod tests {
         let reply = br#"{"took":1,"timed_out":false,"_shards":{"total":1,"successful":1,"failed":0},"hits":{"total":{"value":2,"relation":"eq"},"hits":[
             {"_index":"i","_id":"a\"b","_version":7,"_seq_no":3,"_primary_term":1,"_score":null,"_routing":"r","_source":{ "n" : 1.00, "s": " x " },"sort":[0]},
             {"_index":"i","_id":"c","_version":1,"_seq_no":4,"_primary_term":1,"_source":{}}]}}"#;
-        let (all, total) = hits(reply, 2, Want::Bodies).expect("whole");
+        let (all, total) = hits(reply, Want::Bodies).expect("whole");
         assert_eq!((all.len(), total), (2, 2));
         let wanted = Found {
             key: Key { id: "a\"b".to_owned(), place: Some("r".to_owned()) },
-            slice: 2,
             number: 3,
             version: 7,
             body: br#"{"n":1.00,"s":" x "}"#.to_vec(),
         };
         assert_eq!(all[0], wanted);
-        assert_eq!(hits(reply, 2, Want::Keys).expect("whole").0[0].body, b"");
+        assert_eq!(hits(reply, Want::Keys).expect("whole").0[0].body, b"");
         for length in 0..reply.len() {
-            assert!(hits(&reply[..length], 2, Want::Keys).is_err(), "cut at {length}");
+            assert!(hits(&reply[..length], Want::Keys).is_err(), "cut at {length}");
         }
     }
 
@@ -191,7 +183,7 @@ mod tests {
         let of = |shards: &Value, timed_out: bool| {
             let reply = json!({"timed_out": timed_out, "_shards": shards, "hits": {"total": 0, "hits": []}})
                 .to_string();
-            hits(reply.as_bytes(), 0, Want::Keys)
+            hits(reply.as_bytes(), Want::Keys)
         };
         assert_eq!(of(&json!({"total": 1, "successful": 1, "failed": 0}), false), Ok((Vec::new(), 0)));
         assert!(of(&json!({"total": 1, "successful": 0, "failed": 1}), false).is_err());
@@ -201,13 +193,12 @@ mod tests {
 
     #[test]
     fn what_is_read_by_key_is_in_the_order_of_the_keys() {
-        let placing = Placing { shards: 1, routing_shards: 1, partition: 1 };
         let keys = ["a", "b"].map(|id| Key { id: id.to_owned(), place: None });
         let reply = br#"{"docs":[{"_id":"a","found":false},{"_id":"b","_version":2,"_seq_no":0,"found":true,"_source":{"x":1}}]}"#;
-        let found = documents(reply, &keys, Want::Bodies, &placing).expect("whole");
+        let found = documents(reply, &keys, Want::Bodies).expect("whole");
         assert_eq!((found[0].is_none(), found[1].as_ref().map(|f| f.version)), (true, Some(2)));
-        assert!(documents(br#"{"docs":[{"_id":"a","found":false}]}"#, &keys, Want::Keys, &placing).is_err());
+        assert!(documents(br#"{"docs":[{"_id":"a","found":false}]}"#, &keys, Want::Keys).is_err());
         let failed = br#"{"docs":[{"_id":"a","error":{"type":"x","reason":"y"}},{"_id":"b","found":false}]}"#;
-        assert!(documents(failed, &keys, Want::Keys, &placing).expect_err("failed").contains("x: y"));
+        assert!(documents(failed, &keys, Want::Keys).expect_err("failed").contains("x: y"));
     }
 }

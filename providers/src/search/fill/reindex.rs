@@ -49,6 +49,7 @@ pub(super) fn mode() -> LoadModeSchema {
             AttributeType::String,
             "The source's address as the target sees it, http://host:9200. Default: the source's first.",
         )],
+        by_others: false,
         voids: Vec::new(),
     }
 }

@@ -49,6 +49,7 @@ pub(super) fn mode() -> LoadModeSchema {
             AttributeType::String,
             "The directory, as the servers of both clusters see it, below path.repo of each: /mnt/snapshots.",
         )],
+        by_others: false,
         voids: Vec::new(),
     }
 }

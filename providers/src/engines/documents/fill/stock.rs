@@ -69,7 +69,7 @@ pub(super) fn take(sides: &Sides<'_>, since: &Stand, by: By) -> Result<Stock, St
         if side == sides.from() { super::super::carried(from) } else { to.clone() }
     };
     let high = |side: Side| if side == sides.from() { highest.0 } else { highest.1 };
-    let ledger = writer.finish(About {
+    let about = About {
         pass: LOAD_PASS,
         records: 0,
         bytes: read.bytes,
@@ -79,7 +79,9 @@ pub(super) fn take(sides: &Sides<'_>, since: &Stand, by: By) -> Result<Stock, St
         source_highest: high(Side::Source),
         target_highest: high(Side::Target),
         versions,
-    })?;
+    };
+    // Only a step between nothing and the first ledger.
+    let ledger = writer.finish(about, false)?;
     Ok(Stock { ledger, there: read.documents, bytes: read.bytes })
 }
 
@@ -138,15 +140,7 @@ fn scan(sides: &Sides<'_>, side: Side, stand: &Stand, want: Want) -> Result<(Mer
         for document in found {
             bytes += document.body.len() as u64;
             let hash = if want == Want::Bodies { sides.hash(side, &document.body)? } else { 0 };
-            let nothing = (Mark::default(), Mark::default());
-            let mut record = Record {
-                key: document.key,
-                hash,
-                source: nothing.0,
-                target: nothing.1,
-                aside: false,
-                pass: LOAD_PASS,
-            };
+            let mut record = Record { hash, pass: LOAD_PASS, ..Record::of(document.key) };
             record.set_mark(side, Mark { version: document.version });
             entries.push(Entry { record, gone: false });
         }

@@ -2,32 +2,15 @@
 
 use super::{Mark, Record};
 use crate::engines::documents::collection::Key;
+use crate::ledger::varint::{Cursor, put, put_after, put_bytes};
 
 const HAS_PLACE: u8 = 1;
 const ASIDE: u8 = 2;
 const HAS_HASH: u8 = 4;
 
-fn put(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
-}
-
-fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
-    put(out, bytes.len() as u64);
-    out.extend_from_slice(bytes);
-}
-
 /// Appends the bytes of a record; `before` is the name of the one before it, and becomes this one's.
 pub(crate) fn encode(record: &Record, before: &mut Vec<u8>, out: &mut Vec<u8>) {
-    let id = record.key.id.as_bytes();
-    let shared = before.iter().zip(id).take_while(|(a, b)| a == b).count();
-    put(out, shared as u64);
-    put_bytes(out, id.get(shared..).unwrap_or_default());
-    before.clear();
-    before.extend_from_slice(id);
+    put_after(out, before, record.key.id.as_bytes());
     let flag = |on: bool, bit: u8| if on { bit } else { 0 };
     out.push(
         flag(record.key.place.is_some(), HAS_PLACE)
@@ -45,51 +28,19 @@ pub(crate) fn encode(record: &Record, before: &mut Vec<u8>, out: &mut Vec<u8>) {
     put(out, record.pass);
 }
 
-struct Cursor<'a>(&'a [u8]);
-
-impl<'a> Cursor<'a> {
-    fn take(&mut self, len: usize) -> Option<&'a [u8]> {
-        let (head, rest) = self.0.split_at_checked(len)?;
-        self.0 = rest;
-        Some(head)
-    }
-
-    fn number(&mut self) -> Option<u64> {
-        let mut value = 0u64;
-        for shift in (0..64).step_by(7) {
-            let byte = *self.take(1)?.first()?;
-            value |= u64::from(byte & 0x7f) << shift;
-            if byte < 0x80 {
-                return Some(value);
-            }
-        }
-        None
-    }
-
-    fn bytes(&mut self) -> Option<&'a [u8]> {
-        let len = usize::try_from(self.number()?).ok()?;
-        self.take(len)
-    }
-}
-
 /// Reads one record's bytes; `None` when they make no sense.
 pub(crate) fn decode(bytes: &[u8], before: &mut Vec<u8>) -> Option<Record> {
     let mut from = Cursor(bytes);
-    let shared = usize::try_from(from.number()?).ok()?;
-    if shared > before.len() {
-        return None;
-    }
-    before.truncate(shared);
-    before.extend_from_slice(from.bytes()?);
+    from.after(before)?;
     let id = String::from_utf8(before.clone()).ok()?;
-    let flags = *from.take(1)?.first()?;
+    let flags = from.byte()?;
     let place = match flags & HAS_PLACE {
         0 => None,
         _ => Some(String::from_utf8(from.bytes()?.to_vec()).ok()?),
     };
     let hash = match flags & HAS_HASH {
         0 => 0,
-        _ => u128::from_le_bytes(from.take(16)?.try_into().ok()?),
+        _ => from.wide()?,
     };
     let record = Record {
         key: Key { id, place },

@@ -89,7 +89,7 @@ impl Log {
     }
 
     /// All of it, to be sorted; and the highest versions in it, of the side that was read and of the other.
-    pub(super) fn entries(mut self, dir: &Path, read: Side) -> Result<(Runs, (u64, u64)), StepError> {
+    pub(super) fn entries(&mut self, dir: &Path, read: Side) -> Result<(Runs, (u64, u64)), StepError> {
         self.flush()?;
         let mut from = BufReader::with_capacity(BUFFER, paths::open(&self.path)?);
         let mut runs = Runs::new(dir);
@@ -102,14 +102,16 @@ impl Log {
             let mut bytes = vec![0; u32::from_le_bytes(len) as usize];
             from.read_exact(&mut bytes).map_err(wrong)?;
             left = left.saturating_sub(4 + bytes.len() as u64);
-            let record = decode(&bytes, &mut Vec::new());
-            let record = record.ok_or_else(|| {
+            let entry = bytes
+                .split_first()
+                .and_then(|(gone, rest)| Some((*gone != 0, decode(rest, &mut Vec::new())?)));
+            let (gone, record) = entry.ok_or_else(|| {
                 StepError::permanent(format!("{} makes no sense", self.path.display()))
                     .remedy("remove it and the file beside it whose name begins with load-head: the load begins again")
             })?;
             highest.0 = record.mark(read).version.max(highest.0);
             highest.1 = record.mark(read.other()).version.max(highest.1);
-            runs.push(Entry { record, gone: false })?;
+            runs.push(Entry { record, gone })?;
         }
         Ok((runs, highest))
     }
@@ -119,6 +121,7 @@ impl Sink for Log {
     fn push(&mut self, entry: Entry) -> Result<(), StepError> {
         let start = self.buffer.len();
         self.buffer.extend_from_slice(&[0; 4]);
+        self.buffer.push(u8::from(entry.gone));
         // Each by itself: the log may be cut after any.
         encode(&entry.record, &mut Vec::new(), &mut self.buffer);
         let len = (self.buffer.len() - start - 4) as u32;

@@ -91,7 +91,7 @@ impl<S: Sink> Sender<'_, S> {
         let written = if batch.is_empty() { Vec::new() } else { self.write_all(batch)? };
         for (one, written) in ready.into_iter().zip(written) {
             match written {
-                Written::Done { .. } => self.done(&one)?,
+                Written::Done => self.done(&one)?,
                 Written::Newer => again.push(one),
                 Written::Refused(reason) | Written::Later(reason) => self.set_aside(&one.found, &reason)?,
             }

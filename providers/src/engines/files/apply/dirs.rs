@@ -175,8 +175,8 @@ impl Applier<'_, '_> {
     }
 
     /// Opens a directory only to remove it when everything below it is gone.
-    pub(super) fn doom(&mut self, change: &Change) {
-        self.dirs.push(OpenDir { path: change.path.clone(), plan: None, record: None, changed: true });
+    pub(super) fn doom(&mut self, path: &[u8]) {
+        self.dirs.push(OpenDir { path: path.to_vec(), plan: None, record: None, changed: true });
     }
 
     /// Finishes the directories that do not hold `path`.

@@ -3,13 +3,12 @@
 use rustix::io::Errno;
 use segue_contract::{SetAside, StepError};
 
-use super::dirs::OpenDir;
 use super::{Applier, Change, Slot};
 use crate::engines::files::meta;
 use crate::engines::files::put::{Carried, Outcome, There, is_untouched};
 use crate::engines::files::tree::{name_of, printed, split};
 use crate::engines::files::xattr::Place;
-use crate::ledger::{Kind, Print, Record, Time, is_below};
+use crate::ledger::{Kind, Print, Record, is_below};
 
 impl Applier<'_, '_> {
     pub(super) fn retire(&mut self, slot: Slot) -> Result<(), StepError> {
@@ -113,7 +112,7 @@ impl Applier<'_, '_> {
         let There::Ours(look) = self.hand.there(&dir, path, None)? else { return Ok(()) };
         if look.kind == Kind::Dir {
             // It goes once what is below it is through, unless somebody put something in.
-            self.dirs.push(OpenDir { path: path.to_vec(), plan: None, record: None, changed: true });
+            self.doom(path);
             return Ok(());
         }
         let above = work.to.look(split(path).0);
@@ -148,15 +147,15 @@ impl Applier<'_, '_> {
             Ok(dir) => match self.hand.there(&dir, path, change.old.as_ref())? {
                 // A deletion of what is gone is no loss, whoever did it.
                 There::Nothing | There::Other(None, _) | There::Alias(_) => {}
-                There::Ours(look) if look.kind == Kind::Dir => self.doom(change),
+                There::Ours(look) if look.kind == Kind::Dir => self.doom(path),
                 There::Other(Some(look), _) if look.kind == Kind::Dir && change.old.is_some() => {
-                    self.doom(change);
+                    self.doom(path);
                 }
                 There::Other(Some(look), what) => {
                     let find = self.hand.keep(&dir, path, Some(&look), what)?;
                     self.tally.stale.push(find);
                     if look.kind == Kind::Dir {
-                        self.doom(change);
+                        self.doom(path);
                     } else {
                         work.inflight.note(path, None)?;
                         self.hand.unlink(&dir, name_of(path), path)?;
@@ -182,22 +181,5 @@ impl Applier<'_, '_> {
 
 /// The note in a partial ledger that a path was removed.
 fn gone(path: &[u8]) -> Record {
-    Record {
-        path: path.to_vec(),
-        kind: Kind::Gone,
-        mode: 0,
-        uid: 0,
-        gid: 0,
-        size: 0,
-        mtime: Time::default(),
-        rdev: 0,
-        linked: false,
-        first: None,
-        symlink: Vec::new(),
-        xattrs: 0,
-        hash: 0,
-        changed_in: 0,
-        source: Print::default(),
-        target: Print::default(),
-    }
+    Record::bare(path.to_vec(), Kind::Gone)
 }

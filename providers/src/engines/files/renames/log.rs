@@ -204,22 +204,12 @@ fn follow(moves: &[Move], path: &[u8]) -> Option<(Vec<u8>, bool)> {
 /// A directory that Segue made at the written side, and has not finished.
 fn made_record(work: &Work<'_>, path: Vec<u8>, look: &Look) -> Record {
     let mut record = Record {
-        path,
-        kind: Kind::Dir,
         mode: look.mode,
         uid: look.uid,
         gid: look.gid,
-        size: 0,
         mtime: look.mtime,
-        rdev: 0,
-        linked: false,
-        first: None,
-        symlink: Vec::new(),
-        xattrs: 0,
-        hash: 0,
         changed_in: work.pass,
-        source: Print::default(),
-        target: Print::default(),
+        ..Record::bare(path, Kind::Dir)
     };
     record.set_print(work.write(), look.print_written(clock::now()));
     record

@@ -1,0 +1,213 @@
+//! A sealed file, what every kind of ledger is on disk: a header, records behind their lengths, an end, a checksum. Written
+//! beside its place, synced, and only then under the name that holds the checksum; read only after the whole was checked.
+
+use std::fs::File;
+use std::io::{BufReader, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use segue_contract::ArtifactName;
+use segue_contract::paths::{self, PathError};
+use xxhash_rust::xxh3::Xxh3;
+
+use super::LedgerError;
+
+/// What finished files are called, and then their checksum.
+pub(super) const PREFIX: &str = "ledger-";
+/// What files are called while they are written.
+pub(super) const UNFINISHED: &str = ".ledger-";
+/// Written and read in pieces of this size.
+const BUFFER: usize = 256 * 1024;
+/// The bytes of the checksum, XXH3-128, at the very end.
+const CHECKSUM: usize = 16;
+/// The bytes of a record's length; one of zero ends the records: none is that short.
+const LENGTH: usize = 4;
+
+/// Makes unfinished names of one process differ.
+static NEXT: AtomicU64 = AtomicU64::new(0);
+
+/// What a kind of sealed file begins with.
+pub(crate) struct Layout {
+    /// Its first bytes.
+    pub(crate) magic: &'static [u8; 8],
+    /// The layout that this version writes and reads.
+    pub(crate) version: u32,
+    /// Bytes of the header behind the two.
+    pub(crate) header: usize,
+    /// Bytes of the shortest end.
+    pub(crate) end: usize,
+}
+
+impl Layout {
+    fn header_len(&self) -> usize {
+        self.magic.len() + 4 + self.header
+    }
+
+    fn shortest(&self) -> u64 {
+        (self.header_len() + LENGTH + self.end + CHECKSUM) as u64
+    }
+}
+
+/// A file being written; dropped unfinished it removes what it wrote.
+pub(crate) struct SealedWriter {
+    dir: PathBuf,
+    path: PathBuf,
+    file: Option<File>,
+    buffer: Vec<u8>,
+    digest: Xxh3,
+}
+
+impl SealedWriter {
+    /// Begins one in the directory `artifacts`.
+    pub(crate) fn create(artifacts: &Path, layout: &Layout, header: &[u8]) -> Result<Self, LedgerError> {
+        paths::create_dir_all(artifacts)?;
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = artifacts.join(format!("{UNFINISHED}{}-{number}.new", std::process::id()));
+        let file = paths::create_private(&path)?;
+        let mut buffer = Vec::with_capacity(BUFFER + 4096);
+        buffer.extend_from_slice(layout.magic);
+        buffer.extend_from_slice(&layout.version.to_le_bytes());
+        buffer.extend_from_slice(header);
+        Ok(Self { dir: artifacts.to_owned(), path, file: Some(file), buffer, digest: Xxh3::new() })
+    }
+
+    /// Appends a record.
+    pub(crate) fn record(&mut self, bytes: &[u8]) -> Result<(), LedgerError> {
+        self.buffer.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
+        self.buffer.extend_from_slice(bytes);
+        if self.buffer.len() >= BUFFER { self.flush() } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> Result<(), LedgerError> {
+        self.digest.update(&self.buffer);
+        if let Some(file) = &mut self.file {
+            file.write_all(&self.buffer).map_err(|e| PathError::new("write", &self.path, e))?;
+        }
+        self.buffer.clear();
+        Ok(())
+    }
+
+    /// Writes the end and gives the file its name. `durable`: it is on the disk then, and so is the name; else it is for
+    /// the writer alone.
+    pub(crate) fn finish(mut self, end: &[u8], durable: bool) -> Result<ArtifactName, LedgerError> {
+        self.buffer.extend_from_slice(&[0; LENGTH]);
+        self.buffer.extend_from_slice(end);
+        self.flush()?;
+        let checksum = self.digest.digest128();
+        let name = ArtifactName(format!("{PREFIX}{checksum:032x}"));
+        if let Some(mut file) = self.file.take() {
+            file.write_all(&checksum.to_le_bytes())
+                .and_then(|()| if durable { file.sync_all() } else { Ok(()) })
+                .map_err(|e| PathError::new("write", &self.path, e))?;
+        }
+        paths::rename(&self.path, &self.dir.join(&name.0))?;
+        if durable {
+            paths::sync_dir(&self.dir)?;
+        }
+        Ok(name)
+    }
+}
+
+impl Drop for SealedWriter {
+    fn drop(&mut self) {
+        if self.file.is_some() {
+            // Best effort: `collect` removes it otherwise.
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// A checked file, read record by record.
+#[derive(Debug)]
+pub(crate) struct SealedReader {
+    path: PathBuf,
+    from: BufReader<File>,
+    /// Bytes without the checksum.
+    len: u64,
+    /// The header behind magic and layout.
+    pub(crate) header: Vec<u8>,
+    scratch: Vec<u8>,
+}
+
+impl SealedReader {
+    /// Opens and checks the file `name` in the directory `artifacts`; it stands before its first record then.
+    pub(crate) fn open(artifacts: &Path, name: &ArtifactName, layout: &Layout) -> Result<Self, LedgerError> {
+        let path = artifacts.join(&name.0);
+        let mut file = paths::open(&path)?;
+        let whole = file.metadata().map_err(|e| PathError::new("read", &path, e))?.len();
+        if whole < layout.shortest() {
+            return Err(LedgerError::damaged(&path, format!("it is only {whole} bytes long")));
+        }
+        let len = whole - CHECKSUM as u64;
+        let checksum = checksum(&mut file, &path, len)?;
+        let mut stored = [0; CHECKSUM];
+        read_at(&mut file, &path, len, &mut stored)?;
+        if u128::from_le_bytes(stored) != checksum {
+            return Err(LedgerError::damaged(&path, "its checksum does not match its content"));
+        }
+        if name.0 != format!("{PREFIX}{checksum:032x}") {
+            return Err(LedgerError::damaged(&path, "its content belongs to another name"));
+        }
+        // Read last: the file stands at the first record then.
+        let mut header = vec![0; layout.header_len()];
+        read_at(&mut file, &path, 0, &mut header)?;
+        let mut fields = header.split_off(layout.magic.len());
+        if header != layout.magic {
+            return Err(LedgerError::damaged(&path, "it is a file of another kind"));
+        }
+        let header = fields.split_off(4);
+        let found = fields.try_into().map_or(0, u32::from_le_bytes);
+        if found != layout.version {
+            return Err(LedgerError::Version { path, found, known: layout.version });
+        }
+        let from = BufReader::with_capacity(BUFFER, file);
+        Ok(Self { path, from, len, header, scratch: Vec::new() })
+    }
+
+    /// The last `size` bytes before the checksum, or those before the last `skip` of them.
+    pub(crate) fn end(&mut self, size: usize, skip: usize) -> Result<Vec<u8>, LedgerError> {
+        let at = self.len.checked_sub((size + skip) as u64).filter(|at| *at >= self.header.len() as u64);
+        let at = at.ok_or_else(|| self.damaged("it ends early"))?;
+        let file = self.from.get_mut();
+        let stood = file.stream_position().map_err(|e| PathError::new("read", &self.path, e))?;
+        let mut bytes = vec![0; size];
+        read_at(file, &self.path, at, &mut bytes)?;
+        file.seek(SeekFrom::Start(stood)).map_err(|e| PathError::new("read", &self.path, e))?;
+        Ok(bytes)
+    }
+
+    /// The bytes of the next record.
+    pub(crate) fn next_bytes(&mut self) -> Result<&[u8], LedgerError> {
+        let mut len = [0; LENGTH];
+        self.from.read_exact(&mut len).map_err(|e| PathError::new("read", &self.path, e))?;
+        self.scratch.resize(u32::from_le_bytes(len) as usize, 0);
+        self.from.read_exact(&mut self.scratch).map_err(|e| PathError::new("read", &self.path, e))?;
+        Ok(&self.scratch)
+    }
+
+    /// That the file is not what it should be.
+    pub(crate) fn damaged(&self, why: impl Into<String>) -> LedgerError {
+        LedgerError::damaged(&self.path, why)
+    }
+}
+
+fn read_at(file: &mut File, path: &Path, at: u64, into: &mut [u8]) -> Result<(), LedgerError> {
+    Ok(file
+        .seek(SeekFrom::Start(at))
+        .and_then(|_| file.read_exact(into))
+        .map_err(|e| PathError::new("read", path, e))?)
+}
+
+/// The checksum of the first `len` bytes.
+fn checksum(file: &mut File, path: &Path, len: u64) -> Result<u128, LedgerError> {
+    let mut digest = Xxh3::new();
+    let mut buffer = vec![0; BUFFER];
+    let mut from = file.take(len);
+    loop {
+        let got = from.read(&mut buffer).map_err(|e| PathError::new("read", path, e))?;
+        if got == 0 {
+            return Ok(digest.digest128());
+        }
+        digest.update(buffer.get(..got).unwrap_or_default());
+    }
+}
