@@ -237,8 +237,15 @@ fn a_snapshot_under_writers_that_is_killed_and_gone_on_with_loses_nothing() {
     assert_eq!(repositories(&pair.new.client()), Vec::<String>::new());
 }
 
+/// What segue says, with the directory of snapshots, however it ends.
+fn said_with(example: &Example<'_>, args: &[&str]) -> String {
+    let mut command = example.segue_command(args);
+    command.env("SEGUE_VAR_snapshots", example.pair.shared.path());
+    both(&command.output().expect("segue starts"))
+}
+
 #[test]
-fn a_load_that_nobody_goes_on_with_leaves_no_task_and_no_repository_once_it_is_cleaned_up() {
+fn a_load_that_nobody_goes_on_with_leaves_no_repository_once_it_is_abandoned() {
     let (_alone, pair) = pair();
     let example = Example::copy("search-pause-and-copy", pair);
     let apply = |command: &mut Command| {
@@ -254,15 +261,16 @@ fn a_load_that_nobody_goes_on_with_leaves_no_task_and_no_repository_once_it_is_c
     running.kill().expect("killed");
     running.wait().expect("ended");
     assert_eq!(repositories(&old).len(), 1, "killed with its repository there");
-    let listed =
-        example.segue_command(&["cleanup"]).env("SEGUE_VAR_snapshots", "").output().expect("segue starts");
-    assert!(both(&listed).contains("unfinished"), "{}", both(&listed));
-    let released = example
-        .segue_command(&["cleanup", "--yes"])
-        .env("SEGUE_VAR_snapshots", "")
-        .output()
-        .expect("segue starts");
-    assert_eq!(repositories(&old), Vec::<String>::new(), "{}", both(&released));
+    let cleanup = said_with(&example, &["cleanup", "--yes"]);
+    assert!(cleanup.contains("needed"), "what is to be gone on with stays: {cleanup}");
+    assert_eq!(repositories(&old).len(), 1);
+    let spec = example.dir.path().join("events.segue.hcl");
+    let text = segue_contract::paths::read_to_string(&spec).expect("the spec");
+    let changed = text.replace("  timeout    =", "  finished   = true\n  timeout    =");
+    assert_ne!(text, changed);
+    segue_contract::paths::replace(&spec, changed.as_bytes()).expect("the spec");
+    let said = said_with(&example, &["apply", "--auto-approve", "--var", "live=source"]);
+    assert_eq!(repositories(&old), Vec::<String>::new(), "{said}");
     assert_eq!(repositories(&pair.new.client()), Vec::<String>::new());
 }
 
