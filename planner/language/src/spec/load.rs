@@ -249,8 +249,6 @@ fn decode(
     diagnostics: &mut Diagnostics,
 ) {
     let none = BTreeMap::new();
-    let migrations = shapes.iter().find(|s| s.keyword == "migration");
-    let loads = migrations.and_then(|s| s.body.block("load")).map_or(&[][..], |b| &b.body.attributes);
     let cutovers = shapes.iter().find(|s| s.keyword == "cutover");
     let quiesces = cutovers.and_then(|s| s.body.block("quiesce")).and_then(|s| s.variants.as_ref());
     let provided = |kind: BlockKind| {
@@ -273,7 +271,7 @@ fn decode(
         let address = instance.address.clone();
         match instance.kind.as_str() {
             "migration" => {
-                let decoded = migration::decode(instance, loads, secrets, diagnostics);
+                let decoded = migration::decode(instance, shapes, secrets, diagnostics);
                 desired.migrations.extend(decoded.map(|m| (address, m)));
             }
             "cutover" => {

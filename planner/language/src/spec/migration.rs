@@ -4,7 +4,7 @@ use segue_contract::{LoadMode, LoadSettings, Select, Transform, VerifyLevel};
 
 use super::body::Settings;
 use super::resolve::{Instance, config};
-use super::shape::AttributeShape;
+use super::shape::{AttributeShape, BlockShape};
 use crate::desired::{MigrationDecl, Secrets, VerifyDecl};
 use crate::syntax::{Diagnostic, Diagnostics};
 
@@ -14,10 +14,10 @@ const MAX_PARALLELISM: u64 = 1_024;
 /// What every `load` block may hold; all else belongs to a mode.
 pub(super) const LOAD_OWN: [&str; 3] = ["parallelism", "rate_limit", "mode"];
 
-/// Decodes a migration whose settings are whole; `None` when something was reported. `loads`: what a `load` block may hold.
+/// Decodes a migration whose settings are whole; `None` when something was reported.
 pub(super) fn decode(
     instance: &Instance,
-    loads: &[AttributeShape],
+    shapes: &[BlockShape],
     secrets: &mut Secrets,
     diagnostics: &mut Diagnostics,
 ) -> Option<MigrationDecl> {
@@ -52,7 +52,7 @@ pub(super) fn decode(
         load: LoadSettings {
             parallelism: u32::try_from(parallelism).unwrap_or(0),
             rate_limit: load.and_then(|l| l.number("rate_limit")),
-            mode: load.map(|l| mode(instance, l, loads, secrets)).unwrap_or_default(),
+            mode: load.map(|l| mode(instance, l, shapes, secrets)).unwrap_or_default(),
         },
         sync_interval_ms: settings.nested("sync").and_then(|s| s.number("interval")).unwrap_or(30_000),
         verify: VerifyDecl {
@@ -65,7 +65,9 @@ pub(super) fn decode(
 }
 
 /// `load { mode }` with what belongs to it.
-fn mode(instance: &Instance, load: &Settings, loads: &[AttributeShape], secrets: &mut Secrets) -> LoadMode {
+fn mode(instance: &Instance, load: &Settings, shapes: &[BlockShape], secrets: &mut Secrets) -> LoadMode {
+    let migration = shapes.iter().find(|s| s.keyword == "migration");
+    let loads = migration.and_then(|s| s.body.block("load")).map_or(&[][..], |b| &b.body.attributes);
     let own: Vec<AttributeShape> =
         loads.iter().filter(|shape| !LOAD_OWN.contains(&shape.name.as_str())).cloned().collect();
     LoadMode {

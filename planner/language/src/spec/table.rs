@@ -188,12 +188,6 @@ fn modes(registry: &Registry) -> Vec<AttributeShape> {
 }
 
 fn migration(modes: Vec<AttributeShape>) -> BlockShape {
-    let mut load = vec![
-        attribute("parallelism", NUMBER, "Workers; 0: as many as cores.").or(json!(0)),
-        attribute("rate_limit", RATE, "Bytes a second at most: \"50MiB/s\"."),
-    ];
-    load.extend(modes);
-
     block(
         "migration",
         &["name"],
@@ -222,12 +216,7 @@ fn migration(modes: Vec<AttributeShape>) -> BlockShape {
             ],
         ),
         transform(),
-        block(
-            "load",
-            &[],
-            "How everything is carried first, and how fast.",
-            load,
-        ),
+        load(modes),
         block(
             "sync",
             &[],
@@ -249,6 +238,15 @@ fn migration(modes: Vec<AttributeShape>) -> BlockShape {
             ],
         ),
     ])
+}
+
+fn load(modes: Vec<AttributeShape>) -> BlockShape {
+    let mut own = vec![
+        attribute("parallelism", NUMBER, "Workers; 0: as many as cores.").or(json!(0)),
+        attribute("rate_limit", RATE, "Bytes a second at most: \"50MiB/s\"."),
+    ];
+    own.extend(modes);
+    block("load", &[], "How everything is carried first, and how fast.", own)
 }
 
 fn transform() -> BlockShape {

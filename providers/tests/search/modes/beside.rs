@@ -6,6 +6,20 @@ use serde_json::{Value, json};
 use super::{Step, carried, differing, engine, filled, in_mode, load, pass, verify};
 use crate::world::{Index, elasticsearch, job, opensearch};
 
+fn back_and_away(job: &UnitJob, (source, target): (&Index<'_>, &Index<'_>), step: &Step<'_>) {
+    // On the way back everything that clients wrote at the target since the load began is looked at.
+    target.must_put("after", &json!({"n": 1}));
+    let back = UnitJob { direction: Direction::Reverse, ..job.clone() };
+    let back = pass(&back, step);
+    assert_eq!(source.server.must("GET", &source.path("/_doc/after"), None)["_source"]["n"], 1);
+    assert_eq!(differing(&verify(&back, step)), []);
+    // Abandoned, nothing is taken away: nobody can tell whose it is.
+    let count = |index: &Index<'_>| index.server.must("GET", &index.path("/_count"), None)["count"].clone();
+    let before = count(target);
+    engine(job).release(job, false, step).expect("releases");
+    assert_eq!(count(target), before);
+}
+
 #[test]
 fn beside_clients_that_write_to_both_sides_only_what_is_missing_is_added() {
     for (from, to) in [(elasticsearch(), opensearch()), (opensearch(), elasticsearch())] {
@@ -60,18 +74,7 @@ fn beside_clients_that_write_to_both_sides_only_what_is_missing_is_added() {
         assert_eq!(engine(&job).stale(&job, &step).expect("looks").total, 0, "clients are no strangers");
         assert_eq!(engine(&job).drift(&job, VerifyLevel::Count, &step).expect("looks").drifted_total, 0);
 
-        // On the way back everything that clients wrote at the target since the load began is looked at.
-        target.must_put("after", &json!({"n": 1}));
-        let back = UnitJob { direction: Direction::Reverse, ..job.clone() };
-        let back = pass(&back, &step);
-        assert_eq!(from.must("GET", &source.path("/_doc/after"), None)["_source"]["n"], 1);
-        assert_eq!(differing(&verify(&back, &step)), []);
-        // Abandoned, nothing is taken away: nobody can tell whose it is.
-        let count =
-            |index: &Index<'_>| index.server.must("GET", &index.path("/_count"), None)["count"].clone();
-        let before = count(&target);
-        engine(&job).release(&job, false, &step).expect("releases");
-        assert_eq!(count(&target), before);
+        back_and_away(&job, (&source, &target), &step);
     }
 }
 
