@@ -9,10 +9,11 @@ mod status;
 pub(crate) mod stub;
 
 pub(crate) use error::{HttpError, HttpErrorKind};
-pub(crate) use settings::{attributes, check, check_url, client, headers};
+pub(crate) use settings::{attributes, check, check_url, client, headers, identity};
 pub(crate) use status::{Statuses, statuses_default};
 
 use std::io::Read;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use base64::Engine;
@@ -26,6 +27,9 @@ use ureq::{Agent, Body};
 /// How much of a reply is taken, in bytes: what probes and calls look at is small, and a reply must not
 /// fill the memory.
 pub(crate) const REPLY_BYTES_MAX: u64 = 16 << 20;
+
+/// Connections to one host that stay open when nobody uses them: as many as are used at once.
+const IDLE_MAX: usize = 16;
 
 /// Who Segue says it is.
 #[derive(Clone, Debug, Default)]
@@ -85,8 +89,8 @@ pub(crate) struct Request {
     pub(crate) url: String,
     /// More headers.
     pub(crate) headers: Vec<(String, String)>,
-    /// What is sent, whatever the method; `None`: nothing.
-    pub(crate) body: Option<Vec<u8>>,
+    /// What is sent, whatever the method; `None`: nothing. Shared: a request to the next node has the same one.
+    pub(crate) body: Option<Arc<Vec<u8>>>,
 }
 
 impl Request {
@@ -105,7 +109,7 @@ impl Request {
     /// With a body.
     #[must_use]
     pub(crate) fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
-        self.body = Some(body.into());
+        self.body = Some(Arc::new(body.into()));
         self
     }
 
@@ -198,6 +202,8 @@ impl Client {
             .max_redirects(redirects)
             .max_redirects_will_error(false)
             .timeout_global(Some(timeout))
+            .max_idle_connections(IDLE_MAX * 4)
+            .max_idle_connections_per_host(IDLE_MAX)
             .user_agent(concat!("segue/", env!("CARGO_PKG_VERSION")))
             .tls_config(tls.build())
             .build();
@@ -256,7 +262,8 @@ impl Client {
     }
 
     fn read(&self, body: &mut Body, asked: &str) -> Result<Vec<u8>, HttpError> {
-        let mut bytes = Vec::new();
+        let told = body.content_length().unwrap_or(0).min(self.reply_bytes_max);
+        let mut bytes = Vec::with_capacity(usize::try_from(told).unwrap_or(0));
         let mut reader = body.as_reader().take(self.reply_bytes_max.saturating_add(1));
         reader.read_to_end(&mut bytes).map_err(|e| HttpError::new(asked, self.timeout, &e.into()))?;
         if bytes.len() as u64 > self.reply_bytes_max {
@@ -285,7 +292,7 @@ impl Client {
             Login::Header { name, value } => vec![(name.clone(), value.clone())],
             Login::Aws(signer) => {
                 let Request { method, url: _, headers, body } = request;
-                let body = body.as_deref().unwrap_or_default();
+                let body = body.as_deref().map_or(&[] as &[u8], Vec::as_slice);
                 signer.headers(&sigv4::Signed { method, uri, headers, body }, at)
             }
         };

@@ -205,7 +205,7 @@ impl Endpoint for Search {
     }
 
     fn in_use(&self, block: &BlockRef, io: &dyn StepIo) -> Result<InUse, StepError> {
-        let cluster = Cluster::of(block, io)?;
+        let cluster = Cluster::kept(block, io)?;
         let names = if block.scope.is_empty() { Vec::new() } else { names::scope(block)? };
         let holder = |task: tasks::WriteTask| Holder {
             pid: 0,
@@ -219,15 +219,15 @@ impl Endpoint for Search {
     }
 
     fn marker(&self, block: &BlockRef, io: &dyn StepIo) -> Result<Option<Marker>, MarkerError> {
-        marker::read(&Cluster::of(block, io)?, &names::scope(block)?)
+        marker::read(&Cluster::kept(block, io)?, &names::scope(block)?)
     }
 
     fn write_marker(&self, block: &BlockRef, claim: &Claim, io: &dyn StepIo) -> Result<(), MarkerError> {
-        marker::write(&Cluster::of(block, io)?, &names::scope(block)?, claim)
+        marker::write(&Cluster::kept(block, io)?, &names::scope(block)?, claim)
     }
 
     fn remove_marker(&self, block: &BlockRef, state_id: &str, io: &dyn StepIo) -> Result<(), MarkerError> {
-        marker::remove(&Cluster::of(block, io)?, &names::scope(block)?, state_id)
+        marker::remove(&Cluster::kept(block, io)?, &names::scope(block)?, state_id)
     }
 
     fn marker_by_hand(&self, block: &BlockRef) -> String {

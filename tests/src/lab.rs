@@ -2,9 +2,11 @@
 
 mod driver;
 mod kill;
+mod kind;
 
 pub use driver::{Case, KILL_WATCHDOG, Outcome, Task, WATCHDOG, run};
 pub use kill::{KILL, KillTap, die};
+pub use kind::{KILL_KIND, KindTap, kind_of};
 
 use segue_contract::Registry;
 

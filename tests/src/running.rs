@@ -58,6 +58,16 @@ impl Running {
         Self::start(scratch, program, args, &[])
     }
 
+    /// The same in another environment.
+    pub fn program_with(
+        scratch: &Scratch,
+        program: &str,
+        args: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Self {
+        Self::start(scratch, program, args, environment)
+    }
+
     #[expect(clippy::expect_used, reason = "a test cannot go on without its program")]
     fn start(scratch: &Scratch, program: &str, args: &[&str], environment: &[(&str, &str)]) -> Self {
         let number = COUNTER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
@@ -77,6 +87,7 @@ impl Running {
             .stdout(open(&stdout))
             .stderr(open(&stderr))
             .env("NO_COLOR", "1")
+            .envs(scratch.environment().iter().map(|(name, value)| (name, value)))
             .envs(environment.iter().copied())
             .spawn()
             .expect("segue starts");
@@ -95,16 +106,26 @@ impl Running {
     /// It ended before, or a minute passed.
     #[track_caller]
     pub fn until_it_says(&mut self, text: &str) {
-        wait_until(&format!("it says {text:?}"), || {
-            let said = self.output().contains(text);
-            let ended = self.ended();
+        self.until_it_says_within(text, PATIENCE);
+    }
+
+    /// The same with another patience.
+    ///
+    /// # Panics
+    /// It ended before, or that time passed.
+    #[track_caller]
+    pub fn until_it_says_within(&mut self, text: &str, patience: Duration) {
+        let end = Instant::now() + patience;
+        while !self.output().contains(text) {
+            let over = self.ended() || Instant::now() >= end;
             assert!(
-                said || !ended || self.output().contains(text),
-                "it ended before it said {text:?}:\n{}",
+                !over || self.output().contains(text),
+                "it ended, or {} s passed, before it said {text:?}:\n{}",
+                patience.as_secs(),
                 self.output()
             );
-            said
-        });
+            std::thread::sleep(LOOK_EVERY);
+        }
     }
 
     /// Whether it has ended.
@@ -135,10 +156,15 @@ impl Running {
         alive
     }
 
-    /// Waits for its end.
+    /// Waits for its end: three minutes at most.
+    pub fn wait(self) -> Ran {
+        self.wait_for(3 * PATIENCE)
+    }
+
+    /// The same with another patience.
     #[expect(clippy::expect_used, reason = "a test cannot go on without its program")]
-    pub fn wait(mut self) -> Ran {
-        let end = Instant::now() + 3 * PATIENCE;
+    pub fn wait_for(mut self, patience: Duration) -> Ran {
+        let end = Instant::now() + patience;
         while !self.ended() {
             assert!(Instant::now() < end, "segue does not end:\n{}", self.output());
             std::thread::sleep(LOOK_EVERY);

@@ -64,6 +64,9 @@ impl Ran {
 /// A scratch copy of the quickstart. Its writers end when it is dropped.
 pub struct Scratch {
     dir: TempDir,
+    /// Whether the quickstart's application is here.
+    has_app: bool,
+    environment: Vec<(String, String)>,
 }
 
 impl Scratch {
@@ -72,6 +75,29 @@ impl Scratch {
     pub fn new() -> Self {
         let dir = tempfile::Builder::new().prefix("segue-").tempdir().expect("a scratch directory");
         Self::in_place(dir)
+    }
+
+    /// A scratch directory with this spec (`site.segue.hcl`) and nothing else; what is run there has these environment
+    /// variables.
+    #[expect(clippy::expect_used, reason = "a test cannot go on without its scratch directory")]
+    pub fn of_spec(spec: &str, environment: &[(&str, &str)]) -> Self {
+        crate::timing::watch();
+        let dir = tempfile::Builder::new().prefix("segue-").tempdir().expect("a scratch directory");
+        let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let scratch = Self { dir, has_app: false, environment: environment.collect() };
+        scratch.write("site.segue.hcl", spec);
+        scratch
+    }
+
+    /// Sets one of them.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.environment.retain(|(known, _)| known != name);
+        self.environment.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// The environment variables of what is run here, beside this process's own.
+    pub fn environment(&self) -> &[(String, String)] {
+        &self.environment
     }
 
     /// The same below a given directory (a file system of its own).
@@ -94,7 +120,7 @@ impl Scratch {
             .status()
             .expect("cp is there");
         assert!(copied.success(), "the quickstart is copied");
-        let scratch = Self { dir };
+        let scratch = Self { dir, has_app: true, environment: Vec::new() };
         scratch.app(&["setup"]).expect_code(0);
         scratch
     }
@@ -127,6 +153,7 @@ impl Scratch {
             .current_dir(self.path())
             .stdin(Stdio::null())
             .env("NO_COLOR", "1")
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .output()
             .expect("the program starts");
         Ran::new(&output)
@@ -240,7 +267,9 @@ impl Default for Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        self.app(&["resume"]);
-        self.app(&["stop"]);
+        if self.has_app {
+            self.app(&["resume"]);
+            self.app(&["stop"]);
+        }
     }
 }

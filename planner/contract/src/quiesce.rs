@@ -93,6 +93,12 @@ pub trait Quiesce: Send + Sync {
         self.kind()
     }
 
+    /// Whether what it closes is closed to Segue as well, whatever barrier the endpoint has: then it is opened wherever Segue
+    /// writes to a side that does not serve, and the endpoint's barrier alone keeps clients out there.
+    fn stops_segue(&self) -> bool {
+        false
+    }
+
     /// Whether the spec and the world allow this method here: a critical finding refuses the plan.
     fn check(&self, call: &QuiesceCall) -> Vec<crate::Finding>;
 

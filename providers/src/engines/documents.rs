@@ -9,6 +9,7 @@ mod collection;
 mod drift;
 mod fill;
 mod foreign;
+mod gone;
 mod json;
 mod keep;
 mod keys;
@@ -37,7 +38,8 @@ use segue_contract::{
 };
 
 pub use collection::{
-    Collection, Documents, Found, Key, Limits, SliceStand, Stand, Want, Window, Write, Written,
+    CENSUS_PARTS_MAX, Collection, Documents, Found, Key, Limits, SliceStand, Stand, Want, Window, Write,
+    Written,
 };
 pub use fill::Memo;
 pub use json::on_one_line;
@@ -171,8 +173,10 @@ impl Engine for DocumentsEngine {
     }
 
     fn position(&self, job: &UnitJob, io: &dyn StepIo) -> Result<Position, StepError> {
-        let sides = self.sides(job, io)?;
-        let stand = again::again(io, || sides.read.stand())?;
+        // The other side is not asked: this is done in the pause, again and again.
+        let reads = if job.direction == Direction::Forward { &self.source } else { &self.target };
+        let read = reads.open(job.reads(), io)?;
+        let stand = again::again(io, || read.stand())?;
         Ok(sides::position(&stand, |slice| slice.all, 0))
     }
 

@@ -7,6 +7,7 @@ use segue_contract::{
     AttributeSchema, AttributeType, BlockRef, Finding, Setting, Severity, StepError, StepIo, paths,
 };
 use serde_json::json;
+use sha2::{Digest, Sha256};
 use ureq::http::Uri;
 use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, parse_pem};
 
@@ -168,6 +169,31 @@ pub(crate) fn client(
     settings.roots = tls_roots(block)?;
     settings.certificate = certificate(block)?;
     Ok((Client::new(settings), headers(block)?))
+}
+
+/// What a block's client is made of, as a hash: blocks with the same one connect in the same way, as the same user. Files
+/// count by what is in them, so that a certificate that was renewed is another one.
+///
+/// # Errors
+/// A secret or a file that is missing.
+pub(crate) fn identity(block: &BlockRef, io: &dyn StepIo) -> Result<[u8; 32], StepError> {
+    let mut digest = Sha256::new();
+    let mut part = |bytes: &[u8]| {
+        digest.update((bytes.len() as u64).to_le_bytes());
+        digest.update(bytes);
+    };
+    for attribute in attributes() {
+        let name = attribute.name.as_str();
+        let value = match block.config.get(name) {
+            None | Some(Setting::Plain(serde_json::Value::Null)) => continue,
+            Some(Setting::Secret(reference)) => io.secret(reference)?.reveal().as_bytes().to_vec(),
+            Some(Setting::Plain(_)) if attribute.ty == AttributeType::Path => paths::read(block.path(name)?)?,
+            Some(Setting::Plain(value)) => value.to_string().into_bytes(),
+        };
+        part(name.as_bytes());
+        part(&value);
+    }
+    Ok(digest.finalize().into())
 }
 
 fn secret(block: &BlockRef, name: &str, io: &dyn StepIo) -> Result<Option<Secret>, StepError> {

@@ -121,7 +121,9 @@ fn ask(
 ) -> Result<Reply, http::HttpError> {
     let mut request = Request::new(block.text("method").unwrap_or("GET"), url);
     request.headers = headers.to_vec();
-    request.body = block.config.plain("body").and_then(Value::as_str).map(Into::into);
+    if let Some(body) = block.config.plain("body").and_then(Value::as_str) {
+        request = request.body(body);
+    }
     client.send(&request)
 }
 

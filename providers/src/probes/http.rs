@@ -170,7 +170,9 @@ impl Probe for HttpProbe {
         let (client, headers) = http::client(block, io)?;
         let mut request = Request::new(block.text("method").unwrap_or("GET"), block.text("url")?);
         request.headers = headers;
-        request.body = block.config.plain("body").and_then(Value::as_str).map(Into::into);
+        if let Some(body) = block.config.plain("body").and_then(Value::as_str) {
+            request = request.body(body);
+        }
         let mut took = Vec::new();
         let mut last = 0;
         for _ in 0..wanted.samples {

@@ -76,12 +76,14 @@ fn statuses(block: &BlockRef, name: &str, default: &str) -> Result<Statuses, Ste
 
 fn request(block: &BlockRef, action: &str) -> Result<Request, StepError> {
     let optional = |name: &str| block.config.plain(&format!("{action}_{name}")).and_then(Value::as_str);
-    let mut request = Request::new(
+    let request = Request::new(
         optional("method").unwrap_or(if action == "ready" { "GET" } else { "POST" }),
         block.text(&format!("{action}_url"))?,
     );
-    request.body = optional("body").map(Into::into);
-    Ok(request)
+    Ok(match optional("body") {
+        Some(body) => request.body(body),
+        None => request,
+    })
 }
 
 fn send(call: &QuiesceCall, action: &str, io: &dyn StepIo) -> Result<Result<Reply, HttpError>, StepError> {

@@ -3,8 +3,10 @@
 //! What a request may have done when no answer comes is the caller's question, so each says whether it reads or writes. A
 //! read goes to the next node; a write whose answer was lost is `unknown` and goes nowhere else.
 
-use std::sync::OnceLock;
+mod kept;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use segue_contract::{Address, BlockRef, ErrorClass, StepError, StepIo};
 use serde_json::Value;
@@ -32,7 +34,7 @@ pub(crate) enum Effect {
 pub(crate) struct Ask {
     method: &'static str,
     path: String,
-    body: Option<Vec<u8>>,
+    body: Option<Arc<Vec<u8>>>,
     media: &'static str,
     effect: Effect,
     /// What the server calls the task of this request, `X-Opaque-Id`.
@@ -47,7 +49,7 @@ impl Ask {
 
     /// A read that needs a body.
     pub(crate) fn look(path: impl Into<String>, body: &Value) -> Self {
-        Self { method: "POST", body: Some(body.to_string().into_bytes()), ..Self::get(path) }
+        Self { method: "POST", body: Some(Arc::new(body.to_string().into_bytes())), ..Self::get(path) }
     }
 
     /// A read that is put as a `POST` without a body: servers refuse one where they want none.
@@ -57,17 +59,21 @@ impl Ask {
 
     /// A change.
     pub(crate) fn change(method: &'static str, path: impl Into<String>, body: Option<&Value>) -> Self {
-        let body = body.map(|b| b.to_string().into_bytes());
+        let body = body.map(|b| Arc::new(b.to_string().into_bytes()));
         Self { method, body, effect: Effect::Write, ..Self::get(path) }
     }
 
     /// A change in lines of JSON, each ended by a newline (`_bulk`).
     pub(crate) fn lines(path: impl Into<String>, body: Vec<u8>) -> Self {
-        Self { method: "POST", body: Some(body), media: LINES, effect: Effect::Write, ..Self::get(path) }
+        Self {
+            method: "POST",
+            body: Some(Arc::new(body)),
+            media: LINES,
+            effect: Effect::Write,
+            ..Self::get(path)
+        }
     }
-}
 
-impl Ask {
     /// The same, as a task that is found again by this tag.
     pub(crate) fn tagged(self, tag: &str) -> Self {
         Self { tag: Some(tag.to_owned()), ..self }
@@ -77,16 +83,21 @@ impl Ask {
 const JSON: &str = "application/json";
 const LINES: &str = "application/x-ndjson";
 
-/// A cluster by its nodes' addresses. Connects when it is asked.
-pub(crate) struct Cluster {
+/// How a cluster is reached, and what it said that it is.
+struct Way {
     client: Client,
     headers: Vec<(String, String)>,
     nodes: Vec<String>,
     /// The node that answered last.
     preferred: AtomicUsize,
+    about: OnceLock<About>,
+}
+
+/// A cluster by its nodes' addresses. Connects when it is asked.
+pub(crate) struct Cluster {
+    way: Arc<Way>,
     /// The block, for messages.
     pub(crate) address: Address,
-    about: OnceLock<About>,
 }
 
 /// The addresses of a block's nodes, without a slash at their ends.
@@ -109,30 +120,44 @@ pub(crate) fn nodes(block: &BlockRef) -> Result<Vec<String>, StepError> {
     }
 }
 
-impl Cluster {
-    /// The cluster of a block with `url` or `urls` and the attributes of [`http::attributes`].
-    ///
-    /// # Errors
-    /// A secret or a file that is missing, an address that is none.
-    pub(crate) fn of(block: &BlockRef, io: &dyn StepIo) -> Result<Self, StepError> {
+impl Way {
+    fn of(block: &BlockRef, io: &dyn StepIo) -> Result<Self, StepError> {
         let (client, headers) = http::client(block, io)?;
         Ok(Self {
             client: client.reply_bytes_max(REPLY_BYTES_MAX),
             headers,
             nodes: nodes(block)?,
             preferred: AtomicUsize::new(0),
-            address: block.address.clone(),
             about: OnceLock::new(),
         })
+    }
+}
+
+impl Cluster {
+    /// The cluster of a block with `url` or `urls` and the attributes of [`http::attributes`], by connections of its own: for
+    /// those who want to know where the name leads now, and what is there.
+    ///
+    /// # Errors
+    /// A secret or a file that is missing, an address that is none.
+    pub(crate) fn of(block: &BlockRef, io: &dyn StepIo) -> Result<Self, StepError> {
+        Ok(Self { way: Arc::new(Way::of(block, io)?), address: block.address.clone() })
+    }
+
+    /// The same by connections that calls before this one opened, and by what the cluster said then: see [`kept`].
+    ///
+    /// # Errors
+    /// See [`Self::of`].
+    pub(crate) fn kept(block: &BlockRef, io: &dyn StepIo) -> Result<Self, StepError> {
+        Ok(Self { way: kept::way(block, io)?, address: block.address.clone() })
     }
 
     /// What it is; asked once.
     pub(crate) fn about(&self) -> Result<&About, StepError> {
-        if let Some(known) = self.about.get() {
+        if let Some(known) = self.way.about.get() {
             return Ok(known);
         }
         let found = About::ask(self)?;
-        Ok(self.about.get_or_init(|| found))
+        Ok(self.way.about.get_or_init(|| found))
     }
 
     /// Asks, whatever the status of the answer.
@@ -140,7 +165,7 @@ impl Cluster {
     /// # Errors
     /// No node gave a whole answer. Unknown when it was a change that may have arrived.
     pub(crate) fn send(&self, ask: &Ask) -> Result<Reply, StepError> {
-        self.sent(&self.client, ask)?.ok_or_else(|| {
+        self.sent(&self.way.client, ask)?.ok_or_else(|| {
             StepError::permanent(format!(
                 "{}: {} {} has an answer of more than {REPLY_BYTES_MAX} bytes",
                 self.address,
@@ -153,8 +178,8 @@ impl Cluster {
 
     /// A read whose answer is to be a success of so many bytes at most; `None`: it has more.
     pub(crate) fn bounded(&self, ask: &Ask, most: Option<u64>) -> Result<Option<Vec<u8>>, StepError> {
-        let bounded = most.map(|bytes| self.client.clone().reply_bytes_max(bytes));
-        let Some(reply) = self.sent(bounded.as_ref().unwrap_or(&self.client), ask)? else {
+        let bounded = most.map(|bytes| self.way.client.clone().reply_bytes_max(bytes));
+        let Some(reply) = self.sent(bounded.as_ref().unwrap_or(&self.way.client), ask)? else {
             return if most.is_some() { Ok(None) } else { self.send(ask).map(|reply| Some(reply.body)) };
         };
         match self.understood(ask, reply) {
@@ -163,30 +188,36 @@ impl Cluster {
         }
     }
 
-    /// `None`: the answer is larger than what is taken.
+    /// `None`: the answer is larger than what is taken. A read whose connection broke is put once more although no other
+    /// node is left: idle connections are closed by whatever lies between.
     fn sent(&self, client: &Client, ask: &Ask) -> Result<Option<Reply>, StepError> {
-        let first = self.preferred.load(Ordering::Relaxed);
+        let first = self.way.preferred.load(Ordering::Relaxed);
         let mut failed: Option<StepError> = None;
-        for turn in 0..self.nodes.len() {
-            let at = (first + turn) % self.nodes.len();
-            let last = turn + 1 == self.nodes.len();
+        let (mut turn, mut turns) = (0, self.way.nodes.len());
+        while turn < turns {
+            let at = (first + turn) % self.way.nodes.len();
+            turn += 1;
+            let last = turn == turns;
             match client.send(&self.request(ask, at)) {
                 // A node that is on its way down, or a proxy before one that is gone.
                 Ok(reply) if ask.effect == Effect::Read && matches!(reply.status, 502..=504) && !last => {
-                    self.preferred.store(at + 1, Ordering::Relaxed);
+                    self.way.preferred.store(at + 1, Ordering::Relaxed);
                 }
                 Ok(reply) => {
-                    self.preferred.store(at, Ordering::Relaxed);
+                    self.way.preferred.store(at, Ordering::Relaxed);
                     return Ok(Some(reply));
                 }
                 Err(error) if error.kind == HttpErrorKind::TooLarge && ask.effect == Effect::Read => {
                     return Ok(None);
                 }
                 Err(error) => {
-                    self.preferred.store(at + 1, Ordering::Relaxed);
+                    self.way.preferred.store(at + 1, Ordering::Relaxed);
                     let elsewhere = ask.effect == Effect::Read || had_no_effect(&error);
+                    if error.kind == HttpErrorKind::Broken && elsewhere && turn == self.way.nodes.len() {
+                        turns = turn + 1;
+                    }
                     let error = step(error, ask.effect);
-                    if error.class == ErrorClass::Permanent && last || !elsewhere {
+                    if error.class == ErrorClass::Permanent && turn == turns || !elsewhere {
                         return Err(error);
                     }
                     failed.get_or_insert(error);
@@ -197,14 +228,15 @@ impl Cluster {
     }
 
     fn request(&self, ask: &Ask, node: usize) -> Request {
-        let url = format!("{}{}", self.nodes.get(node).map_or("", String::as_str), ask.path);
+        let url = format!("{}{}", self.way.nodes.get(node).map_or("", String::as_str), ask.path);
         let mut request = Request::new(ask.method, &url);
-        request.headers.clone_from(&self.headers);
+        request.headers.clone_from(&self.way.headers);
         if let Some(tag) = &ask.tag {
             request = request.header("x-opaque-id", tag);
         }
         if let Some(body) = &ask.body {
-            request = request.header("content-type", ask.media).body(body.clone());
+            request = request.header("content-type", ask.media);
+            request.body = Some(Arc::clone(body));
         }
         request
     }
@@ -231,7 +263,7 @@ impl Cluster {
         if (200..300).contains(&reply.status) {
             return Ok(reply);
         }
-        let node = self.nodes.first().map_or("", String::as_str);
+        let node = self.way.nodes.first().map_or("", String::as_str);
         let asked = Request::new(ask.method, &format!("{node}{}", ask.path)).shown();
         Err(Refusal::read(asked, reply.status, reply.retry_after_s, &reply.body))
     }
@@ -331,7 +363,7 @@ mod tests {
         let cluster = cluster(&[&nobody(), &up.url]);
         let put = Ask::change("PUT", "/a/_settings", Some(&json!({"index.refresh_interval": "1s"})));
         cluster.acknowledged(&put).expect("the second answers");
-        assert_eq!(cluster.preferred.load(Ordering::Relaxed), 1);
+        assert_eq!(cluster.way.preferred.load(Ordering::Relaxed), 1);
         cluster.json(&Ask::get("/")).expect("answers");
         let heard = up.heard();
         assert_eq!(heard.len(), 2);
@@ -348,6 +380,19 @@ mod tests {
         let breaks_only = self::cluster(&[&breaks.url]);
         let error = breaks_only.json(&Ask::get("/a")).expect_err("lost");
         assert_eq!(error.class, ErrorClass::Transient, "a read may be put again");
+    }
+
+    #[test]
+    fn a_read_whose_connection_broke_is_put_once_more() {
+        let count = AtomicUsize::new(0);
+        let once = Stub::new(move |_| match count.fetch_add(1, Ordering::Relaxed) {
+            0 => Answer::status(0),
+            _ => Answer::ok("{\"n\":1}"),
+        });
+        assert_eq!(cluster(&[&once.url]).json(&Ask::get("/a")).expect("answers"), json!({"n": 1}));
+        let always = Stub::new(|_| Answer::status(0));
+        cluster(&[&always.url]).json(&Ask::get("/a")).expect_err("broken");
+        assert_eq!(always.heard().len(), 2);
     }
 
     #[test]

@@ -3,19 +3,22 @@
 //! * *How far.* The global checkpoint of a shard's primary is read first, then the index is refreshed: what is counted is on
 //!   every copy, and every copy's searches see it. A scan asks one shard (`_shards:N`) for one range of sequence numbers, and
 //!   all of it at once: there are no pages between which something could be lost.
+//!   Where there is much to read one shard is read in the order in which it lies there ([`scroll`]).
 //! * *Which version.* Writes carry the engine's versions as external ones. A put is refused by a higher version, a delete by
 //!   an equal one, too; the answer is a conflict, never success.
 //! * *What.* Bodies are cut out of replies and put into requests as they are ([`raw`]).
 
 mod raw;
 mod replies;
+mod scroll;
 mod units;
 mod writes;
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use segue_contract::StepError;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::cluster::{Ask, Cluster, Effect};
 use super::names::encoded;
@@ -37,6 +40,8 @@ const READ_MAX: usize = 500;
 const BATCH_MAX: usize = 2000;
 /// How many bytes are written at once at most: hosted clusters take 10 MiB.
 const BATCH_BYTES_MAX: usize = 6 << 20;
+/// How often it is asked anew where an index stands whose primaries are being replaced.
+const STAND_TRIES: usize = 3;
 /// How long writes of a dead sender are waited for.
 const ENDED_MAX: Duration = Duration::from_secs(120);
 
@@ -52,6 +57,8 @@ pub(crate) struct IndexCollection {
     has_types: bool,
     shards: u32,
     scan_max: u64,
+    /// What the cluster's state said of it last.
+    known: Mutex<Value>,
 }
 
 impl IndexCollection {
@@ -66,13 +73,12 @@ impl IndexCollection {
             return Err(StepError::permanent(format!("{}: index {name:?} is closed", cluster.address))
                 .remedy("open it (`POST /INDEX/_open`), or exclude it from the selection"));
         }
-        let settings =
-            indices::settings_of(&cluster, std::slice::from_ref(&name))?.remove(&name).unwrap_or_default();
         let number = |setting: &str, default: u32| -> u32 {
-            settings.get(setting).and_then(Value::as_str).and_then(|n| n.parse().ok()).unwrap_or(default)
+            let value = &metadata["settings"]["index"][setting];
+            value.as_str().and_then(|n| n.parse().ok()).unwrap_or(default)
         };
-        let shards = number("index.number_of_shards", 1);
-        let window = number("index.max_result_window", 10_000);
+        let shards = number("number_of_shards", 1);
+        let window = number("max_result_window", 10_000);
         let ty = if has_types {
             let found = indices::named(&cluster, std::slice::from_ref(&name))?;
             found.get(&name).map_or("_doc", indices::Index::document_type).to_owned()
@@ -80,9 +86,10 @@ impl IndexCollection {
             "_doc".to_owned()
         };
         Ok(Self {
-            uuid: settings.get("index.uuid").and_then(Value::as_str).unwrap_or_default().to_owned(),
+            uuid: uuid_of(&metadata).to_owned(),
             shards,
             scan_max: u64::from(window).min(SCAN_MAX),
+            known: Mutex::new(metadata),
             ty,
             has_types,
             cluster,
@@ -112,6 +119,30 @@ impl IndexCollection {
             .remedy("see the index's health (`GET /_cluster/health/INDEX`)"))
     }
 
+    /// Where the index stands by the statistics of its shards, all of the terms that `known` names.
+    fn stand_of(&self, shards: &Value, known: &Value) -> Result<Stand, StepError> {
+        let incarnation = uuid_of(known).to_owned();
+        // Servers make an index by themselves when a write comes for one that was deleted: without its mapping.
+        if incarnation != self.uuid {
+            let what = "was deleted while segue worked on it, and is another one now";
+            return Err(StepError::permanent(format!(
+                "{}: index {:?} {what}",
+                self.cluster.address, self.name
+            ))
+            .remedy(
+                "find out who deleted it; if the server made this one by itself, delete it; then run again",
+            ));
+        }
+        let terms = &known["primary_terms"];
+        if terms.as_object().map_or(0, Map::len) != self.shards as usize {
+            return Err(self.failed("it was made anew with another number of shards"));
+        }
+        let slices: Result<Vec<SliceStand>, StepError> = (0..self.shards)
+            .map(|shard| replies::stand(shards, terms, shard).map_err(|why| self.failed(&why)))
+            .collect();
+        Ok(Stand { incarnation, slices: slices? })
+    }
+
     fn refresh(&self) -> Result<(), StepError> {
         let ask = Ask::post(format!("/{}/_refresh", encoded(&self.name)));
         let answer = self.cluster.json(&ask)?;
@@ -119,10 +150,21 @@ impl IndexCollection {
     }
 }
 
-/// What the cluster's state says of an index.
+/// The id of an index, by what the cluster's state says of it.
+fn uuid_of(metadata: &Value) -> &str {
+    metadata["settings"]["index"]["uuid"].as_str().unwrap_or_default()
+}
+
+/// What the cluster's state says of an index: what it is, and who decides the order of changes.
 fn metadata(cluster: &Cluster, name: &str) -> Result<Value, StepError> {
-    let parts =
-        "metadata.indices.*.primary_terms,metadata.indices.*.routing_num_shards,metadata.indices.*.state";
+    const PARTS: [&str; 5] = [
+        "primary_terms",
+        "state",
+        "settings.index.uuid",
+        "settings.index.number_of_shards",
+        "settings.index.max_result_window",
+    ];
+    let parts = PARTS.map(|part| format!("metadata.indices.*.{part}")).join(",");
     let ask = Ask::get(format!("/_cluster/state/metadata/{}?filter_path={parts}", encoded(name)));
     let found = cluster.maybe(&ask)?.unwrap_or(Value::Null);
     match &found["metadata"]["indices"][name] {
@@ -142,32 +184,23 @@ impl Collection for IndexCollection {
     }
 
     fn stand(&self) -> Result<Stand, StepError> {
-        let name = encoded(&self.name);
-        let terms = metadata(&self.cluster, &self.name)?;
-        let stats = self.cluster.json(&Ask::get(format!("/{name}/_stats/docs?level=shards")))?;
-        self.refresh()?;
-        // A primary that was replaced in between counted otherwise.
-        let after = metadata(&self.cluster, &self.name)?;
-        if terms["primary_terms"] != after["primary_terms"] {
-            return Err(self.failed("a primary shard was replaced while it was looked at"));
+        let path = format!("/{}/_stats/docs?level=shards", encoded(&self.name));
+        let mut before = self.known.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for _ in 0..STAND_TRIES {
+            let stats = self.cluster.json(&Ask::get(&path))?;
+            self.refresh()?;
+            let after = metadata(&self.cluster, &self.name)?;
+            // Terms only rise: the same ones at any time before and after held in between, too.
+            let is_same = |what: &str| {
+                *before.pointer(what).unwrap_or(&Value::Null) == *after.pointer(what).unwrap_or(&Value::Null)
+            };
+            if is_same("/primary_terms") && is_same("/settings/index/uuid") {
+                return self.stand_of(&stats["indices"][&self.name]["shards"], &after);
+            }
+            self.known.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&after);
+            before = after;
         }
-        let index = &stats["indices"][&self.name];
-        let slices: Result<Vec<SliceStand>, StepError> = (0..self.shards)
-            .map(|shard| {
-                replies::stand(&index["shards"], &terms["primary_terms"], shard)
-                    .map_err(|why| self.failed(&why))
-            })
-            .collect();
-        // Servers before 7 do not say it in their statistics.
-        let incarnation = match index["uuid"].as_str() {
-            Some(uuid) => uuid.to_owned(),
-            None => indices::settings_if_there(&self.cluster, &self.name)?
-                .get("index.uuid")
-                .and_then(Value::as_str)
-                .unwrap_or(&self.uuid)
-                .to_owned(),
-        };
-        Ok(Stand { incarnation, slices: slices? })
+        Err(self.failed("primary shards are being replaced while it is looked at"))
     }
 
     fn scan(&self, window: Window, want: Want) -> Result<Option<Vec<Found>>, StepError> {
@@ -202,6 +235,50 @@ impl Collection for IndexCollection {
             return Err(self.failed(&format!("a scan gave {} documents of {total}", found.len())));
         }
         Ok(Some(found))
+    }
+
+    /// By the numbers' own column (doc values), which every version keeps for sorting: no document is opened.
+    fn census(&self, windows: &[Window], width: u64) -> Result<Option<Vec<u64>>, StepError> {
+        let Some(first) = windows.first() else { return Ok(Some(Vec::new())) };
+        let range = |w: &Window| json!({"range": {"_seq_no": {"gte": w.from, "lt": w.to}}});
+        // Parts begin where windows do: all windows are as far from the first one as a number of parts.
+        let body = json!({
+            "size": 0,
+            "query": {"bool": {"filter": {"bool": {"should": windows.iter().map(range).collect::<Vec<_>>()}}}},
+            "track_total_hits": true,
+            "aggs": {"parts": {"histogram":
+                {"field": "_seq_no", "interval": width, "offset": first.from % width, "min_doc_count": 1}}},
+        });
+        let path = format!(
+            "/{}/_search?preference=_shards%3A{}&allow_partial_search_results=false&request_cache=false&{}",
+            encoded(&self.name),
+            first.slice,
+            replies::CENSUS
+        );
+        let ask = Ask::look(path, &body);
+        let answer = match self.cluster.answer(&ask)? {
+            Ok(answer) => answer,
+            // It does not know the question, or was told to have fewer parts in an answer.
+            Err(refusal) if refusal.status == 400 || refusal.is("too_many_buckets_exception") => {
+                return Ok(None);
+            }
+            Err(refusal) => return Err(refusal.step(Effect::Read)),
+        };
+        replies::census(&answer, windows, width).map(Some).map_err(|why| self.failed(&why))
+    }
+
+    fn sweeps(&self) -> bool {
+        true
+    }
+
+    fn sweep(
+        &self,
+        window: Window,
+        want: Want,
+        piece: u64,
+        each: &mut dyn FnMut(Vec<Found>) -> Result<(), StepError>,
+    ) -> Result<bool, StepError> {
+        self.scroll(window, want, piece, each)
     }
 
     fn count(&self) -> Result<u64, StepError> {
@@ -241,7 +318,8 @@ impl Collection for IndexCollection {
 impl IndexCollection {
     fn bulk(&self, lines: Vec<u8>, asked: usize) -> Result<Vec<Written>, StepError> {
         // What the source's documents went through once, they do not go through again.
-        let ask = Ask::lines(format!("{}/_bulk?pipeline=_none", self.documents()), lines);
+        let path = format!("{}/_bulk?pipeline=_none&{}", self.documents(), writes::ANSWER);
+        let ask = Ask::lines(path, lines);
         let answer = self.cluster.answer(&ask)?.map_err(|refusal| refusal.step(Effect::Write))?;
         writes::answers(&answer, asked).map_err(|mut error| {
             error.what = format!("{}: index {:?}: {}", self.cluster.address, self.name, error.what);

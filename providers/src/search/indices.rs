@@ -97,6 +97,16 @@ pub(crate) fn all(cluster: &Cluster) -> Result<BTreeMap<String, Index>, StepErro
     Ok(found)
 }
 
+/// All indices of a cluster by name, and whether they are hidden: nothing else of them is known.
+pub(crate) fn known(cluster: &Cluster) -> Result<Vec<Index>, StepError> {
+    let path = "/_all/_settings/index.uuid,index.hidden?flat_settings=true&expand_wildcards=all";
+    let settings = cluster.json(&Ask::get(path))?;
+    let names = settings.as_object().into_iter().flatten().map(|(name, _)| name.clone());
+    Ok(names
+        .map(|name| Index { settings: settings_in(&settings, &name), name, ..Index::default() })
+        .collect())
+}
+
 fn settings_in(answer: &Value, name: &str) -> Map<String, Value> {
     answer[name]["settings"].as_object().cloned().unwrap_or_default()
 }

@@ -20,7 +20,7 @@ const VERSION: u32 = 1;
 /// How many documents are asked for at once.
 const READ_MAX: usize = 500;
 /// A new index starts in a fraction of a second; one that does not is told to the caller, who tries again.
-const STARTING_TRIES: u32 = 20;
+const STARTING_TRIES: u32 = 100;
 /// Between two tries.
 const STARTING_WAIT: Duration = Duration::from_millis(50);
 
@@ -136,7 +136,7 @@ impl<'a> Notes<'a> {
             } else {
                 Ask::look(format!("/{NOTES}/_mget"), &json!({"ids": ids}))
             };
-            let Some(answer) = self.cluster.maybe(&ask)? else {
+            let Some(answer) = self.all_started(&ask)? else {
                 return Ok(Vec::new());
             };
             let documents = answer["docs"].as_array().map_or(&[] as &[Value], Vec::as_slice);
@@ -155,6 +155,21 @@ impl<'a> Notes<'a> {
             }
         }
         Ok(found)
+    }
+
+    /// The same for several at once, of which each has an error of its own.
+    fn all_started(&self, ask: &Ask) -> Result<Option<Value>, StepError> {
+        let mut tries = STARTING_TRIES;
+        loop {
+            let answer = self.cluster.maybe(ask)?;
+            let documents = answer.as_ref().and_then(|a| a["docs"].as_array()).into_iter().flatten();
+            let mut kinds = documents.filter_map(|document| document["error"]["type"].as_str());
+            if tries == 0 || !kinds.any(|kind| kind == "no_shard_available_action_exception") {
+                return Ok(answer);
+            }
+            tries -= 1;
+            std::thread::sleep(STARTING_WAIT);
+        }
     }
 
     fn decode<T: DeserializeOwned>(

@@ -61,6 +61,9 @@ fn looked(
     io: &dyn StepIo,
 ) -> Result<Vec<Finding>, StepError> {
     let (from, to) = (Cluster::of(source, io)?, Cluster::of(target, io)?);
+    if units.is_empty() {
+        return Ok(vec![nothing(source, &from)?]);
+    }
     let pair = Pair::of(source, target, units, &from, &to)?;
     let mut found = pair.same();
     if !found.is_empty() {
@@ -269,6 +272,25 @@ impl<'a> Pair<'a> {
             remedy: "A data stream takes no writes with versions: have it made at the target (data_streams), send its events to both sides for as long as they are kept, and fill in what came before with a snapshot or the target's reindex.".to_owned(),
         }]
     }
+}
+
+/// A migration that would move nothing.
+fn nothing(source: &BlockRef, from: &Cluster) -> Result<Finding, StepError> {
+    let offer = indices::Offer::of(source)?;
+    let all = indices::all(from)?;
+    let offered: Vec<&str> =
+        all.values().filter(|index| offer.takes(index)).map(|i| i.name.as_str()).collect();
+    let what = if offered.is_empty() {
+        "it offers none".to_owned()
+    } else {
+        format!("it offers {}", shown(&offered))
+    };
+    Ok(Finding {
+        severity: Severity::Critical,
+        code: "SEARCH_MISSING".to_owned(),
+        summary: format!("no index of {} is selected: {what}", source.address),
+        remedy: "Correct select { include } or the source's indices, or make the index.".to_owned(),
+    })
 }
 
 /// An index of that name is at the target, and Segue did not make it.

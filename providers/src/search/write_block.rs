@@ -32,8 +32,8 @@ pub(super) fn schema() -> BlockSchema {
         name: "write_block".to_owned(),
         doc: "Closes the indices of a search cluster to writes by the server's own write block, and waits for the writes \
               on their way. Opening puts back what was there: an index that was closed to writes before stays so. The \
-              block stops Segue, too: while the other side serves it is lifted for the reverse sync, unless the endpoint \
-              declares a barrier of its own."
+              block stops Segue, too: while the other side serves it is lifted for the reverse sync, and clients are kept \
+              out by what the endpoint declares as its barrier, if it has one."
             .to_owned(),
         attributes: Vec::new(),
     }
@@ -44,6 +44,10 @@ pub(super) struct WriteBlock;
 impl Quiesce for WriteBlock {
     fn kind(&self) -> QuiesceKind {
         QuiesceKind::Data
+    }
+
+    fn stops_segue(&self) -> bool {
+        true
     }
 
     fn check(&self, call: &QuiesceCall) -> Vec<Finding> {
@@ -73,7 +77,7 @@ impl Quiesce for WriteBlock {
     }
 
     fn close(&self, call: &QuiesceCall, io: &dyn StepIo) -> Result<(), StepError> {
-        let cluster = Cluster::of(&call.endpoint, io)?;
+        let cluster = Cluster::kept(&call.endpoint, io)?;
         let names = scope(&call.endpoint)?;
         let settings = indices::settings_of(&cluster, &names)?;
         for (name, settings) in &settings {
@@ -92,7 +96,7 @@ impl Quiesce for WriteBlock {
     }
 
     fn open(&self, call: &QuiesceCall, io: &dyn StepIo) -> Result<(), StepError> {
-        let cluster = Cluster::of(&call.endpoint, io)?;
+        let cluster = Cluster::kept(&call.endpoint, io)?;
         let mut failed = None;
         // One that cannot be opened keeps the others from nothing.
         for name in scope(&call.endpoint)? {
@@ -104,12 +108,12 @@ impl Quiesce for WriteBlock {
     }
 
     fn observe(&self, call: &QuiesceCall, io: &dyn StepIo) -> Result<BarrierState, StepError> {
-        let cluster = Cluster::of(&call.endpoint, io)?;
+        let cluster = Cluster::kept(&call.endpoint, io)?;
         probe::indices(&cluster, &scope(&call.endpoint)?)
     }
 
     fn openable(&self, call: &QuiesceCall, io: &dyn StepIo) -> Result<Option<String>, StepError> {
-        let cluster = Cluster::of(&call.endpoint, io)?;
+        let cluster = Cluster::kept(&call.endpoint, io)?;
         let names = scope(&call.endpoint)?;
         for (name, settings) in &indices::settings_of(&cluster, &names)? {
             openable(&cluster, name, settings)?;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::{Strategy, any, prop_oneof};
 use proptest::test_runner::{Config, TestRunner};
-use segue_contract::{Engine, Transform, VerifyCall, VerifyLevel};
+use segue_contract::{Engine, StepError, Transform, VerifyCall, VerifyLevel};
 
 use crate::world::{UNIT, Unit, World, key};
 
@@ -81,7 +81,11 @@ fn what_the_target_refuses_is_set_aside_with_its_reason_until_it_takes_it() {
     let report = world.pass();
     assert_eq!(report.set_aside_total, 1, "every pass says so again");
     let verified = world.engine.verify(&world.job, &world.full(), &world.io).unwrap();
-    assert_eq!(verified.mismatches[0].what, "missing at target");
+    assert_eq!(
+        verified.mismatches,
+        [],
+        "it is told by its reason, and may be waived by its key: no difference"
+    );
     world.target.with(|unit| unit.poison = None);
     assert_eq!(world.pass().set_aside_total, 0);
     world.assert_equal();
@@ -89,6 +93,10 @@ fn what_the_target_refuses_is_set_aside_with_its_reason_until_it_takes_it() {
     world.target.with(|unit| unit.poison = Some("poison".to_owned()));
     world.source.with(|unit| unit.put("d0008", "{\"n\":\"poison\"}"));
     assert_eq!(world.pass().set_aside_total, 1);
+    for level in [VerifyLevel::Count, VerifyLevel::Full] {
+        let call = VerifyCall { level, ..world.full() };
+        assert_eq!(world.engine.verify(&world.job, &call, &world.io).unwrap().mismatches, []);
+    }
     world.source.with(|unit| unit.delete("d0008"));
     assert_eq!(world.pass().set_aside_total, 0);
     world.assert_equal();
@@ -228,10 +236,87 @@ fn what_passes_touched_since_a_verification_is_verified_alone() {
     assert_eq!(report.mismatches.len(), 1);
 }
 
+#[test]
+fn a_few_deletions_are_found_without_looking_at_other_documents_in_both_directions() {
+    let mut world = World::loaded(3_000, 3);
+    let scanned = |world: &World| world.live().with(|unit| std::mem::take(&mut unit.scanned));
+    for round in 0..4 {
+        scanned(&world);
+        let ids = [17, 1_400 + round, 2_900].map(|n| format!("d{:04}", n + round));
+        world.live().with(|unit| ids.iter().for_each(|id| unit.delete(id)));
+        let report = world.pass();
+        assert_eq!((report.records_deleted, &report.stale), (3, &vec![]), "round {round}");
+        assert_eq!(scanned(&world), 0, "documents were looked at in round {round}");
+        world.assert_equal();
+        world.turn();
+    }
+}
+
+#[test]
+fn a_deletion_is_found_where_the_ledger_is_wrong_about_numbers_and_where_nothing_can_be_counted() {
+    for (can_count, can_sweep) in [(true, true), (false, true), (false, false)] {
+        let mut world = World::loaded(2_000, 3);
+        world.source.with(|unit| {
+            (unit.counts, unit.sweeps) = (can_count, can_sweep);
+            unit.shuffle_numbers();
+            (100..110).for_each(|n| unit.delete(&format!("d{n:04}")));
+        });
+        assert_eq!(world.pass().records_deleted, 10);
+        world.assert_equal();
+    }
+}
+
+#[test]
+fn a_sweep_that_breaks_off_is_done_again_and_nothing_is_missing_or_counted_twice() {
+    let mut world = World::new(3_000, 2);
+    let breaks = |world: &World| {
+        let mut left = 40;
+        world.source.with(|unit| {
+            unit.script = Some(Box::new(move |what, _| {
+                left -= i32::from(what == "piece");
+                (what == "piece" && left == 0).then(|| StepError::transient("the node went away"))
+            }));
+        });
+    };
+    breaks(&world);
+    let error = world.engine.load(&world.job, None, &world.io).unwrap_err();
+    assert!(error.to_string().contains("the node went away"), "{error}");
+    assert_eq!(world.load().set_aside_total, 0);
+    world.assert_equal();
+    breaks(&world);
+    assert!(world.engine.verify(&world.job, &world.full(), &world.io).is_err());
+    world.assert_equal();
+}
+
+#[test]
+fn a_deletion_while_clients_write_is_found_at_the_latest_when_they_rest() {
+    for call in ["census", "scan", "read", "stand"] {
+        let mut world = World::loaded(2_500, 3);
+        world.source.with(|unit| {
+            (0..5).for_each(|n| unit.delete(&format!("d{:04}", n * 450)));
+            let mut left = 40;
+            unit.script = Some(Box::new(move |what, unit| {
+                if what == call && left > 0 {
+                    left -= 1;
+                    unit.delete(&format!("d{:04}", 1_000 + left * 7));
+                    unit.put(&format!("d{:04}", 2_000 + left * 3), "{}");
+                    unit.put(&format!("fresh{left}"), "{}");
+                }
+                None
+            }));
+        });
+        world.pass();
+        world.source.with(|unit| unit.script = None);
+        world.pass();
+        world.assert_equal();
+    }
+}
+
 #[derive(Clone, Debug)]
 enum Act {
     Put(u8, u8),
     Delete(u8),
+    Shuffle,
     Forget,
     Term,
     Pass,
@@ -243,6 +328,7 @@ fn act() -> impl Strategy<Value = Act> {
         8 => (any::<u8>(), any::<u8>()).prop_map(|(k, v)| Act::Put(k % 24, v)),
         4 => any::<u8>().prop_map(|k| Act::Delete(k % 24)),
         1 => proptest::prelude::Just(Act::Forget),
+        1 => proptest::prelude::Just(Act::Shuffle),
         1 => proptest::prelude::Just(Act::Term),
         3 => proptest::prelude::Just(Act::Pass),
         1 => proptest::prelude::Just(Act::Turn),
@@ -262,6 +348,11 @@ fn whatever_clients_do_between_passes_both_sides_end_alike_in_both_directions() 
                         world.live().with(|unit| unit.put(&format!("d{k:04}"), &format!("{{\"v\":{v}}}")));
                     }
                     Act::Delete(k) => world.live().with(|unit| unit.delete(&format!("d{k:04}"))),
+                    // Numbers that are behind the last pass: those after it are what the next one asks for.
+                    Act::Shuffle => {
+                        assert_eq!(world.pass().stale, vec![]);
+                        world.live().with(Unit::shuffle_numbers);
+                    }
                     Act::Forget => {
                         world.source.with(Unit::forget_deletions);
                         world.target.with(Unit::forget_deletions);

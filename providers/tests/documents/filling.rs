@@ -1,10 +1,44 @@
 //! First loads in which Segue does not carry everything, stopped anywhere, while clients go on: in the end both sides are equal.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
-use segue_contract::{Engine, ErrorClass};
+use segue_contract::{Engine, ErrorClass, LoadModeSchema, StepError, StepIo};
+use segue_providers::engines::documents::{Key, Memo, Stand};
 
-use crate::world::{NATIVE, UNIT, Unit, World};
+use crate::world::{Doc, NATIVE, System, UNIT, Unit, World};
+
+/// The modes of the memory's system.
+pub(crate) fn modes() -> Vec<LoadModeSchema> {
+    let (name, doc) = (NATIVE.to_owned(), "For tests.".to_owned());
+    vec![LoadModeSchema { name, doc, attributes: vec![], by_others: false, voids: vec![] }]
+}
+
+/// What the memory's system does by itself: ten documents at a time, as they are now; one of all is forgotten.
+pub(crate) fn fill(
+    source: &System,
+    target: &System,
+    memo: &Memo,
+    io: &dyn StepIo,
+) -> Result<Option<Stand>, StepError> {
+    let mut after: Option<Key> = memo.read()?;
+    loop {
+        if io.cancelled() {
+            return Err(StepError::cancelled());
+        }
+        let some: Vec<(Key, Doc)> = source.with(|unit| {
+            let docs = unit.slices.iter().flat_map(|slice| slice.docs.clone());
+            let all: BTreeMap<Key, Doc> = docs.collect();
+            let left = all.into_iter().filter(|(key, _)| after.as_ref().is_none_or(|after| key > after));
+            left.take(10).collect()
+        });
+        let Some((last, _)) = some.last() else { return Ok(None) };
+        after = Some(last.clone());
+        let mut told = some.iter().filter(|(key, _)| key.id != "d0013");
+        target.with(|unit| told.by_ref().for_each(|(key, doc)| unit.bring(key, doc)));
+        memo.write(&after)?;
+    }
+}
 
 /// Times that a step may be stopped before it must have ended.
 const RUNS: i64 = 400;

@@ -10,5 +10,6 @@
 mod carrying;
 mod dying;
 mod filling;
+mod step;
 mod strangers;
 mod world;

@@ -2,19 +2,19 @@
 //! goes wrong; two of them, and the executor's side.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64};
 use std::sync::{Arc, Mutex};
 
 use segue_contract::{
-    Address, ArtifactName, BlockRef, Checkpoint, Config, Direction, Engine, Finding, LoadMode,
-    LoadModeSchema, LoadSettings, PassReport, Progress, Secret, SecretRef, Select, StepError, StepIo,
-    Transform, UnitJob, VerifyCall, VerifyLevel,
+    Address, ArtifactName, BlockRef, Config, Direction, Engine, LoadMode, LoadModeSchema, LoadSettings,
+    PassReport, Select, StepError, StepIo, Transform, UnitJob, VerifyCall, VerifyLevel,
 };
 use segue_providers::engines::documents::{
-    Collection, Documents, DocumentsEngine, Found, Key, Limits, Memo, SliceStand, Stand, Want, Window, Write,
-    Written,
+    CENSUS_PARTS_MAX, Collection, Documents, DocumentsEngine, Found, Key, Limits, Memo, SliceStand, Stand,
+    Want, Window, Write, Written,
 };
+
+use crate::step::Io;
 
 /// The mode in which the memory fills its units by itself.
 pub(crate) const NATIVE: &str = "native";
@@ -54,6 +54,12 @@ pub(crate) struct Unit {
     /// What it holds.
     pub(crate) held: Vec<Write>,
     pub(crate) scan_max: u64,
+    /// Whether it can count its documents by their changes.
+    pub(crate) counts: bool,
+    /// Whether it can give many documents at once.
+    pub(crate) sweeps: bool,
+    /// Documents that scans gave.
+    pub(crate) scanned: u64,
     pub(crate) script: Option<Script>,
 }
 
@@ -79,6 +85,9 @@ impl Unit {
             holding: false,
             held: Vec::new(),
             scan_max: 50,
+            counts: true,
+            sweeps: true,
+            scanned: 0,
             script: None,
         }
     }
@@ -109,6 +118,15 @@ impl Unit {
         slice.changes += 1;
         if let Some(doc) = slice.docs.remove(&key) {
             self.deleted.insert(key, doc.version + 1);
+        }
+    }
+
+    /// The documents get each other's numbers: what a ledger says of them is wrong.
+    pub(crate) fn shuffle_numbers(&mut self) {
+        for slice in &mut self.slices {
+            let mut numbers: Vec<u64> = slice.docs.values().map(|doc| doc.number).collect();
+            numbers.rotate_left(slice.docs.len() / 3 + usize::from(slice.docs.len() > 1));
+            slice.docs.values_mut().zip(numbers).for_each(|(doc, number)| doc.number = number);
         }
     }
 
@@ -149,7 +167,7 @@ impl Unit {
                 self.deleted.insert(write.key.clone(), write.version);
             }
         }
-        Written::Done
+        Written::Done { number }
     }
 
     /// Adds what is not there and was not deleted lately.
@@ -244,8 +262,53 @@ impl Collection for Open {
             let docs = unit.slices[at].docs.iter();
             let inside = docs.filter(|(_, doc)| (window.from..window.to).contains(&doc.number));
             let list: Vec<Found> = inside.map(|(key, doc)| found(key, doc, want)).collect();
+            unit.scanned += list.len() as u64;
             (list.len() as u64 <= unit.scan_max).then_some(list)
         })
+    }
+
+    fn census(&self, windows: &[Window], width: u64) -> Result<Option<Vec<u64>>, StepError> {
+        self.call("census", |unit| {
+            let mut counts = Vec::new();
+            for window in windows {
+                let begin = counts.len();
+                counts.resize(begin + (window.to - window.from).div_ceil(width) as usize, 0);
+                let docs = unit.slices[window.slice as usize].docs.values();
+                for doc in docs.filter(|doc| (window.from..window.to).contains(&doc.number)) {
+                    counts[begin + ((doc.number - window.from) / width) as usize] += 1;
+                }
+            }
+            assert!(counts.len() as u64 <= CENSUS_PARTS_MAX);
+            unit.counts.then_some(counts)
+        })
+    }
+
+    fn sweeps(&self) -> bool {
+        true
+    }
+
+    /// As it was when it began, in the order of keys.
+    fn sweep(
+        &self,
+        window: Window,
+        want: Want,
+        piece: u64,
+        each: &mut dyn FnMut(Vec<Found>) -> Result<(), StepError>,
+    ) -> Result<bool, StepError> {
+        let list = self.call("sweep", |unit| {
+            let at = window.slice as usize;
+            let docs = unit.slices[at].docs.iter();
+            let inside = docs.filter(|(_, doc)| (window.from..window.to).contains(&doc.number));
+            let list: Vec<Found> = inside.map(|(key, doc)| found(key, doc, want)).collect();
+            unit.scanned += list.len() as u64;
+            unit.sweeps.then_some(list)
+        })?;
+        let Some(list) = list else { return Ok(false) };
+        for some in list.chunks(piece as usize) {
+            self.call("piece", |_| ())?;
+            each(some.to_vec())?;
+        }
+        Ok(true)
     }
 
     fn count(&self) -> Result<u64, StepError> {
@@ -310,76 +373,14 @@ impl Documents for System {
         Ok(())
     }
     fn fill_modes(&self) -> Vec<LoadModeSchema> {
-        let doc = "For tests.".to_owned();
-        vec![LoadModeSchema {
-            name: NATIVE.to_owned(),
-            doc,
-            attributes: vec![],
-            by_others: false,
-            voids: vec![],
-        }]
+        crate::filling::modes()
     }
-    /// Ten at a time, as they are now; the thirteenth of all is forgotten.
     fn fill(&self, job: &UnitJob, memo: &Memo, io: &dyn StepIo) -> Result<Option<Stand>, StepError> {
         self.make(job, io)?;
-        let mut after: Option<Key> = memo.read()?;
-        loop {
-            if io.cancelled() {
-                return Err(StepError::cancelled());
-            }
-            let source = self.from.as_ref().expect("a source");
-            let some: Vec<(Key, Doc)> = source.with(|unit| {
-                let docs = unit.slices.iter().flat_map(|slice| slice.docs.clone());
-                let all: BTreeMap<Key, Doc> = docs.collect();
-                let left = all.into_iter().filter(|(key, _)| after.as_ref().is_none_or(|after| key > after));
-                left.take(10).collect()
-            });
-            let Some((last, _)) = some.last() else { return Ok(None) };
-            after = Some(last.clone());
-            let mut told = some.iter().filter(|(key, _)| key.id != "d0013");
-            self.with(|unit| told.by_ref().for_each(|(key, doc)| unit.bring(key, doc)));
-            memo.write(&after)?;
-        }
+        crate::filling::fill(self.from.as_ref().expect("a source"), self, memo, io)
     }
     fn names(&self, _: &BlockRef, _: &dyn StepIo) -> Result<Vec<String>, StepError> {
         Ok(self.units.lock().unwrap().keys().cloned().collect())
-    }
-}
-
-/// The executor's side: it can stop a step at any call.
-pub(crate) struct Io {
-    pub(crate) artifacts: PathBuf,
-    pub(crate) checkpoints: Mutex<Vec<Checkpoint>>,
-    pub(crate) findings: Mutex<Vec<Finding>>,
-    pub(crate) taken: AtomicU64,
-    /// Questions whether to stop until the answer is yes; negative: never.
-    pub(crate) calls_left: AtomicI64,
-}
-
-impl StepIo for Io {
-    fn cancelled(&self) -> bool {
-        let left = self.calls_left.load(Ordering::SeqCst);
-        if left > 0 {
-            self.calls_left.store(left - 1, Ordering::SeqCst);
-        }
-        left == 0
-    }
-    fn progress(&self, _: Progress) {}
-    fn checkpoint(&self, checkpoint: Checkpoint) -> Result<(), StepError> {
-        self.checkpoints.lock().unwrap().push(checkpoint);
-        Ok(())
-    }
-    fn take(&self, bytes: u64) {
-        self.taken.fetch_add(bytes, Ordering::SeqCst);
-    }
-    fn artifacts(&self) -> &Path {
-        &self.artifacts
-    }
-    fn secret(&self, _: &SecretRef) -> Result<Secret, StepError> {
-        Err(StepError::permanent("no secrets here"))
-    }
-    fn find(&self, finding: Finding) {
-        self.findings.lock().unwrap().push(finding);
     }
 }
 

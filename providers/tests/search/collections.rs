@@ -58,7 +58,7 @@ fn small_windows_over_five_shards_give_every_document_once() {
                 })
                 .collect();
             let written = collection.write(&writes).expect("writes");
-            assert!(written.iter().all(|w| matches!(w, Written::Done)), "{written:?}");
+            assert!(written.iter().all(|w| matches!(w, Written::Done { .. })), "{written:?}");
             wanted.extend(writes.into_iter().map(|w| (w.key, w.body.expect("a body"))));
         }
         let stand = collection.stand().expect("stands");
@@ -106,17 +106,20 @@ fn versions_decide_and_a_delete_is_remembered() {
         let collection = open(&index);
         let write = |write: Write| collection.write(&[write]).expect("writes").remove(0);
         let delete = |version| Write { body: None, ..put("a", None, version, "") };
-        assert_eq!(write(put("a", None, 10, r#"{"n":1}"#)), Written::Done);
-        assert_eq!(write(put("a", None, 10, r#"{"n":1}"#)), Written::Done, "the same again");
+        assert!(matches!(write(put("a", None, 10, r#"{"n":1}"#)), Written::Done { .. }));
+        assert!(matches!(write(put("a", None, 10, r#"{"n":1}"#)), Written::Done { .. }), "the same again");
         assert_eq!(write(put("a", None, 9, r#"{"n":0}"#)), Written::Newer);
         assert_eq!(write(delete(10)), Written::Newer);
-        assert!(matches!(write(delete(11)), Written::Done));
+        assert!(matches!(write(delete(11)), Written::Done { .. }));
         assert_eq!(write(delete(11)), Written::Newer);
         assert_eq!(write(put("a", None, 10, r#"{"n":1}"#)), Written::Newer, "a late write of a dead sender");
-        assert!(matches!(write(put("a", None, 12, r#"{"n":1}"#)), Written::Done));
+        assert!(matches!(write(put("a", None, 12, r#"{"n":1}"#)), Written::Done { .. }));
         // What is not there leaves a change, too.
-        assert!(matches!(write(Write { key: key("none", None), version: 5, body: None }), Written::Done));
-        assert_eq!(write(put("none", None, 5, "{}")), Written::Done);
+        assert!(matches!(
+            write(Write { key: key("none", None), version: 5, body: None }),
+            Written::Done { .. }
+        ));
+        assert!(matches!(write(put("none", None, 5, "{}")), Written::Done { .. }));
         let refused = write(put("bad", None, 1, r#"{"n":"the secret words"}"#));
         assert!(matches!(&refused, Written::Refused(why) if !why.contains("secret")), "{refused:?}");
         let mixed = collection.write(&[
@@ -125,7 +128,10 @@ fn versions_decide_and_a_delete_is_remembered() {
             put("a", None, 1, "{}"),
         ]);
         let mixed = mixed.expect("writes");
-        assert!(matches!(mixed[..], [Written::Done, Written::Refused(_), Written::Newer]), "{mixed:?}");
+        assert!(
+            matches!(mixed[..], [Written::Done { .. }, Written::Refused(_), Written::Newer]),
+            "{mixed:?}"
+        );
     }
 }
 
@@ -140,7 +146,7 @@ fn bodies_come_back_to_the_digit_and_one_id_in_two_places_is_two_documents() {
         let routings: Vec<String> = (0..20).map(|n| format!("r{n}")).collect();
         let writes: Vec<Write> = routings.iter().map(|r| put("same ü/?%", Some(r), 3, body)).collect();
         let written = collection.write(&writes).expect("writes");
-        assert!(written.iter().all(|w| matches!(w, Written::Done)), "{written:?}");
+        assert!(written.iter().all(|w| matches!(w, Written::Done { .. })), "{written:?}");
         let found = scan(&*collection, 1000);
         let stand = collection.stand().expect("stands");
         let of_each: Vec<usize> = (0_u32..)
@@ -190,7 +196,9 @@ fn a_blocked_index_is_an_error_and_an_index_made_anew_is_another_incarnation() {
         server.must("DELETE", &index.path(""), None);
         assert!(collection.stand().is_err());
         server.must("PUT", &index.path(""), None);
-        assert_ne!(collection.stand().expect("stands").incarnation, before);
+        let error = collection.stand().expect_err("another one");
+        assert!(error.to_string().contains("is another one now"), "{error}");
+        assert_ne!(open(&index).stand().expect("stands").incarnation, before);
         server.must("POST", &index.path("/_close"), None);
         let block = server.block(Side::Source, &[&index.name]);
         assert!(SearchDocuments.open(&block, &Io::default()).is_err());

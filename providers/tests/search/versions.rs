@@ -29,6 +29,38 @@ fn everything(collection: &dyn Collection) -> Vec<segue_providers::engines::docu
     windows.flat_map(|w| collection.scan(w, Want::Bodies).expect("scans").expect("small enough")).collect()
 }
 
+/// A census and a sweep say of each slice what a scan of it does.
+fn census_and_sweep_are_exact(collection: &dyn Collection) {
+    let stand = collection.stand().expect("stands");
+    for (slice, at) in (0_u32..).zip(&stand.slices) {
+        let window = |from, to| Window { slice, from, to };
+        let whole = window(3, at.settled);
+        let mut scanned = collection.scan(whole, Want::Bodies).expect("scans").expect("small enough");
+        let mut wanted = vec![0; (at.settled - 3).div_ceil(7) as usize];
+        scanned.iter().for_each(|found| wanted[((found.number - 3) / 7) as usize] += 1);
+        assert_eq!(collection.census(&[whole], 7).expect("counts"), Some(wanted));
+        let two = [window(5, 9), window(20, 31)];
+        let each: Vec<u64> = two
+            .iter()
+            .flat_map(|window| window.from..window.to)
+            .map(|number| u64::from(scanned.iter().any(|found| found.number == number)))
+            .collect();
+        assert_eq!(collection.census(&two, 1).expect("counts"), Some(each));
+        let (mut swept, mut pieces) = (Vec::new(), 0);
+        let mut each = |found: Vec<_>| {
+            pieces += 1;
+            swept.extend(found);
+            Ok(())
+        };
+        assert!(collection.sweeps() && collection.sweep(whole, Want::Bodies, 13, &mut each).expect("sweeps"));
+        swept.sort_by_key(|found| found.number);
+        scanned.sort_by_key(|found| found.number);
+        assert_eq!((swept == scanned, pieces), (true, scanned.len().div_ceil(13)));
+        let none = collection.sweep(window(at.settled, at.settled + 9), Want::Keys, 13, &mut |_| Ok(()));
+        assert!(none.expect("sweeps"));
+    }
+}
+
 #[test]
 fn documents_are_written_scanned_counted_and_read_on_every_version() {
     each(|server| {
@@ -38,11 +70,15 @@ fn documents_are_written_scanned_counted_and_read_on_every_version() {
         let batch: Vec<Write> =
             (0..300).map(|n| put(&format!("d{n}"), (n % 3 == 0).then_some("r"), 1 << 40)).collect();
         let written = collection.write(&batch).expect("writes");
-        assert!(written.iter().all(|w| matches!(w, Written::Done)), "{written:?}");
+        assert!(written.iter().all(|w| matches!(w, Written::Done { .. })), "{written:?}");
         let delete = Write { version: (1 << 40) + 1, body: None, ..put("d1", None, 0) };
-        assert!(matches!(collection.write(std::slice::from_ref(&delete)).expect("writes")[0], Written::Done));
+        assert!(matches!(
+            collection.write(std::slice::from_ref(&delete)).expect("writes")[0],
+            Written::Done { .. }
+        ));
         let late = [delete, put("d2", None, 5)];
         assert_eq!(collection.write(&late).expect("writes"), [Written::Newer, Written::Newer]);
+        census_and_sweep_are_exact(&*collection);
         let found = everything(&*collection);
         assert_eq!((found.len(), collection.count().expect("counts")), (299, 299));
         let keys: Vec<Key> = found.iter().map(|f| f.key.clone()).collect();

@@ -96,7 +96,7 @@ fn write(store: &mut Store, write: &Write) -> Result<Written, StepError> {
         None => (None, store.records.get(&write.key.id).map_or(0, |record| record.version)),
     };
     store.put(&write.key.id, value, version, Author::Segue, Some(write.version));
-    Ok(Written::Done)
+    Ok(Written::Done { number: store.records.get(&write.key.id).map_or(0, |record| record.number) })
 }
 
 impl Collection for Open {

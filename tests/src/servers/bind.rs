@@ -185,7 +185,7 @@ fn secret(dir: &Path, key: &str) -> String {
 }
 
 /// The first A record that the server at a port of the loopback answers (RFC 1035, section 4).
-pub(super) fn look_up(port: u16, name: &str) -> Option<Ipv4Addr> {
+pub fn look_up(port: u16, name: &str) -> Option<Ipv4Addr> {
     let socket = UdpSocket::bind("127.0.0.1:0").ok()?;
     socket.set_read_timeout(Some(ANSWER_WITHIN)).ok()?;
     socket.connect(("127.0.0.1", port)).ok()?;

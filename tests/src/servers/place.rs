@@ -46,6 +46,11 @@ impl Port {
     pub(super) fn is_free(&self) -> bool {
         is_free(self.number)
     }
+
+    /// The same at one address: another server may have the port at another.
+    pub(super) fn is_free_at(&self, address: &str) -> bool {
+        TcpListener::bind((address, self.number)).is_ok()
+    }
 }
 
 fn is_free(number: u16) -> bool {

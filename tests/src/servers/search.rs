@@ -230,7 +230,10 @@ impl SearchServer {
     /// The same, and does not wait for it.
     pub fn restart_without_waiting(&mut self) {
         self.kept.kill();
-        crate::wait_until("the server's ports are free", || self.http.is_free() && self.transport.is_free());
+        let address = self.options.at.as_ref().map_or("127.0.0.1", |(address, _)| address.as_str());
+        crate::wait_until("the server's ports are free", || {
+            self.http.is_free_at(address) && self.transport.is_free_at(address)
+        });
         self.launch();
     }
 

@@ -76,11 +76,11 @@ impl Drop for SignedFront {
 }
 
 /// A request as it came.
-struct Request {
-    method: String,
-    target: String,
-    headers: Vec<(String, String)>,
-    body: Vec<u8>,
+pub(super) struct Request {
+    pub(super) method: String,
+    pub(super) target: String,
+    pub(super) headers: Vec<(String, String)>,
+    pub(super) body: Vec<u8>,
 }
 
 /// One request a connection.
@@ -106,7 +106,7 @@ fn converse(stream: &TcpStream, keys: &Keys, upstream: &str, seen: &Seen) -> std
     stream.write_all(&[&answer[..line_end], b"connection: close\r\n", &answer[line_end..]].concat())
 }
 
-fn read(stream: &TcpStream) -> std::io::Result<Option<Request>> {
+pub(super) fn read(stream: &TcpStream) -> std::io::Result<Option<Request>> {
     let mut reader = BufReader::new(stream);
     let mut line = String::new();
     if reader.read_line(&mut line)? == 0 {

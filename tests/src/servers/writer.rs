@@ -62,7 +62,8 @@ impl Door {
         Self { client: Arc::new(client), index: index.to_owned(), require_alias: false }
     }
 
-    /// The index must be an alias: a write that comes while there is none makes no index of that name (from 7.10 on).
+    /// The index must be an alias: a write that comes while there is none makes no index of that name (from 7.10 on; 6.8 is
+    /// not asked).
     #[must_use]
     pub fn require_alias(mut self) -> Self {
         self.require_alias = true;
@@ -308,7 +309,7 @@ fn request(
     let document = format!("/{index}/_doc/{escaped}");
     let mut more: Vec<String> =
         routing.iter().map(|routing| format!("routing={}", escape(routing))).collect();
-    if door.require_alias && what != What::Delete {
+    if door.require_alias && what != What::Delete && !client.is_typed() {
         more.push("require_alias=true".to_owned());
     }
     let whole = || Some(json!({ "tag": tag, "made": tag, "text": log::text_of(tag) }));

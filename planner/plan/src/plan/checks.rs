@@ -118,24 +118,29 @@ fn migration(ground: &Ground<'_>, notes: &mut Notes, decl: &MigrationDecl) {
         }
     }
     if let Some(known) = known {
-        for (name, unit) in &known.units {
-            if unit.set_aside_total > 0 {
-                let first =
-                    unit.set_aside.first().map(|s| format!("{}: {}", s.key, s.reason)).unwrap_or_default();
-                let waivers = ground.cutover_of(address).map(|c| c.waivers.as_slice()).unwrap_or_default();
-                let waived = WaiverDecl::accept_left_out(waivers, &unit.set_aside, unit.set_aside_total);
-                let said = if waived { "; every one of them is waived" } else { "" };
-                notes.push(
-                    &super::migration_steps::unit_address(address, name),
-                    if waived { Severity::Info } else { Severity::Warning },
-                    SET_ASIDE,
-                    format!(
-                        "{} records were left out by the last pass, the first: {first}{said}",
-                        unit.set_aside_total
-                    ),
-                    "make them readable, exclude them, or name them in waive \"SET_ASIDE\"; a cutover does not pass its gates before",
-                );
-            }
+        set_aside(ground, notes, address, known);
+    }
+}
+
+/// What passes left out, unit by unit.
+fn set_aside(ground: &Ground<'_>, notes: &mut Notes, address: &Address, known: &MigrationState) {
+    for (name, unit) in &known.units {
+        if unit.set_aside_total > 0 {
+            let first =
+                unit.set_aside.first().map(|s| format!("{}: {}", s.key, s.reason)).unwrap_or_default();
+            let waivers = ground.cutover_of(address).map(|c| c.waivers.as_slice()).unwrap_or_default();
+            let waived = WaiverDecl::accept_left_out(waivers, &unit.set_aside, unit.set_aside_total);
+            let said = if waived { "; every one of them is waived" } else { "" };
+            notes.push(
+                &super::migration_steps::unit_address(address, name),
+                if waived { Severity::Info } else { Severity::Warning },
+                SET_ASIDE,
+                format!(
+                    "{} records were left out by the last pass, the first: {first}{said}",
+                    unit.set_aside_total
+                ),
+                "make them readable, exclude them, or name them in waive \"SET_ASIDE\"; a cutover does not pass its gates before",
+            );
         }
     }
 }

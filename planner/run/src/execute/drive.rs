@@ -293,7 +293,7 @@ fn fail(flight: &Flight<'_>, act: Action, error: RunError) -> Result<(), RunErro
 
 /// A read-only file system stops Segue too: where Segue must write to the side that does not serve, and stale writers
 /// are reported (the plan sees to that), it is made writable again. A barrier that tells Segue from clients stays
-/// closed (protocol P1).
+/// closed (protocol P1); a block that stops Segue too goes although the endpoint has a barrier, which is enough.
 pub(super) fn open_where_segue_is_refused(
     ground: &Ground,
     step: &Address,
@@ -305,10 +305,11 @@ pub(super) fn open_where_segue_is_refused(
     }
     let io = Io::new(ground, step).until(Until::Never);
     let open = || {
+        let quiesce = ground.registry.quiesce(&call.block)?;
         let facts = ground.registry.endpoint(&call.endpoint)?.observe(&call.endpoint, &io)?;
         match facts.barrier {
-            Barrier::Identity | Barrier::Name => Ok(()),
-            Barrier::None => ground.registry.quiesce(&call.block)?.open(call, &io),
+            Barrier::Identity | Barrier::Name if !quiesce.stops_segue() => Ok(()),
+            Barrier::Identity | Barrier::Name | Barrier::None => quiesce.open(call, &io),
         }
     };
     retry(ground, step, SETTLING_DEADLINE, || false, open).map_err(|e| RunError::step(step, e))

@@ -1,6 +1,7 @@
 //! What running steps may ask: cancel, progress, checkpoints, the rate limit, secrets.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -25,6 +26,8 @@ pub(super) enum Until {
     Stopped,
     /// A stop, an abort of this cutover, or the deadline on the boot clock (milliseconds) ends it.
     Deadline(Address, u64),
+    /// A stop ends it, and this flag: what it does is wanted no more.
+    Flag(Arc<AtomicBool>),
     /// Nothing ends it: both sides are closed, or one is being re-opened.
     Never,
 }
@@ -33,7 +36,7 @@ impl Until {
     /// How long what fails may be tried again: inside a pause, no longer than the pause may last.
     pub(super) fn time_left(&self, ground: &Ground) -> Duration {
         match self {
-            Self::Stopped | Self::Never => STEP_DEADLINE,
+            Self::Stopped | Self::Flag(_) | Self::Never => STEP_DEADLINE,
             Self::Deadline(_, at_ms) => {
                 Duration::from_millis(at_ms.saturating_sub(ground.clock.boot_ms())).min(STEP_DEADLINE)
             }
@@ -120,7 +123,7 @@ impl<'a> Io<'a> {
 
     fn brakes_hold(&self) -> Option<&(Address, String)> {
         match self.until {
-            Until::Stopped => self.carries.as_ref(),
+            Until::Stopped | Until::Flag(_) => self.carries.as_ref(),
             Until::Deadline(..) | Until::Never => None,
         }
     }
@@ -139,6 +142,7 @@ impl StepIo for Io<'_> {
                     || self.ground.clock.boot_ms() >= *at_ms
                     || self.ground.control.abort_of(cutover).is_some()
             }
+            Until::Flag(flag) => flag.load(Ordering::SeqCst) || self.ground.control.stopping(),
             Until::Never => false,
         }
     }

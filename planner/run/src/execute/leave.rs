@@ -199,9 +199,10 @@ pub fn take_side_back(ground: &Ground, cutover: &Address, by: &str) -> Result<Op
 /// Before its fence is lifted: a barrier that tells Segue from clients keeps them out from now on.
 fn close_where_segue_may_write(ground: &Ground, call: &QuiesceCall) -> Result<(), StepError> {
     let io = Io::new(ground, &call.block.address).until(Until::Never);
+    let quiesce = ground.registry.quiesce(&call.block)?;
     match ground.registry.endpoint(&call.endpoint)?.observe(&call.endpoint, &io)?.barrier {
-        Barrier::Identity | Barrier::Name => ground.registry.quiesce(&call.block)?.close(call, &io),
-        Barrier::None => Ok(()),
+        Barrier::Identity | Barrier::Name if !quiesce.stops_segue() => quiesce.close(call, &io),
+        Barrier::Identity | Barrier::Name | Barrier::None => Ok(()),
     }
 }
 

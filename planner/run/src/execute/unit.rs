@@ -1,6 +1,6 @@
 //! Moving and verifying units: load, passes until converged, verification with repair.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use segue_contract::{
     Address, Direction, PassReport, StepError, StepIo, UnitJob, VerifyCall, VerifyLevel, VerifyReport,
@@ -76,20 +76,22 @@ fn turn<'a>(
     until: &Until,
 ) -> Result<Option<Carrying<'a>>, RunError> {
     match (until, direction) {
-        (Until::Stopped, Direction::Forward) => {
+        (Until::Stopped | Until::Flag(_), Direction::Forward) => {
             ground.control.carry_one().map(Some).ok_or(RunError::Interrupted)
         }
         (Until::Deadline(..) | Until::Never, _) | (_, Direction::Reverse) => Ok(None),
     }
 }
 
-/// Records a load or a pass, with the times by which lag is measured.
+/// Records a load or a pass, with the times by which lag is measured. `patience`: how long a side that is read may take to say
+/// that it is itself.
 pub(super) fn carried(
     ground: &Ground,
     unit: &UnitRef,
     step: &Address,
     load: bool,
     direction: Direction,
+    patience: Duration,
     work: impl FnOnce() -> Result<PassReport, StepError>,
 ) -> Result<PassReport, RunError> {
     let (began_ms, began_boot, began) = (ground.clock.wall_ms(), ground.now(), Instant::now());
@@ -102,7 +104,9 @@ pub(super) fn carried(
         })
     });
     if let Some(read) = read {
-        is_itself(ground, &unit.migration, &read).map_err(|e| RunError::step(step, e))?;
+        let look = || is_itself(ground, &unit.migration, &read);
+        retry(ground, step, patience, || ground.control.stopping(), look)
+            .map_err(|e| RunError::step(step, e))?;
     }
     let report = work().map_err(|e| RunError::step(step, e))?;
     // Rates and estimates are of the time in which it worked.
@@ -132,7 +136,7 @@ pub(super) fn load(ground: &Ground, unit: &UnitRef) -> Result<String, RunError> 
     let engine = ground.registry.engine(&job.source, &job.target).map_err(|e| RunError::step(&step, e))?;
     let _turn = turn(ground, job.direction, &Until::Stopped)?;
     let io = Io::new(ground, &step).carrying(&job);
-    let report = carried(ground, unit, &step, true, job.direction, || {
+    let report = carried(ground, unit, &step, true, job.direction, STEP_DEADLINE, || {
         retry(
             ground,
             &step,
@@ -159,7 +163,7 @@ pub(super) fn pass(
     let engine = ground.registry.engine(&job.source, &job.target).map_err(|e| RunError::step(step, e))?;
     let _turn = turn(ground, job.direction, until)?;
     let io = Io::new(ground, step).carrying(&job).until(until.clone());
-    carried(ground, unit, step, false, job.direction, || {
+    carried(ground, unit, step, false, job.direction, until.time_left(ground), || {
         retry(
             ground,
             step,
@@ -205,7 +209,7 @@ fn mend_drift(ground: &Ground, unit: &UnitRef, step: &Address) -> Result<(), Run
     let report =
         retry(ground, step, STEP_DEADLINE, || io.cancelled(), verify).map_err(|e| RunError::step(step, e))?;
     if report.mismatches_total > 0 {
-        carried(ground, unit, step, false, job.direction, || {
+        carried(ground, unit, step, false, job.direction, STEP_DEADLINE, || {
             let repair = || engine.repair(&job, &report, &io);
             retry(ground, step, STEP_DEADLINE, || io.cancelled(), repair)
         })?;
@@ -239,7 +243,7 @@ pub fn verify_unit(
         let engine =
             ground.registry.engine(&job.source, &job.target).map_err(|e| RunError::step(&step, e))?;
         let io = Io::new(ground, &step).carrying(&job);
-        carried(ground, unit, &step, false, job.direction, || {
+        carried(ground, unit, &step, false, job.direction, STEP_DEADLINE, || {
             let repair = || engine.repair(&job, &report, &io);
             retry(ground, &step, STEP_DEADLINE, || io.cancelled(), repair)
         })?;

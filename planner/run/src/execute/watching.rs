@@ -9,7 +9,7 @@ mod looking;
 pub(super) use looking::ask;
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use segue_contract::Address;
@@ -21,7 +21,7 @@ use super::drive::drive;
 use super::ground::micros;
 use super::unit::{UnitRef, carried, job_of};
 use super::{Ground, RunError, RunEvent};
-use crate::execute::io::Io;
+use crate::execute::io::{Io, Until};
 
 /// How often it is told how fresh the fallback is.
 const TELL_EVERY_MS: u64 = 10_000;
@@ -63,6 +63,7 @@ pub(super) fn watch(
         before_ms: state.watched_so_far_ms(),
         began_ms: ground.clock.boot_ms(),
         ended: AtomicBool::new(false),
+        lost: Arc::default(),
         outcome: Mutex::default(),
     };
     let began = std::time::Instant::now();
@@ -126,6 +127,8 @@ struct Watching<'a> {
     began_ms: u64,
     /// Whether there is nothing more to look at.
     ended: AtomicBool,
+    /// Whether health is lost: no pass is waited for then.
+    lost: Arc<AtomicBool>,
     outcome: Mutex<Outcome>,
 }
 
@@ -194,6 +197,7 @@ impl Watching<'_> {
             watch: watch.block.address.clone(),
             said: said.to_owned(),
         });
+        self.lost.store(true, Ordering::SeqCst);
         self.end();
         recorded
     }
@@ -234,14 +238,14 @@ impl Watching<'_> {
         }
     }
 
-    /// One pass, not tried again: lost health must not wait for a side that cannot be read.
+    /// One pass, not tried again, and given up when health is lost: that must not wait for a side that cannot be read.
     fn reverse_pass(&self, unit: &UnitRef) -> Result<(), RunError> {
         let step = unit.step("sync");
         let (job, _) = job_of(self.ground, unit)?;
         let engine =
             self.ground.registry.engine(&job.source, &job.target).map_err(|e| RunError::step(&step, e))?;
-        let io = Io::new(self.ground, &step).carrying(&job);
-        carried(self.ground, unit, &step, false, job.direction, || {
+        let io = Io::new(self.ground, &step).until(Until::Flag(Arc::clone(&self.lost))).carrying(&job);
+        carried(self.ground, unit, &step, false, job.direction, Duration::ZERO, || {
             engine.pass(&job, None, &io).map(|report| io.worked(report))
         })
         .map(|_| ())

@@ -105,7 +105,10 @@ pub struct Write {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Written {
     /// It is there, durable on as many copies as the system promises; one change was counted.
-    Done,
+    Done {
+        /// The number of that change where it was written.
+        number: u64,
+    },
     /// There is a newer version, or the same one: nothing was done.
     Newer,
     /// This document cannot be taken as it is, and why: its reason alone, without its body.
@@ -127,6 +130,9 @@ pub struct Limits {
     pub version_max: u64,
 }
 
+/// Parts that [`Collection::census`] is asked for at once: fewer than a search server lets one answer have.
+pub const CENSUS_PARTS_MAX: u64 = 4096;
+
 /// One unit at one endpoint.
 pub trait Collection: Send + Sync {
     /// What the system likes.
@@ -144,6 +150,39 @@ pub trait Collection: Send + Sync {
     /// # Errors
     /// What is returned is whole: a reply cut short, or one in which a copy did not answer, is an error.
     fn scan(&self, window: Window, want: Want) -> Result<Option<Vec<Found>>, StepError>;
+
+    /// How many documents have their last change in each part of some windows of one slice, window after window: a window's first
+    /// part begins with it and has `width` numbers, its last one ends with it. The windows are in order and do not overlap; all
+    /// together have at most [`CENSUS_PARTS_MAX`] parts. `None`: the system cannot count so without looking at every document.
+    ///
+    /// # Errors
+    /// It cannot be counted exactly.
+    fn census(&self, windows: &[Window], width: u64) -> Result<Option<Vec<u64>>, StepError> {
+        let _ = (windows, width);
+        Ok(None)
+    }
+
+    /// Whether [`Collection::sweep`] is there.
+    fn sweeps(&self) -> bool {
+        false
+    }
+
+    /// The documents of a large window in pieces of about so many, in the order in which it is quickest to give them: as they
+    /// were when this began. `each` has got every one once when this returns `true`, and none when it returns `false`: then the
+    /// window is to be scanned.
+    ///
+    /// # Errors
+    /// As of [`Collection::scan`], and of `each`, which may have got some: all of it is to be done again.
+    fn sweep(
+        &self,
+        window: Window,
+        want: Want,
+        piece: u64,
+        each: &mut dyn FnMut(Vec<Found>) -> Result<(), StepError>,
+    ) -> Result<bool, StepError> {
+        let _ = (window, want, piece, each);
+        Ok(false)
+    }
 
     /// How many documents there are now.
     ///

@@ -22,7 +22,7 @@ pub(crate) fn keys(
         let mut runs = runs.lock().unwrap_or_else(PoisonError::into_inner);
         found.into_iter().try_for_each(|found| {
             let mut record = Record::of(found.key);
-            record.set_mark(side, Mark { version: found.version });
+            record.set_mark(side, Mark::new(found.version, found.number));
             runs.push(Entry { record, gone: false })
         })
     };

@@ -22,6 +22,14 @@ pub(crate) use write::Writer;
 pub(crate) struct Mark {
     /// The version there.
     pub(crate) version: u64,
+    /// The number of its last change there, plus one; 0: not known. A hint where to look for it, and nothing that is relied on.
+    pub(crate) number: u64,
+}
+
+impl Mark {
+    pub(crate) fn new(version: u64, number: u64) -> Self {
+        Self { version, number: number.saturating_add(1) }
+    }
 }
 
 /// One document.

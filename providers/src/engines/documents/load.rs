@@ -10,6 +10,7 @@ use segue_contract::{Checkpoint, PassReport, PassTimes, Progress, StepError, Ste
 
 use super::again::again;
 use super::collection::{Documents, Key, Stand, Want};
+use super::gone::Census;
 use super::keys::{all, keys};
 use super::ledger::{About, Mark, Record};
 use super::notes::Notes;
@@ -193,7 +194,7 @@ impl Load<'_> {
             };
             // It changed since the load began: the first pass carries it, and is to know whose the old one is.
             let mut record = record.clone();
-            record.set_mark(self.sides.from(), Mark { version: now.version });
+            record.set_mark(self.sides.from(), Mark::new(now.version, now.number));
             sender.sink().push(Entry { record, gone: false })?;
         }
         let settled = self.head.stand.slices.iter().map(|slice| slice.settled);
@@ -235,7 +236,7 @@ impl Load<'_> {
         };
         let bytes = tally.bytes;
         let (runs, log_highest) = log.entries(io.artifacts(), sides.from())?;
-        let draft = merge::merge(io.artifacts(), None, runs.finish()?, sides.from())?;
+        let draft = merge::merge(io.artifacts(), None, runs.finish()?, sides.from(), Census::none())?;
         let versions = Versions { epoch, ..self.head.versions };
         let carried = super::carried(&self.head.stand);
         let (source, target) = match sides.from() {

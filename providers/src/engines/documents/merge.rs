@@ -4,13 +4,15 @@ use std::path::Path;
 
 use segue_contract::{ArtifactName, Side, StepError};
 
+use super::gone::Census;
 use super::ledger::{About, Reader, Record, Writer};
 use super::runs::{Entry, Merged};
 
-/// A new ledger that is not finished yet, and how many of its documents the side that is read has.
+/// A new ledger that is not finished yet, how many of its documents the side that is read has, and where they changed last.
 pub(crate) struct Draft {
     writer: Writer,
     pub(crate) live: u64,
+    pub(crate) census: Census,
 }
 
 impl Draft {
@@ -20,14 +22,15 @@ impl Draft {
     }
 }
 
-/// Writes the ledger of `old` with `entries` in place of what it says of their keys.
+/// Writes the ledger of `old` with `entries` in place of what it says of their keys. `census`: an empty one, to be filled.
 pub(crate) fn merge(
     artifacts: &Path,
     old: Option<&ArtifactName>,
     mut entries: Merged,
     read: Side,
+    census: Census,
 ) -> Result<Draft, StepError> {
-    let mut draft = Draft { writer: Writer::create(artifacts)?, live: 0 };
+    let mut draft = Draft { writer: Writer::create(artifacts)?, live: 0, census };
     let mut reader = old.map(|name| Reader::open(artifacts, name)).transpose()?;
     let next_old = |reader: &mut Option<Reader>| reader.as_mut().map_or(Ok(None), Reader::next_record);
     let mut record = next_old(&mut reader)?;
@@ -72,7 +75,10 @@ fn with_old(old: Option<&Record>, new: &Entry) -> Record {
 
 impl Draft {
     fn push(&mut self, record: &Record, read: Side) -> Result<(), StepError> {
-        self.live += u64::from(record.mark(read).version > 0);
+        if record.mark(read).version > 0 {
+            self.live += 1;
+            self.census.add(record.mark(read));
+        }
         self.writer.push(record)
     }
 }

@@ -11,6 +11,7 @@ use segue_contract::{ArtifactName, PassReport, PassTimes, Side, StepError, StepI
 use super::again::again;
 use super::collection::{Documents, Found, Key, Stand, Want};
 use super::foreign::{Finds, Foreign, look};
+use super::gone::{self, Census};
 use super::keys::{all, keys};
 use super::ledger::{About, Reader, Record, about};
 use super::merge::{Draft, merge};
@@ -107,7 +108,8 @@ impl Pass<'_> {
         let read_us = micros(began.elapsed());
         let from = self.sides.from();
         let entries = std::mem::replace(&mut *self.sender.sink(), Runs::new(io.artifacts()));
-        let mut draft = merge(io.artifacts(), Some(self.ledger), entries.finish()?, from)?;
+        let census = Census::of(&self.here);
+        let mut draft = merge(io.artifacts(), Some(self.ledger), entries.finish()?, from, census)?;
         let there_now = again(io, || self.sides.read.count())?;
         if there_now != draft.live {
             draft = self.deletions(draft)?;
@@ -215,22 +217,45 @@ impl Pass<'_> {
         self.here.slices.iter().map(|slice| slice.settled).max().unwrap_or(0)
     }
 
-    /// Finds the documents of the draft that the side that is read no longer has, and deletes them; after every other
-    /// write of the pass, with the version of what was settled before the keys were looked at.
+    /// Finds the documents of the draft that the side that is read no longer has ([`gone`]), and deletes them; after every
+    /// other write of the pass, with the version of what was settled before they were looked for.
     fn deletions(&self, draft: Draft) -> Result<Draft, StepError> {
         let (sides, io) = (self.sides, self.sides.io);
         let before = again(io, || sides.read.stand())?;
         let number = before.slices.iter().map(|slice| slice.settled).max().unwrap_or(0);
-        let here = keys(&*sides.read, sides.from(), &all(&before), sides.workers(), io)?;
+        let (live, census) = (draft.live, draft.census.clone());
         // Only a step between two ledgers.
         let name = draft.finish(self.known.clone(), false)?;
-        let deleted = self.delete_all_but(&name, here, number);
+        let deleted = match gone::find(sides, &name, live, &census, &self.here) {
+            Ok(Some(gone)) => self.delete_found(gone, number),
+            Ok(None) => keys(&*sides.read, sides.from(), &all(&before), sides.workers(), io)
+                .and_then(|here| self.delete_all_but(&name, here, number)),
+            Err(error) => Err(error),
+        };
         let entries = std::mem::replace(&mut *self.sender.sink(), Runs::new(io.artifacts()));
-        let merged =
-            deleted.and_then(|()| merge(io.artifacts(), Some(&name), entries.finish()?, sides.from()));
+        let merged = deleted.and_then(|()| {
+            merge(io.artifacts(), Some(&name), entries.finish()?, sides.from(), Census::none())
+        });
         // Best effort: it is collected otherwise.
         let _ = std::fs::remove_file(io.artifacts().join(&name.0));
         merged
+    }
+
+    /// Deletes what [`gone::find`] found.
+    fn delete_found(&self, mut gone: Merged, number: u64) -> Result<(), StepError> {
+        let mut some = Vec::new();
+        loop {
+            let next = gone.next()?;
+            let last = next.is_none();
+            some.extend(next.map(|entry| entry.record));
+            if some.len() >= READ_AT_ONCE || last {
+                self.sides.go_on()?;
+                self.sender.delete(&std::mem::take(&mut some), number)?;
+            }
+            if last {
+                return Ok(());
+            }
+        }
     }
 
     /// Deletes the records of a ledger whose documents are not among those that were found, nor there now.

@@ -165,7 +165,8 @@ impl Release<'_> {
         for some in batch.chunks(self.there.limits().batch_documents_max.max(1)) {
             let written = again(self.io, || self.there.write(some))?;
             // A deletion that was answered too late and is made again is refused as not newer: the document is gone.
-            let doubtful: Vec<_> = some.iter().zip(written).filter(|(_, w)| *w != Written::Done).collect();
+            let doubtful: Vec<_> =
+                some.iter().zip(written).filter(|(_, w)| !matches!(w, Written::Done { .. })).collect();
             let keys: Vec<_> = doubtful.iter().map(|(write, _)| write.key.clone()).collect();
             if !keys.is_empty() {
                 let now = again(self.io, || self.there.read(&keys, Want::Keys))?;

@@ -194,7 +194,7 @@ mod tests {
 
     fn entry(id: &str, version: u64) -> Entry {
         let key = Key { id: id.to_owned(), place: None };
-        let mark = Mark { version };
+        let mark = Mark { version, number: 0 };
         Entry {
             record: Record { key, hash: 1, source: mark, target: Mark::default(), aside: false, pass: 1 },
             gone: version == 0,

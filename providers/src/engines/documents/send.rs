@@ -3,6 +3,7 @@
 
 mod clash;
 
+use std::borrow::Cow;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -122,9 +123,9 @@ impl<'a, S: Sink> Sender<'a, S> {
         drop(tally);
         let there = self.what_was_dropped(&found)?;
         let mut going = Vec::with_capacity(found.len());
-        for (at, document) in found.into_iter().enumerate() {
+        for (at, mut document) in found.into_iter().enumerate() {
             let old = there.get(at).and_then(Option::as_ref).map(|old| old.body.as_slice());
-            match self.changed(&document, old) {
+            match self.changed(&mut document, old) {
                 Ok((body, hash)) => {
                     let version = if self.sides.adds() { ADDED } else { self.version(document.number)? };
                     let write = Write { key: document.key.clone(), version, body: Some(body) };
@@ -136,18 +137,19 @@ impl<'a, S: Sink> Sender<'a, S> {
         self.send(going)
     }
 
-    /// The body as the written side gets it, and its hash as the declared target has it.
-    fn changed(&self, document: &Found, there: Option<&[u8]>) -> Result<(Vec<u8>, u128), StepError> {
+    /// The body as the written side gets it, taken out of the document, and its hash as the declared target has it.
+    fn changed(&self, document: &mut Found, there: Option<&[u8]>) -> Result<(Vec<u8>, u128), StepError> {
         let transform = &self.sides.job.transform;
+        let read = std::mem::take(&mut document.body);
         match self.sides.job.direction {
             Direction::Forward => {
-                let body = json::forward(transform, document.body.clone())?;
+                let body = json::forward(transform, read)?;
                 let hash = json::hash(transform, &body)?;
                 Ok((body, hash))
             }
             Direction::Reverse => {
-                let hash = json::hash(transform, &document.body)?;
-                Ok((json::back(transform, document.body.clone(), there)?, hash))
+                let hash = json::hash(transform, &read)?;
+                Ok((json::back(transform, read, there)?, hash))
             }
         }
     }
@@ -172,10 +174,10 @@ impl<'a, S: Sink> Sender<'a, S> {
                 |record: &Record| if self.sides.adds() { record.mark(to).version + 1 } else { above };
             let batch: Vec<Write> =
                 some.iter().map(|r| Write { key: r.key.clone(), version: version(r), body: None }).collect();
-            let written = self.write_all(batch)?;
+            let written = self.write_all(&batch)?;
             for (record, written) in some.iter().zip(written) {
                 match written {
-                    Written::Done => {
+                    Written::Done { .. } => {
                         let mut tally = self.tally();
                         tally.deleted += 1;
                         tally.taken += 1;
@@ -220,12 +222,14 @@ impl<'a, S: Sink> Sender<'a, S> {
     fn send_batch(&self, batch: Vec<Going>, bytes: u64) -> Result<(), StepError> {
         self.sides.io.take(bytes);
         self.tally().bytes += bytes;
-        let writes: Vec<Write> = batch.iter().map(|one| one.write.clone()).collect();
-        let written = self.write_all(writes)?;
+        let (carried, writes): (Vec<(Found, u128)>, Vec<Write>) =
+            batch.into_iter().map(|one| ((one.found, one.hash), one.write)).unzip();
+        let written = self.write_all(&writes)?;
         let mut clashed = Vec::new();
-        for (one, written) in batch.into_iter().zip(written) {
+        for (((found, hash), write), written) in carried.into_iter().zip(writes).zip(written) {
+            let one = Going { found, write, hash };
             match written {
-                Written::Done => self.done(&one)?,
+                Written::Done { number } => self.done(&one, number)?,
                 Written::Newer => clashed.push(one),
                 Written::Refused(reason) | Written::Later(reason) => self.set_aside(&one.found, &reason)?,
             }
@@ -233,17 +237,18 @@ impl<'a, S: Sink> Sender<'a, S> {
         if clashed.is_empty() { Ok(()) } else { self.settle_clashes(clashed) }
     }
 
-    fn done(&self, one: &Going) -> Result<(), StepError> {
+    /// `number`: of the change where it was written.
+    fn done(&self, one: &Going, number: u64) -> Result<(), StepError> {
         let mut tally = self.tally();
         tally.written += 1;
         tally.taken += 1;
         tally.write_highest = tally.write_highest.max(one.write.version);
         drop(tally);
-        self.record(&one.found, one.hash, one.write.version, false)
+        self.record(&one.found, one.hash, Mark::new(one.write.version, number), false)
     }
 
     /// Notes what the ledger is to say of a document.
-    fn record(&self, found: &Found, hash: u128, version: u64, aside: bool) -> Result<(), StepError> {
+    fn record(&self, found: &Found, hash: u128, written: Mark, aside: bool) -> Result<(), StepError> {
         let mut record = Record {
             key: found.key.clone(),
             hash,
@@ -252,25 +257,29 @@ impl<'a, S: Sink> Sender<'a, S> {
             aside,
             pass: self.pass,
         };
-        record.set_mark(self.sides.from(), Mark { version: found.version });
-        record.set_mark(self.sides.to(), Mark { version });
+        record.set_mark(self.sides.from(), Mark::new(found.version, found.number));
+        record.set_mark(self.sides.to(), written);
         self.sink().push(Entry { record, gone: false })
     }
 
     /// What cannot be carried stays in the ledger, so that each pass tries it again and its deletion is seen.
     fn set_aside(&self, found: &Found, reason: &str) -> Result<(), StepError> {
         self.tally().set_aside.push(SetAside { key: found.key.to_string(), reason: reason.to_owned() });
-        self.record(found, 0, 0, true)
+        self.record(found, 0, Mark::default(), true)
     }
 
     /// Writes a batch; what is only not taken now is sent again. The answers are in the order of the batch.
-    fn write_all(&self, batch: Vec<Write>) -> Result<Vec<Written>, StepError> {
+    fn write_all(&self, batch: &[Write]) -> Result<Vec<Written>, StepError> {
         let began = Instant::now();
         let mut answers: Vec<Option<Written>> = vec![None; batch.len()];
-        let mut left: Vec<(usize, Write)> = batch.into_iter().enumerate().collect();
+        let mut left: Vec<usize> = (0..batch.len()).collect();
         while !left.is_empty() {
             self.sides.go_on()?;
-            let writes: Vec<Write> = left.iter().map(|(_, write)| write.clone()).collect();
+            // The bodies are copied only where a part is sent again.
+            let writes: Cow<'_, [Write]> = match left.len() == batch.len() {
+                true => Cow::Borrowed(batch),
+                false => left.iter().filter_map(|at| batch.get(*at).cloned()).collect(),
+            };
             self.notes.note(&writes)?;
             let turn = self.pace.turn();
             let adds = self.sides.adds() && writes.iter().all(|write| write.body.is_some());
@@ -279,14 +288,14 @@ impl<'a, S: Sink> Sender<'a, S> {
                 Ok(answered) => {
                     let mut again = Vec::new();
                     let mut why = None;
-                    for ((at, write), written) in left.into_iter().zip(answered) {
+                    for (at, written) in left.into_iter().zip(answered) {
                         match written {
                             Written::Later(reason) => {
                                 why = Some(StepError::transient(format!(
                                     "{}: the system does not take writes now: {reason}",
-                                    self.sides.job.writes().address
+                                    self.address()
                                 )));
-                                again.push((at, write));
+                                again.push(at);
                             }
                             written => {
                                 if let Some(answer) = answers.get_mut(at) {
@@ -314,16 +323,16 @@ impl<'a, S: Sink> Sender<'a, S> {
                 }
             }
         }
-        let missing = || {
-            StepError::unknown(format!(
-                "{}: a batch was not answered in full",
-                self.sides.job.writes().address
-            ))
-        };
+        let missing = || StepError::unknown(format!("{}: a batch was not answered in full", self.address()));
         answers.into_iter().map(|answer| answer.ok_or_else(missing)).collect()
     }
 
     fn side(&self) -> Side {
         self.sides.to()
+    }
+
+    /// Of the side that is written.
+    fn address(&self) -> &segue_contract::Address {
+        &self.sides.job.writes().address
     }
 }

@@ -35,13 +35,8 @@ impl<'a> Sides<'a> {
             Direction::Forward => (source, target),
             Direction::Reverse => (target, source),
         };
-        Ok(Self {
-            job,
-            io,
-            read: reads.open(job.reads(), io)?,
-            write: writes.open(job.writes(), io)?,
-            writes,
-        })
+        let (read, write) = at_once(|| reads.open(job.reads(), io), || writes.open(job.writes(), io));
+        Ok(Self { job, io, read: read?, write: write?, writes })
     }
 
     /// Which side is read.
@@ -67,6 +62,7 @@ impl<'a> Sides<'a> {
     pub(crate) fn hash(&self, side: Side, body: &[u8]) -> Result<u128, StepError> {
         match side {
             Side::Target => json::hash(&self.job.transform, body),
+            Side::Source if self.job.transform.is_nothing() => json::hash(&self.job.transform, body),
             Side::Source => {
                 let there = json::forward(&self.job.transform, body.to_vec())?;
                 json::hash(&self.job.transform, &there)
@@ -78,6 +74,18 @@ impl<'a> Sides<'a> {
     pub(crate) fn go_on(&self) -> Result<(), StepError> {
         if self.io.cancelled() { Err(StepError::cancelled()) } else { Ok(()) }
     }
+}
+
+/// Asks both sides at the same time: neither waits for the other.
+pub(crate) fn at_once<A: Send, B: Send>(one: impl FnOnce() -> A + Send, other: impl FnOnce() -> B) -> (A, B) {
+    std::thread::scope(|scope| {
+        let one = scope.spawn(one);
+        let other = other();
+        match one.join() {
+            Ok(one) => (one, other),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    })
 }
 
 /// How many work on a job at once.

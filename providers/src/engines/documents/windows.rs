@@ -14,6 +14,8 @@ use super::collection::{Collection, Found, Want, Window};
 const WANTED: u64 = 2_000;
 /// Bytes that a window is to hold: so many times the workers are in memory at once.
 const WANTED_BYTES: u64 = 4 << 20;
+/// A slice of which so many times the documents that are wanted at once are left is swept, in windows of so many times.
+const SWEPT: (u64, u64) = (10, 40);
 /// Change numbers of a window: the first, the least, the most.
 const WIDTH: (u64, u64, u64) = (1_000, 1, 4_000_000);
 
@@ -21,6 +23,8 @@ const WIDTH: (u64, u64, u64) = (1_000, 1, 4_000_000);
 pub(crate) struct Windows {
     left: Mutex<VecDeque<Window>>,
     width: AtomicU64,
+    /// How many documents are a good piece of a sweep; 0: not known yet.
+    piece: AtomicU64,
     done: Mutex<Vec<Done>>,
 }
 
@@ -52,20 +56,29 @@ impl Windows {
         Self {
             left: Mutex::new(left.collect()),
             width: AtomicU64::new(WIDTH.0),
+            piece: AtomicU64::new(0),
             done: Mutex::new(from.iter().map(|low| Done { low: *low, beyond: BTreeMap::new() }).collect()),
         }
     }
 
     /// The next window; the slices take turns.
-    fn next(&self) -> Option<Window> {
+    fn next(&self, swept: Option<u64>) -> Option<Window> {
         let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
         let slice = left.pop_front()?;
-        let width = self.width.load(Ordering::Relaxed);
+        let width = match swept {
+            Some(wanted) if self.is_swept(slice, wanted) => wanted.saturating_mul(SWEPT.1),
+            _ => self.width.load(Ordering::Relaxed),
+        };
         let to = slice.to.min(slice.from.saturating_add(width));
         if to < slice.to {
             left.push_back(Window { from: to, ..slice });
         }
         Some(Window { to, ..slice })
+    }
+
+    /// Whether a window, or what is left of a slice, is large enough to be swept; the first ones say how large documents are.
+    fn is_swept(&self, window: Window, wanted: u64) -> bool {
+        self.piece.load(Ordering::Relaxed) > 0 && window.to - window.from >= wanted.saturating_mul(SWEPT.0)
     }
 
     /// Learns from a window how wide the next are to be.
@@ -78,6 +91,10 @@ impl Windows {
         // A window with little in it says little of the next: twice as wide at most.
         let width = by_count.min(by_bytes).min(span.saturating_mul(2)).clamp(WIDTH.1, WIDTH.2);
         self.width.store(width, Ordering::Relaxed);
+        let piece = count.saturating_mul(WANTED_BYTES) / bytes.max(1);
+        if count > 0 {
+            self.piece.store(piece.clamp(1, wanted), Ordering::Relaxed);
+        }
     }
 
     /// How far each slice is done without a gap.
@@ -104,12 +121,18 @@ impl Windows {
         each: &(dyn Fn(Vec<Found>) -> Result<(), StepError> + Sync),
         after: &(dyn Fn() -> Result<(), StepError> + Sync),
     ) -> Result<(), StepError> {
-        let wanted = from.limits().scan_documents_max.clamp(1, WANTED);
+        let most = from.limits().scan_documents_max;
+        let wanted = match want {
+            Want::Bodies => most.min(WANTED),
+            // Keys are small. One window holds more than the one before: not so many that half of them are asked for again.
+            Want::Keys => most - most / 4,
+        }
+        .max(1);
         let stop = AtomicBool::new(false);
         let failure: Mutex<Option<StepError>> = Mutex::new(None);
         let work = || {
             while !stop.load(Ordering::Relaxed) {
-                let Some(window) = self.next() else { return Ok(()) };
+                let Some(window) = self.next(from.sweeps().then_some(wanted)) else { return Ok(()) };
                 let scan = Scan { windows: self, from, want, wanted, io, each };
                 scan.one(window)?;
                 self.add_done(window);
@@ -151,10 +174,30 @@ struct Scan<'a> {
 }
 
 impl Scan<'_> {
+    /// A large window in pieces. Once one was handed on, a failure is the step's, which is done again as a whole: nobody could
+    /// tell which documents came already.
+    fn sweep(&self, window: Window) -> Result<bool, StepError> {
+        let mut handed_on = false;
+        let piece = self.windows.piece.load(Ordering::Relaxed);
+        super::again::again(self.io, || {
+            let mut each = |found: Vec<Found>| {
+                handed_on = true;
+                if self.io.cancelled() { Err(StepError::cancelled()) } else { (self.each)(found) }
+            };
+            match self.from.sweep(window, self.want, piece, &mut each) {
+                Err(error) if handed_on => Ok(Err(error)),
+                swept => swept.map(Ok),
+            }
+        })?
+    }
+
     /// One window, or its halves where it holds too much.
     fn one(&self, window: Window) -> Result<(), StepError> {
         if self.io.cancelled() {
             return Err(StepError::cancelled());
+        }
+        if self.from.sweeps() && self.windows.is_swept(window, self.wanted) && self.sweep(window)? {
+            return Ok(());
         }
         match super::again::again(self.io, || self.from.scan(window, self.want))? {
             Some(found) => {
@@ -195,7 +238,7 @@ mod tests {
     fn every_number_is_in_one_window() {
         let windows = Windows::new(&[3, 0, 7], &[9, 2_500, 7]);
         let mut seen = BTreeMap::new();
-        while let Some(window) = windows.next() {
+        while let Some(window) = windows.next(None) {
             for number in window.from..window.to {
                 *seen.entry((window.slice, number)).or_insert(0) += 1;
             }

@@ -1,10 +1,12 @@
 //! Replies of searches, multi-gets and statistics as the engine's own words.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::raw::{NotJson, compact, member, parts};
-use crate::engines::documents::{Found, Key, SliceStand, Want};
+use crate::engines::documents::{Found, Key, SliceStand, Want, Window};
 
 /// Where one shard stands, by the statistics of all copies.
 pub(super) fn stand(shards: &Value, terms: &Value, shard: u32) -> Result<SliceStand, String> {
@@ -101,9 +103,58 @@ pub(super) fn hits(reply: &[u8], want: Want) -> Result<(Vec<Found>, u64), String
     Ok((all, total))
 }
 
+/// What of the reply to a census is read.
+pub(super) const CENSUS: &str = "filter_path=timed_out,_shards,hits.total,aggregations.parts.buckets.key,\
+    aggregations.parts.buckets.doc_count";
+
+/// How many documents there are in each part of some windows. Together they are as many as the windows have: a part that was cut
+/// off, or a number in two parts, shows.
+pub(super) fn census(reply: &Value, windows: &[Window], width: u64) -> Result<Vec<u64>, String> {
+    if reply["timed_out"] != Value::Bool(false) {
+        return Err("a count ran out of time".to_owned());
+    }
+    answered(&reply["_shards"])?;
+    let parts_of = |window: &Window| usize::try_from((window.to - window.from).div_ceil(width)).unwrap_or(0);
+    let mut begins = BTreeMap::new();
+    let mut all = 0;
+    for window in windows {
+        begins.insert(window.from, (window.to, all));
+        all += parts_of(window);
+    }
+    let (mut parts, mut sum) = (vec![0; all], 0);
+    for bucket in reply["aggregations"]["parts"]["buckets"].as_array().into_iter().flatten() {
+        // Whole numbers below 2^53, printed as 64.0.
+        let key = bucket["key"].as_f64().filter(|key| *key >= 0.0).map(|key| key as u64);
+        let at = key.and_then(|key| {
+            let (from, (to, begin)) = begins.range(..=key).next_back()?;
+            Some(begin + usize::try_from((key - from) / width).ok().filter(|_| key < *to)?)
+        });
+        let part = at.and_then(|at| parts.get_mut(at)).ok_or("a count beyond what was asked for")?;
+        let count = bucket["doc_count"].as_u64().ok_or("a count without a number")?;
+        *part += count;
+        sum += count;
+    }
+    let total = &reply["hits"]["total"];
+    match total.as_u64().or(total["value"].as_u64()) {
+        Some(total) if total == sum => Ok(parts),
+        Some(total) => Err(format!("a count gave {sum} documents of {total}")),
+        None => Err("a search without a total".to_owned()),
+    }
+}
+
+/// Where a scroll goes on.
+pub(super) fn scroll_id(reply: &[u8]) -> Result<String, String> {
+    let id = member(reply, "_scroll_id").map_err(|_| "a reply that was cut short")?;
+    id.and_then(|id| serde_json::from_slice(id).ok()).ok_or_else(|| "a scroll without an id".to_owned())
+}
+
 /// Whether the shard that was asked answered; a search of a shard that has no copy asks none.
 fn all_answered(text: &[u8]) -> Result<(), String> {
     let shards: Value = serde_json::from_slice(text).map_err(|_| "a reply that was cut short")?;
+    answered(&shards)
+}
+
+fn answered(shards: &Value) -> Result<(), String> {
     let number = |name: &str| shards[name].as_u64().unwrap_or(0);
     if number("failed") > 0 || number("successful") == 0 {
         let (kind, reason) = crate::search::refusal::said(&shards["failures"][0]["reason"]);
@@ -176,6 +227,31 @@ mod tests {
         for length in 0..reply.len() {
             assert!(hits(&reply[..length], Want::Keys).is_err(), "cut at {length}");
         }
+    }
+
+    #[test]
+    fn a_census_is_whole_or_an_error() {
+        let window = [Window { slice: 0, from: 64, to: 200 }];
+        let reply = |buckets: &Value, total: u64| {
+            json!({"timed_out": false, "_shards": {"successful": 1, "failed": 0}, "hits": {"total": {"value": total}},
+                "aggregations": {"parts": {"buckets": buckets}}})
+        };
+        let parts = json!([{"key": 64.0, "doc_count": 3}, {"key": 192.0, "doc_count": 1}]);
+        assert_eq!(census(&reply(&parts, 4), &window, 64), Ok(vec![3, 0, 1]));
+        assert_eq!(census(&reply(&Value::Null, 0), &window, 64), Ok(vec![0, 0, 0]));
+        assert!(
+            census(&reply(&parts, 5), &window, 64).expect_err("one is missing").contains("4 documents of 5")
+        );
+        assert!(census(&reply(&json!([{"key": 0.0, "doc_count": 1}]), 1), &window, 64).is_err());
+        assert!(census(&reply(&json!([{"key": 256.0, "doc_count": 1}]), 1), &window, 64).is_err());
+        let two = [(5, 7), (20, 22)].map(|(from, to)| Window { slice: 0, from, to });
+        let each = json!([{"key": 6.0, "doc_count": 2}, {"key": 20.0, "doc_count": 1}]);
+        assert_eq!(census(&reply(&each, 3), &two, 1), Ok(vec![0, 2, 1, 0]));
+        assert!(census(&reply(&json!([{"key": 9.0, "doc_count": 3}]), 3), &two, 1).is_err());
+        let mut late = reply(&parts, 4);
+        late["timed_out"] = json!(true);
+        assert!(census(&late, &window, 64).is_err());
+        assert!(census(&json!({}), &window, 64).is_err());
     }
 
     #[test]

@@ -38,17 +38,17 @@ fn tell(io: &dyn StepIo, findings: Vec<Finding>) {
 
 impl Documents for SearchDocuments {
     fn open(&self, block: &BlockRef, io: &dyn StepIo) -> Result<Arc<dyn Collection>, StepError> {
-        Ok(Arc::new(IndexCollection::open(Cluster::of(block, io)?, one(block)?)?))
+        Ok(Arc::new(IndexCollection::open(Cluster::kept(block, io)?, one(block)?)?))
     }
 
     fn exists(&self, block: &BlockRef, io: &dyn StepIo) -> Result<bool, StepError> {
-        Ok(!indices::settings_if_there(&Cluster::of(block, io)?, &one(block)?)?.is_empty())
+        Ok(!indices::settings_if_there(&Cluster::kept(block, io)?, &one(block)?)?.is_empty())
     }
 
     /// Pipelines and templates come first, aliases last. The surroundings are made for the declared target alone: on the
     /// way back the source has its own.
     fn make(&self, job: &UnitJob, io: &dyn StepIo) -> Result<(), StepError> {
-        let (from, to) = (Cluster::of(job.reads(), io)?, Cluster::of(job.writes(), io)?);
+        let (from, to) = (Cluster::kept(job.reads(), io)?, Cluster::kept(job.writes(), io)?);
         let (source, target) = (one(job.reads())?, one(job.writes())?);
         let Some(index) = indices::named(&from, std::slice::from_ref(&source))?.remove(&source) else {
             return Err(indices::absent(&from, &source));
@@ -68,17 +68,17 @@ impl Documents for SearchDocuments {
     }
 
     fn serve(&self, job: &UnitJob, io: &dyn StepIo) -> Result<(), StepError> {
-        make::loaded(&Cluster::of(job.writes(), io)?, &one(job.writes())?)
+        make::loaded(&Cluster::kept(job.writes(), io)?, &one(job.writes())?)
     }
 
     fn remember(&self, job: &UnitJob, io: &dyn StepIo) -> Result<(), StepError> {
         let wanted: Map<String, Value> =
             [(GC_DELETES.to_owned(), Value::from(REMEMBERED))].into_iter().collect();
-        tune::tune(&Cluster::of(job.writes(), io)?, &one(job.writes())?, &wanted).map(drop)
+        tune::tune(&Cluster::kept(job.writes(), io)?, &one(job.writes())?, &wanted).map(drop)
     }
 
     fn forget(&self, job: &UnitJob, io: &dyn StepIo) -> Result<(), StepError> {
-        tune::put_back(&Cluster::of(job.writes(), io)?, &one(job.writes())?, &[GC_DELETES])
+        tune::put_back(&Cluster::kept(job.writes(), io)?, &one(job.writes())?, &[GC_DELETES])
     }
 
     fn fill_modes(&self) -> Vec<LoadModeSchema> {
@@ -98,14 +98,15 @@ impl Documents for SearchDocuments {
     }
 
     fn remove(&self, job: &UnitJob, io: &dyn StepIo) -> Result<(), StepError> {
-        make::release_index(&Cluster::of(&job.target, io)?, &one(&job.target)?).map(drop)
+        make::release_index(&Cluster::kept(&job.target, io)?, &one(&job.target)?).map(drop)
     }
 
     fn names(&self, block: &BlockRef, io: &dyn StepIo) -> Result<Vec<String>, StepError> {
         let offer = Offer::of(block)?;
-        let all = indices::all(&Cluster::of(block, io)?)?;
+        // Asked in the pause: statistics of every index would be waited for.
+        let all = indices::known(&Cluster::kept(block, io)?)?;
         let prefix = names::prefix(block);
-        let taken = all.values().filter(|index| if prefix.is_empty() { offer.takes(index) } else { true });
+        let taken = all.iter().filter(|index| if prefix.is_empty() { offer.takes(index) } else { true });
         Ok(taken.filter_map(|index| index.name.strip_prefix(prefix).map(str::to_owned)).collect())
     }
 }

@@ -1,10 +1,13 @@
 //! Batches of writes as lines of `_bulk`, and what became of each.
 
 use segue_contract::StepError;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::engines::documents::{Write, Written};
 use crate::search::refusal::{said, shortened};
+
+/// What of an answer is read: servers build and send a third of it then.
+pub(super) const ANSWER: &str = "filter_path=errors,items.*._seq_no,items.*.status,items.*.error";
 
 /// The lines of a batch. A put may be repeated with the same version, a delete is refused by an equal one.
 pub(super) fn lines(batch: &[Write]) -> Vec<u8> {
@@ -19,14 +22,16 @@ pub(super) fn lines_added(batch: &[Write]) -> Vec<u8> {
 
 fn lines_with(batch: &[Write], put: &str, version: impl Fn(&Write) -> u64) -> Vec<u8> {
     let mut lines = Vec::with_capacity(batch.iter().map(|w| 160 + w.body.as_ref().map_or(0, Vec::len)).sum());
+    let quoted = |text: &str| Value::from(text).to_string();
     for write in batch {
         let (action, kind) = if write.body.is_some() { ("index", put) } else { ("delete", "external") };
-        let mut meta = json!({"_id": write.key.id, "version": version(write), "version_type": kind});
-        if let Some(place) = &write.key.place {
-            meta["routing"] = json!(place);
-        }
-        lines.extend_from_slice(json!({action: meta}).to_string().as_bytes());
-        lines.push(b'\n');
+        let (id, version) = (quoted(&write.key.id), version(write));
+        let place = write.key.place.as_deref().map(|place| format!(",\"routing\":{}", quoted(place)));
+        let place = place.unwrap_or_default();
+        let meta = format!(
+            "{{\"{action}\":{{\"_id\":{id},\"version\":{version},\"version_type\":\"{kind}\"{place}}}}}\n"
+        );
+        lines.extend_from_slice(meta.as_bytes());
         if let Some(body) = &write.body {
             lines.extend_from_slice(body);
             lines.push(b'\n');
@@ -49,8 +54,14 @@ pub(super) fn answers(answer: &Value, asked: usize) -> Result<Vec<Written>, Step
     if let Some(first) = closed.first() {
         let (kind, reason) = said(&first["error"]);
         let what = format!("writes are refused: {kind}: {reason}");
-        let remedy =
-            "see the index's blocks (`GET /INDEX/_settings`); the server sets one when a disk is full";
+        let remedy = match first["error"]["type"].as_str() {
+            Some("index_not_found_exception") => {
+                "it was deleted while segue wrote to it: find out by whom; if the server has made one by itself since, delete that; then run again"
+            }
+            Some("index_closed_exception") => "open it (`POST /INDEX/_open`), then run again",
+            Some("security_exception") => "give the block's user the right to write there",
+            _ => "see the index's blocks (`GET /INDEX/_settings`); the server sets one when a disk is full",
+        };
         // Some shards heard of it later than others.
         return Err(if closed.len() == items.len() {
             StepError::permanent(what)
@@ -75,7 +86,7 @@ fn one(item: &Value) -> Result<Written, StepError> {
     if error.is_null() {
         // A delete of what is not there (404) leaves a change, too.
         return match item["_seq_no"].as_u64() {
-            Some(_) => Ok(Written::Done),
+            Some(number) => Ok(Written::Done { number }),
             None => Err(StepError::unknown(format!("a write was answered by {status} without its number"))),
         };
     }
@@ -103,6 +114,7 @@ fn refused(kind: &str, error: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use segue_contract::ErrorClass;
+    use serde_json::json;
 
     use super::*;
     use crate::engines::documents::Key;
@@ -145,7 +157,7 @@ mod tests {
             {"index": {"status": 429, "error": {"type": "es_rejected_execution_exception", "reason": "busy"}}},
             {"index": {"status": 400, "error": error("mapper_parsing_exception", preview)}}]});
         let written = answers(&items, 5).expect("whole");
-        assert_eq!(written[..3], [Written::Done, Written::Done, Written::Newer]);
+        assert_eq!(written[..3], [Written::Done { number: 7 }, Written::Done { number: 8 }, Written::Newer]);
         assert!(matches!(&written[3], Written::Later(why) if why == "es_rejected_execution_exception: busy"));
         let refused =
             |why: &str| why.ends_with("with id 'a' (illegal_argument_exception)") && !why.contains("secret");

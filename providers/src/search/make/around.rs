@@ -173,7 +173,7 @@ fn streams(all: &Surroundings<'_>, around: &mut Around) -> Result<(), StepError>
 }
 
 /// The aliases of the indices. In one cluster there are none to be made: an alias would find every document twice, and to
-/// move it is what a route is for.
+/// move it is what a route is for. One that leads to something else at the target stays as it is, for the same reason.
 pub(crate) fn make_aliases(all: &Surroundings<'_>, around: &mut Around) -> Result<(), StepError> {
     if all.from.about()?.uuid == all.to.about()?.uuid {
         return Ok(());
@@ -188,11 +188,35 @@ pub(crate) fn make_aliases(all: &Surroundings<'_>, around: &mut Around) -> Resul
             let what = format!("alias {alias} -> {target}");
             match there.get(&alias) {
                 Some(found) => around.there(&what, &wanted, found),
-                None => alias_of(all.to, &what, target, &alias, &wanted, around)?,
+                None => match elsewhere(all, &alias)? {
+                    Some(other) => around.findings.push(taken(&alias, target, &other)),
+                    None => alias_of(all.to, &what, target, &alias, &wanted, around)?,
+                },
             }
         }
     }
     Ok(())
+}
+
+/// An index at the target that an alias leads to, and that is none of those that are carried.
+fn elsewhere(all: &Surroundings<'_>, alias: &str) -> Result<Option<String>, StepError> {
+    let found = all.to.maybe(&Ask::get(format!("/_alias/{}", encoded(alias))))?.unwrap_or(Value::Null);
+    // An alias of that name may be told by a pattern's answer, too.
+    let leads =
+        found.as_object().into_iter().flatten().filter(|(_, index)| index["aliases"][alias].is_object());
+    let ours = |name: &String| all.indices.iter().any(|(_, target)| target == name);
+    Ok(leads.map(|(name, _)| name.clone()).find(|name| !ours(name)))
+}
+
+fn taken(alias: &str, index: &str, other: &str) -> Finding {
+    Finding {
+        severity: Severity::Info,
+        code: "SEARCH_ALIAS".to_owned(),
+        summary: format!(
+            "alias {alias} leads to {other} at the target, and is not added to {index}: clients would find both"
+        ),
+        remedy: "Move it with the switch: route \"search_alias\".".to_owned(),
+    }
 }
 
 fn alias_of(

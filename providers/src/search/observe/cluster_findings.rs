@@ -8,6 +8,9 @@ use super::disk::Disks;
 use crate::search::about::{About, Support};
 use crate::search::cluster::{Ask, Cluster};
 
+/// How long a new shard may take to get a node.
+const RED_WAIT: &str = "5s";
+
 fn finding(severity: Severity, code: &str, summary: String, remedy: &str) -> Finding {
     Finding { severity, code: code.to_owned(), summary, remedy: remedy.to_owned() }
 }
@@ -50,8 +53,20 @@ fn what_it_is(block: &BlockRef, about: &About) -> Vec<Finding> {
     found
 }
 
-fn health(block: &BlockRef, cluster: &Cluster) -> Result<Vec<Finding>, StepError> {
+/// A cluster is red for a moment whenever somebody makes an index: only one that stays so is told.
+fn health_by_now(cluster: &Cluster) -> Result<Value, StepError> {
     let health = cluster.json(&Ask::get("/_cluster/health"))?;
+    if health["status"] != "red" {
+        return Ok(health);
+    }
+    // One that is still red answers 408, with or without what it is.
+    let waited =
+        cluster.answer(&Ask::get(format!("/_cluster/health?wait_for_status=yellow&timeout={RED_WAIT}")))?;
+    waited.or_else(|_| cluster.json(&Ask::get("/_cluster/health")))
+}
+
+fn health(block: &BlockRef, cluster: &Cluster) -> Result<Vec<Finding>, StepError> {
+    let health = health_by_now(cluster)?;
     let number = |name: &str| health[name].as_u64().unwrap_or(0);
     let unassigned = number("unassigned_shards");
     let mut found = Vec::new();

@@ -116,7 +116,8 @@ impl Flight<'_> {
         let mut job = job.clone();
         let mut records = 0;
         for _ in 0..CATCH_UPS_MAX {
-            let report = carried(self.ground, &unit, step, false, job.direction, || {
+            let patience = self.until().time_left(self.ground);
+            let report = carried(self.ground, &unit, step, false, job.direction, patience, || {
                 self.again(step, |io| engine.pass(&job, None, io))
             })?;
             records += report.records_written + report.records_deleted;

@@ -269,7 +269,7 @@ impl Reload<'_> {
             let mut later = Vec::new();
             for (write, written) in batch.into_iter().zip(written) {
                 match written {
-                    Written::Done => {
+                    Written::Done { .. } => {
                         self.written += 1;
                         self.bytes += write.body.as_ref().map_or(0, Vec::len) as u64;
                     }

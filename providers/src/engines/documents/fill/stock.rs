@@ -105,12 +105,13 @@ fn joined(from: Side, by: By, here: Option<Entry>, there: Option<Entry>) -> Opti
         (None, Some(_), By::Contents) => None,
         (None, Some(there), By::Versions) => {
             let mut record = there.record;
-            record.set_mark(from, record.mark(to));
+            // Where it was at the source is not known.
+            record.set_mark(from, Mark { version: record.mark(to).version, number: 0 });
             Some(record)
         }
         (Some(here), Some(there), By::Versions) => {
             let (mut record, read) = (there.record, here.record.mark(from));
-            record.aside = record.mark(to) != read;
+            record.aside = record.mark(to).version != read.version;
             record.set_mark(from, read);
             Some(record)
         }
@@ -141,7 +142,7 @@ fn scan(sides: &Sides<'_>, side: Side, stand: &Stand, want: Want) -> Result<(Mer
             bytes += document.body.len() as u64;
             let hash = if want == Want::Bodies { sides.hash(side, &document.body)? } else { 0 };
             let mut record = Record { hash, pass: LOAD_PASS, ..Record::of(document.key) };
-            record.set_mark(side, Mark { version: document.version });
+            record.set_mark(side, Mark::new(document.version, document.number));
             entries.push(Entry { record, gone: false });
         }
         let mut out = out.lock().unwrap_or_else(PoisonError::into_inner);

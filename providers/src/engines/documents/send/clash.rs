@@ -6,6 +6,7 @@ use segue_contract::{StaleFind, StepError};
 use super::super::again::again;
 use super::super::collection::{Found, Key, Want, Write, Written};
 use super::super::keep;
+use super::super::ledger::Mark;
 use super::{Going, Sender, Sink};
 
 /// Tries of one document against versions that rise under it.
@@ -35,7 +36,7 @@ impl<S: Sink> Sender<'_, S> {
         // Somebody writes there faster than this can look: the next pass goes on.
         for one in clashed {
             self.tally().later += 1;
-            self.record(&one.found, 0, 0, false)?;
+            self.record(&one.found, 0, Mark::default(), false)?;
         }
         Ok(())
     }
@@ -45,7 +46,12 @@ impl<S: Sink> Sender<'_, S> {
         let keys: Vec<Key> = clashed.iter().map(|one| one.found.key.clone()).collect();
         let there = again(self.sides.io, || self.sides.write.read(&keys, Want::Keys))?;
         for (one, there) in clashed.into_iter().zip(there) {
-            self.record(&one.found, one.hash, there.map_or(0, |there| there.version), false)?;
+            self.record(
+                &one.found,
+                one.hash,
+                there.map_or(Mark::default(), |there| Mark::new(there.version, there.number)),
+                false,
+            )?;
         }
         Ok(())
     }
@@ -55,14 +61,15 @@ impl<S: Sink> Sender<'_, S> {
         if let Some(there) = there
             && self.sides.hash(self.side(), &there.body).is_ok_and(|hash| hash == one.hash)
         {
-            self.record(&one.found, one.hash, there.version, false)?;
+            self.record(&one.found, one.hash, Mark::new(there.version, there.number), false)?;
             return Ok(false);
         }
         if here.is_none_or(|here| here.number != one.found.number) {
             // It changed, or was deleted, since it was read: the next pass has that. Until then the ledger knows that there
             // is such a document, and not what it is.
             self.tally().later += 1;
-            self.record(&one.found, 0, there.map_or(0, |there| there.version), false)?;
+            let there = there.map_or(Mark::default(), |there| Mark::new(there.version, there.number));
+            self.record(&one.found, 0, there, false)?;
             return Ok(false);
         }
         match there {
@@ -88,10 +95,10 @@ impl<S: Sink> Sender<'_, S> {
             ready.push(one);
         }
         let batch: Vec<Write> = ready.iter().map(|one| one.write.clone()).collect();
-        let written = if batch.is_empty() { Vec::new() } else { self.write_all(batch)? };
+        let written = if batch.is_empty() { Vec::new() } else { self.write_all(&batch)? };
         for (one, written) in ready.into_iter().zip(written) {
             match written {
-                Written::Done => self.done(&one)?,
+                Written::Done { number } => self.done(&one, number)?,
                 Written::Newer => again.push(one),
                 Written::Refused(reason) | Written::Later(reason) => self.set_aside(&one.found, &reason)?,
             }

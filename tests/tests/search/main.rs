@@ -1,0 +1,15 @@
+//! Search clusters moved by the released binary, on real servers, with writers that never rest: killed, refused, cut off,
+//! switched by alias and by name, and back.
+
+#![expect(clippy::expect_used, reason = "a test cannot go on without its servers")]
+
+mod deletes;
+mod faults;
+mod health;
+mod kinds;
+mod network;
+mod nodes;
+mod pairs;
+mod scene;
+mod servers;
+mod show;
