@@ -145,7 +145,7 @@ fn state_with(known: CutoverState) -> State {
             direction: Direction::Forward,
             select: Select::default(),
             transform: segue_contract::Transform::default(),
-            load: LoadSettings { parallelism: 0, rate_limit: None },
+            load: LoadSettings::default(),
             ledger: None,
             epoch: 0,
         }],

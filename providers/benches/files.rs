@@ -85,7 +85,7 @@ fn job(source: &Path, target: &Path) -> UnitJob {
         direction: Direction::Forward,
         select: Select::default(),
         transform: segue_contract::Transform::default(),
-        load: LoadSettings { parallelism: 0, rate_limit: None },
+        load: LoadSettings::default(),
         ledger: None,
         epoch: 1,
     }

@@ -12,6 +12,7 @@ mod carry;
 mod cluster;
 mod collection;
 mod dry;
+mod fill;
 mod indices;
 mod make;
 mod marker;

@@ -6,7 +6,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Address, BlockRef, Checkpoint, Finding, Severity, Side, StepError, StepIo};
+use crate::{
+    Address, AttributeSchema, BlockRef, Checkpoint, Config, Finding, Severity, Side, StepError, StepIo,
+};
 
 /// Which way data moves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,13 +100,60 @@ pub struct UnitName {
     pub at_target: String,
 }
 
-/// How fast.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// How the first load is done, and how fast.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LoadSettings {
     /// Workers; the engine may use fewer.
     pub parallelism: u32,
     /// Bytes a second; `None`: as fast as it goes. The limit itself is kept by [`StepIo::take`].
     pub rate_limit: Option<u64>,
+    /// Which way; by default Segue copies.
+    #[serde(default, skip_serializing_if = "LoadMode::is_copy")]
+    pub mode: LoadMode,
+}
+
+/// The way in which everything is carried first: `load { mode = "..." }` with the settings that belong to it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoadMode {
+    /// [`LoadMode::COPY`], or one of [`Engine::load_modes`].
+    pub name: String,
+    /// Its settings, by the schema that the engine declares for it.
+    #[serde(default)]
+    pub config: Config,
+}
+
+impl LoadMode {
+    /// Segue reads every record and writes it: the way that every engine has.
+    pub const COPY: &str = "copy";
+
+    /// Whether it is [`LoadMode::COPY`].
+    pub fn is_copy(&self) -> bool {
+        self.name == Self::COPY
+    }
+}
+
+impl Default for LoadMode {
+    fn default() -> Self {
+        Self { name: Self::COPY.to_owned(), config: Config::default() }
+    }
+}
+
+/// A way of the first load that an engine has beside [`LoadMode::COPY`].
+#[derive(Clone, Debug, Serialize)]
+pub struct LoadModeSchema {
+    /// `reindex`
+    pub name: String,
+    /// One sentence for users: what it does, and when to choose it.
+    pub doc: String,
+    /// What the `load` block may hold with it, beside what every `load` block may. Attributes of one name that several
+    /// modes have are one attribute; none has a default: what is not written is absent.
+    pub attributes: Vec<AttributeSchema>,
+    /// Whether somebody else than Segue and the two systems fills the target: a rehearsal's scratch place, which nobody else
+    /// knows, is copied to.
+    pub by_others: bool,
+    /// Codes of findings about the pair of endpoints that are none with this mode: that a target which somebody else
+    /// fills is not empty.
+    pub voids: Vec<String>,
 }
 
 /// One unit of one migration, with all that moving it needs. Kept in the journal.
@@ -191,7 +240,7 @@ pub struct PassReport {
     pub ledger: ArtifactName,
     /// The position that the pass carried the written side to.
     pub position: Position,
-    /// Records looked at.
+    /// Records of the unit as the pass leaves it, whether it asked for each of them or knew that it had not changed.
     pub records_seen: u64,
     /// Records created or changed on the written side.
     pub records_written: u64,
@@ -317,6 +366,17 @@ pub trait Engine: Send + Sync {
         let asked =
             [("select { rename }", !select.rename.is_empty()), ("transform", !transform.is_nothing())];
         asked.iter().filter(|(_, asked)| *asked).map(|(what, _)| unknown(what)).collect()
+    }
+
+    /// The ways of the first load beside [`LoadMode::COPY`].
+    fn load_modes(&self) -> Vec<LoadModeSchema> {
+        Vec::new()
+    }
+
+    /// What stands in the way of the first load of a unit in a mode of [`Engine::load_modes`]: a critical finding refuses
+    /// the plan. Asked before anything runs, and changes nothing.
+    fn check_load(&self, _job: &UnitJob, _io: &dyn StepIo) -> Vec<Finding> {
+        Vec::new()
     }
 
     /// Whether a unit of the declared source is moved; where an endpoint is one unit, it is.

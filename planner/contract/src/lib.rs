@@ -24,9 +24,9 @@ mod step;
 pub use address::{Address, Side};
 pub use block::{BlockRef, Config, ConfigError, Secret, SecretRef, Setting};
 pub use engine::{
-    ArtifactName, Direction, DriftReport, Engine, LoadSettings, PassReport, PassTimes, Position, Select,
-    SetAside, StaleFind, StaleReport, Transform, UnitJob, UnitName, VerifyCall, VerifyLevel, VerifyMismatch,
-    VerifyReport,
+    ArtifactName, Direction, DriftReport, Engine, LoadMode, LoadModeSchema, LoadSettings, PassReport,
+    PassTimes, Position, Select, SetAside, StaleFind, StaleReport, Transform, UnitJob, UnitName, VerifyCall,
+    VerifyLevel, VerifyMismatch, VerifyReport,
 };
 pub use error::{ErrorClass, StepError};
 pub use facts::{Barrier, EndpointFacts, Finding, Identity, Severity, UnitFacts};

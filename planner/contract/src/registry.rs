@@ -167,6 +167,11 @@ impl Registry {
         self.watches.get(&block.provider).ok_or_else(|| unknown(block, "watch"))
     }
 
+    /// All engines, by the types of their endpoints.
+    pub fn engines(&self) -> impl Iterator<Item = &Arc<dyn Engine>> {
+        self.engines.values()
+    }
+
     /// The engine between two endpoints of a spec, as declared (not as turned round by a switch back).
     pub fn engine(&self, source: &BlockRef, target: &BlockRef) -> Result<&Arc<dyn Engine>, StepError> {
         self.engines.get(&(source.provider.clone(), target.provider.clone())).ok_or_else(|| {

@@ -103,7 +103,7 @@ pub struct MigrationDecl {
     /// `transform { rename, drop, map }`
     #[serde(default, skip_serializing_if = "Transform::is_nothing")]
     pub transform: Transform,
-    /// `load { parallelism = 0 (as many as cores), rate_limit }`
+    /// `load { parallelism = 0 (as many as cores), rate_limit, mode }`
     pub load: LoadSettings,
     /// `sync { interval }`, default 30 s: the pause between passes of `apply --follow` and of a waiting gate.
     pub sync_interval_ms: u64,
@@ -124,7 +124,7 @@ impl MigrationDecl {
             direction: Direction::Forward,
             select: self.select.clone(),
             transform: self.transform.clone(),
-            load: self.load,
+            load: self.load.clone(),
             ledger: None,
             epoch: 0,
         };

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use segue_contract::{
-    Address, BlockRef, Finding, Marker, Probe, QuiesceCall, Registry, Severity, Side, StepError, StepIo,
-    UnitName, VerifyLevel,
+    Address, BlockRef, Engine, Finding, Marker, Probe, QuiesceCall, Registry, Severity, Side, StepError,
+    StepIo, UnitJob, UnitName, VerifyLevel,
 };
 use segue_language::{CutoverDecl, Desired, GateCondition, MigrationDecl};
 use segue_plan::event::BootTime;
 use segue_plan::observe::{MigrationSeen, Observed, QuiesceSeen, RouteSeen, Seen};
-use segue_plan::state::State;
+use segue_plan::state::{MigrationState, State};
 
 use crate::clock::Clock;
 
@@ -139,6 +139,7 @@ fn migration(
     let finished = state.cutover_of(&decl.address).is_some_and(|c| c.finished);
     let compared = registry.endpoint(source).ok().filter(|_| !finished);
     result.findings.extend(compared.into_iter().flat_map(|e| e.compare(source, target, &units, io)));
+    fill(&decl.jobs(source, target, &units), known, engine.as_ref(), io, &mut result.findings);
     let refused = result.findings.iter().chain(&facts.findings).any(|f| f.severity == Severity::Critical);
     for mut job in decl.jobs(source, target, &units) {
         if refused || finished {
@@ -153,6 +154,30 @@ fn migration(
         result.units.insert(job.unit, seen(report));
     }
     result
+}
+
+/// What a mode of the first load makes of what was found, as long as something is to be loaded.
+fn fill(
+    jobs: &[UnitJob],
+    known: Option<&MigrationState>,
+    engine: &dyn Engine,
+    io: &dyn StepIo,
+    findings: &mut Vec<Finding>,
+) {
+    let modes = engine.load_modes();
+    let Some(job) = jobs.first() else { return };
+    let Some(mode) = modes.iter().find(|mode| mode.name == job.load.mode.name) else { return };
+    findings.retain(|found| !mode.voids.contains(&found.code));
+    let loaded = |job: &UnitJob| known.and_then(|m| m.units.get(&job.unit)).is_some_and(|unit| unit.loaded);
+    for job in jobs.iter().filter(|job| !loaded(job)) {
+        let found = engine.check_load(job, io);
+        // What is the cluster's is told once, whatever the number of units.
+        for finding in found {
+            if !findings.contains(&finding) {
+                findings.push(finding);
+            }
+        }
+    }
 }
 
 /// What the checks of providers' gates and watches found; nothing is asked of the world yet.

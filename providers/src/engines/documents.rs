@@ -7,6 +7,7 @@
 mod again;
 mod collection;
 mod drift;
+mod fill;
 mod foreign;
 mod gone;
 mod json;
@@ -31,15 +32,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use segue_contract::{
-    ArtifactName, BlockRef, Checkpoint, Direction, DriftReport, Engine, Finding, PassReport, PassTimes,
-    Position, Select, Side, StaleReport, StepError, StepIo, Transform, UnitJob, VerifyCall, VerifyLevel,
-    VerifyReport,
+    ArtifactName, BlockRef, Checkpoint, Direction, DriftReport, Engine, Finding, LoadModeSchema, PassReport,
+    PassTimes, Position, Select, Side, StaleReport, StepError, StepIo, Transform, UnitJob, VerifyCall,
+    VerifyLevel, VerifyReport,
 };
 
 pub use collection::{
     CENSUS_PARTS_MAX, Collection, Documents, Found, Key, Limits, SliceStand, Stand, Want, Window, Write,
     Written,
 };
+pub use fill::Memo;
 pub use json::on_one_line;
 use sides::Sides;
 
@@ -78,9 +80,16 @@ fn carried(stand: &Stand) -> Stand {
     Stand { incarnation: stand.incarnation.clone(), slices: slices.collect() }
 }
 
-fn report_of(ledger: ArtifactName, position: Position, tally: send::Tally, times: PassTimes) -> PassReport {
+/// `live`: how many documents the side that is read has.
+fn report_of(
+    ledger: ArtifactName,
+    live: u64,
+    position: Position,
+    tally: send::Tally,
+    times: PassTimes,
+) -> PassReport {
     let send::Tally {
-        seen,
+        seen: _,
         written,
         deleted,
         bytes,
@@ -94,7 +103,7 @@ fn report_of(ledger: ArtifactName, position: Position, tally: send::Tally, times
     PassReport {
         ledger,
         position,
-        records_seen: seen,
+        records_seen: live,
         records_written: written,
         records_deleted: deleted,
         bytes_written: bytes,
@@ -141,7 +150,29 @@ impl Engine for DocumentsEngine {
         from: Option<&Checkpoint>,
         io: &dyn StepIo,
     ) -> Result<PassReport, StepError> {
-        load::load(&*self.source, &*self.target, job, from, io)
+        match fill::Way::of(job) {
+            fill::Way::Copied | fill::Way::Added => load::load(&*self.source, &*self.target, job, from, io),
+            fill::Way::System | fill::Way::Elsewhere => {
+                fill::load(&*self.source, &*self.target, job, from, io)
+            }
+        }
+    }
+
+    fn load_modes(&self) -> Vec<LoadModeSchema> {
+        let mut modes = fill::modes();
+        modes.extend(self.target.fill_modes());
+        modes
+    }
+
+    fn check_load(&self, job: &UnitJob, io: &dyn StepIo) -> Vec<Finding> {
+        fill::check(&*self.target, job, io)
+    }
+
+    fn tidy(&self, job: &UnitJob, io: &dyn StepIo) -> Result<u64, StepError> {
+        if job.direction == Direction::Forward {
+            fill::stop(&*self.target, job, io)?;
+        }
+        Ok(0)
     }
 
     fn pass(&self, job: &UnitJob, _: Option<&Checkpoint>, io: &dyn StepIo) -> Result<PassReport, StepError> {

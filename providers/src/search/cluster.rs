@@ -37,12 +37,14 @@ pub(crate) struct Ask {
     body: Option<Arc<Vec<u8>>>,
     media: &'static str,
     effect: Effect,
+    /// What the server calls the task of this request, `X-Opaque-Id`.
+    tag: Option<String>,
 }
 
 impl Ask {
     /// A read without a body. The path starts with a slash; names in it are [`super::names::encoded`].
     pub(crate) fn get(path: impl Into<String>) -> Self {
-        Self { method: "GET", path: path.into(), body: None, media: JSON, effect: Effect::Read }
+        Self { method: "GET", path: path.into(), body: None, media: JSON, effect: Effect::Read, tag: None }
     }
 
     /// A read that needs a body.
@@ -65,11 +67,16 @@ impl Ask {
     pub(crate) fn lines(path: impl Into<String>, body: Vec<u8>) -> Self {
         Self {
             method: "POST",
-            path: path.into(),
             body: Some(Arc::new(body)),
             media: LINES,
             effect: Effect::Write,
+            ..Self::get(path)
         }
+    }
+
+    /// The same, as a task that is found again by this tag.
+    pub(crate) fn tagged(self, tag: &str) -> Self {
+        Self { tag: Some(tag.to_owned()), ..self }
     }
 }
 
@@ -224,6 +231,9 @@ impl Cluster {
         let url = format!("{}{}", self.way.nodes.get(node).map_or("", String::as_str), ask.path);
         let mut request = Request::new(ask.method, &url);
         request.headers.clone_from(&self.way.headers);
+        if let Some(tag) = &ask.tag {
+            request = request.header("x-opaque-id", tag);
+        }
         if let Some(body) = &ask.body {
             request = request.header("content-type", ask.media);
             request.body = Some(Arc::clone(body));

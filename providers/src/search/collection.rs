@@ -28,6 +28,7 @@ use crate::engines::documents::{
 };
 
 pub use units::SearchDocuments;
+pub(super) use units::one;
 
 /// How many documents a scan gives at most, unless the index gives less.
 const SCAN_MAX: u64 = 5000;
@@ -299,14 +300,14 @@ impl Collection for IndexCollection {
         if batch.is_empty() {
             return Ok(Vec::new());
         }
-        // What the source's documents went through once, they do not go through again.
-        let path = format!("{}/_bulk?pipeline=_none&{}", self.documents(), writes::ANSWER);
-        let ask = Ask::lines(path, writes::lines(batch));
-        let answer = self.cluster.answer(&ask)?.map_err(|refusal| refusal.step(Effect::Write))?;
-        writes::answers(&answer, batch.len()).map_err(|mut error| {
-            error.what = format!("{}: index {:?}: {}", self.cluster.address, self.name, error.what);
-            error
-        })
+        self.bulk(writes::lines(batch), batch.len())
+    }
+
+    fn add(&self, batch: &[Write]) -> Result<Vec<Written>, StepError> {
+        if batch.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.bulk(writes::lines_added(batch), batch.len())
     }
 
     fn nothing_on_its_way(&self) -> Result<(), StepError> {
@@ -315,6 +316,17 @@ impl Collection for IndexCollection {
 }
 
 impl IndexCollection {
+    fn bulk(&self, lines: Vec<u8>, asked: usize) -> Result<Vec<Written>, StepError> {
+        // What the source's documents went through once, they do not go through again.
+        let path = format!("{}/_bulk?pipeline=_none&{}", self.documents(), writes::ANSWER);
+        let ask = Ask::lines(path, lines);
+        let answer = self.cluster.answer(&ask)?.map_err(|refusal| refusal.step(Effect::Write))?;
+        writes::answers(&answer, asked).map_err(|mut error| {
+            error.what = format!("{}: index {:?}: {}", self.cluster.address, self.name, error.what);
+            error
+        })
+    }
+
     /// Reads by key; where a reply would be too large, half as many at once.
     fn read_group(&self, keys: &[Key], want: Want, all: &mut Vec<Option<Found>>) -> Result<(), StepError> {
         let routing = if self.has_types { "_routing" } else { "routing" };

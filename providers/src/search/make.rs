@@ -97,7 +97,7 @@ pub(crate) fn make_index(
 }
 
 /// Takes replicas and refreshes out, and returns what they are to be afterwards.
-fn for_load(settings: &mut Map<String, Value>) -> BTreeMap<String, Value> {
+pub(crate) fn for_load(settings: &mut Map<String, Value>) -> BTreeMap<String, Value> {
     let mut before = BTreeMap::new();
     let mut set = |name: &str, value: &str, default: Value| {
         let was = settings.insert(name.to_owned(), Value::from(value)).unwrap_or(default);
@@ -143,6 +143,33 @@ fn create(to: &Cluster, name: &str, wanted: &mut carry::Translated) -> Result<Ve
         to.address
     ))
     .remedy("make the index there by hand, then run again"))
+}
+
+/// Notes that Segue is about to make an index that is not there; repeated, nothing more.
+///
+/// # Errors
+/// The index is there, and not Segue's.
+pub(crate) fn note_begun(to: &Cluster, name: &str, from: &str) -> Result<(), StepError> {
+    let notes = Notes::new(to, Kind::Made);
+    let note = notes.read::<MadeNote>(name)?;
+    let is_there = !indices::settings_if_there(to, name)?.is_empty();
+    match note {
+        // Being made by a run that died, or its own.
+        Some(note) if note.body.uuid.is_none() || is_there => Ok(()),
+        // Deleted since.
+        Some(note) => notes.replace(name, &MadeNote { uuid: None, from: from.to_owned() }, &note).map(drop),
+        None if is_there => Err(StepError::permanent(format!(
+            "{}: index {name:?} is there already, and segue did not make it",
+            to.address
+        ))
+        .remedy("delete it, or give the unit another name at the target with select { rename }")),
+        None => notes.create(name, &MadeNote { uuid: None, from: from.to_owned() }).map(drop),
+    }
+}
+
+/// Notes the id of an index that Segue made.
+pub(crate) fn note_made(to: &Cluster, name: &str) -> Result<(), StepError> {
+    note_uuid(to, &Notes::new(to, Kind::Made), name)
 }
 
 fn note_uuid(to: &Cluster, notes: &Notes<'_>, name: &str) -> Result<(), StepError> {

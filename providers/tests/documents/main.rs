@@ -9,5 +9,7 @@
 
 mod carrying;
 mod dying;
+mod filling;
+mod step;
 mod strangers;
 mod world;

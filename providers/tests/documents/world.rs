@@ -2,19 +2,22 @@
 //! goes wrong; two of them, and the executor's side.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64};
 use std::sync::{Arc, Mutex};
 
 use segue_contract::{
-    Address, ArtifactName, BlockRef, Checkpoint, Config, Direction, Engine, Finding, LoadSettings,
-    PassReport, Progress, Secret, SecretRef, Select, StepError, StepIo, Transform, UnitJob, VerifyCall,
-    VerifyLevel,
+    Address, ArtifactName, BlockRef, Config, Direction, Engine, LoadMode, LoadModeSchema, LoadSettings,
+    PassReport, Select, StepError, StepIo, Transform, UnitJob, VerifyCall, VerifyLevel,
 };
 use segue_providers::engines::documents::{
-    CENSUS_PARTS_MAX, Collection, Documents, DocumentsEngine, Found, Key, Limits, SliceStand, Stand, Want,
-    Window, Write, Written,
+    CENSUS_PARTS_MAX, Collection, Documents, DocumentsEngine, Found, Key, Limits, Memo, SliceStand, Stand,
+    Want, Window, Write, Written,
 };
+
+use crate::step::Io;
+
+/// The mode in which the memory fills its units by itself.
+pub(crate) const NATIVE: &str = "native";
 
 pub(crate) const UNIT: &str = "products";
 
@@ -167,6 +170,21 @@ impl Unit {
         Written::Done { number }
     }
 
+    /// Adds what is not there and was not deleted lately.
+    fn add(&mut self, write: &Write) -> Written {
+        let at = slice_of(&write.key, self.slices.len());
+        if self.deleted.contains_key(&write.key) || self.slices[at].docs.contains_key(&write.key) {
+            return Written::Newer;
+        }
+        self.write(&Write { version: 1, ..write.clone() })
+    }
+
+    /// What the system's own fill brings: with the version of the source, where none above is there.
+    pub(crate) fn bring(&mut self, key: &Key, doc: &Doc) {
+        let body = Some(doc.body.clone().into_bytes());
+        self.write(&Write { key: key.clone(), version: doc.version, body });
+    }
+
     pub(crate) fn bodies(&self) -> BTreeMap<Key, String> {
         let docs = self.slices.iter().flat_map(|slice| &slice.docs);
         docs.map(|(key, doc)| (key.clone(), doc.body.clone())).collect()
@@ -177,6 +195,8 @@ impl Unit {
 #[derive(Clone, Default)]
 pub(crate) struct System {
     pub(crate) units: Arc<Mutex<BTreeMap<String, Unit>>>,
+    /// What it fills its units from by itself.
+    from: Option<Box<System>>,
 }
 
 struct Open {
@@ -284,8 +304,8 @@ impl Collection for Open {
             unit.sweeps.then_some(list)
         })?;
         let Some(list) = list else { return Ok(false) };
-        for some in list.chunks(piece as usize) {
-            self.call("piece", |_| ())?;
+        for (at, some) in list.chunks(piece as usize).enumerate() {
+            self.call(if at == 0 { "first piece" } else { "later piece" }, |_| ())?;
             each(some.to_vec())?;
         }
         Ok(true)
@@ -322,6 +342,10 @@ impl Collection for Open {
         }
     }
 
+    fn add(&self, batch: &[Write]) -> Result<Vec<Written>, StepError> {
+        self.call("add", |unit| batch.iter().map(|write| unit.add(write)).collect())
+    }
+
     fn nothing_on_its_way(&self) -> Result<(), StepError> {
         self.call("nothing_on_its_way", |unit| {
             // What the network held of a dead sender's arrives before this returns.
@@ -348,45 +372,15 @@ impl Documents for System {
         self.units.lock().unwrap().remove(&job.target.scope[0]);
         Ok(())
     }
+    fn fill_modes(&self) -> Vec<LoadModeSchema> {
+        crate::filling::modes()
+    }
+    fn fill(&self, job: &UnitJob, memo: &Memo, io: &dyn StepIo) -> Result<Option<Stand>, StepError> {
+        self.make(job, io)?;
+        crate::filling::fill(self.from.as_ref().expect("a source"), self, memo, io)
+    }
     fn names(&self, _: &BlockRef, _: &dyn StepIo) -> Result<Vec<String>, StepError> {
         Ok(self.units.lock().unwrap().keys().cloned().collect())
-    }
-}
-
-/// The executor's side: it can stop a step at any call.
-pub(crate) struct Io {
-    pub(crate) artifacts: PathBuf,
-    pub(crate) checkpoints: Mutex<Vec<Checkpoint>>,
-    pub(crate) findings: Mutex<Vec<Finding>>,
-    pub(crate) taken: AtomicU64,
-    /// Questions whether to stop until the answer is yes; negative: never.
-    pub(crate) calls_left: AtomicI64,
-}
-
-impl StepIo for Io {
-    fn cancelled(&self) -> bool {
-        let left = self.calls_left.load(Ordering::SeqCst);
-        if left > 0 {
-            self.calls_left.store(left - 1, Ordering::SeqCst);
-        }
-        left == 0
-    }
-    fn progress(&self, _: Progress) {}
-    fn checkpoint(&self, checkpoint: Checkpoint) -> Result<(), StepError> {
-        self.checkpoints.lock().unwrap().push(checkpoint);
-        Ok(())
-    }
-    fn take(&self, bytes: u64) {
-        self.taken.fetch_add(bytes, Ordering::SeqCst);
-    }
-    fn artifacts(&self) -> &Path {
-        &self.artifacts
-    }
-    fn secret(&self, _: &SecretRef) -> Result<Secret, StepError> {
-        Err(StepError::permanent("no secrets here"))
-    }
-    fn find(&self, finding: Finding) {
-        self.findings.lock().unwrap().push(finding);
     }
 }
 
@@ -421,7 +415,8 @@ impl World {
             taken: AtomicU64::new(0),
             calls_left: AtomicI64::new(-1),
         };
-        let (source, target) = (System::default(), System::default());
+        let source = System::default();
+        let target = System { from: Some(Box::new(source.clone())), ..System::default() };
         let mut unit = Unit::new("first", slices);
         for n in 0..documents {
             unit.put(&format!("d{n:04}"), &format!("{{\"n\":{n}}}"));
@@ -436,11 +431,17 @@ impl World {
             direction: Direction::Forward,
             select: Select::default(),
             transform: Transform::default(),
-            load: LoadSettings { parallelism: 2, rate_limit: None },
+            load: LoadSettings { parallelism: 2, ..LoadSettings::default() },
             ledger: None,
             epoch: 1,
         };
         Self { _dir: dir, source, target, engine, job, io }
+    }
+
+    /// The same, loaded in another way.
+    pub(crate) fn in_mode(mut self, mode: &str) -> Self {
+        self.job.load.mode = LoadMode { name: mode.to_owned(), ..LoadMode::default() };
+        self
     }
 
     pub(crate) fn loaded(documents: usize, slices: usize) -> Self {

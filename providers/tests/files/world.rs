@@ -111,7 +111,7 @@ impl World {
             direction: Direction::Forward,
             select: Select::default(),
             transform: segue_contract::Transform::default(),
-            load: LoadSettings { parallelism: 2, rate_limit: None },
+            load: LoadSettings { parallelism: 2, ..LoadSettings::default() },
             ledger: None,
             epoch: 1,
         };

@@ -8,6 +8,7 @@ mod collections;
 mod facts;
 mod making;
 mod markers;
+mod modes;
 mod probes;
 mod servers;
 mod versions;

@@ -58,6 +58,12 @@ pub(crate) fn server(version: Version) -> Server {
     Server::at(url)
 }
 
+/// Where the servers of these tests may have repositories: one directory for all, made by the first that wants it.
+pub(crate) fn snapshots() -> String {
+    std::env::var("SEGUE_SEARCH_SNAPSHOTS")
+        .unwrap_or_else(|_| format!("/var/tmp/segue-snapshots-{}", std::process::id()))
+}
+
 fn component(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/components").join(name)
 }
@@ -93,6 +99,7 @@ fn start(name: &str) -> String {
         .arg(&dir)
         .arg(component("search/serve"))
         .args([name, &dir.display().to_string(), &http.to_string(), &transport.to_string()])
+        .arg(format!("path.repo={}", snapshots()))
         .stdin(Stdio::null())
         .stdout(log.try_clone().expect("a log"))
         .stderr(log)

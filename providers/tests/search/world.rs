@@ -94,6 +94,17 @@ impl Server {
         answer
     }
 
+    /// Sends lines of a bulk, each of which has to be taken.
+    pub(crate) fn lines(&self, path: &str, lines: &str) {
+        let request = ureq::http::Request::builder()
+            .method("POST")
+            .uri(format!("{}{path}", self.url))
+            .header("content-type", "application/x-ndjson");
+        let reply = self.agent.run(request.body(lines.to_owned()).expect("a request"));
+        let text = reply.expect("answers").body_mut().read_to_string().expect("text");
+        assert!(text.contains("\"errors\":false"), "{}", text.get(..500).unwrap_or(&text));
+    }
+
     /// A mapping as this server wants it.
     pub(crate) fn mapping(&self, mapping: &Value) -> Value {
         if self.typed { json!({"_doc": mapping}) } else { mapping.clone() }
@@ -251,7 +262,7 @@ pub(crate) fn job(from: &Index<'_>, to: &Server, at_target: &str) -> UnitJob {
         direction: segue_contract::Direction::Forward,
         select: Select::default(),
         transform: Transform::default(),
-        load: LoadSettings { parallelism: 1, rate_limit: None },
+        load: LoadSettings { parallelism: 1, ..LoadSettings::default() },
         ledger: None,
         epoch: 1,
     }

@@ -373,7 +373,7 @@ impl Lab {
             target: endpoints[1].address.clone(),
             transform: segue_contract::Transform::default(),
             select: Select::default(),
-            load: LoadSettings { parallelism: 1, rate_limit: None },
+            load: LoadSettings { parallelism: 1, ..LoadSettings::default() },
             sync_interval_ms: 1,
             verify: VerifyDecl { level: VerifyLevel::Full, valid_for_ms: 86_400_000, repair: true },
             depends_on: Vec::new(),

@@ -109,6 +109,7 @@ fn evaluate(
     desired.removed = declarations.removed.iter().map(|(address, _)| address.clone()).collect();
     semantic::check(&desired, &instances, &declarations.removed, diagnostics);
     semantic::weights(&desired, &instances, registry, diagnostics);
+    semantic::modes(&desired, &instances, registry, diagnostics);
     desired
 }
 
@@ -270,7 +271,8 @@ fn decode(
         let address = instance.address.clone();
         match instance.kind.as_str() {
             "migration" => {
-                desired.migrations.extend(migration::decode(instance, diagnostics).map(|m| (address, m)));
+                let decoded = migration::decode(instance, shapes, secrets, diagnostics);
+                desired.migrations.extend(decoded.map(|m| (address, m)));
             }
             "cutover" => {
                 let decoded = cutover::decode(instance, &around, secrets, diagnostics);

@@ -1,17 +1,26 @@
 //! `migration` blocks as planning sees them.
 
-use segue_contract::{LoadSettings, Select, Transform, VerifyLevel};
+use segue_contract::{LoadMode, LoadSettings, Select, Transform, VerifyLevel};
 
 use super::body::Settings;
-use super::resolve::Instance;
-use crate::desired::{MigrationDecl, VerifyDecl};
+use super::resolve::{Instance, config};
+use super::shape::{AttributeShape, BlockShape};
+use crate::desired::{MigrationDecl, Secrets, VerifyDecl};
 use crate::syntax::{Diagnostic, Diagnostics};
 
 /// More workers than this help nobody and take all descriptors.
 const MAX_PARALLELISM: u64 = 1_024;
 
+/// What every `load` block may hold; all else belongs to a mode.
+pub(super) const LOAD_OWN: [&str; 3] = ["parallelism", "rate_limit", "mode"];
+
 /// Decodes a migration whose settings are whole; `None` when something was reported.
-pub(super) fn decode(instance: &Instance, diagnostics: &mut Diagnostics) -> Option<MigrationDecl> {
+pub(super) fn decode(
+    instance: &Instance,
+    shapes: &[BlockShape],
+    secrets: &mut Secrets,
+    diagnostics: &mut Diagnostics,
+) -> Option<MigrationDecl> {
     let settings = &instance.settings;
     let select = settings.nested("select");
     let load = settings.nested("load");
@@ -43,6 +52,7 @@ pub(super) fn decode(instance: &Instance, diagnostics: &mut Diagnostics) -> Opti
         load: LoadSettings {
             parallelism: u32::try_from(parallelism).unwrap_or(0),
             rate_limit: load.and_then(|l| l.number("rate_limit")),
+            mode: load.map(|l| mode(instance, l, shapes, secrets)).unwrap_or_default(),
         },
         sync_interval_ms: settings.nested("sync").and_then(|s| s.number("interval")).unwrap_or(30_000),
         verify: VerifyDecl {
@@ -52,6 +62,18 @@ pub(super) fn decode(instance: &Instance, diagnostics: &mut Diagnostics) -> Opti
         },
         depends_on: settings.references("depends_on").to_vec(),
     })
+}
+
+/// `load { mode }` with what belongs to it.
+fn mode(instance: &Instance, load: &Settings, shapes: &[BlockShape], secrets: &mut Secrets) -> LoadMode {
+    let migration = shapes.iter().find(|s| s.keyword == "migration");
+    let loads = migration.and_then(|s| s.body.block("load")).map_or(&[][..], |b| &b.body.attributes);
+    let own: Vec<AttributeShape> =
+        loads.iter().filter(|shape| !LOAD_OWN.contains(&shape.name.as_str())).cloned().collect();
+    LoadMode {
+        name: load.text("mode").unwrap_or(LoadMode::COPY).to_owned(),
+        config: config(load, &instance.address, &own, secrets),
+    }
 }
 
 fn transform(settings: &Settings) -> Transform {

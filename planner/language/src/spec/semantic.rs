@@ -3,11 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use segue_contract::{Address, Registry, Side};
+use segue_contract::{Address, BlockRef, LoadMode, LoadModeSchema, Registry, Side};
 
+use super::body::Settings;
 use super::resolve::Instance;
 use crate::desired::{CutoverDecl, Desired};
-use crate::syntax::{Diagnostic, Diagnostics, Span};
+use crate::syntax::{Diagnostic, Diagnostics, Span, nearest};
 
 /// Checks a spec whose blocks are all whole.
 pub(super) fn check(
@@ -88,6 +89,74 @@ pub(super) fn weights(
             );
         }
     }
+}
+
+/// A mode of the first load is one that the pair's engine has, with what belongs to it and nothing else.
+pub(super) fn modes(
+    desired: &Desired,
+    instances: &[Instance],
+    registry: &Registry,
+    diagnostics: &mut Diagnostics,
+) {
+    for migration in desired.migrations.values() {
+        let ends = desired.endpoints.get(&migration.source).zip(desired.endpoints.get(&migration.target));
+        // That nothing moves data between the two is told by the plan.
+        let Some(engine) = ends.and_then(|(source, target)| registry.engine(source, target).ok()) else {
+            continue;
+        };
+        let instance = instances.iter().find(|i| i.address == migration.address);
+        let Some(load) = instance.and_then(|i| i.settings.nested("load")) else { continue };
+        let mode = &migration.load.mode;
+        let known = engine.load_modes();
+        let found = known.iter().find(|schema| schema.name == mode.name);
+        if found.is_none() && !mode.is_copy() {
+            diagnostics.push(unknown_mode(mode, &known, ends, load));
+            continue;
+        }
+        let own = found.map_or(&[][..], |schema| &schema.attributes);
+        for (name, _) in mode.config.iter().filter(|(name, _)| !own.iter().any(|a| a.name == *name)) {
+            let with = known.iter().filter(|schema| schema.attributes.iter().any(|a| a.name == name));
+            let with: Vec<&str> = with.map(|schema| schema.name.as_str()).collect();
+            diagnostics.push(
+                Diagnostic::error(
+                    "SPEC_UNKNOWN_ARGUMENT",
+                    format!("`{name}` has no meaning with mode {:?}", mode.name),
+                )
+                .at(load.place(name), "")
+                .help(match with.as_slice() {
+                    [] => format!("take it out: no mode between these two systems has `{name}`"),
+                    some => format!("take it out, or set mode to {}", some.join(" or ")),
+                }),
+            );
+        }
+        for missing in own.iter().filter(|a| a.required && mode.config.get(&a.name).is_none()) {
+            diagnostics.push(
+                Diagnostic::error(
+                    "SPEC_MISSING_ARGUMENT",
+                    format!("mode {:?} needs `{}`", mode.name, missing.name),
+                )
+                .at(load.place("mode"), "")
+                .help(missing.doc.clone()),
+            );
+        }
+    }
+}
+
+fn unknown_mode(
+    mode: &LoadMode,
+    known: &[LoadModeSchema],
+    ends: Option<(&BlockRef, &BlockRef)>,
+    load: &Settings,
+) -> Diagnostic {
+    let mut names = vec![LoadMode::COPY.to_owned()];
+    names.extend(known.iter().map(|schema| schema.name.clone()));
+    let (source, target) = ends.map_or(("", ""), |(s, t)| (s.provider.as_str(), t.provider.as_str()));
+    let summary = format!("nothing is loaded from {source} to {target} in mode {:?}", mode.name);
+    let help = match nearest(&mode.name, &names) {
+        Some(near) => format!("did you mean {near:?}? The modes are {}", names.join(", ")),
+        None => format!("the modes are {}", names.join(", ")),
+    };
+    Diagnostic::error("SPEC_UNKNOWN_MODE", summary).at(load.place("mode"), "").help(help)
 }
 
 fn quiesces(cutover: &CutoverDecl, instance: &Instance, diagnostics: &mut Diagnostics) {

@@ -4,7 +4,7 @@ mod conditions;
 
 use std::collections::BTreeMap;
 
-use segue_contract::{AttributeType, BlockKind, Registry};
+use segue_contract::{AttributeType, BlockKind, LoadMode, Registry};
 use serde_json::json;
 
 use super::shape::{AttributeShape, BlockShape, BodyShape, ShapeType, attribute, block};
@@ -79,7 +79,7 @@ pub fn core_blocks(registry: &Registry) -> Vec<BlockShape> {
         block("route", &labels, "What clients follow.", vec![for_each()])
             .repeated()
             .typed(provided(BlockKind::Route)),
-        migration(),
+        migration(modes(registry)),
         cutover(
             provided(BlockKind::Quiesce),
             conditions::gates(provided(BlockKind::Gate)),
@@ -153,7 +153,41 @@ fn variable() -> BlockShape {
     ])
 }
 
-fn migration() -> BlockShape {
+/// What the engines' modes of the first load add to a `load` block: each attribute once, with the modes that it is for.
+/// That a mode's own attributes are there, and no others, is checked where the pair is known.
+fn modes(registry: &Registry) -> Vec<AttributeShape> {
+    let mut words: Vec<String> = Vec::new();
+    let mut attributes: Vec<(AttributeShape, Vec<String>)> = Vec::new();
+    for schema in registry.engines().flat_map(|engine| engine.load_modes()) {
+        let word = format!("{:?}: {}", schema.name, schema.doc);
+        if words.contains(&word) {
+            continue;
+        }
+        words.push(word);
+        for attribute in &schema.attributes {
+            match attributes.iter_mut().find(|(known, _)| known.name == attribute.name) {
+                Some((_, modes)) => modes.push(schema.name.clone()),
+                None => {
+                    let shape =
+                        AttributeShape { required: false, default: None, ..AttributeShape::from(attribute) };
+                    attributes.push((shape, vec![schema.name.clone()]));
+                }
+            }
+        }
+    }
+    let doc = format!(
+        "How everything is carried first. \"copy\": Segue reads and writes it.{}",
+        words.iter().map(|word| format!(" {word}")).collect::<String>()
+    );
+    let mode = attribute("mode", STRING, &doc).or(json!(LoadMode::COPY));
+    let own = attributes.into_iter().map(|(shape, modes)| {
+        let doc = format!("{} (mode {})", shape.doc, modes.join(", "));
+        AttributeShape { doc, ..shape }
+    });
+    std::iter::once(mode).chain(own).collect()
+}
+
+fn migration(modes: Vec<AttributeShape>) -> BlockShape {
     block(
         "migration",
         &["name"],
@@ -182,15 +216,7 @@ fn migration() -> BlockShape {
             ],
         ),
         transform(),
-        block(
-            "load",
-            &[],
-            "How fast.",
-            vec![
-                attribute("parallelism", NUMBER, "Workers; 0: as many as cores.").or(json!(0)),
-                attribute("rate_limit", RATE, "Bytes a second at most: \"50MiB/s\"."),
-            ],
-        ),
+        load(modes),
         block(
             "sync",
             &[],
@@ -212,6 +238,15 @@ fn migration() -> BlockShape {
             ],
         ),
     ])
+}
+
+fn load(modes: Vec<AttributeShape>) -> BlockShape {
+    let mut own = vec![
+        attribute("parallelism", NUMBER, "Workers; 0: as many as cores.").or(json!(0)),
+        attribute("rate_limit", RATE, "Bytes a second at most: \"50MiB/s\"."),
+    ];
+    own.extend(modes);
+    block("load", &[], "How everything is carried first, and how fast.", own)
 }
 
 fn transform() -> BlockShape {

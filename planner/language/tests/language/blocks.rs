@@ -249,7 +249,7 @@ output "batch" {
     assert_eq!(desired.state_dir, spec.dir.path().join("state"));
     assert_eq!(desired.endpoints[&Address::new("source.search.a")].number("batch").unwrap(), Some(2048));
     assert_eq!(desired.endpoints[&Address::new("target.search.b")].number("batch").unwrap(), Some(1_048_576));
-    let load = desired.migrations[&Address::new("migration.m")].load;
+    let load = desired.migrations[&Address::new("migration.m")].load.clone();
     assert_eq!((load.parallelism, load.rate_limit), (8, Some(50 << 20)));
     assert_eq!(desired.outputs["batch"].to_string(), r#"["2KiB",1048576,null]"#);
 }

@@ -4,6 +4,7 @@ mod blocks;
 mod conditions;
 mod expressions;
 mod mistakes;
+mod modes;
 mod quickstart;
 mod sharing;
 mod speed;

@@ -8,8 +8,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use segue_contract::{
-    AttributeSchema, AttributeType, BlockKind, BlockRef, BlockSchema, Finding, Registry, Route, RouteAt,
-    Side, StepError, StepIo,
+    AttributeSchema, AttributeType, BlockKind, BlockRef, BlockSchema, Checkpoint, DriftReport, Engine,
+    Finding, LoadModeSchema, PassReport, Position, Registry, Route, RouteAt, Side, StaleReport, StepError,
+    StepIo, UnitJob, VerifyCall, VerifyLevel, VerifyReport,
 };
 use segue_language::{Loaded, Severity, SpecInput, SpecPath, load};
 
@@ -76,7 +77,49 @@ pub(crate) fn registry() -> Registry {
     for (name, weighs) in [("symlink", false), ("balancer", true)] {
         registry.add_route(name, Arc::new(Pointer { weighs }));
     }
+    registry.add_engine("search", "search", Arc::new(Modes));
     registry
+}
+
+/// An engine that moves nothing: only its modes are asked for.
+struct Modes;
+
+impl Engine for Modes {
+    fn load_modes(&self) -> Vec<LoadModeSchema> {
+        let mode = |name: &str, attributes| LoadModeSchema {
+            name: name.to_owned(),
+            doc: "For tests.".to_owned(),
+            attributes,
+            by_others: false,
+            voids: Vec::new(),
+        };
+        let location = AttributeSchema::required("location", AttributeType::String, "Where.");
+        vec![mode("reindex", Vec::new()), mode("snapshot", vec![location])]
+    }
+    fn load(&self, _: &UnitJob, _: Option<&Checkpoint>, _: &dyn StepIo) -> Result<PassReport, StepError> {
+        unreachable!("nothing runs here")
+    }
+    fn pass(&self, _: &UnitJob, _: Option<&Checkpoint>, _: &dyn StepIo) -> Result<PassReport, StepError> {
+        unreachable!("nothing runs here")
+    }
+    fn position(&self, _: &UnitJob, _: &dyn StepIo) -> Result<Position, StepError> {
+        unreachable!("nothing runs here")
+    }
+    fn verify(&self, _: &UnitJob, _: &VerifyCall, _: &dyn StepIo) -> Result<VerifyReport, StepError> {
+        unreachable!("nothing runs here")
+    }
+    fn repair(&self, _: &UnitJob, _: &VerifyReport, _: &dyn StepIo) -> Result<PassReport, StepError> {
+        unreachable!("nothing runs here")
+    }
+    fn drift(&self, _: &UnitJob, _: VerifyLevel, _: &dyn StepIo) -> Result<DriftReport, StepError> {
+        unreachable!("nothing runs here")
+    }
+    fn stale(&self, _: &UnitJob, _: &dyn StepIo) -> Result<StaleReport, StepError> {
+        unreachable!("nothing runs here")
+    }
+    fn release(&self, _: &UnitJob, _: bool, _: &dyn StepIo) -> Result<(), StepError> {
+        unreachable!("nothing runs here")
+    }
 }
 
 /// A route that nobody follows: only whether it can weigh is asked.

@@ -126,6 +126,15 @@ struct Unit<'a> {
 }
 
 impl Unit<'_> {
+    /// What the first load does.
+    fn filling(&self) -> String {
+        let (name, source, target) = (self.name, &self.decl.source, &self.decl.target);
+        match &self.decl.load.mode {
+            mode if mode.is_copy() => format!("copy {name} from {source} to {target}"),
+            mode => format!("fill {name} of {target} with what {source} has, in mode {:?}", mode.name),
+        }
+    }
+
     fn steps(&self, before: &Address) -> Vec<PlanStep> {
         let base = unit_address(&self.decl.address, self.name);
         let (from, to) = match self.direction {
@@ -141,8 +150,7 @@ impl Unit<'_> {
         let switches = matches!(self.change, Change::Switch | Change::SwitchBack);
         let drifted = report.drifted_total > 0 && unit.loaded;
 
-        let what = format!("copy {} from {} to {}", self.name, self.decl.source, self.decl.target);
-        let mut load = PlanStep::new(&self.decl.address, base.step("load"), StepKind::Load, what);
+        let mut load = PlanStep::new(&self.decl.address, base.step("load"), StepKind::Load, self.filling());
         load.waits_for = vec![before.clone()];
         load.done = unit.loaded;
         let rehearsed = rehearsal_steps::rehearsed_unit(self.ground, &self.decl.address, self.name);

@@ -6,8 +6,10 @@
 use std::fmt;
 use std::sync::Arc;
 
-use segue_contract::{BlockRef, StepError, StepIo, UnitJob};
+use segue_contract::{BlockRef, Finding, LoadModeSchema, StepError, StepIo, UnitJob};
 use serde::{Deserialize, Serialize};
+
+use super::fill::Memo;
 
 /// How a document is found: its name, and what the system places it by where that is not the name. Two documents with
 /// one name and different places are two documents.
@@ -200,6 +202,18 @@ pub trait Collection: Send + Sync {
     /// Nothing of it happened (transient, permanent), or nobody knows (unknown).
     fn write(&self, batch: &[Write]) -> Result<Vec<Written>, StepError>;
 
+    /// Writes documents that are not there, whoever made those that are: where there is a document, or one was deleted and
+    /// the system still remembers it, the answer is [`Written::Newer`] and nothing was done. What is added has version 1, so
+    /// that every later write of a client is above it; the versions of the batch say nothing. For `load { mode =
+    /// "parallel" }`; by default a system cannot.
+    ///
+    /// # Errors
+    /// As of [`Collection::write`].
+    fn add(&self, _batch: &[Write]) -> Result<Vec<Written>, StepError> {
+        Err(StepError::permanent("this system cannot add documents beside clients that write there")
+            .remedy("load in another mode"))
+    }
+
     /// Returns once no write of a sender that died is on its way to this unit, as the system itself knows.
     ///
     /// # Errors
@@ -261,6 +275,44 @@ pub trait Documents: Send + Sync {
     /// # Errors
     /// It is still there.
     fn remove(&self, job: &UnitJob, io: &dyn StepIo) -> Result<(), StepError>;
+
+    /// The ways in which this system fills a unit by itself, for `load { mode = "..." }`; by default there are none.
+    fn fill_modes(&self) -> Vec<LoadModeSchema> {
+        Vec::new()
+    }
+
+    /// What stands in the way of a fill; see [`segue_contract::Engine::check_load`]. Changes nothing.
+    fn check_fill(&self, _job: &UnitJob, _io: &dyn StepIo) -> Vec<Finding> {
+        Vec::new()
+    }
+
+    /// Fills the unit that `job` writes in a mode of [`Documents::fill_modes`], and makes it where it is not there. Goes on
+    /// with what a run that died began, by its `memo`, and never begins it twice; called again when all is done, it does
+    /// nothing. Returns once nothing of it is on its way and what it needed meanwhile is taken away.
+    ///
+    /// Documents get the versions that they have at the source, or none above: what was filled can overwrite nothing that
+    /// the engine writes. What is left out, or older than the source's, is found by the engine, which carries it itself.
+    ///
+    /// Gives where the side that is read stood at a moment of which everything before was filled, where that is later than
+    /// the call; else the engine takes where it stood before the first call.
+    ///
+    /// # Errors
+    /// It cannot be done, or not now.
+    fn fill(&self, job: &UnitJob, _memo: &Memo, _io: &dyn StepIo) -> Result<Option<Stand>, StepError> {
+        Err(StepError::permanent(format!(
+            "{} is not filled in mode {:?} by itself",
+            job.writes().address,
+            job.load.mode.name
+        )))
+    }
+
+    /// Stops a fill that will not be gone on with, and takes away what it needed. May be repeated.
+    ///
+    /// # Errors
+    /// Something of it is still there, or still runs.
+    fn unfill(&self, _job: &UnitJob, _memo: &Memo, _io: &dyn StepIo) -> Result<(), StepError> {
+        Ok(())
+    }
 
     /// The names of all units at an endpoint.
     ///

@@ -32,6 +32,9 @@ pub(crate) fn drift(sides: &Sides<'_>, level: VerifyLevel) -> Result<DriftReport
         (report.drifted, report.drifted_total) = (found.mismatches, found.mismatches_total);
         return Ok(report);
     }
+    if sides.adds() {
+        return Ok(report);
+    }
     let notes = Notes::looked_at(io.artifacts(), sides.job)?;
     let finds = look(sides, ledger, &known, &notes, Finds::Told)?.finds;
     report.drifted_total = finds.total;
@@ -50,6 +53,9 @@ pub(crate) fn gone(job: &UnitJob) -> DriftReport {
 /// See [`segue_contract::Engine::stale`].
 pub(crate) fn stale(sides: &Sides<'_>) -> Result<StaleReport, StepError> {
     let io = sides.io;
+    if sides.adds() {
+        return Ok(StaleReport::default());
+    }
     let ledger = super::ledger_of(sides.job)?;
     let known = about(io.artifacts(), ledger)?;
     let notes = Notes::looked_at(io.artifacts(), sides.job)?;

@@ -2,7 +2,7 @@
 //! whether there is anything: every write of anybody moves it. If it moved, what changed since is held against the ledger
 //! and the notes of dead runs, and where documents are missing every key is looked at.
 
-use segue_contract::{ArtifactName, StaleFind, StepError};
+use segue_contract::{ArtifactName, StaleFind, StepError, StepIo};
 
 use super::again::again;
 use super::collection::{Key, Stand, Want};
@@ -29,6 +29,20 @@ pub(crate) struct Foreign {
     pub(crate) looked_from: Stand,
     /// Documents that were looked at.
     pub(crate) seen: u64,
+}
+
+impl Foreign {
+    /// Nothing was found, and nothing is looked for: clients write there, too.
+    pub(crate) fn nobody(there: &Stand, io: &dyn StepIo) -> Self {
+        Self {
+            finds: Bounded::default(),
+            keys: Runs::new(io.artifacts()),
+            above: None,
+            stand: there.clone(),
+            looked_from: there.clone(),
+            seen: 0,
+        }
+    }
 }
 
 /// What is done with a find.
@@ -60,14 +74,7 @@ pub(crate) fn look(
         .remedy("nothing was written to it; find out who did that, then load it again: `segue apply --redo` with the unit's load step"));
     }
     let ends = |stand: &Stand| stand.slices.iter().map(|slice| slice.all).collect::<Vec<_>>();
-    let mut foreign = Foreign {
-        finds: Bounded::default(),
-        keys: Runs::new(io.artifacts()),
-        above: None,
-        stand: stand.clone(),
-        looked_from: before.clone(),
-        seen: 0,
-    };
+    let mut foreign = Foreign { looked_from: before.clone(), ..Foreign::nobody(&stand, io) };
     if ends(&before) == ends(&stand) && !notes.is_resumed() {
         return Ok(foreign);
     }

@@ -93,19 +93,26 @@ fn begin(sides: &Sides<'_>, from: Option<&Checkpoint>, made: bool) -> Result<Hea
         return Ok(head);
     }
     let count = again(io, || sides.write.count())?;
-    if count > 0 && !made {
-        return Err(StepError::permanent(format!(
-            "{}: {} holds {count} documents that segue did not write",
-            job.writes().address,
-            job.writes().scope.join(", ")
-        ))
-        .remedy("empty it, or give the unit another name at the target with select { rename }"));
+    if count > 0 && !made && !sides.adds() {
+        return Err(not_empty(job, count));
     }
     let versions = Versions::none().next(job.direction, &here, 0);
     let lows = vec![0; here.slices.len()];
-    let head = Head { stand: here, versions, written: there.incarnation, lows, len: 0 };
+    // What clients wrote there since is looked at on the way back: nobody can tell it from what Segue adds.
+    let beside = sides.adds().then(|| super::carried(&there));
+    let head = Head { stand: here, versions, written: there.incarnation, lows, len: 0, beside };
     head.write(&path)?;
     Ok(head)
+}
+
+/// What is there is somebody's.
+pub(super) fn not_empty(job: &UnitJob, count: u64) -> StepError {
+    StepError::permanent(format!(
+        "{}: {} holds {count} documents that segue did not write",
+        job.writes().address,
+        job.writes().scope.join(", ")
+    ))
+    .remedy("empty it, or give the unit another name at the target with select { rename }")
 }
 
 struct Load<'a> {
@@ -223,7 +230,10 @@ impl Load<'_> {
         let applied = self.began.elapsed();
         let (mut log, tally, epoch) = sender.finish();
         again(io, || sides.writes.serve(sides.job, io))?;
-        let there = self.stand_written(tally.taken, resumed)?;
+        let there = match &self.head.beside {
+            Some(beside) => beside.clone(),
+            None => self.stand_written(tally.taken, resumed)?,
+        };
         let bytes = tally.bytes;
         let (runs, log_highest) = log.entries(io.artifacts(), sides.from())?;
         let draft = merge::merge(io.artifacts(), None, runs.finish()?, sides.from(), Census::none())?;
@@ -248,6 +258,7 @@ impl Load<'_> {
             target_highest,
             versions,
         };
+        let live = draft.live;
         let ledger = draft.finish(about, true)?;
         let times = PassTimes {
             scan_us: 0,
@@ -255,7 +266,7 @@ impl Load<'_> {
             sync_us: super::micros(self.began.elapsed() - applied),
         };
         let at = position(&self.head.stand, |slice| slice.settled, tally.later);
-        Ok(report_of(ledger, at, tally, times))
+        Ok(report_of(ledger, live, at, tally, times))
     }
 
     /// Where the side that is written stands. If somebody else may have written there meanwhile, nothing of it counts as

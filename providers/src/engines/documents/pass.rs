@@ -35,11 +35,23 @@ pub(crate) fn pass(
     forced: &[Key],
     io: &dyn StepIo,
 ) -> Result<PassReport, StepError> {
+    super::ledger_of(job)?;
+    forget_load(job, io);
+    carry(source, target, job, forced, io)
+}
+
+/// The same within a load: what that noted for its successor stays.
+pub(crate) fn carry(
+    source: &dyn Documents,
+    target: &dyn Documents,
+    job: &UnitJob,
+    forced: &[Key],
+    io: &dyn StepIo,
+) -> Result<PassReport, StepError> {
     let began = Instant::now();
     let sides = Sides::open(source, target, job, io)?;
     let ledger = super::ledger_of(job)?;
     let known = about(io.artifacts(), ledger)?;
-    forget_load(&sides);
     let here = again(io, || sides.read.stand())?;
     let versions = known.versions.next(job.direction, &here, known.highest(sides.to()));
     if versions != known.versions {
@@ -50,7 +62,11 @@ pub(crate) fn pass(
         // A write that lands after the look would be taken for somebody else's.
         again(io, || sides.write.nothing_on_its_way())?;
     }
-    let mut foreign = look(&sides, ledger, &known, &notes, Finds::KeptAside)?;
+    let mut foreign = if sides.adds() {
+        Foreign::nobody(known.stand(sides.to()), io)
+    } else {
+        look(&sides, ledger, &known, &notes, Finds::KeptAside)?
+    };
     for key in forced {
         foreign.keys.push(Entry { record: Record::of(key.clone()), gone: false })?;
     }
@@ -60,10 +76,11 @@ pub(crate) fn pass(
 }
 
 /// A load that ended is in the ledger: what it noted for its successor is nobody's any more.
-fn forget_load(sides: &Sides<'_>) {
-    for what in ["load", "load-head"] {
+fn forget_load(job: &UnitJob, io: &dyn StepIo) {
+    let [head, memo] = super::fill::FILES;
+    for what in ["load", "load-head", head, memo] {
         // Best effort: a file that stays takes room and does no harm.
-        let _ = std::fs::remove_file(side_file(sides.io.artifacts(), what, sides.job));
+        let _ = std::fs::remove_file(side_file(io.artifacts(), what, job));
     }
 }
 
@@ -116,6 +133,7 @@ impl Pass<'_> {
             target_highest: highest(Side::Target),
             versions: Versions { epoch, ..versions },
         };
+        let live = draft.live;
         let ledger = draft.finish(about, true)?;
         let times = PassTimes {
             scan_us: read_us,
@@ -125,7 +143,7 @@ impl Pass<'_> {
         // A write that came from elsewhere meanwhile is looked at by the next pass: until then nothing is settled.
         let open = tally.later + u64::from(!stood);
         let at = position(&here, |slice| slice.settled, open);
-        Ok(report_of(ledger, at, tally, times))
+        Ok(report_of(ledger, live, at, tally, times))
     }
 
     /// Carries what changed since the ledger; everything, where the unit was made anew.
@@ -275,6 +293,10 @@ impl Pass<'_> {
     /// Where the side that is written stands, and whether nobody else wrote there while the pass ran. If somebody did,
     /// the place from where the next pass looks stays where it was.
     fn stand_written(&self, foreign: &Foreign) -> Result<(Stand, bool), StepError> {
+        if self.sides.adds() {
+            // All that clients wrote there since the load began is looked at on the way back.
+            return Ok((foreign.looked_from.clone(), true));
+        }
         let now = again(self.sides.io, || self.sides.write.stand())?;
         let taken = self.sender.tally().taken;
         let sum = |stand: &Stand| stand.slices.iter().map(|slice| slice.all).sum::<u64>();

@@ -8,6 +8,7 @@ use segue_contract::{Direction, Finding, Severity, Side, StepError, StepIo, Unit
 
 use super::again::again;
 use super::collection::{Collection, Documents, Want, Write, Written};
+use super::fill::Way;
 use super::keys::{all, keys};
 use super::ledger::{Reader, Record, about};
 use super::notes::Notes;
@@ -32,13 +33,19 @@ pub(crate) fn release(
     io: &dyn StepIo,
 ) -> Result<(), StepError> {
     let job = &UnitJob { direction: Direction::Forward, ..job.clone() };
+    super::fill::stop(target, job, io)?;
     let note = made_note(io.artifacts(), job);
     if again(io, || target.exists(&job.target, io))? {
         let there = target.open(&job.target, io)?;
         // One that lands after the removal might make the unit anew.
         again(io, || there.nothing_on_its_way())?;
         let release = Release { job, io, there, notes: Notes::looked_at(io.artifacts(), job)? };
-        let left = if release.is_ours_alone()? { 0 } else { release.take_out()? };
+        let left = match whose(job, note.exists()) {
+            Whose::Segues => 0,
+            Whose::Everybodys => release.tell(release.count()?),
+            Whose::AsTheLedgerSays if release.is_ours_alone()? => 0,
+            Whose::AsTheLedgerSays => release.take_out()?,
+        };
         if (made || note.exists()) && left == 0 {
             again(io, || target.remove(job, io))?;
         } else {
@@ -50,6 +57,26 @@ pub(crate) fn release(
     }
     let _ = std::fs::remove_file(note);
     Ok(())
+}
+
+/// Whose a unit is that is to be released.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Whose {
+    /// Segue made it, and whatever filled it did so for Segue: no ledger says what is in it yet.
+    Segues,
+    /// What clients put there cannot be told from what Segue added.
+    Everybodys,
+    /// What the ledger and the notes of dead runs know is Segue's.
+    AsTheLedgerSays,
+}
+
+fn whose(job: &UnitJob, made: bool) -> Whose {
+    match Way::of(job) {
+        Way::Added => Whose::Everybodys,
+        Way::Elsewhere if !made => Whose::Everybodys,
+        Way::System | Way::Elsewhere if made && job.ledger.is_none() => Whose::Segues,
+        Way::Copied | Way::System | Way::Elsewhere => Whose::AsTheLedgerSays,
+    }
 }
 
 struct Release<'a> {
@@ -72,6 +99,27 @@ impl Release<'_> {
         Ok(known.stand(Side::Target) == &now)
     }
 
+    /// How many documents there are.
+    fn count(&self) -> Result<u64, StepError> {
+        again(self.io, || self.there.count())
+    }
+
+    /// Tells how many documents stay, and gives that number.
+    fn tell(&self, left: u64) -> u64 {
+        if left > 0 {
+            self.io.find(Finding {
+                severity: Severity::Warning,
+                code: "DOCUMENTS_LEFT".to_owned(),
+                summary: format!(
+                    "{left} documents in {} are not as segue wrote them, or somebody's, too, and were left there",
+                    self.job.target.scope.join(", ")
+                ),
+                remedy: "look at them, and remove them by hand when nobody needs them".to_owned(),
+            });
+        }
+        left
+    }
+
     /// Deletes what has the version that Segue gave it; everything else is somebody's. Returns how many stay.
     fn take_out(&self) -> Result<u64, StepError> {
         let stand = again(self.io, || self.there.stand())?;
@@ -82,18 +130,7 @@ impl Release<'_> {
             None => None,
         };
         let left = self.delete_known(&mut there, known.as_mut())?;
-        if left > 0 {
-            self.io.find(Finding {
-                severity: Severity::Warning,
-                code: "DOCUMENTS_LEFT".to_owned(),
-                summary: format!(
-                    "{left} documents in {} are not as segue wrote them, and were left there",
-                    self.job.target.scope.join(", ")
-                ),
-                remedy: "look at them, and remove them by hand when nobody needs them".to_owned(),
-            });
-        }
-        Ok(left)
+        Ok(self.tell(left))
     }
 
     fn delete_known(&self, there: &mut Merged, mut ledger: Option<&mut Reader>) -> Result<u64, StepError> {

@@ -21,6 +21,9 @@ use super::sides::Sides;
 use super::versions;
 use crate::engines::report::Bounded;
 
+/// The version of what is added beside clients: below every one that they make of it.
+const ADDED: u64 = 1;
+
 /// Where what became of documents goes to: in any order.
 pub(crate) trait Sink: Send {
     fn push(&mut self, entry: Entry) -> Result<(), StepError>;
@@ -124,7 +127,7 @@ impl<'a, S: Sink> Sender<'a, S> {
             let old = there.get(at).and_then(Option::as_ref).map(|old| old.body.as_slice());
             match self.changed(&mut document, old) {
                 Ok((body, hash)) => {
-                    let version = self.version(document.number)?;
+                    let version = if self.sides.adds() { ADDED } else { self.version(document.number)? };
                     let write = Write { key: document.key.clone(), version, body: Some(body) };
                     going.push(Going { found: document, write, hash });
                 }
@@ -163,11 +166,14 @@ impl<'a, S: Sink> Sender<'a, S> {
 
     /// Deletes documents that the side that is read no longer has. `number`: all its changes that were looked at are below.
     pub(crate) fn delete(&self, records: &[Record], number: u64) -> Result<(), StepError> {
-        let limits = self.sides.write.limits();
+        let (limits, to) = (self.sides.write.limits(), self.sides.to());
         for some in records.chunks(limits.batch_documents_max.max(1)) {
-            let version = self.version(number)?;
+            let above = self.version(number)?;
+            // Where clients write, too, what they made since stays.
+            let version =
+                |record: &Record| if self.sides.adds() { record.mark(to).version + 1 } else { above };
             let batch: Vec<Write> =
-                some.iter().map(|r| Write { key: r.key.clone(), version, body: None }).collect();
+                some.iter().map(|r| Write { key: r.key.clone(), version: version(r), body: None }).collect();
             let written = self.write_all(&batch)?;
             for (record, written) in some.iter().zip(written) {
                 match written {
@@ -175,8 +181,11 @@ impl<'a, S: Sink> Sender<'a, S> {
                         let mut tally = self.tally();
                         tally.deleted += 1;
                         tally.taken += 1;
-                        tally.write_highest = tally.write_highest.max(version);
+                        tally.write_highest = tally.write_highest.max(version(record));
                         drop(tally);
+                        self.sink().push(Entry { record: record.clone(), gone: true })?;
+                    }
+                    Written::Newer if self.sides.adds() => {
                         self.sink().push(Entry { record: record.clone(), gone: true })?;
                     }
                     // It was made again meanwhile, or somebody wrote there: the next pass looks at both sides.
@@ -273,7 +282,8 @@ impl<'a, S: Sink> Sender<'a, S> {
             };
             self.notes.note(&writes)?;
             let turn = self.pace.turn();
-            let answered = self.sides.write.write(&writes);
+            let adds = self.sides.adds() && writes.iter().all(|write| write.body.is_some());
+            let answered = if adds { self.sides.write.add(&writes) } else { self.sides.write.write(&writes) };
             let refused = match answered {
                 Ok(answered) => {
                     let mut again = Vec::new();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use segue_contract::{Direction, Position, Side, StepError, StepIo, UnitJob};
 
 use super::collection::{Collection, Documents, Stand};
+use super::fill::Way;
 use super::json;
 
 /// Writes at once when the spec says nothing: most systems have more than one core behind each.
@@ -46,6 +47,11 @@ impl<'a> Sides<'a> {
     /// Which side is written.
     pub(crate) fn to(&self) -> Side {
         self.from().other()
+    }
+
+    /// Whether clients write to the side that is written, too: what is there is never overwritten.
+    pub(crate) fn adds(&self) -> bool {
+        Way::of(self.job) == Way::Added
     }
 
     pub(crate) fn workers(&self) -> usize {

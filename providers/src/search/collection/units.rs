@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use segue_contract::{BlockRef, Direction, Finding, StepError, StepIo, UnitJob};
+use segue_contract::{BlockRef, Direction, Finding, LoadModeSchema, StepError, StepIo, UnitJob};
 use serde_json::{Map, Value};
 
 use super::IndexCollection;
-use crate::engines::documents::{Collection, Documents};
+use crate::engines::documents::{Collection, Documents, Memo, Stand};
 use crate::search::cluster::Cluster;
 use crate::search::indices::{self, Offer};
 use crate::search::make::{self, Surroundings};
-use crate::search::{names, tune};
+use crate::search::{fill, names, tune};
 
 /// How long the receiver remembers deletions, so that a late write of a dead sender is refused.
 const GC_DELETES: &str = "index.gc_deletes";
@@ -22,7 +22,7 @@ const REMEMBERED: &str = "24h";
 pub struct SearchDocuments;
 
 /// The one index that a block is narrowed to.
-fn one(block: &BlockRef) -> Result<String, StepError> {
+pub(in crate::search) fn one(block: &BlockRef) -> Result<String, StepError> {
     let mut scope = names::scope(block)?;
     match (scope.pop(), scope.is_empty()) {
         (Some(name), true) => Ok(name),
@@ -79,6 +79,22 @@ impl Documents for SearchDocuments {
 
     fn forget(&self, job: &UnitJob, io: &dyn StepIo) -> Result<(), StepError> {
         tune::put_back(&Cluster::kept(job.writes(), io)?, &one(job.writes())?, &[GC_DELETES])
+    }
+
+    fn fill_modes(&self) -> Vec<LoadModeSchema> {
+        fill::modes()
+    }
+
+    fn check_fill(&self, job: &UnitJob, io: &dyn StepIo) -> Vec<Finding> {
+        fill::check(job, io)
+    }
+
+    fn fill(&self, job: &UnitJob, memo: &Memo, io: &dyn StepIo) -> Result<Option<Stand>, StepError> {
+        fill::fill(job, memo, io)
+    }
+
+    fn unfill(&self, job: &UnitJob, memo: &Memo, io: &dyn StepIo) -> Result<(), StepError> {
+        fill::unfill(job, memo, io)
     }
 
     fn remove(&self, job: &UnitJob, io: &dyn StepIo) -> Result<(), StepError> {

@@ -11,12 +11,21 @@ pub(super) const ANSWER: &str = "filter_path=errors,items.*._seq_no,items.*.stat
 
 /// The lines of a batch. A put may be repeated with the same version, a delete is refused by an equal one.
 pub(super) fn lines(batch: &[Write]) -> Vec<u8> {
+    lines_with(batch, "external_gte", |write| write.version)
+}
+
+/// The lines of a batch that is added: the lowest version there is, so that whatever is there or was deleted lately has one
+/// that refuses it.
+pub(super) fn lines_added(batch: &[Write]) -> Vec<u8> {
+    lines_with(batch, "external", |_| 1)
+}
+
+fn lines_with(batch: &[Write], put: &str, version: impl Fn(&Write) -> u64) -> Vec<u8> {
     let mut lines = Vec::with_capacity(batch.iter().map(|w| 160 + w.body.as_ref().map_or(0, Vec::len)).sum());
     let quoted = |text: &str| Value::from(text).to_string();
     for write in batch {
-        let (action, kind) =
-            if write.body.is_some() { ("index", "external_gte") } else { ("delete", "external") };
-        let (id, version) = (quoted(&write.key.id), write.version);
+        let (action, kind) = if write.body.is_some() { ("index", put) } else { ("delete", "external") };
+        let (id, version) = (quoted(&write.key.id), version(write));
         let place = write.key.place.as_deref().map(|place| format!(",\"routing\":{}", quoted(place)));
         let place = place.unwrap_or_default();
         let meta = format!(
@@ -125,6 +134,15 @@ mod tests {
         let wanted =
             json!({"delete": {"_id": "a\"", "version": 6, "version_type": "external", "routing": "r"}});
         assert_eq!(next(), wanted);
+    }
+
+    #[test]
+    fn what_is_added_has_the_lowest_version_and_is_refused_by_an_equal_one() {
+        let key = Key { id: "a".to_owned(), place: None };
+        let text = lines_added(&[Write { key, version: 5, body: Some(b"{}".to_vec()) }]);
+        let first: Value =
+            serde_json::from_slice(text.split(|b| *b == b'\n').next().expect("a line")).expect("json");
+        assert_eq!(first, json!({"index": {"_id": "a", "version": 1, "version_type": "external"}}));
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! The stage of a rehearsal: the spec's migrations and their cutover once more, with scratch targets, and without
 //! anything that clients would notice.
 
-use segue_contract::{Address, BlockRef, Select, Setting, StepError, UnitJob, UnitName};
+use segue_contract::{
+    Address, BlockRef, LoadMode, LoadSettings, Select, Setting, StepError, UnitJob, UnitName,
+};
 use segue_language::{CutoverDecl, Desired, FallbackDecl, MigrationDecl, QuiesceDecl};
 use segue_plan::event::RehearsalFinding;
 
@@ -50,6 +52,7 @@ impl Stage {
             let own = MigrationDecl {
                 address: address.clone(),
                 target: scratch.address.clone(),
+                load: load(ground, migration, (source, target)),
                 depends_on: migration.depends_on.iter().map(|d| d.step(WORD)).collect(),
                 ..migration.clone()
             };
@@ -105,6 +108,16 @@ impl Stage {
         let (source, target) = self.ends(staged)?;
         Ok(self.migration(staged)?.jobs(source, target, units))
     }
+}
+
+/// How a migration is loaded on the stage: nobody but Segue and the systems knows the scratch place.
+fn load(ground: &Ground, migration: &MigrationDecl, ends: (&BlockRef, &BlockRef)) -> LoadSettings {
+    let mut load = migration.load.clone();
+    let modes = ground.registry.engine(ends.0, ends.1).map(|engine| engine.load_modes()).unwrap_or_default();
+    if modes.iter().any(|mode| mode.name == load.mode.name && mode.by_others) {
+        load.mode = LoadMode::default();
+    }
+    load
 }
 
 /// Where an endpoint is, for people: its path, or whatever of its settings may be shown.

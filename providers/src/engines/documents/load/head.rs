@@ -30,6 +30,9 @@ pub(super) struct Head {
     pub(super) lows: Vec<u64>,
     /// How much of the log is about that.
     pub(super) len: u64,
+    /// Where the unit that is written stood, where clients write there, too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) beside: Option<Stand>,
 }
 
 impl Head {

@@ -14,6 +14,9 @@ const TRIES: usize = 4;
 
 impl<S: Sink> Sender<'_, S> {
     pub(super) fn settle_clashes(&self, mut clashed: Vec<Going>) -> Result<(), StepError> {
+        if self.sides.adds() {
+            return self.left_as_it_is(clashed);
+        }
         for _ in 0..TRIES {
             if clashed.is_empty() {
                 return Ok(());
@@ -34,6 +37,21 @@ impl<S: Sink> Sender<'_, S> {
         for one in clashed {
             self.tally().later += 1;
             self.record(&one.found, 0, Mark::default(), false)?;
+        }
+        Ok(())
+    }
+
+    /// What clients wrote there stays: the ledger says what the source has, and verification whether that is the same.
+    fn left_as_it_is(&self, clashed: Vec<Going>) -> Result<(), StepError> {
+        let keys: Vec<Key> = clashed.iter().map(|one| one.found.key.clone()).collect();
+        let there = again(self.sides.io, || self.sides.write.read(&keys, Want::Keys))?;
+        for (one, there) in clashed.into_iter().zip(there) {
+            self.record(
+                &one.found,
+                one.hash,
+                there.map_or(Mark::default(), |there| Mark::new(there.version, there.number)),
+                false,
+            )?;
         }
         Ok(())
     }
