@@ -294,7 +294,8 @@ fn a_proxy_shares_by_weights_which_its_socket_changes_and_a_reload_forgets() {
     proxy.reload();
     assert_eq!((proxy.weight("source"), proxy.weight("target")), (100, 0));
     proxy.kill();
-    assert!(matches!(client.ask("GET", "/", None), Err(Failure::NotSent(_))));
+    let failure = Client::new(&proxy.url()).ask("GET", "/", None).expect_err("nobody is there");
+    assert!(matches!(failure, Failure::NotSent(_)), "{failure:?}");
     proxy.restart();
     assert_eq!(shared(&client), (100, 0));
 }

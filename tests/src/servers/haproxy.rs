@@ -172,9 +172,13 @@ impl HaProxy {
         answer.lines().find_map(|line| line.strip_prefix("Pid: ")).map(str::to_owned)
     }
 
-    /// SIGKILL to all of it.
+    /// SIGKILL to all of it; nobody listens when this returns.
     pub fn kill(&mut self) {
         self.kept.kill();
+        // A worker may outlive its master for a moment, with its socket.
+        wait_until("nobody listens for the proxy", || {
+            TcpStream::connect((self.address.as_str(), self.port.number())).is_err()
+        });
     }
 
     /// Starts it again, with its configuration as it was written.
