@@ -18,9 +18,11 @@ use segue_contract::{
 };
 
 use super::again::again;
-use super::collection::{Documents, SliceStand, Stand};
+use super::collection::{Documents, Stand};
+use super::load::{believe_head, not_empty};
+use super::made::Made;
 use super::sides::Sides;
-use super::{micros, pass, release};
+use super::{micros, pass};
 use crate::engines::beside::side_file;
 
 pub use memo::Memo;
@@ -30,8 +32,6 @@ use stock::By;
 const PARALLEL: &str = "parallel";
 /// `load { mode = "reload" }`
 const RELOAD: &str = "reload";
-/// The layout of the checkpoint: it says only that the head is to be believed.
-const CHECKPOINT: u32 = 1;
 /// What lies beside the ledgers until the unit is loaded.
 pub(crate) const FILES: [&str; 2] = ["fill-head", "fill"];
 
@@ -126,10 +126,6 @@ pub(crate) fn load(
     from: Option<&Checkpoint>,
     io: &dyn StepIo,
 ) -> Result<PassReport, StepError> {
-    if job.ledger.is_some() {
-        // Loaded already: what is missing is a pass.
-        return pass::pass(source, target, job, &[], io);
-    }
     let (way, began) = (Way::of(job), Instant::now());
     let files = Files::of(job, io);
     if from.is_none() {
@@ -137,15 +133,17 @@ pub(crate) fn load(
         stop(target, job, io)?;
     }
     let head = begin(source, target, job, &files, io)?;
-    io.checkpoint(Checkpoint { version: CHECKPOINT, bytes: Vec::new() })?;
+    believe_head(io)?;
     let later = match way {
         Way::Elsewhere => reload::fill(target, job, &files.memo, io).map(|()| None)?,
         _ => again(io, || target.fill(job, &files.memo, io))?,
     };
     // Numbers of one incarnation say nothing of another's.
-    let since = later.filter(|stand| stand.incarnation == head.stand.incarnation).unwrap_or(head.stand);
+    let since = later.filter(|stand| stand.is_of_one_unit_with(&head.stand)).unwrap_or(head.stand);
     let sides = Sides::open(source, target, job, io)?;
     again(io, || sides.write.nothing_on_its_way())?;
+    let there = again(io, || sides.write.stand())?;
+    Made::of(io.artifacts(), job).note_incarnation(&there.incarnation)?;
     again(io, || sides.writes.remember(job, io))?;
     again(io, || sides.writes.serve(job, io))?;
     let filled_us = micros(began.elapsed());
@@ -157,7 +155,6 @@ pub(crate) fn load(
         // Only a step between nothing and the first ledger.
         let _ = std::fs::remove_file(io.artifacts().join(&stock.ledger.0));
     }
-    report.records_seen += stock.there;
     report.records_written += stock.there;
     report.bytes_written += stock.bytes;
     report.times.apply_us += filled_us;
@@ -175,25 +172,23 @@ fn begin(
     let read = source.open(job.reads(), io)?;
     let here = again(io, || read.stand())?;
     if let Some(head) = files.head.read::<Head>()? {
-        if head.stand.incarnation == here.incarnation && head.stand.slices.len() == here.slices.len() {
+        if head.stand.is_of_one_unit_with(&here) {
             return Ok(head);
         }
         // Made anew under the same name since: all of it is a change.
-        let none = |slice: &SliceStand| SliceStand { settled: 0, all: 0, ..*slice };
-        let head = Head { stand: Stand { slices: here.slices.iter().map(none).collect(), ..here } };
+        let head = Head { stand: here.unseen() };
         files.head.write(&head)?;
         return Ok(head);
     }
-    let note = release::made_note(io.artifacts(), job);
+    let made = Made::of(io.artifacts(), job);
     if again(io, || target.exists(job.writes(), io))? {
         let there = target.open(job.writes(), io)?;
         let count = again(io, || there.count())?;
-        if count > 0 && !note.exists() && !Way::of(job).is_shared() {
-            return Err(super::load::not_empty(job, count));
+        if count > 0 && !made.is_noted() && !Way::of(job).is_shared() {
+            return Err(not_empty(job, count));
         }
     } else if !reload::is_made_elsewhere(job) {
-        // Before it is made: a death between the two leaves nothing that nobody knows of.
-        segue_contract::paths::replace(&note, b"")?;
+        made.note()?;
     }
     let head = Head { stand: here };
     files.head.write(&head)?;
