@@ -46,6 +46,7 @@ pub use collection::{
 };
 pub use fill::Memo;
 pub use json::on_one_line;
+pub(crate) use names::matches;
 use sides::Sides;
 
 /// Between two systems of documents.

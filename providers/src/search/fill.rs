@@ -104,13 +104,12 @@ fn nodes_with(cluster: &Cluster, settings: &str) -> Result<Option<Vec<Node>>, St
     let ask = Ask::get(format!(
         "/_nodes/settings?flat_settings=true&filter_path=nodes.*.settings.{settings},nodes.*.name"
     ));
-    let Some(mut answer) = cluster.maybe(&ask)? else { return Ok(None) };
-    let Value::Object(nodes) = answer["nodes"].take() else { return Ok(Some(Vec::new())) };
-    let node = |mut node: Value| Node {
-        name: node["name"].as_str().unwrap_or("?").to_owned(),
-        settings: node["settings"].take(),
+    let Some(answer) = cluster.maybe(&ask)? else { return Ok(None) };
+    let node = |shown: &Value| Node {
+        name: shown["name"].as_str().unwrap_or("?").to_owned(),
+        settings: shown["settings"].clone(),
     };
-    Ok(Some(nodes.into_iter().map(|(_, shown)| node(shown)).collect()))
+    Ok(Some(answer["nodes"].as_object().into_iter().flat_map(|nodes| nodes.values()).map(node).collect()))
 }
 
 /// A setting that is a list, or a text with commas.

@@ -49,8 +49,8 @@ pub(crate) fn running(cluster: &Cluster, actions: &str) -> Result<Vec<Value>, St
         ))
         .remedy("see the cluster's nodes: one of them hangs or is gone"));
     }
-    Ok(match answer["tasks"].take() {
-        Value::Array(list) => list,
+    Ok(match answer.get_mut("tasks").map(Value::take) {
+        Some(Value::Array(list)) => list,
         _ => Vec::new(),
     })
 }

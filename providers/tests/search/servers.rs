@@ -58,7 +58,8 @@ pub(crate) fn server(version: Version) -> Server {
     Server::at(url)
 }
 
-/// Where the servers of these tests may have repositories: one directory for all, made by the first that wants it.
+/// Where the servers of these tests may have repositories: one directory for all, made by the first that starts, since
+/// a server may make none later; it goes with this process.
 pub(crate) fn snapshots() -> String {
     std::env::var("SEGUE_SEARCH_SNAPSHOTS")
         .unwrap_or_else(|_| format!("/var/tmp/segue-snapshots-{}", std::process::id()))
@@ -75,6 +76,17 @@ fn ports() -> [u16; 2] {
     [free.next().expect("a free port"), free.next().expect("a free port")]
 }
 
+/// What removes a directory, and ends the server in it, when this process is gone.
+fn keeper(dir: &Path) -> Child {
+    Command::new(component("keeper"))
+        .arg(dir)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .process_group(0)
+        .spawn()
+        .unwrap_or_else(|e| panic!("nobody keeps {}: tests/components/keeper: {e}", dir.display()))
+}
+
 fn start(name: &str) -> String {
     /// What holds the pipes: dropped by the kernel, when this process is gone.
     static KEEPERS: Mutex<Vec<Child>> = Mutex::new(Vec::new());
@@ -85,14 +97,10 @@ fn start(name: &str) -> String {
         .tempdir_in("/var/tmp")
         .expect("a directory")
         .keep();
-    let keeper = Command::new(component("keeper"))
-        .arg(&dir)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .process_group(0)
-        .spawn()
-        .unwrap_or_else(|e| panic!("{name} cannot be started: tests/components/keeper: {e}"));
-    keepers.push(keeper);
+    if keepers.is_empty() {
+        keepers.push(keeper(Path::new(&snapshots())));
+    }
+    keepers.push(keeper(&dir));
     let [http, transport] = ports();
     let log = std::fs::OpenOptions::new().create(true).append(true).open(dir.join("log")).expect("a log");
     let mut server = Command::new(component("kept"))

@@ -33,7 +33,7 @@ const PARALLEL: &str = "parallel";
 /// `load { mode = "reload" }`
 const RELOAD: &str = "reload";
 /// What lies beside the ledgers until the unit is loaded.
-pub(crate) const FILES: [&str; 2] = ["fill-head", "fill"];
+const FILES: [&str; 2] = ["fill-head", "fill"];
 
 /// Who carries everything first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,6 +116,11 @@ impl Files {
         let [head, memo] = FILES;
         Self { head: Memo::new(&path(head)), memo: Memo::new(&path(memo)) }
     }
+
+    fn remove(&self) {
+        self.memo.remove();
+        self.head.remove();
+    }
 }
 
 /// The first load of a unit that the system itself or somebody else fills.
@@ -171,6 +176,11 @@ fn begin(
 ) -> Result<Head, StepError> {
     let read = source.open(job.reads(), io)?;
     let here = again(io, || read.stand())?;
+    let made = Made::of(io.artifacts(), job);
+    let is_there = again(io, || target.exists(job.writes(), io))?;
+    if !is_there && !reload::is_made_elsewhere(job) {
+        made.note()?;
+    }
     if let Some(head) = files.head.read::<Head>()? {
         if head.stand.is_of_one_unit_with(&here) {
             return Ok(head);
@@ -180,15 +190,12 @@ fn begin(
         files.head.write(&head)?;
         return Ok(head);
     }
-    let made = Made::of(io.artifacts(), job);
-    if again(io, || target.exists(job.writes(), io))? {
+    if is_there {
         let there = target.open(job.writes(), io)?;
         let count = again(io, || there.count())?;
         if count > 0 && !made.is_noted() && !Way::of(job).is_shared() {
             return Err(not_empty(job, count));
         }
-    } else if !reload::is_made_elsewhere(job) {
-        made.note()?;
     }
     let head = Head { stand: here };
     files.head.write(&head)?;
@@ -201,7 +208,11 @@ pub(crate) fn stop(target: &dyn Documents, job: &UnitJob, io: &dyn StepIo) -> Re
     if Way::of(job) == Way::System {
         again(io, || target.unfill(job, &files.memo, io))?;
     }
-    files.memo.remove();
-    files.head.remove();
+    files.remove();
     Ok(())
+}
+
+/// Forgets what a load noted for its successor.
+pub(super) fn forget(job: &UnitJob, io: &dyn StepIo) {
+    Files::of(job, io).remove();
 }

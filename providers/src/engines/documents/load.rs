@@ -3,6 +3,7 @@
 
 mod head;
 
+use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -26,6 +27,8 @@ use head::{Head, Log};
 
 /// The time between two checkpoints: what a death costs at most.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(3);
+/// What lies beside the ledgers until the unit is loaded: the log, and the head that says how much of it is to be believed.
+const FILES: [&str; 2] = ["load", "load-head"];
 /// The number of the pass that a load is.
 pub(super) const LOAD_PASS: u64 = 1;
 /// The layout of the checkpoint.
@@ -47,10 +50,23 @@ pub(crate) fn load(
         again(io, || sides.write.nothing_on_its_way())?;
     }
     let head = begin(&sides, from, &made)?;
-    let log = Log::open(&side_file(io.artifacts(), "load", job), head.len)?;
+    let [log, _] = log_and_head(job, io);
+    let log = Log::open(&log, head.len)?;
     believe_head(io)?;
     let there = again(io, || sides.write.stand())?;
     Load { sides: &sides, head, there, began: Instant::now() }.run(log, notes)
+}
+
+fn log_and_head(job: &UnitJob, io: &dyn StepIo) -> [PathBuf; 2] {
+    FILES.map(|what| side_file(io.artifacts(), what, job))
+}
+
+/// Forgets what a load noted for its successor.
+pub(super) fn forget(job: &UnitJob, io: &dyn StepIo) {
+    for path in log_and_head(job, io) {
+        // Best effort: a file that stays takes room and does no harm.
+        let _ = std::fs::remove_file(path);
+    }
 }
 
 /// Says that what was noted beside the ledgers is to be believed: that is all that a checkpoint says here.
@@ -73,7 +89,7 @@ fn provide(target: &dyn Documents, job: &UnitJob, io: &dyn StepIo) -> Result<Mad
 /// From where the load goes: from a dead run's head, or from the beginning.
 fn begin(sides: &Sides<'_>, from: Option<&Checkpoint>, made: &Made) -> Result<Head, StepError> {
     let (job, io) = (sides.job, sides.io);
-    let path = side_file(io.artifacts(), "load-head", job);
+    let [_, path] = log_and_head(job, io);
     let there = again(io, || sides.write.stand())?;
     made.note_incarnation(&there.incarnation)?;
     let here = again(io, || sides.read.stand())?;
@@ -201,7 +217,8 @@ impl Load<'_> {
         let lows = windows.lows();
         let len = sender.sink().sync()?;
         let head = Head { lows, len, ..self.head.clone() };
-        head.write(&side_file(self.sides.io.artifacts(), "load-head", self.sides.job))?;
+        let [_, path] = log_and_head(self.sides.job, self.sides.io);
+        head.write(&path)?;
         believe_head(self.sides.io)
     }
 

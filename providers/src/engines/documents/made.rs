@@ -4,10 +4,9 @@
 
 use std::path::{Path, PathBuf};
 
-use segue_contract::paths;
-use segue_contract::{Direction, StepError, UnitJob};
+use segue_contract::{Direction, StepError, UnitJob, paths};
 
-use crate::engines::beside::side_file;
+use crate::engines::beside::{self, side_file};
 
 /// See the module.
 pub(crate) struct Made {
@@ -41,10 +40,8 @@ impl Made {
 
     /// Which one was made; `None`: none was, or a run died before it knew.
     pub(crate) fn incarnation(&self) -> Result<Option<String>, StepError> {
-        if !self.is_noted() {
-            return Ok(None);
-        }
-        Ok(Some(paths::read_to_string(&self.path)?).filter(|incarnation| !incarnation.is_empty()))
+        let noted = beside::read(&self.path)?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+        Ok(noted.filter(|incarnation| !incarnation.is_empty()))
     }
 
     /// Whether Segue made the unit that is there now, as far as is known.

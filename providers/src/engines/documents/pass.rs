@@ -23,8 +23,7 @@ use super::sides::{Sides, position};
 use super::sorted::{Join, in_batches};
 use super::versions::Versions;
 use super::windows::Windows;
-use super::{micros, report_of};
-use crate::engines::beside::side_file;
+use super::{fill, load, micros, report_of};
 
 /// See [`segue_contract::Engine::pass`]; `forced` are carried whatever the ledger says of them.
 pub(crate) fn pass(
@@ -35,7 +34,9 @@ pub(crate) fn pass(
     io: &dyn StepIo,
 ) -> Result<PassReport, StepError> {
     super::ledger_of(job)?;
-    forget_load(job, io);
+    // A load that ended is in the ledger: what it noted is nobody's any more.
+    load::forget(job, io);
+    fill::forget(job, io);
     carry(source, target, job, forced, io)
 }
 
@@ -72,15 +73,6 @@ pub(crate) fn carry(
     let sender = Sender::new(&sides, notes, versions.epoch, known.pass + 1, Runs::new(io.artifacts()));
     let pass = Pass { sides: &sides, ledger, known, here, versions, sender };
     pass.run(foreign, began)
-}
-
-/// A load that ended is in the ledger: what it noted for its successor is nobody's any more.
-fn forget_load(job: &UnitJob, io: &dyn StepIo) {
-    let [head, memo] = super::fill::FILES;
-    for what in ["load", "load-head", head, memo] {
-        // Best effort: a file that stays takes room and does no harm.
-        let _ = std::fs::remove_file(side_file(io.artifacts(), what, job));
-    }
 }
 
 struct Pass<'a> {

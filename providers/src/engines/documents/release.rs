@@ -8,16 +8,16 @@ use segue_contract::{Direction, Finding, Severity, Side, StepError, StepIo, Unit
 
 use super::again::again;
 use super::collection::{Collection, Documents, Stand, Want, Write, Written};
-use super::fill::Way;
+use super::fill::{self, Way};
 use super::keys::keys;
 use super::ledger::{Ledger, Record};
+use super::load;
 use super::made::Made;
 use super::notes::Notes;
 use super::runs::Entry;
 use super::sides::workers_of;
 use super::sorted::{Join, in_batches};
 use super::windows::Windows;
-use crate::engines::beside::side_file;
 
 /// See [`segue_contract::Engine::release`].
 pub(crate) fn release(
@@ -27,23 +27,18 @@ pub(crate) fn release(
     io: &dyn StepIo,
 ) -> Result<(), StepError> {
     let job = &UnitJob { direction: Direction::Forward, ..job.clone() };
-    super::fill::stop(target, job, io)?;
+    fill::stop(target, job, io)?;
     let made = Made::of(io.artifacts(), job);
     if again(io, || target.exists(&job.target, io))? {
         let there = target.open(&job.target, io)?;
         // One that lands after the removal might make the unit anew.
         again(io, || there.nothing_on_its_way())?;
-        let stand = again(io, || there.stand())?;
         let ledger = job.ledger.as_ref().map(|name| Ledger::open(io.artifacts(), name)).transpose()?;
-        let loaded = ledger.as_ref().map(|ledger| ledger.about().target.incarnation.clone());
-        let is_made = made.is(&stand.incarnation)?;
-        let is_another = match loaded {
-            Some(loaded) => loaded != stand.incarnation,
-            None => made.is_noted() && !is_made,
-        };
+        let origin = Origin::of(&*there, &made, ledger.as_ref(), io)?;
+        let is_made = origin == Origin::Made;
         let notes = Notes::looked_at(io.artifacts(), job)?;
-        let release = Release { job, io, there, stand, is_made, notes };
-        if is_another {
+        let release = Release { job, io, there, is_made, notes };
+        if origin == Origin::MadeAnew {
             release.leave_alone()?;
         } else if release.take_out(ledger)? == 0 && (made_root || is_made) {
             again(io, || target.remove(job, io))?;
@@ -51,11 +46,41 @@ pub(crate) fn release(
             again(io, || target.forget(job, io))?;
         }
     }
-    for what in ["load", "load-head"] {
-        let _ = std::fs::remove_file(side_file(io.artifacts(), what, job));
-    }
+    load::forget(job, io);
     made.forget();
     Ok(())
+}
+
+/// Where the unit comes from that is there now.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    /// Segue made it.
+    Made,
+    /// Segue loaded it and did not make it.
+    Loaded,
+    /// Somebody made it, instead of the one that Segue made or loaded.
+    MadeAnew,
+}
+
+impl Origin {
+    fn of(
+        there: &dyn Collection,
+        made: &Made,
+        ledger: Option<&Ledger>,
+        io: &dyn StepIo,
+    ) -> Result<Self, StepError> {
+        let loaded = ledger.map(|ledger| ledger.about().target.incarnation.clone());
+        let Some(known) = loaded.map_or_else(|| made.incarnation(), |loaded| Ok(Some(loaded)))? else {
+            // A run died before it knew. A unit that is only half there cannot say which one it is.
+            return Ok(if made.is_noted() { Self::Made } else { Self::Loaded });
+        };
+        let now = again(io, || there.stand())?.incarnation;
+        Ok(match (known == now, made.is(&now)?) {
+            (false, _) => Self::MadeAnew,
+            (true, true) => Self::Made,
+            (true, false) => Self::Loaded,
+        })
+    }
 }
 
 /// Whose a unit is that is to be released.
@@ -82,8 +107,6 @@ struct Release<'a> {
     job: &'a UnitJob,
     io: &'a dyn StepIo,
     there: Arc<dyn Collection>,
-    /// Where the unit stands, now that nothing is on its way to it.
-    stand: Stand,
     /// Whether Segue made it.
     is_made: bool,
     /// What a run that died was about to write.
@@ -93,11 +116,12 @@ struct Release<'a> {
 impl Release<'_> {
     /// Takes out what is Segue's, where the unit does not go as a whole. Returns how many documents are not.
     fn take_out(&self, ledger: Option<Ledger>) -> Result<u64, StepError> {
+        let stand = || again(self.io, || self.there.stand());
         let left = match whose(self.job, self.is_made) {
             Whose::Segues => 0,
             Whose::Everybodys => self.count()?,
-            Whose::AsTheLedgerSays if self.is_ours_alone(ledger.as_ref()) => 0,
-            Whose::AsTheLedgerSays => self.delete_known(ledger)?,
+            Whose::AsTheLedgerSays if self.is_ours_alone(ledger.as_ref(), &stand()?) => 0,
+            Whose::AsTheLedgerSays => self.delete_known(ledger, &stand()?)?,
         };
         if left > 0 {
             self.tell(format!(
@@ -109,8 +133,8 @@ impl Release<'_> {
     }
 
     /// Whether nothing was written there since the ledger, and Segue made it: it can go as a whole.
-    fn is_ours_alone(&self, ledger: Option<&Ledger>) -> bool {
-        let as_it_was = ledger.is_some_and(|ledger| ledger.about().target == self.stand);
+    fn is_ours_alone(&self, ledger: Option<&Ledger>, now: &Stand) -> bool {
+        let as_it_was = ledger.is_some_and(|ledger| ledger.about().target == *now);
         as_it_was && self.is_made && !self.notes.is_resumed()
     }
 
@@ -143,8 +167,8 @@ impl Release<'_> {
     }
 
     /// Deletes what has the version that Segue gave it; everything else is somebody's. Returns how many stay.
-    fn delete_known(&self, mut ledger: Option<Ledger>) -> Result<u64, StepError> {
-        let all = Windows::all(&self.stand);
+    fn delete_known(&self, mut ledger: Option<Ledger>, now: &Stand) -> Result<u64, StepError> {
+        let all = Windows::all(now);
         let there = keys(&*self.there, Side::Target, &all, workers_of(self.job), self.io)?;
         let mut join = Join::of(ledger.as_mut().map(Ledger::records).transpose()?, there)?;
         let (mut somebodys, mut undeleted) = (0, 0);

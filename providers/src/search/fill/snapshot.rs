@@ -216,7 +216,8 @@ impl<'a> Load<'a> {
         loop {
             let found = self.from.maybe(&Ask::get(path))?;
             absent = if found.is_some() { 0 } else { absent + 1 };
-            let snapshot = found.map_or(Value::Null, |mut found| found["snapshots"][0].take());
+            let found = found.unwrap_or(Value::Null);
+            let snapshot = &found["snapshots"][0];
             match snapshot["state"].as_str().unwrap_or("") {
                 "SUCCESS" => return Ok(()),
                 "FAILED" | "PARTIAL" | "INCOMPATIBLE" => {

@@ -156,7 +156,7 @@ pub(super) fn fill(
 ) -> Result<(), StepError> {
     let mut done: Done = memo.read()?.unwrap_or_default();
     if let Some(dir) = files_of(job) {
-        if !again(io, || target.exists(job.writes(), io))? || Made::of(io.artifacts(), job).is_noted() {
+        if Made::of(io.artifacts(), job).is_noted() {
             again(io, || target.make(job, io))?;
         }
         let there = target.open(job.writes(), io)?;
