@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use segue_contract::paths::PathError;
+use segue_contract::paths::{self, PathError};
 use segue_contract::{ArtifactName, StepError, UnitJob};
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -11,6 +11,15 @@ use xxhash_rust::xxh3::xxh3_128;
 pub(crate) fn side_file(artifacts: &Path, what: &str, job: &UnitJob) -> PathBuf {
     let key = format!("{}\n{}\n{}", job.migration, job.unit, job.direction.from());
     artifacts.join(format!("{what}-{:032x}", xxh3_128(key.as_bytes())))
+}
+
+/// The content of such a file; `None`: there is none.
+pub(crate) fn read(path: &Path) -> Result<Option<Vec<u8>>, PathError> {
+    match paths::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(e) if e.source.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(e),
+    }
 }
 
 pub(crate) fn named(base: &Path, ledger: Option<&ArtifactName>) -> PathBuf {

@@ -15,6 +15,7 @@ mod keep;
 mod keys;
 mod ledger;
 mod load;
+mod made;
 mod merge;
 mod names;
 mod notes;
@@ -24,6 +25,7 @@ mod release;
 mod runs;
 mod send;
 mod sides;
+mod sorted;
 mod verify;
 mod versions;
 mod windows;
@@ -37,12 +39,14 @@ use segue_contract::{
     VerifyLevel, VerifyReport,
 };
 
+pub(crate) use again::pause;
 pub use collection::{
     CENSUS_PARTS_MAX, Collection, Documents, Found, Key, Limits, SliceStand, Stand, Want, Window, Write,
     Written,
 };
 pub use fill::Memo;
 pub use json::on_one_line;
+pub(crate) use names::matches;
 use sides::Sides;
 
 /// Between two systems of documents.
@@ -72,12 +76,6 @@ fn ledger_of(job: &UnitJob) -> Result<&ArtifactName, StepError> {
 
 fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
-}
-
-/// Where a side that was read stands once all that was settled is carried.
-fn carried(stand: &Stand) -> Stand {
-    let slices = stand.slices.iter().map(|slice| SliceStand { all: slice.settled, ..*slice });
-    Stand { incarnation: stand.incarnation.clone(), slices: slices.collect() }
 }
 
 /// `live`: how many documents the side that is read has.
@@ -150,6 +148,10 @@ impl Engine for DocumentsEngine {
         from: Option<&Checkpoint>,
         io: &dyn StepIo,
     ) -> Result<PassReport, StepError> {
+        if job.ledger.is_some() {
+            // Loaded already: what is missing is a pass.
+            return self.pass(job, None, io);
+        }
         match fill::Way::of(job) {
             fill::Way::Copied | fill::Way::Added => load::load(&*self.source, &*self.target, job, from, io),
             fill::Way::System | fill::Way::Elsewhere => {

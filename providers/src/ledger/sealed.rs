@@ -87,6 +87,16 @@ impl SealedWriter {
         Ok(())
     }
 
+    /// The same file without name and checksum, to be read by the process that wrote it and by nobody else: it goes with the
+    /// process.
+    pub(crate) fn into_reader(mut self, layout: &Layout) -> Result<SealedReader, LedgerError> {
+        self.flush()?;
+        let file = paths::open(&self.path)?;
+        let len = file.metadata().map_err(|e| PathError::new("read", &self.path, e))?.len();
+        // Its name goes when `self` is dropped.
+        SealedReader::of(self.path.clone(), file, len, layout)
+    }
+
     /// Writes the end and gives the file its name. `durable`: it is on the disk then, and so is the name; else it is for
     /// the writer alone.
     pub(crate) fn finish(mut self, end: &[u8], durable: bool) -> Result<ArtifactName, LedgerError> {
@@ -124,6 +134,8 @@ pub(crate) struct SealedReader {
     from: BufReader<File>,
     /// Bytes without the checksum.
     len: u64,
+    /// Where the first record begins.
+    first: u64,
     /// The header behind magic and layout.
     pub(crate) header: Vec<u8>,
     scratch: Vec<u8>,
@@ -148,7 +160,11 @@ impl SealedReader {
         if name.0 != format!("{PREFIX}{checksum:032x}") {
             return Err(LedgerError::damaged(&path, "its content belongs to another name"));
         }
-        // Read last: the file stands at the first record then.
+        Self::of(path, file, len, layout)
+    }
+
+    /// One that is known to be whole; it stands before its first record then.
+    fn of(path: PathBuf, mut file: File, len: u64, layout: &Layout) -> Result<Self, LedgerError> {
         let mut header = vec![0; layout.header_len()];
         read_at(&mut file, &path, 0, &mut header)?;
         let mut fields = header.split_off(layout.magic.len());
@@ -161,7 +177,13 @@ impl SealedReader {
             return Err(LedgerError::Version { path, found, known: layout.version });
         }
         let from = BufReader::with_capacity(BUFFER, file);
-        Ok(Self { path, from, len, header, scratch: Vec::new() })
+        Ok(Self { path, from, len, first: layout.header_len() as u64, header, scratch: Vec::new() })
+    }
+
+    /// Goes back to before its first record.
+    pub(crate) fn rewind(&mut self) -> Result<(), LedgerError> {
+        let first = SeekFrom::Start(self.first);
+        self.from.seek(first).map(drop).map_err(|e| PathError::new("read", &self.path, e).into())
     }
 
     /// The last `size` bytes before the checksum, or those before the last `skip` of them.

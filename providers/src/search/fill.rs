@@ -5,12 +5,13 @@ mod reindex;
 mod repository;
 mod snapshot;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use segue_contract::{Finding, LoadModeSchema, Severity, StepError, StepIo, UnitJob};
+use serde_json::Value;
 
-use super::cluster::Cluster;
-use crate::engines::documents::{Memo, Stand};
+use super::cluster::{Ask, Cluster};
+use crate::engines::documents::{Memo, Stand, pause};
 
 /// `load { mode = "reindex" }`
 const REINDEX: &str = "reindex";
@@ -18,8 +19,6 @@ const REINDEX: &str = "reindex";
 const SNAPSHOT: &str = "snapshot";
 /// Between two looks at a task of the cluster.
 const LOOK: Duration = Duration::from_millis(500);
-/// A wait is looked at so often, so that a stop is seen.
-const SLICE: Duration = Duration::from_millis(50);
 
 /// The modes of search clusters.
 pub(super) fn modes() -> Vec<LoadModeSchema> {
@@ -91,15 +90,35 @@ fn is_one(from: &Cluster, to: &Cluster) -> Result<bool, StepError> {
 
 /// Waits between two looks, unless the step is asked to stop: what runs at the cluster goes on, and is found again.
 fn wait(io: &dyn StepIo) -> Result<(), StepError> {
-    let end = Instant::now() + LOOK;
-    loop {
-        if io.cancelled() {
-            return Err(StepError::cancelled());
+    pause(io, LOOK)
+}
+
+/// A node: its name, and those of its settings that were asked for, by flat name.
+struct Node {
+    name: String,
+    settings: Value,
+}
+
+/// Every node with its settings that match a pattern; `None`: the cluster does not show them.
+fn nodes_with(cluster: &Cluster, settings: &str) -> Result<Option<Vec<Node>>, StepError> {
+    let ask = Ask::get(format!(
+        "/_nodes/settings?flat_settings=true&filter_path=nodes.*.settings.{settings},nodes.*.name"
+    ));
+    let Some(answer) = cluster.maybe(&ask)? else { return Ok(None) };
+    let node = |shown: &Value| Node {
+        name: shown["name"].as_str().unwrap_or("?").to_owned(),
+        settings: shown["settings"].clone(),
+    };
+    Ok(Some(answer["nodes"].as_object().into_iter().flat_map(|nodes| nodes.values()).map(node).collect()))
+}
+
+/// A setting that is a list, or a text with commas.
+fn words(value: &Value) -> Vec<String> {
+    match value {
+        Value::Array(list) => list.iter().filter_map(|v| v.as_str().map(str::to_owned)).collect(),
+        Value::String(text) => {
+            text.split(',').map(|w| w.trim().trim_matches(['[', ']', '"']).to_owned()).collect()
         }
-        let left = end.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Ok(());
-        }
-        std::thread::sleep(left.min(SLICE));
+        _ => Vec::new(),
     }
 }

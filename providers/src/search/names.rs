@@ -4,30 +4,10 @@ use std::collections::BTreeSet;
 
 use segue_contract::{BlockRef, Setting, StepError};
 
+pub(crate) use crate::engines::documents::matches;
+
 /// Where Segue keeps what it notes at a cluster.
 pub(crate) const NOTES: &str = ".segue-markers";
-
-/// Whether a name matches a pattern in which `*` is any text.
-pub(crate) fn matches(pattern: &str, name: &str) -> bool {
-    let Some((head, rest)) = pattern.split_once('*') else {
-        return pattern == name;
-    };
-    let Some(tail) = name.strip_prefix(head) else {
-        return false;
-    };
-    let mut left = tail;
-    let mut parts = rest.split('*').peekable();
-    while let Some(part) = parts.next() {
-        if parts.peek().is_none() {
-            return left.ends_with(part);
-        }
-        match left.find(part) {
-            Some(at) => left = left.get(at + part.len()..).unwrap_or_default(),
-            None => return false,
-        }
-    }
-    true
-}
 
 /// A name as a part of a path: everything but letters, digits and `-._~` is escaped.
 pub(crate) fn encoded(name: &str) -> String {

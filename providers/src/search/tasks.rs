@@ -30,17 +30,34 @@ pub(crate) fn writes(cluster: &Cluster, indices: &[String]) -> Result<BTreeSet<W
     // Reindexing and writing by query are loops around bulks, and only those touch a shard.
     let actions = "indices%3Adata%2Fwrite%2Fbulk*,indices%3Adata%2Fwrite%2Findex*,\
         indices%3Adata%2Fwrite%2Fdelete*,indices%3Adata%2Fwrite%2Fupdate*";
-    let answer = cluster.json(&Ask::get(format!("/_tasks?actions={actions}&detailed=true&group_by=none")))?;
+    let list = running(cluster, actions)?;
+    Ok(list.iter().filter_map(task).filter(|task| touches(task, indices)).collect())
+}
+
+/// The tasks of some actions (patterns with commas between them, escaped) on every node, as the cluster shows them.
+///
+/// # Errors
+/// A node did not answer: nothing is known then.
+pub(crate) fn running(cluster: &Cluster, actions: &str) -> Result<Vec<Value>, StepError> {
+    let ask = Ask::get(format!("/_tasks?actions={actions}&detailed=true&group_by=none"));
+    let mut answer = cluster.json(&ask)?;
     let failed = |name: &str| answer[name].as_array().is_some_and(|list| !list.is_empty());
     if failed("node_failures") || failed("task_failures") {
         return Err(StepError::transient(format!(
-            "{}: not every node says which writes are on their way",
+            "{}: not every node says which tasks it works on",
             cluster.address
         ))
         .remedy("see the cluster's nodes: one of them hangs or is gone"));
     }
-    let list = answer["tasks"].as_array().map_or(&[] as &[Value], Vec::as_slice);
-    Ok(list.iter().filter_map(task).filter(|task| touches(task, indices)).collect())
+    Ok(match answer.get_mut("tasks").map(Value::take) {
+        Some(Value::Array(list)) => list,
+        _ => Vec::new(),
+    })
+}
+
+/// `node:number`, by which a cluster finds a task.
+pub(crate) fn id_of(task: &Value) -> Option<String> {
+    Some(format!("{}:{}", task["node"].as_str()?, task["id"].as_u64()?))
 }
 
 fn task(value: &Value) -> Option<WriteTask> {
@@ -49,7 +66,7 @@ fn task(value: &Value) -> Option<WriteTask> {
         return None;
     }
     Some(WriteTask {
-        id: format!("{}:{}", value["node"].as_str()?, value["id"].as_u64()?),
+        id: id_of(value)?,
         action,
         what: value["description"].as_str().unwrap_or_default().to_owned(),
     })

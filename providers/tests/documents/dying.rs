@@ -221,3 +221,50 @@ fn releasing_after_a_load_that_died_takes_out_what_it_wrote() {
         assert_eq!(left, if made { None } else { Some(0) }, "{:?}", world.io.findings.lock().unwrap());
     }
 }
+
+/// Deleted, and made anew under the same name: with documents that look just like those that Segue wrote.
+fn made_anew(world: &World) {
+    world.target.with(|unit| unit.incarnation = "somebody's".to_owned());
+}
+
+#[test]
+fn releasing_leaves_a_unit_alone_that_somebody_made_anew() {
+    for there_before in [false, true] {
+        for made_root in [false, true] {
+            let mut world = World::new(30, 2);
+            if there_before {
+                world.target.units.lock().unwrap().insert(UNIT.to_owned(), Unit::new("there before", 2));
+            }
+            world.load();
+            made_anew(&world);
+            let before = world.target.with(|unit| unit.slices.clone());
+            world.engine.release(&world.job, made_root, &world.io).unwrap();
+            assert_eq!(world.target.with(|unit| unit.bodies()).len(), 30);
+            let after = world.target.with(|unit| unit.slices.clone());
+            let changes = |slices: &[crate::world::Slice]| slices.iter().map(|s| s.changes).sum::<u64>();
+            assert_eq!(changes(&before), changes(&after), "nothing was written there");
+            let findings = world.io.findings.lock().unwrap();
+            let left = findings.iter().find(|f| f.code == "DOCUMENTS_LEFT").expect("it is said");
+            assert!(left.summary.contains("made anew by somebody else"), "{}", left.summary);
+            assert!(left.summary.contains("with 30 documents"), "{}", left.summary);
+        }
+    }
+}
+
+#[test]
+fn a_unit_that_somebody_made_anew_in_the_middle_of_a_load_is_neither_filled_nor_released() {
+    let world = World::new(200, 2);
+    world.io.calls_left.store(9, Ordering::SeqCst);
+    world.engine.load(&world.job, None, &world.io).unwrap_err();
+    world.io.calls_left.store(-1, Ordering::SeqCst);
+    made_anew(&world);
+    let there = world.target.with(|unit| unit.bodies());
+    assert!(!there.is_empty(), "it wrote something");
+    let from = world.io.checkpoints.lock().unwrap().last().cloned();
+    let error = world.engine.load(&world.job, from.as_ref(), &world.io).unwrap_err();
+    let said = format!("holds {} documents that segue did not write", there.len());
+    assert!(error.to_string().contains(&said), "{error}");
+    world.engine.release(&world.job, false, &world.io).unwrap();
+    assert_eq!(world.target.with(|unit| unit.bodies()), there);
+    assert!(world.io.findings.lock().unwrap().iter().any(|f| f.code == "DOCUMENTS_LEFT"));
+}

@@ -55,6 +55,44 @@ impl Stand {
     pub fn is_settled(&self) -> bool {
         self.slices.iter().all(|slice| slice.settled == slice.all)
     }
+
+    /// How many changes of each slice are settled.
+    pub(crate) fn settled(&self) -> Vec<u64> {
+        self.slices.iter().map(|slice| slice.settled).collect()
+    }
+
+    /// Above the number of every change that is settled, whichever slice it is in.
+    pub(crate) fn bound(&self) -> u64 {
+        self.slices.iter().map(|slice| slice.settled).max().unwrap_or(0)
+    }
+
+    /// How many changes there were in all slices.
+    pub(crate) fn changes(&self) -> u64 {
+        self.slices.iter().map(|slice| slice.all).sum()
+    }
+
+    /// How many changes there were since all that `then` had settled.
+    pub(crate) fn changes_since(&self, then: &[u64]) -> u64 {
+        let each = self.slices.iter().enumerate();
+        each.map(|(at, slice)| slice.all.saturating_sub(then.get(at).copied().unwrap_or(0))).sum()
+    }
+
+    /// Whether both are of one unit, which was not made anew in between: change numbers of one speak of the other, too.
+    pub(crate) fn is_of_one_unit_with(&self, other: &Self) -> bool {
+        self.incarnation == other.incarnation && self.slices.len() == other.slices.len()
+    }
+
+    /// Where the side stands once all that is settled was carried.
+    pub(crate) fn carried(&self) -> Self {
+        let slices = self.slices.iter().map(|slice| SliceStand { all: slice.settled, ..*slice });
+        Self { incarnation: self.incarnation.clone(), slices: slices.collect() }
+    }
+
+    /// The same unit, of which nothing counts as seen.
+    pub(crate) fn unseen(self) -> Self {
+        let slices = self.slices.iter().map(|slice| SliceStand { settled: 0, all: 0, ..*slice }).collect();
+        Self { slices, ..self }
+    }
 }
 
 /// A part of a slice: the changes with numbers from `from` up to and without `to`. A document belongs to its last change.

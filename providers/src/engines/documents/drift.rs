@@ -4,7 +4,7 @@ use segue_contract::{DriftReport, StaleReport, StepError, UnitJob, VerifyCall, V
 
 use super::again::again;
 use super::foreign::{Finds, look};
-use super::ledger::about;
+use super::ledger::Ledger;
 use super::notes::Notes;
 use super::sides::Sides;
 use super::verify::verify;
@@ -13,14 +13,13 @@ use super::verify::verify;
 pub(crate) fn drift(sides: &Sides<'_>, level: VerifyLevel) -> Result<DriftReport, StepError> {
     let io = sides.io;
     let here = again(io, || sides.read.stand())?;
-    let ledger = super::ledger_of(sides.job)?;
-    let known = about(io.artifacts(), ledger)?;
+    let name = super::ledger_of(sides.job)?;
+    let mut ledger = Ledger::open(io.artifacts(), name)?;
+    let known = ledger.about();
     let before = known.stand(sides.from());
-    let same = before.incarnation == here.incarnation && before.slices.len() == here.slices.len();
-    let settled = |at: usize| before.slices.get(at).map_or(0, |slice| if same { slice.settled } else { 0 });
+    let settled = if before.is_of_one_unit_with(&here) { before.settled() } else { Vec::new() };
     // Several changes of one document are one record for a pass: this is the most that it can be.
-    let waiting_records: u64 =
-        here.slices.iter().enumerate().map(|(at, slice)| slice.all.saturating_sub(settled(at))).sum();
+    let waiting_records = here.changes_since(&settled);
     let each = known.bytes.checked_div(known.records).unwrap_or(0);
     let mut report = DriftReport {
         waiting_records,
@@ -28,7 +27,7 @@ pub(crate) fn drift(sides: &Sides<'_>, level: VerifyLevel) -> Result<DriftReport
         ..DriftReport::default()
     };
     if level == VerifyLevel::Full {
-        let found = verify(sides, ledger, &VerifyCall { level, since: None, quiet: false })?;
+        let found = verify(sides, name, &VerifyCall { level, since: None, quiet: false })?;
         (report.drifted, report.drifted_total) = (found.mismatches, found.mismatches_total);
         return Ok(report);
     }
@@ -36,7 +35,7 @@ pub(crate) fn drift(sides: &Sides<'_>, level: VerifyLevel) -> Result<DriftReport
         return Ok(report);
     }
     let notes = Notes::looked_at(io.artifacts(), sides.job)?;
-    let finds = look(sides, ledger, &known, &notes, Finds::Told)?.finds;
+    let finds = look(sides, &mut ledger, &notes, Finds::Told)?.finds;
     report.drifted_total = finds.total;
     let drifted = finds.list.into_iter().map(|find| VerifyMismatch { key: find.key, what: find.what });
     report.drifted = drifted.collect();
@@ -56,9 +55,8 @@ pub(crate) fn stale(sides: &Sides<'_>) -> Result<StaleReport, StepError> {
     if sides.adds() {
         return Ok(StaleReport::default());
     }
-    let ledger = super::ledger_of(sides.job)?;
-    let known = about(io.artifacts(), ledger)?;
+    let mut ledger = Ledger::open(io.artifacts(), super::ledger_of(sides.job)?)?;
     let notes = Notes::looked_at(io.artifacts(), sides.job)?;
-    let found = look(sides, ledger, &known, &notes, Finds::Told)?;
+    let found = look(sides, &mut ledger, &notes, Finds::Told)?;
     Ok(StaleReport { records_seen: found.seen, finds: found.finds.list, total: found.finds.total })
 }

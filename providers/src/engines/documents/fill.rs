@@ -18,9 +18,11 @@ use segue_contract::{
 };
 
 use super::again::again;
-use super::collection::{Documents, SliceStand, Stand};
+use super::collection::{Documents, Stand};
+use super::load::{believe_head, not_empty};
+use super::made::Made;
 use super::sides::Sides;
-use super::{micros, pass, release};
+use super::{micros, pass};
 use crate::engines::beside::side_file;
 
 pub use memo::Memo;
@@ -30,10 +32,8 @@ use stock::By;
 const PARALLEL: &str = "parallel";
 /// `load { mode = "reload" }`
 const RELOAD: &str = "reload";
-/// The layout of the checkpoint: it says only that the head is to be believed.
-const CHECKPOINT: u32 = 1;
 /// What lies beside the ledgers until the unit is loaded.
-pub(crate) const FILES: [&str; 2] = ["fill-head", "fill"];
+const FILES: [&str; 2] = ["fill-head", "fill"];
 
 /// Who carries everything first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,6 +116,11 @@ impl Files {
         let [head, memo] = FILES;
         Self { head: Memo::new(&path(head)), memo: Memo::new(&path(memo)) }
     }
+
+    fn remove(&self) {
+        self.memo.remove();
+        self.head.remove();
+    }
 }
 
 /// The first load of a unit that the system itself or somebody else fills.
@@ -126,10 +131,6 @@ pub(crate) fn load(
     from: Option<&Checkpoint>,
     io: &dyn StepIo,
 ) -> Result<PassReport, StepError> {
-    if job.ledger.is_some() {
-        // Loaded already: what is missing is a pass.
-        return pass::pass(source, target, job, &[], io);
-    }
     let (way, began) = (Way::of(job), Instant::now());
     let files = Files::of(job, io);
     if from.is_none() {
@@ -137,15 +138,17 @@ pub(crate) fn load(
         stop(target, job, io)?;
     }
     let head = begin(source, target, job, &files, io)?;
-    io.checkpoint(Checkpoint { version: CHECKPOINT, bytes: Vec::new() })?;
+    believe_head(io)?;
     let later = match way {
         Way::Elsewhere => reload::fill(target, job, &files.memo, io).map(|()| None)?,
         _ => again(io, || target.fill(job, &files.memo, io))?,
     };
     // Numbers of one incarnation say nothing of another's.
-    let since = later.filter(|stand| stand.incarnation == head.stand.incarnation).unwrap_or(head.stand);
+    let since = later.filter(|stand| stand.is_of_one_unit_with(&head.stand)).unwrap_or(head.stand);
     let sides = Sides::open(source, target, job, io)?;
     again(io, || sides.write.nothing_on_its_way())?;
+    let there = again(io, || sides.write.stand())?;
+    Made::of(io.artifacts(), job).note_incarnation(&there.incarnation)?;
     again(io, || sides.writes.remember(job, io))?;
     again(io, || sides.writes.serve(job, io))?;
     let filled_us = micros(began.elapsed());
@@ -173,26 +176,26 @@ fn begin(
 ) -> Result<Head, StepError> {
     let read = source.open(job.reads(), io)?;
     let here = again(io, || read.stand())?;
+    let made = Made::of(io.artifacts(), job);
+    let is_there = again(io, || target.exists(job.writes(), io))?;
+    if !is_there && !reload::is_made_elsewhere(job) {
+        made.note()?;
+    }
     if let Some(head) = files.head.read::<Head>()? {
-        if head.stand.incarnation == here.incarnation && head.stand.slices.len() == here.slices.len() {
+        if head.stand.is_of_one_unit_with(&here) {
             return Ok(head);
         }
         // Made anew under the same name since: all of it is a change.
-        let none = |slice: &SliceStand| SliceStand { settled: 0, all: 0, ..*slice };
-        let head = Head { stand: Stand { slices: here.slices.iter().map(none).collect(), ..here } };
+        let head = Head { stand: here.unseen() };
         files.head.write(&head)?;
         return Ok(head);
     }
-    let note = release::made_note(io.artifacts(), job);
-    if again(io, || target.exists(job.writes(), io))? {
+    if is_there {
         let there = target.open(job.writes(), io)?;
         let count = again(io, || there.count())?;
-        if count > 0 && !note.exists() && !Way::of(job).is_shared() {
-            return Err(super::load::not_empty(job, count));
+        if count > 0 && !made.is_noted() && !Way::of(job).is_shared() {
+            return Err(not_empty(job, count));
         }
-    } else if !reload::is_made_elsewhere(job) {
-        // Before it is made: a death between the two leaves nothing that nobody knows of.
-        segue_contract::paths::replace(&note, b"")?;
     }
     let head = Head { stand: here };
     files.head.write(&head)?;
@@ -205,7 +208,11 @@ pub(crate) fn stop(target: &dyn Documents, job: &UnitJob, io: &dyn StepIo) -> Re
     if Way::of(job) == Way::System {
         again(io, || target.unfill(job, &files.memo, io))?;
     }
-    files.memo.remove();
-    files.head.remove();
+    files.remove();
     Ok(())
+}
+
+/// Forgets what a load noted for its successor.
+pub(super) fn forget(job: &UnitJob, io: &dyn StepIo) {
+    Files::of(job, io).remove();
 }

@@ -2,16 +2,16 @@
 //! whether there is anything: every write of anybody moves it. If it moved, what changed since is held against the ledger
 //! and the notes of dead runs, and where documents are missing every key is looked at.
 
-use segue_contract::{ArtifactName, StaleFind, StepError, StepIo};
+use segue_contract::{StaleFind, StepError, StepIo};
 
 use super::again::again;
 use super::collection::{Key, Stand, Want};
 use super::keep;
-use super::keys::{all, keys};
-use super::ledger::{About, Reader, Record};
+use super::ledger::{Ledger, Record};
 use super::notes::Notes;
 use super::runs::{Entry, Merged, Runs};
 use super::sides::Sides;
+use super::sorted::{Join, in_batches};
 use super::windows::Windows;
 use crate::engines::report::Bounded;
 
@@ -57,15 +57,14 @@ pub(crate) enum Finds {
 /// Looks at what was written since the ledger.
 pub(crate) fn look(
     sides: &Sides<'_>,
-    ledger: &ArtifactName,
-    known: &About,
+    ledger: &mut Ledger,
     notes: &Notes,
     each: Finds,
 ) -> Result<Foreign, StepError> {
     let (to, io) = (sides.to(), sides.io);
     let stand = again(io, || sides.write.stand())?;
-    let before = known.stand(to).clone();
-    if before.incarnation != stand.incarnation || before.slices.len() != stand.slices.len() {
+    let before = ledger.about().stand(to).clone();
+    if !before.is_of_one_unit_with(&stand) {
         let unit = sides.job.writes().scope.join(", ");
         return Err(StepError::permanent(format!(
             "{}: {unit} is another one than the one that was loaded: it was deleted and made anew",
@@ -78,14 +77,9 @@ pub(crate) fn look(
     if ends(&before) == ends(&stand) && !notes.is_resumed() {
         return Ok(foreign);
     }
-    let since = Windows::new(&settled(&before), &settled(&stand));
-    let changed = keys(&*sides.write, to, &since, sides.workers(), io)?;
+    let changed = sides.keys(to, &Windows::new(&before.settled(), &stand.settled()))?;
     Look { sides, notes, each, foreign: &mut foreign }.compare(ledger, changed)?;
     Ok(foreign)
-}
-
-fn settled(stand: &Stand) -> Vec<u64> {
-    stand.slices.iter().map(|slice| slice.settled).collect()
 }
 
 struct Look<'a> {
@@ -97,47 +91,39 @@ struct Look<'a> {
 
 impl Look<'_> {
     /// Holds what changed there against the ledger.
-    fn compare(&mut self, ledger: &ArtifactName, mut changed: Merged) -> Result<(), StepError> {
+    fn compare(&mut self, ledger: &mut Ledger, changed: Merged) -> Result<(), StepError> {
         let to = self.sides.to();
-        let mut reader = Reader::open(self.sides.io.artifacts(), ledger)?;
-        let mut known = reader.next_record()?;
+        let mut join = Join::of(ledger.records()?, changed)?;
         // Documents that the side should have: those of the ledger, and those that were found beyond it.
         let mut expected = 0u64;
-        while let Some(entry) = changed.next()? {
+        while let Some((known, entry)) = join.next()? {
+            let Some(Entry { record, .. }) = entry else {
+                expected += u64::from(known.is_some_and(|known| known.mark(to).version > 0));
+                continue;
+            };
             self.foreign.seen += 1;
-            while known.as_ref().is_some_and(|known| known.key < entry.record.key) {
-                expected += u64::from(known.as_ref().is_some_and(|known| known.mark(to).version > 0));
-                known = reader.next_record()?;
-            }
-            let same = known.as_ref().filter(|known| known.key == entry.record.key);
-            let version = entry.record.mark(to).version;
-            expected += u64::from(same.is_none_or(|known| known.mark(to).version == 0));
-            if same.is_some_and(|known| known.mark(to).version == version) {
+            expected += 1;
+            let version = record.mark(to).version;
+            if known.as_ref().is_some_and(|known| known.mark(to).version == version) {
                 continue;
             }
-            if self.notes.knows(&entry.record.key, version) {
+            if self.notes.knows(&record.key, version) {
                 // A run that died wrote it, and no ledger says so: whether it is still wanted is looked at by key.
-                self.carry(entry.record.key)?;
+                self.carry(record.key)?;
                 continue;
             }
-            let what = if same.is_some() { "changed" } else { "created" };
-            self.found(&entry.record, version, what)?;
-        }
-        while let Some(record) = known {
-            expected += u64::from(record.mark(to).version > 0);
-            known = reader.next_record()?;
+            self.found(record, version, if known.is_some() { "changed" } else { "created" })?;
         }
         let count = again(self.sides.io, || self.sides.write.count())?;
         if count == expected { Ok(()) } else { self.missing(ledger) }
     }
 
-    fn found(&mut self, record: &Record, version: u64, what: &str) -> Result<(), StepError> {
-        let key = [record.key.clone()];
+    fn found(&mut self, record: Record, version: u64, what: &str) -> Result<(), StepError> {
         let there = match self.each {
             Finds::Told => None,
             Finds::KeptAside => {
-                let read = again(self.sides.io, || self.sides.write.read(&key, Want::Bodies))?;
-                read.into_iter().next().flatten()
+                let key = std::slice::from_ref(&record.key);
+                self.sides.look_up(self.sides.to(), key, Want::Bodies)?.pop().flatten()
             }
         };
         let find = match there {
@@ -146,7 +132,7 @@ impl Look<'_> {
         };
         self.foreign.above = self.foreign.above.max(Some(version));
         self.foreign.finds.push(find);
-        self.carry(record.key.clone())
+        self.carry(record.key)
     }
 
     fn carry(&mut self, key: Key) -> Result<(), StepError> {
@@ -154,33 +140,34 @@ impl Look<'_> {
     }
 
     /// Documents of the ledger that are no longer there.
-    fn missing(&mut self, ledger: &ArtifactName) -> Result<(), StepError> {
-        let (sides, to) = (self.sides, self.sides.to());
-        let every = all(&self.foreign.stand);
-        let mut there = keys(&*sides.write, to, &every, sides.workers(), sides.io)?;
-        let mut found = there.next()?;
-        let mut reader = Reader::open(sides.io.artifacts(), ledger)?;
-        while let Some(record) = reader.next_record()? {
-            while found.as_ref().is_some_and(|found| found.record.key < record.key) {
-                found = there.next()?;
-            }
-            let is_there = found.as_ref().is_some_and(|found| found.record.key == record.key);
-            if is_there || record.mark(to).version == 0 {
-                continue;
-            }
-            let key = [record.key.clone()];
-            let now = again(sides.io, || sides.write.read(&key, Want::Keys))?;
-            if now.into_iter().flatten().next().is_some() {
-                continue;
-            }
+    fn missing(&mut self, ledger: &mut Ledger) -> Result<(), StepError> {
+        let to = self.sides.to();
+        let there = self.sides.keys(to, &Windows::all(&self.foreign.stand))?;
+        let mut join = Join::of(ledger.records()?, there)?;
+        let not_found = |(record, found): (Option<Record>, Option<Entry>)| {
+            record.filter(|record| found.is_none() && record.mark(to).version > 0)
+        };
+        in_batches(|| join.next(), not_found, |doubtful| self.missing_of(doubtful))
+    }
+
+    /// Those that are really gone; scans may not see all yet.
+    fn missing_of(&mut self, doubtful: Vec<Record>) -> Result<(), StepError> {
+        let (from, to) = (self.sides.from(), self.sides.to());
+        let now = self.sides.now(to, &doubtful)?;
+        let mut nobodys = Vec::new();
+        for (record, _) in doubtful.into_iter().zip(now).filter(|(_, now)| now.is_none()) {
             self.foreign.above = self.foreign.above.max(Some(record.mark(to).version));
             self.carry(record.key.clone())?;
-            if self.notes.knows_deletion(&record.key) {
-                continue;
+            if !self.notes.knows_deletion(&record.key) {
+                nobodys.push(record);
             }
-            // A deletion of what is gone on both sides is no loss, whoever did it.
-            let here = again(sides.io, || sides.read.read(&key, Want::Keys))?;
-            if here.into_iter().flatten().next().is_some() {
+        }
+        if nobodys.is_empty() {
+            return Ok(());
+        }
+        // A deletion of what is gone on both sides is no loss, whoever did it.
+        for (record, here) in nobodys.iter().zip(self.sides.now(from, &nobodys)?) {
+            if here.is_some() {
                 self.foreign.finds.push(keep::find(&record.key, "deleted"));
             }
         }

@@ -10,24 +10,24 @@
 //!
 //! The ledger says of each document in which change it was seen last. Parts in which it has as many documents as the side hold
 //! none that is gone, if it is right; in the others it is counted number by number, and the one or few documents of a number that
-//! is missing are asked for by key. No document is opened for it. Where the ledger is wrong (a ledger of an earlier version, a write that landed twice), the count above does not come out, and
-//! every key is looked at. While clients write, the count cannot come out: what was missed then is at most what changed since,
-//! and the next pass looks again; the last one, at the fence, has nothing that changes under it.
+//! is missing are asked for by key. No document is opened for it. Where the ledger is wrong (a ledger of an earlier version, a
+//! write that landed twice), the count above does not come out, and every key is looked at. While clients write, the count
+//! cannot come out: what was missed then is at most what changed since, and the next pass looks again; the last one, at the
+//! fence, has nothing that changes under it.
 
 use std::collections::BTreeMap;
 
-use segue_contract::{ArtifactName, StepError};
+use segue_contract::StepError;
 
 use super::again::again;
-use super::collection::{CENSUS_PARTS_MAX, Key, Stand, Want, Window};
-use super::ledger::{Mark, Reader, Record};
+use super::collection::{CENSUS_PARTS_MAX, Stand, Window};
+use super::ledger::{Ledger, Mark, Record};
 use super::runs::{Entry, Merged, Runs};
 use super::sides::Sides;
+use super::sorted::in_batches;
 
 /// Numbers in a part at least: so few documents are read as quickly as none.
 const WIDTH_MIN: u64 = 32;
-/// Keys that are asked for at once.
-const READ_AT_ONCE: usize = 500;
 /// Numbers that are looked at one by one at most: two bytes each in memory.
 const NUMBERS_MAX: usize = 16 << 20;
 
@@ -43,7 +43,7 @@ pub(crate) struct Census {
 impl Census {
     /// An empty one, for a unit that stands so.
     pub(crate) fn of(stand: &Stand) -> Self {
-        let highest = stand.slices.iter().map(|slice| slice.settled).max().unwrap_or(0);
+        let highest = stand.bound();
         let width = highest.div_ceil(CENSUS_PARTS_MAX).max(WIDTH_MIN);
         let parts = usize::try_from(highest.div_ceil(width)).unwrap_or(0);
         Self { width, parts: vec![0; parts], elsewhere: 0 }
@@ -75,7 +75,7 @@ impl Census {
 /// `known`: the ledger's census. `None`: that cannot be told without looking at every key.
 pub(crate) fn find(
     sides: &Sides<'_>,
-    ledger: &ArtifactName,
+    ledger: &mut Ledger,
     live: u64,
     known: &Census,
     here: &Stand,
@@ -88,15 +88,14 @@ pub(crate) fn find(
         return Ok(None);
     }
     let Some(fine) = Fine::of(sides, known, &differs, here)? else { return Ok(None) };
-    let Gone { runs, live: were_there, .. } = fine.gone(sides, ledger, known)?;
+    let (gone, were_there) = fine.gone(sides, ledger, known)?;
     let after = again(sides.io, || sides.read.stand())?;
-    if after.incarnation != here.incarnation || after.slices.len() != here.slices.len() {
+    if !after.is_of_one_unit_with(here) {
         return Ok(None);
     }
-    let since: u64 =
-        after.slices.iter().zip(&here.slices).map(|(now, then)| now.all.saturating_sub(then.settled)).sum();
+    let since = after.changes_since(&here.settled());
     let is_all = (counted.total() + were_there).abs_diff(live) <= since;
-    if is_all { runs.finish().map(Some) } else { Ok(None) }
+    if is_all { gone.finish().map(Some) } else { Ok(None) }
 }
 
 /// The census of the side that is read, in the parts of another.
@@ -178,32 +177,46 @@ impl Fine {
         Some(begin + usize::try_from(inside).ok().filter(|inside| *inside < self.width)?)
     }
 
-    /// The records whose documents are not there any more: of those with a number that the side has not as often as the ledger,
-    /// and of those without one, each is asked for by itself.
-    fn gone(mut self, sides: &Sides<'_>, ledger: &ArtifactName, census: &Census) -> Result<Gone, StepError> {
-        let from = sides.from();
-        let mut reader = Reader::open(sides.io.artifacts(), ledger)?;
-        while let Some(record) = reader.next_record()? {
-            if let Some(at) = self.place(census, record.mark(from)) {
-                add(&mut self.known, at, u64::from(record.mark(from).version > 0));
+    /// The records whose documents are not there any more, and how many of them the ledger has as being there: of those with a
+    /// number that the side has not as often as the ledger, and of those without one, each is asked for by itself.
+    fn gone(
+        mut self,
+        sides: &Sides<'_>,
+        ledger: &mut Ledger,
+        census: &Census,
+    ) -> Result<(Runs, u64), StepError> {
+        let (from, artifacts) = (sides.from(), sides.io.artifacts());
+        // What may be gone as far as the parts say; a second time the ledger is not read.
+        let mut candidates = Runs::new(artifacts);
+        let mut records = ledger.records()?;
+        while let Some(record) = records.next_record()? {
+            let mark = record.mark(from);
+            match self.place(census, mark) {
+                Some(at) => add(&mut self.known, at, u64::from(mark.version > 0)),
+                None if census.part_of(mark).is_some() => continue,
+                None => {}
             }
+            candidates.push(Entry { record, gone: false })?;
         }
-        let is_suspected = |record: &Record| match self.place(census, record.mark(from)) {
-            Some(at) => self.there.get(at) != self.known.get(at),
-            None => census.part_of(record.mark(from)).is_none(),
+        let is_suspected = |record: &Record| {
+            self.place(census, record.mark(from)).is_none_or(|at| self.there.get(at) != self.known.get(at))
         };
-        let mut gone = Gone { runs: Runs::new(sides.io.artifacts()), live: 0, doubtful: Vec::new() };
-        let mut reader = Reader::open(sides.io.artifacts(), ledger)?;
-        while let Some(record) = reader.next_record()? {
-            if is_suspected(&record) {
-                gone.doubtful.push(record);
-                if gone.doubtful.len() >= READ_AT_ONCE {
-                    gone.confirm(sides)?;
+        let (mut gone, mut were_there) = (Runs::new(artifacts), 0);
+        let mut candidates = candidates.finish()?;
+        in_batches(
+            || candidates.next(),
+            |entry| is_suspected(&entry.record).then_some(entry.record),
+            |suspected| {
+                // What a census misses may have changed since.
+                let now = sides.now(from, &suspected)?;
+                for (record, _) in suspected.into_iter().zip(now).filter(|(_, now)| now.is_none()) {
+                    were_there += u64::from(record.mark(from).version > 0);
+                    gone.push(Entry { record, gone: false })?;
                 }
-            }
-        }
-        gone.confirm(sides)?;
-        Ok(gone)
+                Ok(())
+            },
+        )?;
+        Ok((gone, were_there))
     }
 }
 
@@ -228,32 +241,5 @@ fn pieces(
 fn add(list: &mut [u8], at: usize, count: u64) {
     if let Some(sum) = list.get_mut(at) {
         *sum = sum.saturating_add(u8::try_from(count).unwrap_or(u8::MAX));
-    }
-}
-
-/// Records whose documents are gone.
-struct Gone {
-    runs: Runs,
-    /// How many of them the ledger has as being there.
-    live: u64,
-    doubtful: Vec<Record>,
-}
-
-impl Gone {
-    /// What a census misses may have changed since: it is asked for by itself.
-    fn confirm(&mut self, sides: &Sides<'_>) -> Result<(), StepError> {
-        let keys: Vec<Key> = self.doubtful.iter().map(|record| record.key.clone()).collect();
-        if keys.is_empty() {
-            return Ok(());
-        }
-        sides.go_on()?;
-        let read = again(sides.io, || sides.read.read(&keys, Want::Keys))?;
-        for (record, now) in self.doubtful.drain(..).zip(read) {
-            if now.is_none() {
-                self.live += u64::from(record.mark(sides.from()).version > 0);
-                self.runs.push(Entry { record, gone: false })?;
-            }
-        }
-        Ok(())
     }
 }

@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use segue_contract::{Side, StepError, StepIo};
 
-use super::collection::{Collection, Found, Stand, Want};
+use super::collection::{Collection, Found, Want};
 use super::ledger::{Mark, Record};
 use super::runs::{Entry, Merged, Runs};
 use super::windows::Windows;
@@ -28,10 +28,4 @@ pub(crate) fn keys(
     };
     windows.run(of, Want::Keys, workers, io, &each, &|| Ok(()))?;
     runs.into_inner().unwrap_or_else(PoisonError::into_inner).finish()
-}
-
-/// Everything that is settled.
-pub(crate) fn all(stand: &Stand) -> Windows {
-    let to: Vec<u64> = stand.slices.iter().map(|slice| slice.settled).collect();
-    Windows::new(&vec![0; to.len()], &to)
 }

@@ -13,8 +13,9 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::collection::{Key, Stand};
+use super::versions::Versions;
 pub(crate) use codec::{decode, encode};
-pub(crate) use read::{Reader, about};
+pub(crate) use read::{Ledger, Records};
 pub(crate) use write::Writer;
 
 /// How one side has a document. All 0: it was never seen there.
@@ -93,10 +94,43 @@ pub(crate) struct About {
     /// See `source_highest`.
     pub(crate) target_highest: u64,
     /// What the versions of written documents begin with, and what it was chosen for.
-    pub(crate) versions: super::versions::Versions,
+    pub(crate) versions: Versions,
+}
+
+/// How a side was when a ledger was made.
+pub(crate) struct Stood {
+    pub(crate) stand: Stand,
+    /// The highest version that was seen or written there.
+    pub(crate) highest: u64,
 }
 
 impl About {
+    /// `read`: of the side `from`; `written`: of the other one. What is counted is filled in by the writer.
+    pub(crate) fn new(
+        pass: u64,
+        bytes: u64,
+        versions: Versions,
+        from: Side,
+        read: Stood,
+        written: Stood,
+    ) -> Self {
+        let (source, target) = match from {
+            Side::Source => (read, written),
+            Side::Target => (written, read),
+        };
+        Self {
+            pass,
+            records: 0,
+            bytes,
+            aside: 0,
+            source: source.stand,
+            target: target.stand,
+            source_highest: source.highest,
+            target_highest: target.highest,
+            versions,
+        }
+    }
+
     pub(crate) fn highest(&self, side: Side) -> u64 {
         match side {
             Side::Source => self.source_highest,

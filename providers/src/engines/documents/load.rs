@@ -3,20 +3,22 @@
 
 mod head;
 
+use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use segue_contract::{Checkpoint, PassReport, PassTimes, Progress, StepError, StepIo, UnitJob};
 
 use super::again::again;
-use super::collection::{Documents, Key, Stand, Want};
+use super::collection::{Documents, Stand, Want};
 use super::gone::Census;
-use super::keys::{all, keys};
-use super::ledger::{About, Mark, Record};
+use super::ledger::{About, Mark, Record, Stood};
+use super::made::Made;
 use super::notes::Notes;
 use super::runs::Entry;
 use super::send::{Sender, Sink as _};
 use super::sides::{Sides, position};
+use super::sorted::{Join, in_batches};
 use super::versions::Versions;
 use super::windows::Windows;
 use super::{merge, report_of};
@@ -25,11 +27,11 @@ use head::{Head, Log};
 
 /// The time between two checkpoints: what a death costs at most.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(3);
-/// Keys that are asked for at once.
-const READ_AT_ONCE: usize = 500;
+/// What lies beside the ledgers until the unit is loaded: the log, and the head that says how much of it is to be believed.
+const FILES: [&str; 2] = ["load", "load-head"];
 /// The number of the pass that a load is.
-const LOAD_PASS: u64 = 1;
-/// The layout of the checkpoint: it says only that the head is to be believed.
+pub(super) const LOAD_PASS: u64 = 1;
+/// The layout of the checkpoint.
 const CHECKPOINT: u32 = 1;
 
 /// See [`segue_contract::Engine::load`].
@@ -40,10 +42,6 @@ pub(crate) fn load(
     from: Option<&Checkpoint>,
     io: &dyn StepIo,
 ) -> Result<PassReport, StepError> {
-    if job.ledger.is_some() {
-        // Loaded already: what is missing is a pass.
-        return super::pass::pass(source, target, job, &[], io);
-    }
     let made = provide(target, job, io)?;
     let sides = Sides::open(source, target, job, io)?;
     again(io, || sides.writes.remember(job, io))?;
@@ -51,33 +49,49 @@ pub(crate) fn load(
     if notes.is_resumed() {
         again(io, || sides.write.nothing_on_its_way())?;
     }
-    let head = begin(&sides, from, made)?;
-    let log = Log::open(&side_file(io.artifacts(), "load", job), head.len)?;
-    io.checkpoint(Checkpoint { version: CHECKPOINT, bytes: Vec::new() })?;
+    let head = begin(&sides, from, &made)?;
+    let [log, _] = log_and_head(job, io);
+    let log = Log::open(&log, head.len)?;
+    believe_head(io)?;
     let there = again(io, || sides.write.stand())?;
     Load { sides: &sides, head, there, began: Instant::now() }.run(log, notes)
 }
 
-/// Makes the unit that is written where it is not there. Whether Segue made it, now or in a run that died.
-fn provide(target: &dyn Documents, job: &UnitJob, io: &dyn StepIo) -> Result<bool, StepError> {
-    let note = super::release::made_note(io.artifacts(), job);
-    let exists = again(io, || target.exists(job.writes(), io))?;
-    if !exists {
-        // Before it is made: a death between the two leaves nothing that nobody knows of.
-        segue_contract::paths::replace(&note, b"")?;
+fn log_and_head(job: &UnitJob, io: &dyn StepIo) -> [PathBuf; 2] {
+    FILES.map(|what| side_file(io.artifacts(), what, job))
+}
+
+/// Forgets what a load noted for its successor.
+pub(super) fn forget(job: &UnitJob, io: &dyn StepIo) {
+    for path in log_and_head(job, io) {
+        // Best effort: a file that stays takes room and does no harm.
+        let _ = std::fs::remove_file(path);
     }
-    let made = note.exists();
-    if made {
+}
+
+/// Says that what was noted beside the ledgers is to be believed: that is all that a checkpoint says here.
+pub(super) fn believe_head(io: &dyn StepIo) -> Result<(), StepError> {
+    io.checkpoint(Checkpoint { version: CHECKPOINT, bytes: Vec::new() })
+}
+
+/// Makes the unit that is written where it is not there. Whether Segue made it, now or in a run that died.
+fn provide(target: &dyn Documents, job: &UnitJob, io: &dyn StepIo) -> Result<Made, StepError> {
+    let made = Made::of(io.artifacts(), job);
+    if !again(io, || target.exists(job.writes(), io))? {
+        made.note()?;
+    }
+    if made.is_noted() {
         again(io, || target.make(job, io))?;
     }
     Ok(made)
 }
 
 /// From where the load goes: from a dead run's head, or from the beginning.
-fn begin(sides: &Sides<'_>, from: Option<&Checkpoint>, made: bool) -> Result<Head, StepError> {
+fn begin(sides: &Sides<'_>, from: Option<&Checkpoint>, made: &Made) -> Result<Head, StepError> {
     let (job, io) = (sides.job, sides.io);
-    let path = side_file(io.artifacts(), "load-head", job);
+    let [_, path] = log_and_head(job, io);
     let there = again(io, || sides.write.stand())?;
+    made.note_incarnation(&there.incarnation)?;
     let here = again(io, || sides.read.stand())?;
     let known = if from.is_some() { Head::read(&path)? } else { None };
     if let Some(mut head) = known
@@ -93,13 +107,13 @@ fn begin(sides: &Sides<'_>, from: Option<&Checkpoint>, made: bool) -> Result<Hea
         return Ok(head);
     }
     let count = again(io, || sides.write.count())?;
-    if count > 0 && !made && !sides.adds() {
+    if count > 0 && !sides.adds() && !made.is(&there.incarnation)? {
         return Err(not_empty(job, count));
     }
     let versions = Versions::none().next(job.direction, &here, 0);
     let lows = vec![0; here.slices.len()];
     // What clients wrote there since is looked at on the way back: nobody can tell it from what Segue adds.
-    let beside = sides.adds().then(|| super::carried(&there));
+    let beside = sides.adds().then(|| there.carried());
     let head = Head { stand: here, versions, written: there.incarnation, lows, len: 0, beside };
     head.write(&path)?;
     Ok(head)
@@ -126,8 +140,7 @@ struct Load<'a> {
 impl Load<'_> {
     fn run(self, log: Log, notes: Notes) -> Result<PassReport, StepError> {
         let (sides, io) = (self.sides, self.sides.io);
-        let to: Vec<u64> = self.head.stand.slices.iter().map(|slice| slice.settled).collect();
-        let windows = Windows::new(&self.head.lows, &to);
+        let windows = Windows::new(&self.head.lows, &self.head.stand.settled());
         let all = again(io, || sides.read.count()).ok();
         let resumed = notes.is_resumed();
         let sender = Sender::new(sides, notes, self.head.versions.epoch, LOAD_PASS, log);
@@ -159,46 +172,29 @@ impl Load<'_> {
     fn settle_dead(&self, sender: &Sender<'_, Log>) -> Result<(), StepError> {
         let (sides, io) = (self.sides, self.sides.io);
         let (known, _) = sender.sink().entries(io.artifacts(), sides.from())?;
-        let mut known = known.finish()?;
         let stand = again(io, || sides.write.stand())?;
-        let mut there = keys(&*sides.write, sides.to(), &all(&stand), sides.workers(), io)?;
-        let mut next = known.next()?;
-        let mut some = Vec::new();
-        while let Some(found) = there.next()? {
-            while next.as_ref().is_some_and(|next| next.record.key < found.record.key) {
-                next = known.next()?;
-            }
-            let carried = next.as_ref().is_some_and(|next| next.record.key == found.record.key);
-            if !carried && sender.knows(&found.record.key, found.record.mark(sides.to()).version) {
-                some.push(found.record);
-            }
-            if some.len() >= READ_AT_ONCE {
-                self.settle_some(sender, &std::mem::take(&mut some))?;
-            }
-        }
-        self.settle_some(sender, &some)
+        let there = sides.keys(sides.to(), &Windows::all(&stand))?;
+        let mut join = Join::of(known.finish()?, there)?;
+        let of_the_dead = |(carried, found): (Option<Entry>, Option<Entry>)| {
+            let record = found.filter(|_| carried.is_none())?.record;
+            sender.knows(&record.key, record.mark(sides.to()).version).then_some(record)
+        };
+        in_batches(|| join.next(), of_the_dead, |some| self.settle_some(sender, some))
     }
 
-    fn settle_some(&self, sender: &Sender<'_, Log>, some: &[Record]) -> Result<(), StepError> {
-        if some.is_empty() {
-            return Ok(());
-        }
-        self.sides.go_on()?;
-        let asked: Vec<Key> = some.iter().map(|record| record.key.clone()).collect();
-        let read = again(self.sides.io, || self.sides.read.read(&asked, Want::Keys))?;
+    fn settle_some(&self, sender: &Sender<'_, Log>, some: Vec<Record>) -> Result<(), StepError> {
+        let now = self.sides.now(self.sides.from(), &some)?;
         let mut gone = Vec::new();
-        for (record, now) in some.iter().zip(read) {
+        for (mut record, now) in some.into_iter().zip(now) {
             let Some(now) = now else {
-                gone.push(record.clone());
+                gone.push(record);
                 continue;
             };
             // It changed since the load began: the first pass carries it, and is to know whose the old one is.
-            let mut record = record.clone();
             record.set_mark(self.sides.from(), Mark::new(now.version, now.number));
             sender.sink().push(Entry { record, gone: false })?;
         }
-        let settled = self.head.stand.slices.iter().map(|slice| slice.settled);
-        sender.delete(&gone, settled.max().unwrap_or(0))
+        sender.delete(&gone, self.head.stand.bound())
     }
 
     fn checkpoint_if_due(
@@ -221,8 +217,9 @@ impl Load<'_> {
         let lows = windows.lows();
         let len = sender.sink().sync()?;
         let head = Head { lows, len, ..self.head.clone() };
-        head.write(&side_file(self.sides.io.artifacts(), "load-head", self.sides.job))?;
-        self.sides.io.checkpoint(Checkpoint { version: CHECKPOINT, bytes: Vec::new() })
+        let [_, path] = log_and_head(self.sides.job, self.sides.io);
+        head.write(&path)?;
+        believe_head(self.sides.io)
     }
 
     fn finish(self, sender: Sender<'_, Log>, resumed: bool) -> Result<PassReport, StepError> {
@@ -234,32 +231,15 @@ impl Load<'_> {
             Some(beside) => beside.clone(),
             None => self.stand_written(tally.taken, resumed)?,
         };
-        let bytes = tally.bytes;
-        let (runs, log_highest) = log.entries(io.artifacts(), sides.from())?;
-        let draft = merge::merge(io.artifacts(), None, runs.finish()?, sides.from(), Census::none())?;
+        let from = sides.from();
+        let (runs, (read, written)) = log.entries(io.artifacts(), from)?;
+        let draft = merge::merge(io.artifacts(), None, runs.finish()?, from, Census::none())?;
         let versions = Versions { epoch, ..self.head.versions };
-        let carried = super::carried(&self.head.stand);
-        let (source, target) = match sides.from() {
-            segue_contract::Side::Source => (carried, there),
-            segue_contract::Side::Target => (there, carried),
-        };
-        let (source_highest, target_highest) = match sides.from() {
-            segue_contract::Side::Source => (log_highest.0, log_highest.1),
-            segue_contract::Side::Target => (log_highest.1, log_highest.0),
-        };
-        let about = About {
-            pass: LOAD_PASS,
-            records: 0,
-            bytes,
-            aside: 0,
-            source,
-            target,
-            source_highest,
-            target_highest,
-            versions,
-        };
+        let read = Stood { stand: self.head.stand.carried(), highest: read };
+        let written = Stood { stand: there, highest: written };
+        let about = About::new(LOAD_PASS, tally.bytes, versions, from, read, written);
         let live = draft.live;
-        let ledger = draft.finish(about, true)?;
+        let ledger = draft.finish(about)?;
         let times = PassTimes {
             scan_us: 0,
             apply_us: super::micros(applied),
@@ -272,13 +252,8 @@ impl Load<'_> {
     /// Where the side that is written stands. If somebody else may have written there meanwhile, nothing of it counts as
     /// looked at: the first pass holds all of it against the ledger.
     fn stand_written(&self, taken: u64, resumed: bool) -> Result<Stand, StepError> {
-        let mut now = again(self.sides.io, || self.sides.write.stand())?;
-        let sum = |stand: &Stand| stand.slices.iter().map(|slice| slice.all).sum::<u64>();
-        if resumed || !now.is_settled() || sum(&now) != sum(&self.there) + taken {
-            for slice in &mut now.slices {
-                (slice.settled, slice.all) = (0, 0);
-            }
-        }
-        Ok(now)
+        let now = again(self.sides.io, || self.sides.write.stand())?;
+        let alone = !resumed && now.is_settled() && now.changes() == self.there.changes() + taken;
+        Ok(if alone { now } else { now.unseen() })
     }
 }

@@ -14,7 +14,7 @@ use segue_contract::{StepError, UnitJob};
 
 use super::collection::{Key, Write};
 use super::ledger::key_hash;
-use crate::engines::beside::{named, remove_others, side_file};
+use crate::engines::beside::{self, named, remove_others, side_file};
 
 /// Key hash and version.
 const NOTE: usize = 16 + 8;
@@ -47,11 +47,7 @@ impl Notes {
     /// The same for those who only look.
     pub(crate) fn looked_at(artifacts: &std::path::Path, job: &UnitJob) -> Result<Self, StepError> {
         let path = named(&side_file(artifacts, "writes", job), job.ledger.as_ref());
-        let bytes = match paths::read(&path) {
-            Ok(bytes) => bytes,
-            Err(e) if e.source.kind() == std::io::ErrorKind::NotFound => Vec::new(),
-            Err(e) => return Err(e.into()),
-        };
+        let bytes = beside::read(&path)?.unwrap_or_default();
         let dead: HashSet<(u128, u64)> = bytes.chunks_exact(NOTE).filter_map(parse).collect();
         let deleted =
             dead.iter().filter(|(_, version)| version & DELETION != 0).map(|(key, _)| *key).collect();

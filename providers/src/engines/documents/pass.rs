@@ -2,30 +2,28 @@
 //! the side that is written is kept aside and written over.
 //!
 //! The upper bound is what was settled on every copy when the pass began. Deletions cannot be asked for; that there are
-//! none is known when the side that is read holds as many documents as the ledger, and else every key is looked at.
+//! none is known when the side that is read holds as many documents as the ledger. Else they are looked for ([`gone`]), where
+//! the system counts its documents by the numbers of their last changes only where those counts and the ledger differ; and
+//! every key is looked at where it does not, or where that does not account for all of them.
 
 use std::time::Instant;
 
-use segue_contract::{ArtifactName, PassReport, PassTimes, Side, StepError, StepIo, UnitJob};
+use segue_contract::{PassReport, PassTimes, StepError, StepIo, UnitJob};
 
 use super::again::again;
 use super::collection::{Documents, Found, Key, Stand, Want};
 use super::foreign::{Finds, Foreign, look};
 use super::gone::{self, Census};
-use super::keys::{all, keys};
-use super::ledger::{About, Reader, Record, about};
+use super::ledger::{About, Ledger, Record, Stood};
 use super::merge::{Draft, merge};
 use super::notes::Notes;
 use super::runs::{Entry, Merged, Runs};
 use super::send::Sender;
 use super::sides::{Sides, position};
+use super::sorted::{Join, in_batches};
 use super::versions::Versions;
 use super::windows::Windows;
-use super::{carried, micros, report_of};
-use crate::engines::beside::side_file;
-
-/// Keys that are asked for at once.
-const READ_AT_ONCE: usize = 500;
+use super::{fill, load, micros, report_of};
 
 /// See [`segue_contract::Engine::pass`]; `forced` are carried whatever the ledger says of them.
 pub(crate) fn pass(
@@ -36,7 +34,9 @@ pub(crate) fn pass(
     io: &dyn StepIo,
 ) -> Result<PassReport, StepError> {
     super::ledger_of(job)?;
-    forget_load(job, io);
+    // A load that ended is in the ledger: what it noted is nobody's any more.
+    load::forget(job, io);
+    fill::forget(job, io);
     carry(source, target, job, forced, io)
 }
 
@@ -50,8 +50,8 @@ pub(crate) fn carry(
 ) -> Result<PassReport, StepError> {
     let began = Instant::now();
     let sides = Sides::open(source, target, job, io)?;
-    let ledger = super::ledger_of(job)?;
-    let known = about(io.artifacts(), ledger)?;
+    let mut ledger = Ledger::open(io.artifacts(), super::ledger_of(job)?)?;
+    let known = ledger.about().clone();
     let here = again(io, || sides.read.stand())?;
     let versions = known.versions.next(job.direction, &here, known.highest(sides.to()));
     if versions != known.versions {
@@ -65,7 +65,7 @@ pub(crate) fn carry(
     let mut foreign = if sides.adds() {
         Foreign::nobody(known.stand(sides.to()), io)
     } else {
-        look(&sides, ledger, &known, &notes, Finds::KeptAside)?
+        look(&sides, &mut ledger, &notes, Finds::KeptAside)?
     };
     for key in forced {
         foreign.keys.push(Entry { record: Record::of(key.clone()), gone: false })?;
@@ -75,18 +75,9 @@ pub(crate) fn carry(
     pass.run(foreign, began)
 }
 
-/// A load that ended is in the ledger: what it noted for its successor is nobody's any more.
-fn forget_load(job: &UnitJob, io: &dyn StepIo) {
-    let [head, memo] = super::fill::FILES;
-    for what in ["load", "load-head", head, memo] {
-        // Best effort: a file that stays takes room and does no harm.
-        let _ = std::fs::remove_file(side_file(io.artifacts(), what, job));
-    }
-}
-
 struct Pass<'a> {
     sides: &'a Sides<'a>,
-    ledger: &'a ArtifactName,
+    ledger: Ledger,
     known: About,
     /// Where the side that is read stood when the pass began.
     here: Stand,
@@ -95,7 +86,7 @@ struct Pass<'a> {
 }
 
 impl Pass<'_> {
-    fn run(self, mut foreign: Foreign, began: Instant) -> Result<PassReport, StepError> {
+    fn run(mut self, mut foreign: Foreign, began: Instant) -> Result<PassReport, StepError> {
         let io = self.sides.io;
         self.sender.tally().stale = std::mem::take(&mut foreign.finds);
         if let Some(version) = foreign.above {
@@ -107,9 +98,8 @@ impl Pass<'_> {
         self.carry_keys(wanted.finish()?)?;
         let read_us = micros(began.elapsed());
         let from = self.sides.from();
-        let entries = std::mem::replace(&mut *self.sender.sink(), Runs::new(io.artifacts()));
-        let census = Census::of(&self.here);
-        let mut draft = merge(io.artifacts(), Some(self.ledger), entries.finish()?, from, census)?;
+        let (entries, census) = (self.sent()?, Census::of(&self.here));
+        let mut draft = merge(io.artifacts(), Some(&mut self.ledger), entries, from, census)?;
         let there_now = again(io, || self.sides.read.count())?;
         if there_now != draft.live {
             draft = self.deletions(draft)?;
@@ -118,23 +108,12 @@ impl Pass<'_> {
         let (written, stood) = self.stand_written(&foreign)?;
         let Self { known, here, versions, sender, .. } = self;
         let (_, tally, epoch) = sender.finish();
-        let highest = |side: Side| {
-            let seen = if side == from { tally.read_highest } else { tally.write_highest };
-            known.highest(side).max(seen).max(foreign.above.filter(|_| side != from).unwrap_or(0))
-        };
-        let about = About {
-            pass: known.pass + 1,
-            records: 0,
-            bytes: known.bytes + tally.bytes,
-            aside: 0,
-            source: if from == Side::Source { carried(&here) } else { written.clone() },
-            target: if from == Side::Target { carried(&here) } else { written },
-            source_highest: highest(Side::Source),
-            target_highest: highest(Side::Target),
-            versions: Versions { epoch, ..versions },
-        };
+        let read = Stood { stand: here.carried(), highest: known.highest(from).max(tally.read_highest) };
+        let above = tally.write_highest.max(foreign.above.unwrap_or(0));
+        let written = Stood { stand: written, highest: known.highest(from.other()).max(above) };
+        let (bytes, versions) = (known.bytes + tally.bytes, Versions { epoch, ..versions });
         let live = draft.live;
-        let ledger = draft.finish(about, true)?;
+        let ledger = draft.finish(About::new(known.pass + 1, bytes, versions, from, read, written))?;
         let times = PassTimes {
             scan_us: read_us,
             apply_us: applied - read_us,
@@ -146,33 +125,32 @@ impl Pass<'_> {
         Ok(report_of(ledger, live, at, tally, times))
     }
 
+    /// What became of the documents that were sent since this was asked last.
+    fn sent(&self) -> Result<Merged, StepError> {
+        let sent = std::mem::replace(&mut *self.sender.sink(), Runs::new(self.sides.io.artifacts()));
+        sent.finish()
+    }
+
     /// Carries what changed since the ledger; everything, where the unit was made anew.
     fn changes(&self) -> Result<(), StepError> {
-        let known = self.known.stand(self.sides.from());
-        let same = known.incarnation == self.here.incarnation && known.slices.len() == self.here.slices.len();
-        let from: Vec<u64> = match same {
-            true => known.slices.iter().map(|slice| slice.settled).collect(),
-            false => vec![0; self.here.slices.len()],
+        let from = self.sides.from();
+        let known = self.known.stand(from);
+        let to = self.here.settled();
+        let since = match known.is_of_one_unit_with(&self.here) {
+            true => known.settled(),
+            false => vec![0; to.len()],
         };
-        let to: Vec<u64> = self.here.slices.iter().map(|slice| slice.settled).collect();
         let each = |found: Vec<Found>| self.sender.carry(found);
-        Windows::new(&from, &to).run(
-            &*self.sides.read,
-            Want::Bodies,
-            self.sides.workers(),
-            self.sides.io,
-            &each,
-            &|| Ok(()),
-        )
+        self.sides.scan(from, &Windows::new(&since, &to), Want::Bodies, &each)
     }
 
     /// What earlier passes could not carry is tried again.
-    fn set_aside_before(&self, wanted: &mut Runs) -> Result<(), StepError> {
+    fn set_aside_before(&mut self, wanted: &mut Runs) -> Result<(), StepError> {
         if self.known.aside == 0 {
             return Ok(());
         }
-        let mut reader = Reader::open(self.sides.io.artifacts(), self.ledger)?;
-        while let Some(record) = reader.next_record()? {
+        let mut records = self.ledger.records()?;
+        while let Some(record) = records.next_record()? {
             if record.aside {
                 wanted.push(Entry { record: Record::of(record.key), gone: false })?;
             }
@@ -182,111 +160,62 @@ impl Pass<'_> {
 
     /// Carries documents by their keys as they are now; those that are gone are deleted.
     fn carry_keys(&self, mut wanted: Merged) -> Result<(), StepError> {
-        let mut some = Vec::with_capacity(READ_AT_ONCE);
-        loop {
-            let next = wanted.next()?;
-            let last = next.is_none();
-            some.extend(next.map(|entry| entry.record.key));
-            if some.len() >= READ_AT_ONCE || last {
-                self.carry_some(&std::mem::take(&mut some))?;
-            }
-            if last {
-                return Ok(());
-            }
-        }
+        in_batches(|| wanted.next(), |entry| Some(entry.record), |some| self.carry_some(some))
     }
 
-    fn carry_some(&self, some: &[Key]) -> Result<(), StepError> {
-        if some.is_empty() {
-            return Ok(());
-        }
+    fn carry_some(&self, some: Vec<Record>) -> Result<(), StepError> {
         self.sides.go_on()?;
-        let read = again(self.sides.io, || self.sides.read.read(some, Want::Bodies))?;
+        let keys: Vec<Key> = some.iter().map(|record| record.key.clone()).collect();
+        let now = self.sides.look_up(self.sides.from(), &keys, Want::Bodies)?;
         let (mut found, mut gone) = (Vec::new(), Vec::new());
-        for (key, document) in some.iter().zip(read) {
+        for (record, document) in some.into_iter().zip(now) {
             match document {
                 Some(document) => found.push(document),
-                None => gone.push(Record::of(key.clone())),
+                None => gone.push(record),
             }
         }
         self.sender.carry(found)?;
-        self.sender.delete(&gone, self.bound())
-    }
-
-    /// Above every change that was looked at.
-    fn bound(&self) -> u64 {
-        self.here.slices.iter().map(|slice| slice.settled).max().unwrap_or(0)
+        self.sender.delete(&gone, self.here.bound())
     }
 
     /// Finds the documents of the draft that the side that is read no longer has ([`gone`]), and deletes them; after every
     /// other write of the pass, with the version of what was settled before they were looked for.
     fn deletions(&self, draft: Draft) -> Result<Draft, StepError> {
         let (sides, io) = (self.sides, self.sides.io);
+        let from = sides.from();
         let before = again(io, || sides.read.stand())?;
-        let number = before.slices.iter().map(|slice| slice.settled).max().unwrap_or(0);
-        let (live, census) = (draft.live, draft.census.clone());
-        // Only a step between two ledgers.
-        let name = draft.finish(self.known.clone(), false)?;
-        let deleted = match gone::find(sides, &name, live, &census, &self.here) {
-            Ok(Some(gone)) => self.delete_found(gone, number),
-            Ok(None) => keys(&*sides.read, sides.from(), &all(&before), sides.workers(), io)
-                .and_then(|here| self.delete_all_but(&name, here, number)),
-            Err(error) => Err(error),
-        };
-        let entries = std::mem::replace(&mut *self.sender.sink(), Runs::new(io.artifacts()));
-        let merged = deleted.and_then(|()| {
-            merge(io.artifacts(), Some(&name), entries.finish()?, sides.from(), Census::none())
-        });
-        // Best effort: it is collected otherwise.
-        let _ = std::fs::remove_file(io.artifacts().join(&name.0));
-        merged
+        let (live, number) = (draft.live, before.bound());
+        let (mut merged, census) = draft.into_ledger(self.known.clone())?;
+        match gone::find(sides, &mut merged, live, &census, &self.here)? {
+            Some(gone) => self.delete_found(gone, number)?,
+            None => {
+                let here = sides.keys(from, &Windows::all(&before))?;
+                self.delete_all_but(&mut merged, here, number)?;
+            }
+        }
+        merge(io.artifacts(), Some(&mut merged), self.sent()?, from, Census::none())
     }
 
     /// Deletes what [`gone::find`] found.
     fn delete_found(&self, mut gone: Merged, number: u64) -> Result<(), StepError> {
-        let mut some = Vec::new();
-        loop {
-            let next = gone.next()?;
-            let last = next.is_none();
-            some.extend(next.map(|entry| entry.record));
-            if some.len() >= READ_AT_ONCE || last {
-                self.sides.go_on()?;
-                self.sender.delete(&std::mem::take(&mut some), number)?;
-            }
-            if last {
-                return Ok(());
-            }
-        }
+        let delete = |some: Vec<Record>| {
+            self.sides.go_on()?;
+            self.sender.delete(&some, number)
+        };
+        in_batches(|| gone.next(), |entry| Some(entry.record), delete)
     }
 
     /// Deletes the records of a ledger whose documents are not among those that were found, nor there now.
-    fn delete_all_but(&self, ledger: &ArtifactName, mut here: Merged, number: u64) -> Result<(), StepError> {
-        let mut reader = Reader::open(self.sides.io.artifacts(), ledger)?;
-        let mut found = here.next()?;
-        let mut doubtful = Vec::new();
-        while let Some(record) = reader.next_record()? {
-            while found.as_ref().is_some_and(|found| found.record.key < record.key) {
-                found = here.next()?;
-            }
-            if found.as_ref().is_none_or(|found| found.record.key != record.key) {
-                doubtful.push(record);
-                if doubtful.len() >= READ_AT_ONCE {
-                    self.delete_gone(std::mem::take(&mut doubtful), number)?;
-                }
-            }
-        }
-        self.delete_gone(doubtful, number)
+    fn delete_all_but(&self, ledger: &mut Ledger, here: Merged, number: u64) -> Result<(), StepError> {
+        let mut join = Join::of(ledger.records()?, here)?;
+        let not_found = |(record, found): (Option<Record>, Option<Entry>)| record.filter(|_| found.is_none());
+        in_batches(|| join.next(), not_found, |doubtful| self.delete_gone(doubtful, number))
     }
 
     /// A document that changed while the keys were looked at is in another window: it is asked for by itself.
     fn delete_gone(&self, doubtful: Vec<Record>, number: u64) -> Result<(), StepError> {
-        if doubtful.is_empty() {
-            return Ok(());
-        }
-        self.sides.go_on()?;
-        let asked: Vec<Key> = doubtful.iter().map(|record| record.key.clone()).collect();
-        let read = again(self.sides.io, || self.sides.read.read(&asked, Want::Keys))?;
-        let gone = doubtful.into_iter().zip(read).filter(|(_, now)| now.is_none()).map(|(record, _)| record);
+        let now = self.sides.now(self.sides.from(), &doubtful)?;
+        let gone = doubtful.into_iter().zip(now).filter(|(_, now)| now.is_none()).map(|(record, _)| record);
         self.sender.delete(&gone.collect::<Vec<_>>(), number)
     }
 
@@ -298,16 +227,9 @@ impl Pass<'_> {
             return Ok((foreign.looked_from.clone(), true));
         }
         let now = again(self.sides.io, || self.sides.write.stand())?;
-        let taken = self.sender.tally().taken;
-        let sum = |stand: &Stand| stand.slices.iter().map(|slice| slice.all).sum::<u64>();
-        let alone = now.incarnation == foreign.stand.incarnation
-            && now.is_settled()
-            && sum(&now) == sum(&foreign.stand) + taken;
-        Ok(if alone {
-            (now, true)
-        } else {
-            (foreign.looked_from.clone(), sum(&now) <= sum(&foreign.stand) + taken)
-        })
+        let own = foreign.stand.changes() + self.sender.tally().taken;
+        let alone = now.incarnation == foreign.stand.incarnation && now.is_settled() && now.changes() == own;
+        Ok(if alone { (now, true) } else { (foreign.looked_from.clone(), now.changes() <= own) })
     }
 }
 
@@ -321,8 +243,9 @@ pub(crate) fn repair(
 ) -> Result<PassReport, StepError> {
     let mut wanted: std::collections::BTreeSet<&str> = keys.iter().map(String::as_str).collect();
     let mut forced = Vec::new();
-    let mut reader = Reader::open(io.artifacts(), super::ledger_of(job)?)?;
-    while let Some(record) = reader.next_record()? {
+    let mut ledger = Ledger::open(io.artifacts(), super::ledger_of(job)?)?;
+    let mut records = ledger.records()?;
+    while let Some(record) = records.next_record()? {
         if wanted.remove(record.key.to_string().as_str()) {
             forced.push(record.key);
         }

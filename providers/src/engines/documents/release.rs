@@ -1,62 +1,86 @@
 //! Abandoning: what Segue made at the declared target, and nobody else has touched, is removed; of a unit that others wrote
-//! to as well, or that was there before, what Segue wrote.
+//! to as well, or that was there before, what Segue wrote. One that somebody deleted and made anew since is nobody's business
+//! here.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use segue_contract::{Direction, Finding, Severity, Side, StepError, StepIo, UnitJob};
 
 use super::again::again;
-use super::collection::{Collection, Documents, Want, Write, Written};
-use super::fill::Way;
-use super::keys::{all, keys};
-use super::ledger::{Reader, Record, about};
+use super::collection::{Collection, Documents, Stand, Want, Write, Written};
+use super::fill::{self, Way};
+use super::keys::keys;
+use super::ledger::{Ledger, Record};
+use super::load;
+use super::made::Made;
 use super::notes::Notes;
-use super::runs::Merged;
+use super::runs::Entry;
 use super::sides::workers_of;
-use crate::engines::beside::side_file;
-
-/// Documents that are deleted at once at most.
-const AT_ONCE: usize = 500;
-
-/// The note that Segue makes the unit of a job's target, or made it.
-pub(crate) fn made_note(artifacts: &Path, job: &UnitJob) -> PathBuf {
-    let forward = UnitJob { direction: Direction::Forward, ..job.clone() };
-    side_file(artifacts, "made", &forward)
-}
+use super::sorted::{Join, in_batches};
+use super::windows::Windows;
 
 /// See [`segue_contract::Engine::release`].
 pub(crate) fn release(
     target: &dyn Documents,
     job: &UnitJob,
-    made: bool,
+    made_root: bool,
     io: &dyn StepIo,
 ) -> Result<(), StepError> {
     let job = &UnitJob { direction: Direction::Forward, ..job.clone() };
-    super::fill::stop(target, job, io)?;
-    let note = made_note(io.artifacts(), job);
+    fill::stop(target, job, io)?;
+    let made = Made::of(io.artifacts(), job);
     if again(io, || target.exists(&job.target, io))? {
         let there = target.open(&job.target, io)?;
         // One that lands after the removal might make the unit anew.
         again(io, || there.nothing_on_its_way())?;
-        let release = Release { job, io, there, notes: Notes::looked_at(io.artifacts(), job)? };
-        let left = match whose(job, note.exists()) {
-            Whose::Segues => 0,
-            Whose::Everybodys => release.tell(release.count()?),
-            Whose::AsTheLedgerSays if release.is_ours_alone()? => 0,
-            Whose::AsTheLedgerSays => release.take_out()?,
-        };
-        if (made || note.exists()) && left == 0 {
+        let ledger = job.ledger.as_ref().map(|name| Ledger::open(io.artifacts(), name)).transpose()?;
+        let origin = Origin::of(&*there, &made, ledger.as_ref(), io)?;
+        let is_made = origin == Origin::Made;
+        let notes = Notes::looked_at(io.artifacts(), job)?;
+        let release = Release { job, io, there, is_made, notes };
+        if origin == Origin::MadeAnew {
+            release.leave_alone()?;
+        } else if release.take_out(ledger)? == 0 && (made_root || is_made) {
             again(io, || target.remove(job, io))?;
         } else {
             again(io, || target.forget(job, io))?;
         }
     }
-    for what in ["load", "load-head"] {
-        let _ = std::fs::remove_file(side_file(io.artifacts(), what, job));
-    }
-    let _ = std::fs::remove_file(note);
+    load::forget(job, io);
+    made.forget();
     Ok(())
+}
+
+/// Where the unit comes from that is there now.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    /// Segue made it.
+    Made,
+    /// Segue loaded it and did not make it.
+    Loaded,
+    /// Somebody made it, instead of the one that Segue made or loaded.
+    MadeAnew,
+}
+
+impl Origin {
+    fn of(
+        there: &dyn Collection,
+        made: &Made,
+        ledger: Option<&Ledger>,
+        io: &dyn StepIo,
+    ) -> Result<Self, StepError> {
+        let loaded = ledger.map(|ledger| ledger.about().target.incarnation.clone());
+        let Some(known) = loaded.map_or_else(|| made.incarnation(), |loaded| Ok(Some(loaded)))? else {
+            // A run died before it knew. A unit that is only half there cannot say which one it is.
+            return Ok(if made.is_noted() { Self::Made } else { Self::Loaded });
+        };
+        let now = again(io, || there.stand())?.incarnation;
+        Ok(match (known == now, made.is(&now)?) {
+            (false, _) => Self::MadeAnew,
+            (true, true) => Self::Made,
+            (true, false) => Self::Loaded,
+        })
+    }
 }
 
 /// Whose a unit is that is to be released.
@@ -83,20 +107,44 @@ struct Release<'a> {
     job: &'a UnitJob,
     io: &'a dyn StepIo,
     there: Arc<dyn Collection>,
+    /// Whether Segue made it.
+    is_made: bool,
     /// What a run that died was about to write.
     notes: Notes,
 }
 
 impl Release<'_> {
-    /// Whether nothing was written there since the ledger, and Segue made it: it can go as a whole.
-    fn is_ours_alone(&self) -> Result<bool, StepError> {
-        let made = made_note(self.io.artifacts(), self.job).exists();
-        let Some(ledger) = self.job.ledger.as_ref().filter(|_| made && !self.notes.is_resumed()) else {
-            return Ok(false);
+    /// Takes out what is Segue's, where the unit does not go as a whole. Returns how many documents are not.
+    fn take_out(&self, ledger: Option<Ledger>) -> Result<u64, StepError> {
+        let stand = || again(self.io, || self.there.stand());
+        let left = match whose(self.job, self.is_made) {
+            Whose::Segues => 0,
+            Whose::Everybodys => self.count()?,
+            Whose::AsTheLedgerSays if self.is_ours_alone(ledger.as_ref(), &stand()?) => 0,
+            Whose::AsTheLedgerSays => self.delete_known(ledger, &stand()?)?,
         };
-        let known = about(self.io.artifacts(), ledger)?;
-        let now = again(self.io, || self.there.stand())?;
-        Ok(known.stand(Side::Target) == &now)
+        if left > 0 {
+            self.tell(format!(
+                "{left} documents in {} are not as segue wrote them, or somebody's, too, and were left there",
+                self.name()
+            ));
+        }
+        Ok(left)
+    }
+
+    /// Whether nothing was written there since the ledger, and Segue made it: it can go as a whole.
+    fn is_ours_alone(&self, ledger: Option<&Ledger>, now: &Stand) -> bool {
+        let as_it_was = ledger.is_some_and(|ledger| ledger.about().target == *now);
+        as_it_was && self.is_made && !self.notes.is_resumed()
+    }
+
+    /// The unit is another than the one that was loaded, or made for it: nothing of it is Segue's.
+    fn leave_alone(&self) -> Result<(), StepError> {
+        let (name, count) = (self.name(), self.count()?);
+        self.tell(format!(
+            "{name} was deleted and made anew by somebody else since, and was left as it is, with {count} documents"
+        ));
+        Ok(())
     }
 
     /// How many documents there are.
@@ -104,56 +152,44 @@ impl Release<'_> {
         again(self.io, || self.there.count())
     }
 
-    /// Tells how many documents stay, and gives that number.
-    fn tell(&self, left: u64) -> u64 {
-        if left > 0 {
-            self.io.find(Finding {
-                severity: Severity::Warning,
-                code: "DOCUMENTS_LEFT".to_owned(),
-                summary: format!(
-                    "{left} documents in {} are not as segue wrote them, or somebody's, too, and were left there",
-                    self.job.target.scope.join(", ")
-                ),
-                remedy: "look at them, and remove them by hand when nobody needs them".to_owned(),
-            });
-        }
-        left
+    fn name(&self) -> String {
+        self.job.target.scope.join(", ")
+    }
+
+    /// Tells what stays.
+    fn tell(&self, summary: String) {
+        self.io.find(Finding {
+            severity: Severity::Warning,
+            code: "DOCUMENTS_LEFT".to_owned(),
+            summary,
+            remedy: "look at them, and remove them by hand when nobody needs them".to_owned(),
+        });
     }
 
     /// Deletes what has the version that Segue gave it; everything else is somebody's. Returns how many stay.
-    fn take_out(&self) -> Result<u64, StepError> {
-        let stand = again(self.io, || self.there.stand())?;
-        let workers = workers_of(self.job);
-        let mut there = keys(&*self.there, Side::Target, &all(&stand), workers, self.io)?;
-        let mut known = match &self.job.ledger {
-            Some(ledger) => Some(Reader::open(self.io.artifacts(), ledger)?),
-            None => None,
+    fn delete_known(&self, mut ledger: Option<Ledger>, now: &Stand) -> Result<u64, StepError> {
+        let all = Windows::all(now);
+        let there = keys(&*self.there, Side::Target, &all, workers_of(self.job), self.io)?;
+        let mut join = Join::of(ledger.as_mut().map(Ledger::records).transpose()?, there)?;
+        let (mut somebodys, mut undeleted) = (0, 0);
+        let known = |(known, found): (Option<Record>, Option<Entry>)| {
+            let Record { key, target, .. } = found?.record;
+            let is_carried = known.is_some_and(|known| known.target.version == target.version);
+            if is_carried || self.notes.knows(&key, target.version) {
+                return Some(Write { key, version: target.version + 1, body: None });
+            }
+            somebodys += 1;
+            None
         };
-        let left = self.delete_known(&mut there, known.as_mut())?;
-        Ok(self.tell(left))
-    }
-
-    fn delete_known(&self, there: &mut Merged, mut ledger: Option<&mut Reader>) -> Result<u64, StepError> {
-        let mut next_known = || ledger.as_mut().map_or(Ok(None), |ledger| ledger.next_record());
-        let mut known: Option<Record> = next_known()?;
-        let (mut batch, mut left) = (Vec::new(), 0u64);
-        while let Some(found) = there.next()? {
-            let (key, version) = (found.record.key, found.record.target.version);
-            while known.as_ref().is_some_and(|known| known.key < key) {
-                known = next_known()?;
-            }
-            let carried = known.as_ref().is_some_and(|k| k.key == key && k.target.version == version);
-            if carried || self.notes.knows(&key, version) {
-                batch.push(Write { key, version: version + 1, body: None });
-            } else {
-                left += 1;
-            }
-            if batch.len() >= AT_ONCE {
-                left += self.delete(&std::mem::take(&mut batch))?;
-            }
-        }
-        left += self.delete(&batch)?;
-        Ok(left)
+        in_batches(
+            || join.next(),
+            known,
+            |batch| {
+                undeleted += self.delete(&batch)?;
+                Ok(())
+            },
+        )?;
+        Ok(somebodys + undeleted)
     }
 
     /// Deletes some; how many of them stay.

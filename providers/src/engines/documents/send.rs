@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use segue_contract::{Direction, ErrorClass, SetAside, Side, StaleFind, StepError};
 
-use super::again::{PATIENCE, again, pause};
+use super::again::{PATIENCE, pause};
 use super::collection::{Found, Key, Want, Write, Written};
 use super::json;
 use super::ledger::{Mark, Record};
@@ -161,7 +161,7 @@ impl<'a, S: Sink> Sender<'a, S> {
             return Ok(Vec::new());
         }
         let keys: Vec<Key> = found.iter().map(|f| f.key.clone()).collect();
-        again(self.sides.io, || self.sides.write.read(&keys, Want::Bodies))
+        self.sides.look_up(self.sides.to(), &keys, Want::Bodies)
     }
 
     /// Deletes documents that the side that is read no longer has. `number`: all its changes that were looked at are below.

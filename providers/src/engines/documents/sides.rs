@@ -4,9 +4,14 @@ use std::sync::Arc;
 
 use segue_contract::{Direction, Position, Side, StepError, StepIo, UnitJob};
 
-use super::collection::{Collection, Documents, Stand};
+use super::again::again;
+use super::collection::{Collection, Documents, Found, Key, Stand, Want};
 use super::fill::Way;
 use super::json;
+use super::keys;
+use super::ledger::Record;
+use super::runs::Merged;
+use super::windows::Windows;
 
 /// Writes at once when the spec says nothing: most systems have more than one core behind each.
 const WORKERS: usize = 4;
@@ -56,6 +61,44 @@ impl<'a> Sides<'a> {
 
     pub(crate) fn workers(&self) -> usize {
         workers_of(self.job)
+    }
+
+    /// The unit of a side.
+    pub(crate) fn of(&self, side: Side) -> &dyn Collection {
+        if side == self.from() { &*self.read } else { &*self.write }
+    }
+
+    /// Hands what a side has in some windows to `each`, from several workers and in any order.
+    pub(crate) fn scan(
+        &self,
+        side: Side,
+        windows: &Windows,
+        want: Want,
+        each: &(dyn Fn(Vec<Found>) -> Result<(), StepError> + Sync),
+    ) -> Result<(), StepError> {
+        windows.run(self.of(side), want, self.workers(), self.io, each, &|| Ok(()))
+    }
+
+    /// The keys that a side has in some windows, in their order.
+    pub(crate) fn keys(&self, side: Side, windows: &Windows) -> Result<Merged, StepError> {
+        keys::keys(self.of(side), side, windows, self.workers(), self.io)
+    }
+
+    /// Documents of a side as they are now, whatever its scans see; `None` where there is none.
+    pub(crate) fn look_up(
+        &self,
+        side: Side,
+        keys: &[Key],
+        want: Want,
+    ) -> Result<Vec<Option<Found>>, StepError> {
+        again(self.io, || self.of(side).read(keys, want))
+    }
+
+    /// What a side has now of the documents that some records are about, without bodies; unless the step is to end.
+    pub(crate) fn now(&self, side: Side, records: &[Record]) -> Result<Vec<Option<Found>>, StepError> {
+        self.go_on()?;
+        let keys: Vec<Key> = records.iter().map(|record| record.key.clone()).collect();
+        self.look_up(side, &keys, Want::Keys)
     }
 
     /// The hash of a body of one side, as the declared target has it.

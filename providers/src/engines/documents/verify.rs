@@ -9,16 +9,15 @@ use std::time::Instant;
 use segue_contract::{ArtifactName, Side, StepError, VerifyCall, VerifyLevel, VerifyMismatch, VerifyReport};
 
 use super::again::{again, pause};
-use super::collection::{Collection, Found, Key, Want};
-use super::ledger::{About, Reader, Record, about};
+use super::collection::{Found, Key, Want};
+use super::ledger::{About, Ledger, Mark, Record};
 use super::micros;
 use super::sides::Sides;
+use super::sorted::{AT_ONCE, Join, in_batches};
 use super::windows::Windows;
 use crate::engines::report::Bounded;
 use buckets::{Buckets, bucket_of};
 
-/// Documents that are read at once.
-const READ_AT_ONCE: usize = 200;
 /// Of so many documents one is in a sample, and at least so many are.
 const SAMPLE: (u64, u64) = (100, 1_000);
 /// How long a difference may take to settle before it is one.
@@ -30,11 +29,10 @@ pub(crate) fn verify(
     ledger: &ArtifactName,
     call: &VerifyCall,
 ) -> Result<VerifyReport, StepError> {
-    let known = about(sides.io.artifacts(), ledger)?;
+    let mut known = Ledger::open(sides.io.artifacts(), ledger)?;
     let mut verify = Verify {
         sides,
-        ledger,
-        known,
+        known: known.about().clone(),
         began: Instant::now(),
         quiet: call.quiet,
         checked: 0,
@@ -44,13 +42,13 @@ pub(crate) fn verify(
         mismatches: Bounded::default(),
     };
     match (&call.since, call.level) {
-        (Some(since), level) if level > VerifyLevel::Count => verify.since(since)?,
-        (_, VerifyLevel::Count) => verify.count()?,
+        (Some(since), level) if level > VerifyLevel::Count => verify.since(&mut known, since)?,
+        (_, VerifyLevel::Count) => verify.count(&mut known)?,
         (_, VerifyLevel::Sampled) => {
-            verify.count()?;
-            verify.sample()?;
+            verify.count(&mut known)?;
+            verify.sample(&mut known)?;
         }
-        (_, VerifyLevel::Full) => verify.full()?,
+        (_, VerifyLevel::Full) => verify.full(&mut known)?,
     }
     Ok(VerifyReport {
         level: call.level,
@@ -67,7 +65,6 @@ pub(crate) fn verify(
 
 struct Verify<'a> {
     sides: &'a Sides<'a>,
-    ledger: &'a ArtifactName,
     known: About,
     began: Instant,
     quiet: bool,
@@ -79,20 +76,16 @@ struct Verify<'a> {
 }
 
 impl Verify<'_> {
-    fn reader(&self) -> Result<Reader, StepError> {
-        Reader::open(self.sides.io.artifacts(), self.ledger)
-    }
-
     fn differs(&mut self, key: &Key, what: impl Into<String>) {
         self.mismatches.push(VerifyMismatch { key: key.to_string(), what: what.into() });
     }
 
     /// How many documents each side has, against the ledger.
-    fn count(&mut self) -> Result<(), StepError> {
+    fn count(&mut self, ledger: &mut Ledger) -> Result<(), StepError> {
         let (io, to) = (self.sides.io, self.sides.to());
         let mut expected = 0;
-        let mut reader = self.reader()?;
-        while let Some(record) = reader.next_record()? {
+        let mut records = ledger.records()?;
+        while let Some(record) = records.next_record()? {
             expected += u64::from(record.mark(to).version > 0);
         }
         self.checked += expected;
@@ -116,78 +109,48 @@ impl Verify<'_> {
     }
 
     /// A part of the documents by content: one of so many, spread over all keys.
-    fn sample(&mut self) -> Result<(), StepError> {
+    fn sample(&mut self, ledger: &mut Ledger) -> Result<(), StepError> {
         let wanted = (self.known.records / SAMPLE.0).max(SAMPLE.1).max(1);
         let step = (self.known.records / wanted).max(1);
-        let mut reader = self.reader()?;
-        let (mut at, mut some) = (0u64, Vec::new());
-        while let Some(record) = reader.next_record()? {
+        let (mut records, mut at) = (ledger.records()?, 0u64);
+        let one_of_many = |record: Record| {
             at += 1;
-            if at.is_multiple_of(step) {
-                some.push(record);
-            }
-            if some.len() >= READ_AT_ONCE {
-                self.compare(std::mem::take(&mut some))?;
-            }
-        }
-        self.compare(some)
+            at.is_multiple_of(step).then_some(record)
+        };
+        in_batches(|| records.next_record(), one_of_many, |some| self.compare(some))
     }
 
     /// What passes touched since another ledger: on both sides by content.
-    fn since(&mut self, since: &ArtifactName) -> Result<(), StepError> {
-        let mut before = Reader::open(self.sides.io.artifacts(), since)?;
-        let mut now = self.reader()?;
-        let (mut old, mut new) = (before.next_record()?, now.next_record()?);
-        let mut some = Vec::new();
-        loop {
-            match (&old, &new) {
-                (None, None) => break,
-                (Some(gone), new) if new.as_ref().is_none_or(|new| gone.key < new.key) => {
-                    some.push(Record {
-                        hash: 0,
-                        source: Default::default(),
-                        target: Default::default(),
-                        ..gone.clone()
-                    });
-                    old = before.next_record()?;
-                }
-                (old_record, Some(record)) => {
-                    let same = old_record.as_ref().is_some_and(|old| old.key == record.key);
-                    if old_record.as_ref() != Some(record) {
-                        some.push(record.clone());
-                    }
-                    if same {
-                        old = before.next_record()?;
-                    }
-                    new = now.next_record()?;
-                }
-                (Some(_), None) => break,
+    fn since(&mut self, ledger: &mut Ledger, since: &ArtifactName) -> Result<(), StepError> {
+        let mut before = Ledger::open(self.sides.io.artifacts(), since)?;
+        let mut join = Join::of(before.records()?, ledger.records()?)?;
+        let touched = |pair: (Option<Record>, Option<Record>)| match pair {
+            // Of what is gone nothing is known.
+            (Some(gone), None) => {
+                Some(Record { hash: 0, source: Mark::default(), target: Mark::default(), ..gone })
             }
-            if some.len() >= READ_AT_ONCE {
-                self.compare(std::mem::take(&mut some))?;
-            }
-        }
-        self.compare(some)
+            (before, now) => now.filter(|now| before.as_ref() != Some(now)),
+        };
+        in_batches(|| join.next(), touched, |some| self.compare(some))
     }
 
     /// Everything by content.
-    fn full(&mut self) -> Result<(), StepError> {
+    fn full(&mut self, ledger: &mut Ledger) -> Result<(), StepError> {
         let (here, there) = (self.buckets(self.sides.from())?, self.buckets(self.sides.to())?);
         let mut expected = Buckets::default();
-        let mut reader = self.reader()?;
-        while let Some(record) = reader.next_record()? {
+        let mut records = ledger.records()?;
+        while let Some(record) = records.next_record()? {
             self.checked += 1;
             // What is set aside, or changed while it was carried, is not known: its bucket is looked at key by key.
             expected.add(&record.key, record.hash);
         }
         let differing = expected.differing(&[&here, &there]);
-        if differing.is_empty() { Ok(()) } else { self.drill_down(&differing) }
+        if differing.is_empty() { Ok(()) } else { self.drill_down(ledger, &differing) }
     }
 
     /// The sums of one side; on the side that serves only of what was there when the ledger was made.
     fn buckets(&mut self, side: Side) -> Result<Buckets, StepError> {
-        let collection = self.of(side);
-        let stand = again(self.sides.io, || collection.stand())?;
+        let stand = again(self.sides.io, || self.sides.of(side).stand())?;
         let sums = std::sync::Mutex::new((Buckets::default(), 0u64, 0u64));
         let each = |found: Vec<Found>| {
             let mut hashed = Vec::with_capacity(found.len());
@@ -204,47 +167,34 @@ impl Verify<'_> {
             sums.2 += bytes;
             Ok(())
         };
-        let to: Vec<u64> = stand.slices.iter().map(|slice| slice.settled).collect();
-        let windows = Windows::new(&vec![0; to.len()], &to);
-        windows.run(&*collection, Want::Bodies, self.sides.workers(), self.sides.io, &each, &|| Ok(()))?;
+        self.sides.scan(side, &Windows::all(&stand), Want::Bodies, &each)?;
         let (buckets, read, bytes) = sums.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
         self.read += read;
         self.bytes += bytes;
         Ok(buckets)
     }
 
-    fn of(&self, side: Side) -> std::sync::Arc<dyn Collection> {
-        if side == self.sides.from() { self.sides.read.clone() } else { self.sides.write.clone() }
-    }
-
     /// Every key of the buckets that differ, of the ledger and of both sides.
-    fn drill_down(&mut self, differing: &[usize]) -> Result<(), StepError> {
+    fn drill_down(&mut self, ledger: &mut Ledger, differing: &[usize]) -> Result<(), StepError> {
         let is_in = |key: &Key| differing.binary_search(&bucket_of(key)).is_ok();
-        let mut extra = self.keys_in(self.sides.to(), &is_in)?;
-        let mut some = Vec::new();
-        let mut reader = self.reader()?;
-        while let Some(record) = reader.next_record()? {
-            if !is_in(&record.key) {
-                continue;
-            }
+        let to = self.sides.to();
+        let mut extra = self.keys_in(to, &is_in)?;
+        let mut records = ledger.records()?;
+        let known = |record: Record| {
             extra.remove(&record.key);
-            some.push(record);
-            if some.len() >= READ_AT_ONCE {
-                self.compare(std::mem::take(&mut some))?;
-            }
-        }
-        self.compare(some)?;
-        let extra: Vec<Key> = extra.into_iter().collect();
-        for keys in extra.chunks(READ_AT_ONCE) {
+            is_in(&record.key).then_some(record)
+        };
+        in_batches(|| records.next_record(), known, |some| self.compare(some))?;
+        let extra: Vec<Record> = extra.into_iter().map(Record::of).collect();
+        for some in extra.chunks(AT_ONCE) {
             if self.sides.adds() {
                 // Clients may have made them on both sides since the last pass.
-                self.compare(keys.iter().cloned().map(Record::of).collect())?;
+                self.compare(some.to_vec())?;
                 continue;
             }
-            let there = again(self.sides.io, || self.sides.write.read(keys, Want::Keys))?;
-            for (key, there) in keys.iter().zip(there) {
+            for (record, there) in some.iter().zip(self.sides.now(to, some)?) {
                 if there.is_some() {
-                    self.differs(key, format!("extra at {}", self.sides.to()));
+                    self.differs(&record.key, format!("extra at {to}"));
                 }
             }
         }
@@ -257,17 +207,14 @@ impl Verify<'_> {
         side: Side,
         is_in: &(dyn Fn(&Key) -> bool + Sync),
     ) -> Result<std::collections::BTreeSet<Key>, StepError> {
-        let collection = self.of(side);
-        let stand = again(self.sides.io, || collection.stand())?;
+        let stand = again(self.sides.io, || self.sides.of(side).stand())?;
         let keys = std::sync::Mutex::new(std::collections::BTreeSet::new());
         let each = |found: Vec<Found>| {
             let mut keys = keys.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             keys.extend(found.into_iter().map(|f| f.key).filter(|key| is_in(key)));
             Ok(())
         };
-        let to: Vec<u64> = stand.slices.iter().map(|slice| slice.settled).collect();
-        let windows = Windows::new(&vec![0; to.len()], &to);
-        windows.run(&*collection, Want::Keys, self.sides.workers(), self.sides.io, &each, &|| Ok(()))?;
+        self.sides.scan(side, &Windows::all(&stand), Want::Keys, &each)?;
         Ok(keys.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner))
     }
 
@@ -295,9 +242,8 @@ impl Verify<'_> {
     fn look(&mut self, mut records: Vec<Record>, first: bool) -> Result<Vec<(Record, String)>, StepError> {
         records.retain(|record| !record.aside);
         let keys: Vec<Key> = records.iter().map(|record| record.key.clone()).collect();
-        let io = self.sides.io;
-        let here = again(io, || self.sides.read.read(&keys, Want::Bodies))?;
-        let there = again(io, || self.sides.write.read(&keys, Want::Bodies))?;
+        let here = self.sides.look_up(self.sides.from(), &keys, Want::Bodies)?;
+        let there = self.sides.look_up(self.sides.to(), &keys, Want::Bodies)?;
         let mut differing = Vec::new();
         for ((record, here), there) in records.into_iter().zip(here).zip(there) {
             if first {

@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use segue_contract::{StepError, StepIo};
 
-use super::collection::{Collection, Found, Want, Window};
+use super::collection::{Collection, Found, Stand, Want, Window};
 
 /// Documents that a window is to hold, if the system likes no fewer.
 const WANTED: u64 = 2_000;
@@ -45,6 +45,11 @@ impl Done {
 }
 
 impl Windows {
+    /// Everything that is settled.
+    pub(crate) fn all(stand: &Stand) -> Self {
+        Self::new(&vec![0; stand.slices.len()], &stand.settled())
+    }
+
     /// Of each slice the numbers from `from` up to and without `to`.
     pub(crate) fn new(from: &[u64], to: &[u64]) -> Self {
         let each = from.iter().zip(to).enumerate();

@@ -24,6 +24,7 @@ use crate::search::cluster::{Ask, Cluster, Effect};
 use crate::search::collection::{IndexCollection, SearchDocuments, one};
 use crate::search::names::encoded;
 use crate::search::refusal::said;
+use crate::search::tasks;
 pub(super) use before::check;
 use before::host;
 
@@ -95,7 +96,7 @@ pub(super) fn fill(job: &UnitJob, memo: &Memo, io: &dyn StepIo) -> Result<(), St
 /// The ranges. The tag holds the index's id: one that was made anew is filled anew.
 fn slices(job: &UnitJob, io: &dyn StepIo) -> Result<Vec<Slice>, StepError> {
     let source = IndexCollection::open(Cluster::of(&job.source, io)?, one(&job.source)?)?;
-    let most = source.stand()?.slices.iter().map(|slice| slice.settled).max().unwrap_or(0);
+    let most = source.stand()?.bound();
     let there = IndexCollection::open(Cluster::of(&job.target, io)?, one(&job.target)?)?.stand()?.incarnation;
     let wanted = match u64::from(job.load.parallelism) {
         0 => TASKS.0,
@@ -192,18 +193,6 @@ impl Reindex<'_> {
         }
     }
 
-    fn slice(&self, at: usize) -> Slice {
-        // `at` is one of them.
-        self.began.slices.get(at).cloned().unwrap_or_else(|| Slice {
-            from: 0,
-            to: None,
-            tag: String::new(),
-            task: None,
-            starts: 0,
-            ended: true,
-        })
-    }
-
     fn set(&mut self, at: usize, slice: Slice) -> Result<(), StepError> {
         if let Some(place) = self.began.slices.get_mut(at) {
             *place = slice;
@@ -213,10 +202,9 @@ impl Reindex<'_> {
 
     /// One look at one range: its task is started, found again, or asked how far it is.
     fn look(&mut self, at: usize) -> Result<(), StepError> {
-        let slice = self.slice(at);
-        if slice.ended {
+        let Some(slice) = self.began.slices.get(at).filter(|slice| !slice.ended).cloned() else {
             return Ok(());
-        }
+        };
         let Some(task) = &slice.task else {
             return self.start(at, slice);
         };
@@ -278,8 +266,7 @@ impl Reindex<'_> {
                 self.job.unit,
                 kind.split(' ').next().unwrap_or_default()
             );
-            let again =
-                slice.starts < STARTS_MAX && !reason.contains("whitelist") && !reason.contains("allowlist");
+            let again = slice.starts < STARTS_MAX && !is_not_allowed(&reason);
             self.forget(&slice);
             self.set(at, Slice { task: None, ..slice })?;
             return Err(if again {
@@ -319,8 +306,13 @@ impl Reindex<'_> {
     }
 }
 
+/// Whether a reason is that the target may not read from the source.
+fn is_not_allowed(reason: &str) -> bool {
+    ["whitelist", "allowlist"].iter().any(|list| reason.contains(list))
+}
+
 fn explained(error: StepError) -> StepError {
-    let remedy = if error.to_string().contains("list") {
+    let remedy = if is_not_allowed(&error.to_string()) {
         "write the source's host and port into reindex.remote.whitelist (allowlist) of every node of the target and restart them; or load in mode \"copy\""
     } else {
         "see that the target's nodes reach the source (load { from }); or load in mode \"copy\""
@@ -330,12 +322,9 @@ fn explained(error: StepError) -> StepError {
 
 /// The running tasks with a tag.
 fn running(to: &Cluster, tag: &str) -> Result<Vec<String>, StepError> {
-    let ask = Ask::get("/_tasks?actions=indices%3Adata%2Fwrite%2Freindex&detailed=true&group_by=none");
-    let answer = to.json(&ask)?;
-    let list = answer["tasks"].as_array().map_or(&[] as &[Value], Vec::as_slice);
-    let ours =
-        list.iter().filter(|task| task["headers"]["X-Opaque-Id"] == tag && task["parent_task_id"].is_null());
-    Ok(ours.filter_map(|task| Some(format!("{}:{}", task["node"].as_str()?, task["id"].as_u64()?))).collect())
+    let list = tasks::running(to, "indices%3Adata%2Fwrite%2Freindex")?;
+    let is_ours = |task: &&Value| task["headers"]["X-Opaque-Id"] == tag && task["parent_task_id"].is_null();
+    Ok(list.iter().filter(is_ours).filter_map(tasks::id_of).collect())
 }
 
 /// Cancels what runs.

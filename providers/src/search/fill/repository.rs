@@ -1,11 +1,13 @@
 //! Whether a snapshot of one cluster can be read by another: versions of servers and of the index, and where nodes may have
 //! repositories. Nothing here changes anything.
 
-use segue_contract::StepError;
-use serde_json::Value;
+use std::path::Path;
 
+use segue_contract::StepError;
+
+use super::{Node, nodes_with, words};
 use crate::search::about::{About, Product, Version};
-use crate::search::cluster::{Ask, Cluster};
+use crate::search::cluster::Cluster;
 use crate::search::indices::Index;
 
 /// What OpenSearch adds to the numbers of its versions.
@@ -51,22 +53,13 @@ pub(super) fn cannot(from: &About, to: &About, index: &Index) -> Option<String> 
 
 /// Whether every node may have a repository there; `None`: it does not say.
 pub(super) fn may_be_at(cluster: &Cluster, location: &str) -> Result<Option<bool>, StepError> {
-    let ask = Ask::get("/_nodes/settings?flat_settings=true&filter_path=nodes.*.settings.path*,nodes.*.name");
-    let Some(answer) = cluster.maybe(&ask)? else { return Ok(None) };
-    let nodes = answer["nodes"].as_object();
-    if !location.starts_with('/') || nodes.is_none_or(serde_json::Map::is_empty) {
+    let nodes = nodes_with(cluster, "path*")?.unwrap_or_default();
+    if !location.starts_with('/') || nodes.is_empty() {
         return Ok(None);
     }
-    let all = nodes.into_iter().flat_map(|nodes| nodes.values()).all(|node| {
-        let repo = &node["settings"]["path.repo"];
-        let list: Vec<&str> = match repo {
-            Value::Array(list) => list.iter().filter_map(Value::as_str).collect(),
-            Value::String(text) => text.split(',').map(str::trim).collect(),
-            _ => Vec::new(),
-        };
-        list.iter().any(|at| std::path::Path::new(location).starts_with(at))
-    });
-    Ok(Some(all))
+    let may =
+        |node: &Node| words(&node.settings["path.repo"]).iter().any(|at| Path::new(location).starts_with(at));
+    Ok(Some(nodes.iter().all(may)))
 }
 
 #[cfg(test)]

@@ -26,6 +26,8 @@ use crate::search::{carry, texts, tune};
 const LOCATION: &str = "location";
 /// Snapshots of one load: everything, and then what changed since.
 const SNAPSHOTS: usize = 2;
+/// How long a snapshot that is being made may not be there, in looks.
+const ABSENT_LOOKS: u32 = 20;
 /// How long a restored index may be without its primaries while nothing is being restored, in looks.
 const IDLE_LOOKS: u32 = 240;
 /// What a restore can neither leave out nor change.
@@ -203,20 +205,36 @@ impl<'a> Load<'a> {
             }
             Err(refusal) => return Err(refusal.step(Effect::Write)),
         }
+        self.until_made(&path)?;
+        self.began.snapshots += 1;
+        self.note()
+    }
+
+    /// Waits until a snapshot is whole.
+    fn until_made(&self, path: &str) -> Result<(), StepError> {
+        let mut absent = 0;
         loop {
-            let found = self.from.maybe(&Ask::get(path.clone()))?.unwrap_or(Value::Null);
+            let found = self.from.maybe(&Ask::get(path))?;
+            absent = if found.is_some() { 0 } else { absent + 1 };
+            let found = found.unwrap_or(Value::Null);
             let snapshot = &found["snapshots"][0];
             match snapshot["state"].as_str().unwrap_or("") {
-                "SUCCESS" => break,
+                "SUCCESS" => return Ok(()),
                 "FAILED" | "PARTIAL" | "INCOMPATIBLE" => {
-                    let why =
-                        snapshot["failures"][0]["reason"].as_str().unwrap_or("no reason is given").to_owned();
-                    remove(&self.from, &path)?;
+                    let why = snapshot["failures"][0]["reason"].as_str().unwrap_or("no reason is given");
+                    remove(&self.from, path)?;
                     return Err(StepError::transient(format!(
                         "{}: the snapshot of {:?} is not whole: {why}",
                         self.from.address, self.names.0
                     ))
                     .remedy("see the index's health; the snapshot is made again"));
+                }
+                _ if absent > ABSENT_LOOKS => {
+                    return Err(StepError::transient(format!(
+                        "{}: the snapshot of {:?} that was being made is gone",
+                        self.from.address, self.names.0
+                    ))
+                    .remedy("see who deletes snapshots there; it is made again"));
                 }
                 _ => {
                     self.progress(&format!("{path}/_status"))?;
@@ -224,8 +242,6 @@ impl<'a> Load<'a> {
                 }
             }
         }
-        self.began.snapshots += 1;
-        self.note()
     }
 
     /// How far a snapshot is.

@@ -48,7 +48,7 @@ fn a_reindex_that_runs_is_found_again_by_its_id_or_by_its_tag_and_not_started_tw
         let step = Step::new().began(|| disturb(&source));
         step.dying(true);
         assert_eq!(load(&job, &step).expect_err("dies").class, ErrorClass::Cancelled);
-        assert_eq!(tasks(&to), 1, "the cluster goes on");
+        assert_eq!(tasks(&to, &target.name), 1, "the cluster goes on");
         let (path, mut memo) = step.memo();
         let task = memo["note"]["slices"][0]["task"].clone();
         assert!(task.is_string(), "{memo}");
@@ -87,10 +87,10 @@ fn a_reindex_that_nobody_goes_on_with_is_cancelled_and_one_that_was_cancelled_is
     step.dying(true);
     load(&job, &step).expect_err("dies");
     let (_, memo) = step.memo();
-    assert_eq!(tasks(&to), 1);
+    assert_eq!(tasks(&to, &target.name), 1);
     step.dying(false);
     engine(&job).tidy(&job, &step).expect("tidies");
-    assert_eq!(tasks(&to), 0);
+    assert_eq!(tasks(&to, &target.name), 0);
     assert!(step.files("fill").is_empty());
     // Somebody else cancelled it: what it did not bring is carried by key.
     *step.checkpoint.lock().expect("not poisoned") = None;

@@ -6,6 +6,8 @@ use segue_contract::{StepError, paths};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::engines::beside;
+
 /// The layout of the file around what is noted.
 const VERSION: u32 = 1;
 
@@ -31,11 +33,7 @@ impl Memo {
     /// # Errors
     /// It cannot be read, or is another version's.
     pub fn read<T: DeserializeOwned>(&self) -> Result<Option<T>, StepError> {
-        let bytes = match paths::read(&self.path) {
-            Ok(bytes) => bytes,
-            Err(e) if e.source.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(e.into()),
-        };
+        let Some(bytes) = beside::read(&self.path)? else { return Ok(None) };
         let wrong = |why: String| {
             StepError::permanent(format!("{} makes no sense: {why}", self.path.display()))
                 .remedy("remove it: the fill then begins again")

@@ -4,7 +4,6 @@
 //! them; other fields are passed over. Documents get version 1, so that writing a file again changes nothing, and whatever the
 //! passes carry is above them.
 
-use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -20,6 +19,7 @@ use serde_json::value::RawValue;
 use super::super::again::{again, pause};
 use super::super::collection::{Collection, Documents, Key, Write, Written};
 use super::super::json::on_one_line;
+use super::super::made::Made;
 use super::Memo;
 use crate::command::{Call, quoted, run};
 
@@ -156,13 +156,11 @@ pub(super) fn fill(
 ) -> Result<(), StepError> {
     let mut done: Done = memo.read()?.unwrap_or_default();
     if let Some(dir) = files_of(job) {
-        if !again(io, || target.exists(job.writes(), io))?
-            || super::release::made_note(io.artifacts(), job).exists()
-        {
+        if Made::of(io.artifacts(), job).is_noted() {
             again(io, || target.make(job, io))?;
         }
         let there = target.open(job.writes(), io)?;
-        let mut reload = Reload { there: &*there, io, written: 0, bytes: 0, refused: 0, told: String::new() };
+        let mut reload = Reload { there: &*there, io, written: 0, bytes: 0, refused: 0, told: Vec::new() };
         for file in listed(dir, &job.unit)? {
             if !done.files.contains(&file) {
                 reload.file(&file)?;
@@ -218,7 +216,8 @@ struct Reload<'a> {
     written: u64,
     bytes: u64,
     refused: u64,
-    told: String,
+    /// The first of them.
+    told: Vec<String>,
 }
 
 impl Reload<'_> {
@@ -242,7 +241,10 @@ impl Reload<'_> {
             if line.iter().all(u8::is_ascii_whitespace) {
                 continue;
             }
-            batch.push(parsed(&line).map_err(|why| {
+            let is_cut = read as u64 == LINE_MAX && !line.ends_with(b"\n");
+            let document =
+                if is_cut { Err(format!("it is longer than {LINE_MAX} bytes")) } else { parsed(&line) };
+            batch.push(document.map_err(|why| {
                 StepError::permanent(format!("{}:{number}: {why}", path.display())).remedy(
                     "each line is a document: {\"_id\": \"7\", \"_source\": {...}}; correct the file, then apply again",
                 )
@@ -258,11 +260,8 @@ impl Reload<'_> {
         for (at, write) in batch.iter().enumerate() {
             last.insert(write.key.clone(), at);
         }
-        let mut at = 0;
-        batch.retain(|write| {
-            at += 1;
-            last.get(&write.key) == Some(&(at - 1))
-        });
+        let mut at = 0..;
+        batch.retain(|write| last.get(&write.key) == at.next().as_ref());
         for _ in 0..TRIES {
             self.io.take(batch.iter().map(|w| w.body.as_ref().map_or(0, Vec::len) as u64).sum());
             let written = again(self.io, || self.there.write(&batch))?;
@@ -277,13 +276,8 @@ impl Reload<'_> {
                     Written::Later(_) => later.push(write),
                     Written::Refused(why) => {
                         self.refused += 1;
-                        if self.refused <= REFUSED_TOLD as u64 {
-                            let _ = write!(
-                                self.told,
-                                "{}{}: {why}",
-                                if self.told.is_empty() { "" } else { "; " },
-                                write.key
-                            );
+                        if self.told.len() < REFUSED_TOLD {
+                            self.told.push(format!("{}: {why}", write.key));
                         }
                     }
                 }
@@ -306,7 +300,9 @@ impl Reload<'_> {
                 code: "RELOAD_REFUSED".to_owned(),
                 summary: format!(
                     "{}: {} documents of files are refused by the target: {}",
-                    job.unit, self.refused, self.told
+                    job.unit,
+                    self.refused,
+                    self.told.join("; ")
                 ),
                 remedy: "what the source has and the target lacks is told by the verification".to_owned(),
             });

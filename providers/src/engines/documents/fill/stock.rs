@@ -3,21 +3,19 @@
 //! Where documents were brought with the source's versions, equal versions are equal documents, and the source is asked for
 //! keys alone; otherwise contents are compared. What is to be carried is noted as set aside, which the pass after it carries.
 
-use std::cmp::Ordering;
 use std::sync::{Mutex, PoisonError};
 
 use segue_contract::{ArtifactName, Progress, Side, StepError};
 
 use super::super::again::again;
 use super::super::collection::{Found, Stand, Want};
-use super::super::ledger::{About, Mark, Record, Writer};
+use super::super::ledger::{About, Mark, Record, Stood, Writer};
+use super::super::load::LOAD_PASS;
 use super::super::runs::{Entry, Merged, Runs};
 use super::super::sides::Sides;
+use super::super::sorted::Join;
 use super::super::versions::Versions;
 use super::super::windows::Windows;
-
-/// The number of the pass that a load is.
-const LOAD_PASS: u64 = 1;
 
 /// How documents of both sides are compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,58 +39,28 @@ pub(super) struct Stock {
 pub(super) fn take(sides: &Sides<'_>, since: &Stand, by: By) -> Result<Stock, StepError> {
     let io = sides.io;
     let there = again(io, || sides.write.stand())?;
-    let (mut theirs, read) = scan(sides, sides.to(), &there, Want::Bodies)?;
+    let (theirs, amount) = scan(sides, sides.to(), &there, Want::Bodies)?;
     let want = if by == By::Versions { Want::Keys } else { Want::Bodies };
     // What was deleted until now is seen no more.
     again(io, || sides.read.stand())?;
-    let (mut ours, _) = scan(sides, sides.from(), since, want)?;
+    let (ours, _) = scan(sides, sides.from(), since, want)?;
     let mut writer = Writer::create(io.artifacts())?;
-    let (mut here, mut at) = (ours.next()?, theirs.next()?);
-    let mut highest = (0, 0);
-    while let Some(order) = order(here.as_ref(), at.as_ref()) {
-        let mine = if order == Ordering::Greater { None } else { here.take() };
-        let other = if order == Ordering::Less { None } else { at.take() };
-        highest.0 = mine.as_ref().map_or(0, |e| e.record.mark(sides.from()).version).max(highest.0);
-        highest.1 = other.as_ref().map_or(0, |e| e.record.mark(sides.to()).version).max(highest.1);
-        if mine.is_some() {
-            here = ours.next()?;
-        }
-        if other.is_some() {
-            at = theirs.next()?;
-        }
-        if let Some(record) = joined(sides.from(), by, mine, other) {
+    let mut join = Join::of(ours, theirs)?;
+    let (from, mut highest) = (sides.from(), (0, 0));
+    while let Some((mine, other)) = join.next()? {
+        let version = |entry: &Option<Entry>, side| entry.as_ref().map_or(0, |e| e.record.mark(side).version);
+        highest = (version(&mine, from).max(highest.0), version(&other, from.other()).max(highest.1));
+        if let Some(record) = joined(from, by, mine, other) {
             writer.push(&record)?;
         }
     }
     let versions = Versions::none().next(sides.job.direction, since, highest.1);
-    let by_side = |side: Side, from: &Stand, to: &Stand| {
-        if side == sides.from() { super::super::carried(from) } else { to.clone() }
-    };
-    let high = |side: Side| if side == sides.from() { highest.0 } else { highest.1 };
-    let about = About {
-        pass: LOAD_PASS,
-        records: 0,
-        bytes: read.bytes,
-        aside: 0,
-        source: by_side(Side::Source, since, &there),
-        target: by_side(Side::Target, since, &there),
-        source_highest: high(Side::Source),
-        target_highest: high(Side::Target),
-        versions,
-    };
+    let read = Stood { stand: since.carried(), highest: highest.0 };
+    let written = Stood { stand: there, highest: highest.1 };
+    let about = About::new(LOAD_PASS, amount.bytes, versions, from, read, written);
     // Only a step between nothing and the first ledger.
     let ledger = writer.finish(about, false)?;
-    Ok(Stock { ledger, there: read.documents, bytes: read.bytes })
-}
-
-/// Which of two entries comes first in the order of keys; `None`: there is neither.
-fn order(here: Option<&Entry>, there: Option<&Entry>) -> Option<Ordering> {
-    match (here, there) {
-        (None, None) => None,
-        (Some(_), None) => Some(Ordering::Less),
-        (None, Some(_)) => Some(Ordering::Greater),
-        (Some(here), Some(there)) => Some(here.record.key.cmp(&there.record.key)),
-    }
+    Ok(Stock { ledger, there: amount.documents, bytes: amount.bytes })
 }
 
 /// What the ledger says of a key; `None`: nothing.
@@ -133,7 +101,6 @@ struct Amount {
 /// One side in the order of keys, with hashes where bodies are read.
 fn scan(sides: &Sides<'_>, side: Side, stand: &Stand, want: Want) -> Result<(Merged, Amount), StepError> {
     let io = sides.io;
-    let collection = if side == sides.from() { &sides.read } else { &sides.write };
     let out = Mutex::new((Runs::new(io.artifacts()), Amount::default()));
     let each = |found: Vec<Found>| {
         let mut entries = Vec::with_capacity(found.len());
@@ -151,9 +118,7 @@ fn scan(sides: &Sides<'_>, side: Side, stand: &Stand, want: Want) -> Result<(Mer
         io.progress(Progress { records: out.1.documents, bytes: out.1.bytes, ..Progress::default() });
         entries.into_iter().try_for_each(|entry| out.0.push(entry))
     };
-    let to: Vec<u64> = stand.slices.iter().map(|slice| slice.settled).collect();
-    let windows = Windows::new(&vec![0; to.len()], &to);
-    windows.run(&**collection, want, sides.workers(), io, &each, &|| Ok(()))?;
+    sides.scan(side, &Windows::all(stand), want, &each)?;
     let (runs, amount) = out.into_inner().unwrap_or_else(PoisonError::into_inner);
     Ok((runs.finish()?, amount))
 }

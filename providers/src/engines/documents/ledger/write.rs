@@ -4,7 +4,7 @@ use std::path::Path;
 
 use segue_contract::{ArtifactName, StepError};
 
-use super::{About, Record, encode};
+use super::{About, Ledger, Record, encode};
 use crate::ledger::sealed::{Layout, SealedWriter};
 
 /// The end: what the ledger says of the whole, as JSON, and how long that is.
@@ -39,11 +39,21 @@ impl Writer {
         Ok(self.file.record(&self.scratch)?)
     }
 
+    /// Ends one that is only a step to another: it has no name, and only this process reads it.
+    pub(crate) fn into_ledger(self, about: About) -> Result<Ledger, StepError> {
+        let about = self.counted(about);
+        Ok(Ledger::written(self.file.into_reader(&LAYOUT)?, about))
+    }
+
+    fn counted(&self, about: About) -> About {
+        About { records: self.records, aside: self.aside, ..about }
+    }
+
     /// Writes the end and gives the file its name; `durable`: see [`SealedWriter::finish`]. The counts of `about` are
     /// filled in here.
-    pub(crate) fn finish(self, mut about: About, durable: bool) -> Result<ArtifactName, StepError> {
-        (about.records, about.aside) = (self.records, self.aside);
-        let mut end = serde_json::to_vec(&about).map_err(|e| StepError::permanent(e.to_string()))?;
+    pub(crate) fn finish(self, about: About, durable: bool) -> Result<ArtifactName, StepError> {
+        let mut end =
+            serde_json::to_vec(&self.counted(about)).map_err(|e| StepError::permanent(e.to_string()))?;
         let len = end.len() as u32;
         end.extend_from_slice(&len.to_le_bytes());
         Ok(self.file.finish(&end, durable)?)

@@ -9,6 +9,7 @@ use segue_contract::paths::{self, PathError};
 use segue_contract::{Side, StepError};
 use serde::{Deserialize, Serialize};
 
+use crate::engines::beside;
 use crate::engines::documents::collection::Stand;
 use crate::engines::documents::ledger::{decode, encode};
 use crate::engines::documents::runs::{Entry, Runs};
@@ -38,11 +39,7 @@ pub(super) struct Head {
 impl Head {
     /// Reads one; `None`: there is none.
     pub(super) fn read(path: &Path) -> Result<Option<Self>, StepError> {
-        let bytes = match paths::read(path) {
-            Ok(bytes) => bytes,
-            Err(e) if e.source.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(e.into()),
-        };
+        let Some(bytes) = beside::read(path)? else { return Ok(None) };
         serde_json::from_slice(&bytes).map(Some).map_err(|e| {
             StepError::permanent(format!("{} makes no sense", path.display()))
                 .because(e)

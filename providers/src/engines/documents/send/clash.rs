@@ -3,7 +3,6 @@
 
 use segue_contract::{StaleFind, StepError};
 
-use super::super::again::again;
 use super::super::collection::{Found, Key, Want, Write, Written};
 use super::super::keep;
 use super::super::ledger::Mark;
@@ -22,9 +21,8 @@ impl<S: Sink> Sender<'_, S> {
                 return Ok(());
             }
             let keys: Vec<Key> = clashed.iter().map(|one| one.found.key.clone()).collect();
-            let io = self.sides.io;
-            let there = again(io, || self.sides.write.read(&keys, Want::Bodies))?;
-            let here = again(io, || self.sides.read.read(&keys, Want::Keys))?;
+            let there = self.sides.look_up(self.sides.to(), &keys, Want::Bodies)?;
+            let here = self.sides.look_up(self.sides.from(), &keys, Want::Keys)?;
             let mut over = Vec::new();
             for ((one, there), here) in clashed.into_iter().zip(there).zip(here) {
                 if self.settle(&one, there.as_ref(), here.as_ref())? {
@@ -44,7 +42,7 @@ impl<S: Sink> Sender<'_, S> {
     /// What clients wrote there stays: the ledger says what the source has, and verification whether that is the same.
     fn left_as_it_is(&self, clashed: Vec<Going>) -> Result<(), StepError> {
         let keys: Vec<Key> = clashed.iter().map(|one| one.found.key.clone()).collect();
-        let there = again(self.sides.io, || self.sides.write.read(&keys, Want::Keys))?;
+        let there = self.sides.look_up(self.sides.to(), &keys, Want::Keys)?;
         for (one, there) in clashed.into_iter().zip(there) {
             self.record(
                 &one.found,

@@ -3,10 +3,10 @@
 use segue_contract::{Finding, Setting, Severity, StepError, UnitJob};
 use serde_json::Value;
 
-use super::super::{critical, is_one};
+use super::super::{critical, is_one, nodes_with, words};
 use super::FROM;
 use crate::search::about::Product;
-use crate::search::cluster::{Ask, Cluster, nodes};
+use crate::search::cluster::{Cluster, nodes};
 use crate::search::names;
 
 /// The source's address as the target is told it: with a port, which servers demand.
@@ -84,18 +84,12 @@ pub(in crate::search::fill) fn check(
 
 /// Whether every node of the target may read from there.
 fn may(to: &Cluster, host: &str) -> Result<Vec<Finding>, StepError> {
-    let ask = Ask::get(
-        "/_nodes/settings?flat_settings=true&filter_path=nodes.*.settings.reindex*,nodes.*.name,nodes.*.roles",
-    );
-    let Some(answer) = to.maybe(&ask)? else {
-        return Ok(Vec::new());
-    };
+    let lists = ["reindex.remote.allowlist", "reindex.remote.whitelist"];
     let mut refusing = Vec::new();
-    for node in answer["nodes"].as_object().into_iter().flat_map(|nodes| nodes.values()) {
-        let lists = ["reindex.remote.allowlist", "reindex.remote.whitelist"];
-        let allowed: Vec<String> = lists.iter().flat_map(|name| words(&node["settings"][*name])).collect();
+    for node in nodes_with(to, "reindex*")?.unwrap_or_default() {
+        let allowed: Vec<String> = lists.iter().flat_map(|name| words(&node.settings[*name])).collect();
         if !allowed.iter().any(|pattern| names::matches(pattern, listed(host))) {
-            refusing.push(node["name"].as_str().unwrap_or("?").to_owned());
+            refusing.push(node.name);
         }
     }
     if refusing.is_empty() {
@@ -113,17 +107,6 @@ fn may(to: &Cluster, host: &str) -> Result<Vec<Finding>, StepError> {
             listed(host)
         ),
     )])
-}
-
-/// A setting that is a list, or a text with commas.
-fn words(value: &Value) -> Vec<String> {
-    match value {
-        Value::Array(list) => list.iter().filter_map(|v| v.as_str().map(str::to_owned)).collect(),
-        Value::String(text) => {
-            text.split(',').map(|w| w.trim().trim_matches(['[', ']', '"']).to_owned()).collect()
-        }
-        _ => Vec::new(),
-    }
 }
 
 #[cfg(test)]
