@@ -159,17 +159,9 @@ pub(crate) fn with_mappings(cluster: &Cluster, mut indices: Vec<&mut Index>) -> 
     let has_types = cluster.about()?.has_types();
     let names: Vec<String> = indices.iter().map(|i| i.name.clone()).collect();
     let mut answers = Vec::new();
-    let mapped = |names: &[String]| cluster.maybe(&Ask::get(format!("/{}/_mapping", listed(names))));
     for group in in_groups(&names) {
-        match mapped(group)? {
-            Some(answer) => answers.push(answer),
-            // One of them was deleted since they were listed, and the others are refused with it.
-            None => {
-                for name in group {
-                    answers.extend(mapped(std::slice::from_ref(name))?);
-                }
-            }
-        }
+        answers
+            .push(cluster.maybe(&Ask::get(format!("/{}/_mapping", listed(group))))?.unwrap_or(Value::Null));
     }
     for index in &mut indices {
         let found = answers.iter().map(|a| &a[&index.name]["mappings"]).find(|m| !m.is_null());
@@ -226,8 +218,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::http::stub::{Answer, Stub};
-    use crate::testing::{Io, block};
+    use crate::testing::block;
 
     #[test]
     fn hidden_and_system_indices_are_offered_only_by_name() {
@@ -247,21 +238,6 @@ mod tests {
         assert_eq!(offered(&[]), ["a-1", "b"]);
         assert_eq!(offered(&[("indices", json!(["a-*", ".kibana"]))]), ["a-1", ".kibana"]);
         assert_eq!(offered(&[("indices", json!(["a-2", "*"]))]), ["a-1", "a-2", "b"]);
-    }
-
-    #[test]
-    fn an_index_that_is_deleted_meanwhile_takes_no_mapping_of_others_with_it() {
-        let stub = Stub::new(|heard| match heard.path.as_str() {
-            "/" => Answer::ok(r#"{"version": {"number": "2.19.4", "distribution": "opensearch"}}"#),
-            "/a/_mapping" => Answer::ok(r#"{"a": {"mappings": {"properties": {"x": {"type": "long"}}}}}"#),
-            _ => Answer::status(404),
-        });
-        let block = block("source.opensearch.old", "opensearch", &[("url", json!(stub.url))]);
-        let cluster = Cluster::of(&block, &Io::default()).expect("a cluster");
-        let mut indices = ["a", "gone"].map(|n| Index { name: n.to_owned(), ..Index::default() });
-        with_mappings(&cluster, indices.iter_mut().collect()).expect("asks");
-        assert_eq!(indices[0].mapping["properties"]["x"]["type"], json!("long"));
-        assert!(indices[1].mapping.is_null());
     }
 
     #[test]
