@@ -107,6 +107,8 @@ pub(crate) struct Report {
     pub(crate) steering: Newest<DecisionLine>,
     /// Aborts, holds, lost health.
     pub(crate) stops: Newest<DecisionLine>,
+    /// Reads that went to the target in steps, and came back.
+    pub(crate) reads: Newest<DecisionLine>,
     pub(crate) changes: Vec<ChangeLine>,
     pub(crate) findings: Newest<FindingLine>,
     pub(crate) failures: Newest<FailureLine>,

@@ -83,6 +83,9 @@ fn a_gate_that_is_lost_takes_the_reads_back_holds_and_exits_3() {
     says(&ended, "cutover.site.gate.command was lost");
     says(&ended, "segue unhold cutover.site");
     assert_eq!((weight(&scratch), scratch.live()), (None, "old".to_owned()));
+    scratch.segue(&["report", "--out", "move.html"]).expect_code(0);
+    let page = scratch.read("move.html");
+    assert!(page.contains("Reads in steps") && page.contains("the reads are taken back, held"), "{page}");
     scratch.segue(&APPLY).expect_code(3);
     scratch.accepts_writes();
     scratch.nothing_is_lost();

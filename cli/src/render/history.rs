@@ -155,7 +155,8 @@ fn phrase(event: &Event) -> String {
     }
 }
 
-fn reads(weight: &WeightEvent) -> String {
+/// What happened to the reads of a cutover.
+pub(crate) fn reads(weight: &WeightEvent) -> String {
     match weight {
         WeightEvent::Began { percent: 0, routes: _, at: _, watchdog: _ } => {
             "sending all reads back to the source".to_owned()

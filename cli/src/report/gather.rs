@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use segue_contract::{Address, Registry, SetAside, Side};
 use segue_plan::cutover::Phase;
-use segue_plan::event::{Attempt, Entry, Event};
+use segue_plan::event::{Attempt, Entry, Event, WeightEvent};
 use segue_plan::state::{CutoverState, State, fold};
 
 use super::attempts::AttemptLine;
@@ -15,6 +15,7 @@ use super::{
     ApprovalLine, ConditionLine, DecisionLine, FailureLine, FindingLine, GoingBack, HeadLine, Newest,
     PlanLine, REPORT_VERSION, ReadingLine, RehearsalLine, Report, RunLine,
 };
+use crate::render::history::reads;
 
 /// Gates and watches that are told of; a spec has a handful.
 const CONDITIONS_MAX: usize = 500;
@@ -40,6 +41,7 @@ pub(crate) struct Gather<'a> {
     waivers: Newest<DecisionLine>,
     steering: Newest<DecisionLine>,
     stops: Newest<DecisionLine>,
+    reads: Newest<DecisionLine>,
     changes: Changes,
     findings: Newest<FindingLine>,
     failures: Newest<FailureLine>,
@@ -65,6 +67,7 @@ impl<'a> Gather<'a> {
             waivers: Newest::default(),
             steering: Newest::default(),
             stops: Newest::default(),
+            reads: Newest::default(),
             changes: Changes::default(),
             findings: Newest::default(),
             failures: Newest::default(),
@@ -130,6 +133,7 @@ impl<'a> Gather<'a> {
             | Event::AddressForgotten { .. }
             | Event::HealthLost { .. }
             | Event::BackRefused { .. }
+            | Event::Weight { .. }
             | Event::SideTakenBack { .. }
             | Event::RehearsalEnded { .. } => self.noted(event, at_ms),
             Event::MigrationBegan(_)
@@ -156,7 +160,6 @@ impl<'a> Gather<'a> {
             | Event::MemberOpened { .. }
             | Event::AddressMoved { .. }
             | Event::WatchPlanned { .. }
-            | Event::Weight { .. }
             | Event::WatchBegan { .. }
             | Event::RehearsalBegan { .. }
             | Event::RehearsalReleased { .. }
@@ -208,6 +211,10 @@ impl<'a> Gather<'a> {
                 let why = why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
                 let what = format!("{wish}{why}");
                 self.steering.push(DecisionLine { at_ms, about: wish.about(), what, by: Some(by.clone()) });
+            }
+            Event::Weight { cutover, weight } if !matches!(weight, WeightEvent::Began { .. }) => {
+                let (about, what) = (cutover.to_string(), reads(weight));
+                self.reads.push(DecisionLine { at_ms, about, what, by: None });
             }
             Event::HealthLost { cutover, epoch: _, watch, said } => {
                 self.stop(at_ms, cutover, format!("health lost at {watch}: {said}"));
@@ -362,6 +369,7 @@ impl<'a> Gather<'a> {
             waivers: self.waivers,
             steering: self.steering,
             stops: self.stops,
+            reads: self.reads,
             changes: self.changes.into_lines(),
             findings: self.findings,
             failures: self.failures,

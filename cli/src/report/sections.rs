@@ -17,6 +17,7 @@ pub(super) const ALL: &[Section] = &[
     time::pauses,
     time::plots,
     people::stops,
+    people::reads,
     rehearsals::rehearsals,
     evidence::verifications,
     evidence::gates,

@@ -5,7 +5,7 @@ use segue_contract::{
     StaleFind, VerifyLevel, VerifyMismatch, VerifyReport,
 };
 use segue_plan::cutover::Phase;
-use segue_plan::event::{BootTime, Entry, Event, Proof, RunRecord, WIRE_VERSION, Wish};
+use segue_plan::event::{BootTime, Entry, Event, Proof, RunRecord, WIRE_VERSION, WeightEvent, Wish};
 
 use super::{Gather, Outcome, Report, page};
 use crate::sample;
@@ -124,6 +124,11 @@ fn noted_hostile() -> Vec<Event> {
             by: HOSTILE.into(),
             why: Some(HOSTILE.into()),
         },
+        Event::Weight { cutover: cutover(), weight: WeightEvent::Set { percent: 25 } },
+        Event::Weight {
+            cutover: cutover(),
+            weight: WeightEvent::Lost { reason: HOSTILE.into(), held: true },
+        },
         Event::HealthLost { cutover: cutover(), epoch: 2, watch: cutover(), said: HOSTILE.into() },
         Event::EndpointMade { migration: cutover(), endpoint: cutover() },
         Event::Found {
@@ -156,9 +161,17 @@ fn names_chosen_by_strangers_are_text_wherever_they_stand() {
         assert!(!html.contains(markup), "{markup}");
     }
     assert!(html.matches("&lt;script&gt;").count() > 20, "they are there, as text");
-    for section in
-        ["Time line", "enlarged", "Verification", "Gates", "Approvals", "Waived", "Aborts", "Findings"]
-    {
+    for section in [
+        "Time line",
+        "enlarged",
+        "Reads in steps",
+        "Verification",
+        "Gates",
+        "Approvals",
+        "Waived",
+        "Aborts",
+        "Findings",
+    ] {
         assert!(html.contains(section), "{section}");
     }
 }
@@ -237,6 +250,7 @@ fn the_json_is_versioned_and_names_its_lists() {
         "approvals",
         "waivers",
         "stops",
+        "reads",
         "changes",
         "findings",
         "failures",

@@ -82,6 +82,10 @@ pub(crate) fn all(cluster: &Cluster) -> Result<BTreeMap<String, Index>, StepErro
     let mut found = BTreeMap::new();
     for row in rows.as_array().into_iter().flatten() {
         let text = |name: &str| row[name].as_str().unwrap_or_default();
+        if settings[text("index")].is_null() {
+            // Deleted between the two questions: there is none without settings.
+            continue;
+        }
         let index = Index {
             name: text("index").to_owned(),
             uuid: text("uuid").to_owned(),
@@ -116,7 +120,7 @@ pub(crate) fn named(cluster: &Cluster, names: &[String]) -> Result<BTreeMap<Stri
     let wanted: BTreeSet<&String> = names.iter().collect();
     let mut found: BTreeMap<String, Index> =
         all(cluster)?.into_iter().filter(|(name, _)| wanted.contains(name)).collect();
-    with_mappings(cluster, found.values_mut().collect())?;
+    with_mappings(cluster, &mut found)?;
     Ok(found)
 }
 
@@ -154,18 +158,25 @@ pub(crate) fn absent(cluster: &Cluster, name: &str) -> StepError {
         .remedy("correct its name (an alias is no index), or make it again if it was deleted")
 }
 
-/// Fills in mappings, and counts documents where the statistics would count nested ones.
-pub(crate) fn with_mappings(cluster: &Cluster, mut indices: Vec<&mut Index>) -> Result<(), StepError> {
+/// Fills in mappings, and counts documents where the statistics would count nested ones. What was deleted meanwhile is
+/// taken out.
+pub(crate) fn with_mappings(
+    cluster: &Cluster,
+    indices: &mut BTreeMap<String, Index>,
+) -> Result<(), StepError> {
     let has_types = cluster.about()?.has_types();
-    let names: Vec<String> = indices.iter().map(|i| i.name.clone()).collect();
-    let mut answers = Vec::new();
+    let names: Vec<String> = indices.keys().cloned().collect();
+    let mut answers = Map::new();
     for group in in_groups(&names) {
-        answers
-            .push(cluster.maybe(&Ask::get(format!("/{}/_mapping", listed(group))))?.unwrap_or(Value::Null));
+        // One that is gone would have the mappings of all refused.
+        let ask = Ask::get(format!("/{}/_mapping?ignore_unavailable=true", listed(group)));
+        if let Some(Value::Object(some)) = cluster.maybe(&ask)? {
+            answers.extend(some);
+        }
     }
-    for index in &mut indices {
-        let found = answers.iter().map(|a| &a[&index.name]["mappings"]).find(|m| !m.is_null());
-        let Some(mapping) = found else { continue };
+    indices.retain(|name, _| answers.contains_key(name));
+    for index in indices.values_mut() {
+        let Some(mapping) = answers.get(&index.name).map(|answer| &answer["mappings"]) else { continue };
         if has_types {
             typeless(index, mapping);
         } else {

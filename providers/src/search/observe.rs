@@ -39,7 +39,7 @@ pub(super) fn facts(block: &BlockRef, io: &dyn StepIo) -> Result<EndpointFacts, 
     };
     let mut settings = BTreeMap::new();
     if names.len() <= DESCRIBED_MAX {
-        indices::with_mappings(&cluster, offered.values_mut().collect())?;
+        indices::with_mappings(&cluster, &mut offered)?;
         // What Segue made itself is no ground of a plan: it is made in the middle of one.
         let theirs = offered.values().filter(|index| !made.contains_key(&index.name));
         settings.extend(theirs.flat_map(texts::of));

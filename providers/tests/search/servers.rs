@@ -2,16 +2,19 @@
 //! binary, however that ends: a keeper waits for the end of a pipe that only this process holds.
 
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Mutex, OnceLock};
+use std::sync::{LazyLock, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::world::Server;
 
 /// How long a server may take: the first start may have to fetch it.
 const PATIENCE: Duration = Duration::from_secs(300);
+/// What holds the pipes of keepers, and the servers: dropped by the kernel, when this process is gone.
+static KEPT: Mutex<Vec<Child>> = Mutex::new(Vec::new());
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -58,10 +61,36 @@ pub(crate) fn server(version: Version) -> Server {
     Server::at(url)
 }
 
-/// Where the servers of these tests may have repositories: one directory for all, made by the first that wants it.
+/// Where the servers of these tests may have repositories: one directory for all, which goes with this process.
 pub(crate) fn snapshots() -> String {
-    std::env::var("SEGUE_SEARCH_SNAPSHOTS")
-        .unwrap_or_else(|_| format!("/var/tmp/segue-snapshots-{}", std::process::id()))
+    static PLACE: LazyLock<String> = LazyLock::new(|| {
+        std::env::var("SEGUE_SEARCH_SNAPSHOTS").unwrap_or_else(|_| {
+            let dir = directory("segue-snapshots");
+            let everybody = std::fs::Permissions::from_mode(0o777);
+            std::fs::set_permissions(&dir, everybody).expect("a directory for all servers");
+            keep(&dir);
+            dir.display().to_string()
+        })
+    });
+    PLACE.clone()
+}
+
+/// A directory below which the servers, who run as nobody, can get.
+fn directory(name: &str) -> PathBuf {
+    let made = tempfile::Builder::new().prefix(&format!("{name}-")).tempdir_in("/var/tmp");
+    made.expect("a directory").keep()
+}
+
+/// Has a directory removed, and the server in it ended, when this process is gone, however it ends.
+fn keep(dir: &Path) {
+    let keeper = Command::new(component("keeper"))
+        .arg(dir)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .process_group(0)
+        .spawn()
+        .unwrap_or_else(|e| panic!("tests/components/keeper cannot be started: {e}"));
+    KEPT.lock().expect("not poisoned").push(keeper);
 }
 
 fn component(name: &str) -> PathBuf {
@@ -76,23 +105,11 @@ fn ports() -> [u16; 2] {
 }
 
 fn start(name: &str) -> String {
-    /// What holds the pipes: dropped by the kernel, when this process is gone.
-    static KEEPERS: Mutex<Vec<Child>> = Mutex::new(Vec::new());
-    let mut keepers = KEEPERS.lock().expect("not poisoned");
-    // The server runs as nobody, who has to get there.
-    let dir = tempfile::Builder::new()
-        .prefix(&format!("{name}-"))
-        .tempdir_in("/var/tmp")
-        .expect("a directory")
-        .keep();
-    let keeper = Command::new(component("keeper"))
-        .arg(&dir)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .process_group(0)
-        .spawn()
-        .unwrap_or_else(|e| panic!("{name} cannot be started: tests/components/keeper: {e}"));
-    keepers.push(keeper);
+    /// One after the other: two would find the same ports free.
+    static STARTING: Mutex<()> = Mutex::new(());
+    let _alone = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
+    let dir = directory(name);
+    keep(&dir);
     let [http, transport] = ports();
     let log = std::fs::OpenOptions::new().create(true).append(true).open(dir.join("log")).expect("a log");
     let mut server = Command::new(component("kept"))
@@ -114,6 +131,6 @@ fn start(name: &str) -> String {
         assert!(Instant::now() < end, "{name} does not answer:\n{}", log());
         std::thread::sleep(LOOK);
     }
-    keepers.push(server);
+    KEPT.lock().expect("not poisoned").push(server);
     url
 }

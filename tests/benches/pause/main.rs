@@ -10,6 +10,7 @@
 #![expect(clippy::expect_used, reason = "a bench that cannot measure stops")]
 
 mod large;
+mod phases;
 mod rival;
 mod sample;
 mod switches;

@@ -3,22 +3,11 @@
 use segue_tests::Scratch;
 use serde_json::Value;
 
+use crate::phases::{TERMS, last_pause, last_switch};
 use crate::sample::Sample;
 
 /// The first switches have nothing to be predicted from; they are measured, and their prediction is not counted.
 const UNMEASURED: usize = 5;
-
-/// A term as plans call it, and the phases that it is measured by.
-const TERMS: [(&str, &[&str]); 8] = [
-    ("quiesce and drain", &["DRAINED"]),
-    ("fence", &["FENCED"]),
-    ("catch up", &["CAUGHT_UP"]),
-    ("verify the residual", &["VERIFIED"]),
-    ("harden", &["HARDENED"]),
-    ("arm and commit", &["REVERSE_ARMED", "COMMITTED"]),
-    ("route", &["ROUTED"]),
-    ("open", &["OPEN"]),
-];
 
 #[derive(Default)]
 struct Term {
@@ -59,18 +48,14 @@ pub(crate) fn run(scratch: &Scratch, switches: usize) -> Measured {
         scratch.segue(&["apply", "--auto-approve", "--quiet"]).expect_code(0);
         let state = scratch.state();
         let cutover = &state["state"]["cutovers"]["cutover.site"];
-        let pause_ms = cutover["last_switch"]["pause_us"].as_f64().expect("a pause") / 1000.0;
+        let pause_ms = last_pause(cutover);
         measured.pauses.push(pause_ms);
         if i < UNMEASURED.min(switches / 2) {
             continue;
         }
-        let pauses = cutover["pauses"].as_array().expect("terms");
-        let first = pauses.iter().rposition(|t| t["name"] == "DRAINED").unwrap_or_default();
-        for ((term, (_, phases)), predicted) in measured.terms.iter_mut().zip(TERMS).zip(&forecast) {
-            let of = |t: &&Value| t["name"].as_str().is_some_and(|name| phases.contains(&name));
-            let us: f64 = pauses[first..].iter().filter(of).filter_map(|t| t["us"].as_f64()).sum();
+        for ((term, ms), predicted) in measured.terms.iter_mut().zip(last_switch(cutover)).zip(&forecast) {
             term.predicted.push(*predicted);
-            term.measured.push(us / 1000.0);
+            term.measured.push(ms);
         }
         measured.sum.predicted.push(forecast.iter().sum());
         measured.sum.measured.push(pause_ms);

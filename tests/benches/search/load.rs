@@ -56,7 +56,8 @@ pub(crate) fn run(servers: &Servers, count: usize, rounds: usize) {
     println!("\n{count} documents, the best of {rounds} rounds");
     words::fill(&servers.source(), INDEX, count);
     let elasticdump = rivals::elasticdump();
-    let (mut runs, mut one, mut four, mut dump, mut raw) = (vec![], vec![], vec![], vec![], vec![]);
+    let (mut runs, mut one, mut four, mut raw) = (vec![], vec![], vec![], vec![]);
+    let mut dumps = [rivals::DUMP_DEFAULT, rivals::PAGE].map(|page| (page, vec![]));
     // Servers compile what they run often: the first round of all is for that alone.
     for round in 0..=rounds {
         let run = segue(servers, count, round);
@@ -74,7 +75,9 @@ pub(crate) fn run(servers: &Servers, count: usize, rounds: usize) {
         one.push(reindex[0]);
         four.push(reindex[1]);
         if let Some(program) = &elasticdump {
-            dump.push(rivals::dump(program, servers, count));
+            for (page, took) in &mut dumps {
+                took.push(rivals::dump(program, servers, count, *page));
+            }
         }
     }
     let of = |what: fn(&Run) -> f64| best(&runs.iter().map(what).collect::<Vec<_>>());
@@ -86,8 +89,8 @@ pub(crate) fn run(servers: &Servers, count: usize, rounds: usize) {
     row("Segue, the whole apply: plan, load, pass, verify in full", of(|r| r.whole), load);
     row("_reindex from remote, one task", best(&one), load);
     row("_reindex from remote, four tasks with a query each", best(&four), load);
-    if !dump.is_empty() {
-        row("elasticdump", best(&dump), load);
+    for (page, took) in dumps.iter().filter(|(_, took)| !took.is_empty()) {
+        row(&format!("elasticdump, {page} at once"), best(took), load);
     }
     row("Segue, pass with 1 % changed", pass, load);
     row("Segue, full verification", verify, verify);

@@ -13,6 +13,8 @@
 
 mod load;
 mod pause;
+#[path = "../pause/phases.rs"]
+mod phases;
 mod rivals;
 #[expect(dead_code, reason = "what is not predicted has no bounds to be kept to")]
 #[path = "../pause/sample.rs"]

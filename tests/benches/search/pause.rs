@@ -6,6 +6,7 @@ use std::time::Duration;
 use segue_tests::servers::Client;
 use segue_tests::servers::writer::{Door, Workload, Writers};
 
+use crate::phases::{TERMS, last_pause, last_switch};
 use crate::sample::Sample;
 use crate::site::{INDEX, Servers, Site};
 use crate::words;
@@ -14,18 +15,6 @@ use crate::words;
 const WARM_UP: usize = 2;
 /// Two writers that rest so long after each write change 1 % of WordNet in about 15 s.
 const REST: Duration = Duration::from_millis(20);
-
-/// A term of the pause, and the phases that it is measured by.
-const TERMS: [(&str, &[&str]); 8] = [
-    ("quiesce and drain", &["DRAINED"]),
-    ("fence", &["FENCED"]),
-    ("catch up", &["CAUGHT_UP"]),
-    ("verify the residual", &["VERIFIED"]),
-    ("harden", &["HARDENED"]),
-    ("arm and commit", &["REVERSE_ARMED", "COMMITTED"]),
-    ("open", &["OPEN"]),
-    ("route", &["ROUTED"]),
-];
 
 /// What was measured of one size.
 pub(crate) struct Grown {
@@ -55,15 +44,10 @@ pub(crate) fn run(servers: &Servers, documents: usize, switches: usize) -> Grown
         }
         let state = site.state();
         let cutover = &state["state"]["cutovers"]["cutover.site"];
-        let phases = cutover["pauses"].as_array().expect("terms");
-        let first = phases.iter().rposition(|term| term["name"] == "DRAINED").unwrap_or_default();
-        for (term, (_, names)) in terms.iter_mut().zip(TERMS) {
-            let of =
-                |phase: &&serde_json::Value| phase["name"].as_str().is_some_and(|name| names.contains(&name));
-            let us: f64 = phases[first..].iter().filter(of).filter_map(|phase| phase["us"].as_f64()).sum();
-            term.push(us / 1000.0);
+        for (term, ms) in terms.iter_mut().zip(last_switch(cutover)) {
+            term.push(ms);
         }
-        pauses.push(cutover["last_switch"]["pause_us"].as_f64().expect("a pause") / 1000.0);
+        pauses.push(last_pause(cutover));
     }
     let seconds = began.elapsed().as_secs_f64();
     let acknowledged = writers.acknowledged();

@@ -13,7 +13,9 @@ use crate::site::{INDEX, Servers};
 use crate::words;
 
 /// Documents that each of them takes at once: the best of 1,000, 2,000 and 5,000 for both.
-const PAGE: usize = 5_000;
+pub(crate) const PAGE: usize = 5_000;
+/// Documents that elasticdump takes at once where nobody says otherwise.
+pub(crate) const DUMP_DEFAULT: usize = 100;
 /// Between two looks at a task.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -90,7 +92,8 @@ pub(crate) fn elasticdump() -> Option<PathBuf> {
     Some(program)
 }
 
-pub(crate) fn dump(program: &Path, servers: &Servers, count: usize) -> f64 {
+/// elasticdump, so many documents at once.
+pub(crate) fn dump(program: &Path, servers: &Servers, count: usize, page: usize) -> f64 {
     let new = servers.target();
     words::make(&new, INDEX);
     let side = |url: &str| format!("{url}/{INDEX}");
@@ -99,7 +102,7 @@ pub(crate) fn dump(program: &Path, servers: &Servers, count: usize) -> f64 {
         .arg(format!("--input={}", side(servers.old.url())))
         .arg(format!("--output={}", side(servers.new.url())))
         .arg("--type=data")
-        .arg(format!("--limit={PAGE}"))
+        .arg(format!("--limit={page}"))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())

@@ -10,6 +10,10 @@ pub(in super::super) fn stops(html: &mut Html, report: &Report) {
     decisions(html, "Aborts, holds, lost health", &report.stops, false);
 }
 
+pub(in super::super) fn reads(html: &mut Html, report: &Report) {
+    decisions(html, "Reads in steps", &report.reads, false);
+}
+
 pub(in super::super) fn waivers(html: &mut Html, report: &Report) {
     decisions(html, "Waived and settled", &report.waivers, true);
 }

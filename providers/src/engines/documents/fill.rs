@@ -157,7 +157,6 @@ pub(crate) fn load(
         // Only a step between nothing and the first ledger.
         let _ = std::fs::remove_file(io.artifacts().join(&stock.ledger.0));
     }
-    report.records_seen += stock.there;
     report.records_written += stock.there;
     report.bytes_written += stock.bytes;
     report.times.apply_us += filled_us;

@@ -62,7 +62,6 @@ fn a_snapshot_is_restored_under_the_new_name_and_nothing_temporary_stays() {
     // Abandoned, it goes like any index that Segue made.
     engine(&job).release(&job, true, &step).expect("releases");
     assert_eq!(to.ask("HEAD", &target.path(""), None).0, 404);
-    let _ = std::fs::remove_dir_all(snapshots());
 }
 
 #[test]
@@ -82,7 +81,6 @@ fn a_snapshot_that_nobody_goes_on_with_is_taken_away_with_its_repository() {
     assert_eq!((repositories(&from), repositories(&to)), (Vec::new(), Vec::new()));
     assert_eq!(to.ask("HEAD", &target.path(""), None).0, 404);
     assert!(step.files("fill").is_empty());
-    let _ = std::fs::remove_dir_all(snapshots());
 }
 
 #[test]
