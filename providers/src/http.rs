@@ -186,12 +186,15 @@ pub(crate) struct Client {
     login: Login,
     timeout: Duration,
     reply_bytes_max: u64,
+    /// Whether it has a certificate to show.
+    certified: bool,
 }
 
 impl Client {
     /// Makes a client; connects nowhere yet.
     pub(crate) fn new(settings: Settings) -> Self {
         let Settings { timeout, redirects, login, roots, certificate, reply_bytes_max } = settings;
+        let certified = certificate.is_some();
         let mut tls = TlsConfig::builder().client_cert(certificate);
         if let Some(roots) = roots {
             tls = tls.root_certs(roots);
@@ -207,7 +210,7 @@ impl Client {
             .user_agent(concat!("segue/", env!("CARGO_PKG_VERSION")))
             .tls_config(tls.build())
             .build();
-        Self { agent: config.new_agent(), login, timeout, reply_bytes_max }
+        Self { agent: config.new_agent(), login, timeout, reply_bytes_max, certified }
     }
 
     /// With another limit for replies, in bytes.
@@ -237,7 +240,11 @@ impl Client {
         for (name, value) in self.login_headers(request, &uri, at, &asked)? {
             built = built.header(name, value);
         }
-        let failed = |e: ureq::Error| HttpError::new(&asked, self.timeout, &e);
+        let is_bare = uri.scheme_str() == Some("https") && !self.certified;
+        let failed = |e: ureq::Error| {
+            let error = HttpError::new(&asked, self.timeout, &e);
+            if is_bare { error.without_certificate() } else { error }
+        };
         let before = Instant::now();
         let invalid = |e: http::Error| wrong(e.to_string());
         let mut reply = match &request.body {

@@ -187,6 +187,9 @@ fn a_killed_server_comes_back_with_every_acknowledged_write() {
 #[test]
 fn two_servers_read_each_others_snapshots_and_one_refuses_without_its_password() {
     if rounds(0, 1) == 0 {
+        say(
+            "NOT RUN: two of the older servers read each other's snapshots; `tests/run --long` sets SEGUE_TESTS_LONG",
+        );
         return;
     }
     let shared = SharedDir::new();
@@ -211,7 +214,10 @@ fn two_servers_read_each_others_snapshots_and_one_refuses_without_its_password()
 #[test]
 fn every_server_of_the_long_run_takes_writes_and_tells_them() {
     let versions = match rounds(0, 1) {
-        0 => vec![Version::OpenSearch2_19],
+        0 => {
+            say("NOT RUN: six servers of seven; `tests/run --long` sets SEGUE_TESTS_LONG");
+            vec![Version::OpenSearch2_19]
+        }
         _ => Version::ALL.to_vec(),
     };
     for version in versions {
@@ -229,6 +235,7 @@ fn every_server_of_the_long_run_takes_writes_and_tells_them() {
 #[test]
 fn a_cluster_goes_on_with_every_acknowledged_write_when_its_primaries_are_killed() {
     if rounds(0, 1) == 0 {
+        say("NOT RUN: a cluster of two nodes of its own; `tests/run --long` sets SEGUE_TESTS_LONG");
         return;
     }
     let mut cluster = Cluster::of_two(Version::OpenSearch2_19);

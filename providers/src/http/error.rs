@@ -79,6 +79,18 @@ impl HttpError {
         Self { kind, what: format!("{asked}: {why}"), remedy }
     }
 
+    /// The same of a client that showed no certificate to a server with TLS: one that wants it may just break the connection, as
+    /// its reason comes after the handshake and gets lost.
+    pub(super) fn without_certificate(self) -> Self {
+        match self.kind {
+            HttpErrorKind::Broken => Self {
+                remedy: "see the server's log: does it speak HTTPS there, and want client_cert?",
+                ..self
+            },
+            _ => self,
+        }
+    }
+
     /// The error of a step. Unknown where the request can have had an effect.
     pub(crate) fn step(self) -> StepError {
         let class = match self.kind {

@@ -92,6 +92,17 @@ fn a_broken_connection_leaves_the_outcome_unknown() {
 }
 
 #[test]
+fn where_a_tls_connection_breaks_and_no_certificate_was_shown_it_is_asked_for() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("https://{}/", listener.local_addr().expect("an address"));
+    // A server that wants a certificate may say why it goes, and be gone before that is read.
+    std::thread::spawn(move || listener.incoming().for_each(drop));
+    let error = client_of(60_000).send(&Request::new("GET", &url)).expect_err("no answer");
+    assert_eq!(error.kind, HttpErrorKind::Broken, "{error}");
+    assert!(error.step().remedy.is_some_and(|remedy| remedy.contains("client_cert")));
+}
+
+#[test]
 fn more_than_the_limit_is_not_read() {
     let server = Stub::new(|_| Answer::ok(&"x".repeat(2000)));
     let mut settings = Settings::new(Duration::from_secs(5));

@@ -3,6 +3,7 @@
 
 mod ingest;
 mod plain;
+mod streams;
 
 use std::collections::BTreeMap;
 
@@ -25,6 +26,8 @@ struct Pair<'a> {
     from: &'a Cluster,
     to: &'a Cluster,
     units: Vec<Unit>,
+    /// Data streams that the target block names.
+    streams: Vec<String>,
 }
 
 /// One index at both ends.
@@ -62,7 +65,10 @@ fn looked(
 ) -> Result<Vec<Finding>, StepError> {
     let (from, to) = (Cluster::of(source, io)?, Cluster::of(target, io)?);
     if units.is_empty() {
-        return Ok(vec![nothing(source, &from)?]);
+        let declared = target.words(super::DATA_STREAMS)?.unwrap_or_default();
+        let nothing = nothing(source, &from)?;
+        // Somebody may have named one.
+        return Ok([vec![nothing], streams::left(&from, &declared)].concat());
     }
     let pair = Pair::of(source, target, units, &from, &to)?;
     let mut found = pair.same();
@@ -84,7 +90,7 @@ fn looked(
     found.extend(pair.room()?);
     found.extend(ingest::findings(&pair)?);
     found.extend(pair.plugins());
-    found.extend(pair.streams());
+    found.extend(streams::findings(&pair));
     Ok(found)
 }
 
@@ -113,7 +119,8 @@ impl<'a> Pair<'a> {
             at_source,
             at_target,
         };
-        Ok(Self { from, to, units: ends.into_iter().map(unit).collect() })
+        let streams = target.words(super::DATA_STREAMS)?.unwrap_or_default();
+        Ok(Self { from, to, units: ends.into_iter().map(unit).collect(), streams })
     }
 
     fn is_one_cluster(&self) -> bool {
@@ -252,24 +259,6 @@ impl<'a> Pair<'a> {
             ),
             remedy: "An index that needs one is refused, and is told above; queries that need one fail."
                 .to_owned(),
-        }]
-    }
-
-    /// Data streams, which take no writes with versions.
-    fn streams(&self) -> Vec<Finding> {
-        let found = self.from.maybe(&Ask::get("/_data_stream?filter_path=data_streams.name")).ok().flatten();
-        let list =
-            found.as_ref().map(|f| &f["data_streams"]).and_then(Value::as_array).cloned().unwrap_or_default();
-        let names: Vec<&str> =
-            list.iter().filter_map(|s| s["name"].as_str()).filter(|name| !name.starts_with('.')).collect();
-        if names.is_empty() {
-            return Vec::new();
-        }
-        vec![Finding {
-            severity: Severity::Info,
-            code: "SEARCH_DATA_STREAMS".to_owned(),
-            summary: format!("{} has data streams, which are no units: {}", self.from.address, shown(&names)),
-            remedy: "A data stream takes no writes with versions: have it made at the target (data_streams), send its events to both sides for as long as they are kept, and fill in what came before with a snapshot or the target's reindex.".to_owned(),
         }]
     }
 }

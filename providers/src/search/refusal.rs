@@ -29,7 +29,11 @@ impl Refusal {
     /// Reads an error's body.
     pub(crate) fn read(asked: String, status: u16, retry_after_s: Option<u64>, body: &[u8]) -> Self {
         let value: Value = serde_json::from_slice(body).unwrap_or(Value::Null);
-        let (kind, reason) = said(&value["error"]);
+        let (kind, reason) = match &value["error"] {
+            // What stands before the cluster refuses in its own words, as Amazon's endpoints do.
+            Value::Null => (String::new(), shortened(&of_the_front(&value))),
+            error => said(error),
+        };
         Self { asked, status, kind, reason, retry_after_s }
     }
 
@@ -41,6 +45,14 @@ impl Refusal {
     /// Whether what was asked for is not there.
     pub(crate) fn is_absent(&self) -> bool {
         self.status == 404
+    }
+
+    /// Whether a signature, or the keys that it was made with, are not taken.
+    fn is_of_a_signature(&self) -> bool {
+        let reason = self.reason.to_lowercase();
+        ["request signature", "security token", "incompletesignature", "credential should be scoped"]
+            .iter()
+            .any(|words| reason.contains(words))
     }
 
     /// The error of a step that has no use for this status.
@@ -55,10 +67,13 @@ impl Refusal {
             (408 | 500 | 502 | 504, Effect::Write) => {
                 StepError::unknown(what).remedy("see the cluster's health and its log")
             }
-            (401, _) => StepError::permanent(what)
-                .remedy("correct the block's login: the server takes it for nobody's"),
             (403, _) if self.is("cluster_block_exception") => StepError::permanent(what)
                 .remedy("see the index's blocks (`GET /INDEX/_settings`): a full disk sets one too"),
+            (401 | 403, _) if self.is_of_a_signature() => StepError::permanent(what).remedy(
+                "correct aws_access_key_id, aws_secret_access_key, aws_region and aws_service (the keys of a role need aws_session_token, too)",
+            ),
+            (401, _) => StepError::permanent(what)
+                .remedy("correct the block's login: the server takes it for nobody's"),
             (403, _) => StepError::permanent(what)
                 .remedy("give the block's user the right that the server names, or use another one"),
             (_, _) => StepError::permanent(what),
@@ -81,6 +96,15 @@ impl fmt::Display for Refusal {
             None => Ok(()),
         }
     }
+}
+
+/// What a front says when it refuses: `message`, without the request that it repeats, with which a session's token would
+/// be shown.
+fn of_the_front(answer: &Value) -> String {
+    let message = ["message", "Message"].iter().find_map(|name| answer[name].as_str()).unwrap_or_default();
+    let told =
+        message.find("The Canonical String").map_or(message, |at| message.get(..at).unwrap_or(message));
+    told.to_owned()
 }
 
 /// The type and the reason of an error object: the outermost type first, then those of its causes, and the reason of the
@@ -147,6 +171,24 @@ mod tests {
             Refusal::read("GET x".to_owned(), 502, None, b"<html>").to_string(),
             "GET x answered HTTP 502"
         );
+    }
+
+    #[test]
+    fn a_signature_that_a_front_refuses_is_told_without_the_request() {
+        let said = "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access \
+                    Key and signing method. The Canonical String for this request should have been 'GET\n/\nx-amz-security-token:hunter2'";
+        let refused = refusal(403, &json!({"message": said}));
+        assert!(
+            refused.reason.ends_with("signing method.") && !refused.reason.contains("hunter2"),
+            "{refused}"
+        );
+        let error = refused.step(Effect::Read);
+        assert_eq!(error.class, ErrorClass::Permanent);
+        assert!(error.remedy.is_some_and(|remedy| remedy.contains("aws_secret_access_key")));
+        let denied =
+            refusal(403, &json!({"Message": "User: anonymous is not authorized to perform: es:ESHttpGet"}));
+        assert!(denied.to_string().ends_with("es:ESHttpGet"), "{denied}");
+        assert!(denied.step(Effect::Read).remedy.is_some_and(|remedy| remedy.contains("the right")));
     }
 
     #[test]

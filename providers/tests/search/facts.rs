@@ -1,6 +1,6 @@
 //! What a cluster says of itself, and what two say of each other.
 
-use segue_contract::{Barrier, EndpointFacts, Side};
+use segue_contract::{Barrier, BlockRef, EndpointFacts, Setting, Side, UnitName};
 use serde_json::json;
 
 use crate::world::{Io, block, compared, critical, elasticsearch, endpoint, opensearch};
@@ -40,7 +40,7 @@ fn a_cluster_is_its_id_and_its_indices_are_its_units() {
         assert_eq!(own(&again), own(&facts));
         assert_eq!(own(&facts).len(), 3, "{:?}", own(&facts));
         let mut named = target.clone();
-        named.config.insert("indices", segue_contract::Setting::Plain(json!([hidden.name])));
+        named.config.insert("indices", Setting::Plain(json!([hidden.name])));
         let facts = endpoint(&named).observe(&named, &io).expect("observes");
         assert_eq!(facts.units.iter().map(|u| &u.name).collect::<Vec<_>>(), [&hidden.name]);
     }
@@ -169,4 +169,31 @@ fn a_pipeline_of_processors_that_the_target_lacks_is_told() {
     from.must("DELETE", &books.path(""), None);
     from.must("DELETE", &format!("/_ingest/pipeline/{}", name.name), None);
     assert_eq!(critical(&found), ["SEARCH_PIPELINE"]);
+}
+
+#[test]
+fn data_streams_that_the_target_does_not_know_are_told_before_anything_runs() {
+    // Without the vendor's extensions Elasticsearch has none.
+    let (from, to) = (opensearch(), elasticsearch());
+    let books = from.index("streams", &json!({}), &json!({}));
+    let stream = format!("events-{}", books.name);
+    let template = format!("/_index_template/{stream}");
+    let body = json!({"index_patterns": [stream], "data_stream": {}, "priority": 900});
+    from.must("PUT", &template, Some(&body));
+    from.must("PUT", &format!("/_data_stream/{stream}"), None);
+    let (source, mut target) = (from.block(Side::Source, &[]), to.block(Side::Target, &[]));
+    let unit = UnitName { unit: books.name.clone(), at_target: books.name.clone() };
+    let said = |target: &BlockRef| -> Vec<String> {
+        let found = endpoint(&source).compare(&source, target, std::slice::from_ref(&unit), &Io::default());
+        let streams = found.into_iter().filter(|f| f.code == "SEARCH_DATA_STREAMS");
+        streams.map(|f| f.summary).collect()
+    };
+    let undeclared = said(&target);
+    target.config.insert("data_streams", Setting::Plain(json!([stream])));
+    let declared = said(&target);
+    from.must("DELETE", &format!("/_data_stream/{stream}"), None);
+    from.must("DELETE", &template, None);
+    assert!(undeclared.len() == 1 && undeclared[0].contains("which are no units"), "{undeclared:?}");
+    let wanted = format!("target.elasticsearch.new knows no data streams, and {stream} cannot be made there");
+    assert!(declared.len() == 1 && declared[0].ends_with(&wanted), "{declared:?}");
 }

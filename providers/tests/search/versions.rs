@@ -1,6 +1,9 @@
 //! Every version that is supported, as a source that is moved to OpenSearch 2.19: the same things, asked of each. The older
 //! ones are started in the long run alone (`SEGUE_TESTS_LONG`).
 
+use std::io::{Write as _, stderr};
+use std::sync::Once;
+
 use segue_contract::{BarrierState, RouteAt, Side};
 use segue_providers::engines::documents::{Collection, Documents, Key, Want, Window, Write, Written};
 use segue_providers::search::SearchDocuments;
@@ -14,6 +17,12 @@ use crate::world::{
 fn each(test: impl Fn(&Server)) {
     let long = std::env::var_os("SEGUE_TESTS_LONG").is_some();
     let versions: &[Version] = if long { &Version::ALL } else { &[Version::Elasticsearch7] };
+    static TOLD: Once = Once::new();
+    if !long {
+        // Not by a macro: the test runner keeps what those print to itself.
+        let what = "NOT RUN: five versions of six; `tests/run --long` sets SEGUE_TESTS_LONG";
+        TOLD.call_once(|| drop(writeln!(stderr(), "{what}")));
+    }
     versions.iter().for_each(|version| test(&server(*version)));
 }
 

@@ -1,13 +1,17 @@
 //! What is wrong with a spec, a cluster, an index or a document, and what others do meanwhile: each is told clearly, before the
 //! pause where that can be, and what was begun goes on when it is mended.
 
-use segue_tests::servers::{Certificates, Client, HaProxy, Port, wordnet};
+use segue_tests::servers::writer::{Door, Workload, Writers};
+use segue_tests::servers::{Backend, Certificates, Client, HaProxy, Port, wordnet};
 use segue_tests::{Ran, Random, wait_long};
 use serde_json::json;
 
 use crate::network::held;
-use crate::scene::{PASSWORD, PATIENCE, Scene, Terms, lead, led, says, told};
-use crate::servers::{Way, alone, shared};
+use crate::scene::{KEY, PASSWORD, PATIENCE, Scene, Terms, address, lead, led, says, told};
+use crate::servers::{Pair, Way, alone, shared};
+
+/// Where somebody else has the name lead.
+const ELSEWHERE: &str = "127.0.0.99";
 
 /// A front that wants a name and a password.
 fn guarded(url: &str) -> HaProxy {
@@ -32,6 +36,36 @@ fn no_pause(scene: &Scene) {
 fn refused(ran: &Ran, wanted: &[&str]) {
     assert!(matches!(ran.code, Some(1 | 3)), "{}", ran.all());
     wanted.iter().for_each(|text| says(ran, text));
+}
+
+/// What was wrong is mended: the same command goes to its end, and the target has every word.
+#[track_caller]
+fn goes_on(scene: &Scene) {
+    scene.apply().expect_code(0);
+    scene.serves("target");
+    scene.judged("target", &[]);
+}
+
+/// The writers have gone on to the target, and nothing of theirs is lost.
+#[track_caller]
+fn ends(scene: &Scene, writers: Writers) {
+    writers.until_more(20);
+    let log = writers.stop();
+    scene.serves("target");
+    told(&scene.name, &log, &scene.judged("target", &[&log]));
+}
+
+/// Somebody else has the name lead somewhere.
+fn somebody_sets(pair: Pair, scene: &Scene, there: &str) {
+    let record = scene.record();
+    let lines = format!("update delete {record} A\nupdate add {record} 1 A {there}");
+    pair.bind.update(&lines).expect("taken");
+}
+
+/// What somebody else has set is left as it is.
+#[track_caller]
+fn not_overwritten(pair: Pair, scene: &Scene) {
+    assert_eq!(pair.bind.records(&scene.record(), "A"), [ELSEWHERE], "somebody else's value was overwritten");
 }
 
 #[test]
@@ -73,9 +107,7 @@ fn a_wrong_password_a_wrong_authority_and_a_missing_index_are_told_before_anythi
     assert!(!scene.target().has(&scene.index()), "something was made");
     no_pause(&scene);
 
-    scene.apply().expect_code(0);
-    scene.serves("target");
-    scene.judged("target", &[]);
+    goes_on(&scene);
 }
 
 #[test]
@@ -100,9 +132,7 @@ fn a_document_that_the_target_refuses_is_told_by_its_key_and_stops_the_switch_un
 
     scene.source().put(&path, &json!({ "odd": "12", "kept": "yes" }));
     scene.beside.insert("odd-one".to_owned(), json!({ "odd": "12", "kept": "yes" }));
-    scene.apply().expect_code(0);
-    scene.serves("target");
-    scene.judged("target", &[]);
+    goes_on(&scene);
 }
 
 #[test]
@@ -123,9 +153,7 @@ fn a_target_closed_for_a_full_disk_in_mid_load_is_told_and_the_load_goes_on_when
     refused(&ended, &["blocks", "disk"]);
     assert_eq!(scene.scratch.serves(), "source");
     scene.target().put(&settings, &set(json!(null)));
-    scene.apply().expect_code(0);
-    scene.serves("target");
-    scene.judged("target", &[]);
+    goes_on(&scene);
 }
 
 #[test]
@@ -141,9 +169,7 @@ fn a_source_index_that_is_closed_or_deleted_in_mid_load_is_told() {
     hold.release();
     refused(&apply.wait_for(PATIENCE), &["closed", &scene.index()]);
     scene.source().demand("POST", &format!("/{}/_open?wait_for_active_shards=1", scene.index()), None);
-    scene.apply().expect_code(0);
-    scene.serves("target");
-    scene.judged("target", &[]);
+    goes_on(&scene);
 
     let (front, hold) = held(pair.source.url(), "/_search", 3);
     let scene =
@@ -178,9 +204,7 @@ fn a_target_index_that_is_deleted_in_mid_load_is_told_although_the_server_makes_
     if scene.target().has(&scene.index()) {
         scene.target().delete(&format!("/{}", scene.index()));
     }
-    scene.apply().expect_code(0);
-    scene.serves("target");
-    scene.judged("target", &[]);
+    goes_on(&scene);
     let kind = scene.target().get(&format!("/{}/_mapping", scene.index()));
     assert_eq!(kind[scene.index()]["mappings"]["properties"]["part"]["type"], "keyword", "{kind}");
 }
@@ -200,9 +224,7 @@ fn a_red_cluster_is_told_before_anything_moves() {
     assert_eq!(scene.scratch.serves(), "source");
     no_pause(&scene);
     scene.target().delete("/red-elsewhere");
-    scene.apply().expect_code(0);
-    scene.serves("target");
-    scene.judged("target", &[]);
+    goes_on(&scene);
 }
 
 #[test]
@@ -249,9 +271,7 @@ fn an_alias_that_somebody_moved_is_told_and_not_taken() {
     // After the switch it is drift, and apply sets it right.
     lead(&scene.target(), name, "parked");
     says(&scene.segue(&["plan", "--detailed-exitcode"]).expect_code(4), "at_new");
-    scene.apply().expect_code(0);
-    scene.serves("target");
-    scene.judged("target", &[]);
+    goes_on(&scene);
 }
 
 #[test]
@@ -273,9 +293,7 @@ fn an_index_that_is_made_after_the_plan_stops_the_cutover_and_is_moved_by_the_ne
     assert_eq!(scene.scratch.serves(), "source");
     // Whoever aborted for that has to say that it may go on.
     let _ = scene.segue(&["unhold", "cutover.site"]);
-    scene.apply().expect_code(0);
-    scene.serves("target");
-    scene.judged("target", &[]);
+    goes_on(&scene);
     assert_eq!(scene.target().count("appears-2"), 2);
 }
 
@@ -293,24 +311,16 @@ fn a_name_server_that_refuses_or_says_something_else_costs_no_pause() {
     refused(&scene.apply(), &["REFUSED", "route.dns.search"]);
     no_pause(&scene);
     scene.scratch.edit_spec(&format!("\"{key}\""), &format!("\"{}\"", pair.bind.key_name()));
-    scene.scratch.set(crate::scene::KEY, &pair.bind.secret());
+    scene.scratch.set(KEY, &pair.bind.secret());
 
     // Somebody else has changed the record: the update's condition would not hold.
-    let (record, own) = (scene.record(), crate::scene::address(pair.source));
-    let set = |address: &str| {
-        let lines = format!("update delete {record} A\nupdate add {record} 1 A {address}");
-        pair.bind.update(&lines).expect("taken");
-    };
-    set("127.0.0.99");
-    refused(&scene.apply(), &["127.0.0.99"]);
+    somebody_sets(pair, &scene, ELSEWHERE);
+    refused(&scene.apply(), &[ELSEWHERE]);
     no_pause(&scene);
-    assert_eq!(pair.bind.records(&record, "A"), ["127.0.0.99"], "somebody else's value was overwritten");
-    set(&own.to_string());
+    not_overwritten(pair, &scene);
+    somebody_sets(pair, &scene, &address(pair.source).to_string());
     scene.apply().expect_code(0);
-    writers.until_more(20);
-    let log = writers.stop();
-    scene.serves("target");
-    told(name, &log, &scene.judged("target", &[&log]));
+    ends(&scene, writers);
 }
 
 #[test]
@@ -326,27 +336,19 @@ fn a_record_that_somebody_changes_in_the_pause_is_not_overwritten_and_the_switch
     let writers = scene.writers("stale", 0, random.number());
     let mut apply = scene.start();
     hold.until_there(&mut apply);
-    let (record, own) = (scene.record(), crate::scene::address(pair.source));
-    let set = |address: &str| {
-        let lines = format!("update delete {record} A\nupdate add {record} 1 A {address}");
-        pair.bind.update(&lines).expect("taken");
-    };
-    set("127.0.0.99");
+    somebody_sets(pair, &scene, ELSEWHERE);
     hold.release();
-    wait_long("the record is told", PATIENCE, || apply.ended() || apply.output().contains("127.0.0.99"));
-    assert_eq!(pair.bind.records(&record, "A"), ["127.0.0.99"], "somebody else's value was overwritten");
-    set(&own.to_string());
+    wait_long("the record is told", PATIENCE, || apply.ended() || apply.output().contains(ELSEWHERE));
+    not_overwritten(pair, &scene);
+    somebody_sets(pair, &scene, &address(pair.source).to_string());
     let ran = apply.wait_for(PATIENCE);
-    says(&ran, "127.0.0.99");
+    says(&ran, ELSEWHERE);
     if ran.code != Some(0) {
         assert!(matches!(ran.code, Some(1 | 5)), "{}", ran.all());
         let _ = scene.segue(&["unhold", "cutover.site"]);
         scene.apply().expect_code(0);
     }
-    writers.until_more(20);
-    let log = writers.stop();
-    scene.serves("target");
-    told(name, &log, &scene.judged("target", &[&log]));
+    ends(&scene, writers);
 }
 
 #[test]
@@ -356,8 +358,8 @@ fn a_proxy_that_is_reloaded_forgets_the_switch_which_is_seen_and_set_again() {
     let pair = servers.pair(way);
     let mut random = Random::seeded(name);
     let mut proxy = HaProxy::weighted(&[
-        segue_tests::servers::Backend::new("source", pair.source.url(), 100),
-        segue_tests::servers::Backend::new("target", pair.target.url(), 100),
+        Backend::new("source", pair.source.url(), 100),
+        Backend::new("target", pair.target.url(), 100),
     ]);
     proxy.say("set server search/target state maint");
     let scene = Scene::new(pair, name, 200, 2, &Terms::default());
@@ -371,13 +373,11 @@ fn a_proxy_that_is_reloaded_forgets_the_switch_which_is_seen_and_set_again() {
         &format!("{route}{}", spec.replace("route.dns.search", "route.haproxy.front")),
     );
     let client = Client::new(&proxy.url());
-    let writers = segue_tests::servers::writer::Writers::start(segue_tests::servers::writer::Workload {
+    let door = Door::at(&client, name).require_alias();
+    let writers = Writers::start(Workload {
         prefix: "reloaded".to_owned(),
         own_keys: 40,
-        ..segue_tests::servers::writer::Workload::new(
-            segue_tests::servers::writer::Door::at(&client, name).require_alias(),
-            random.number(),
-        )
+        ..Workload::new(door, random.number())
     });
     writers.until_more(20);
     scene.apply().expect_code(0);

@@ -1,10 +1,12 @@
 //! Search clusters moved by the released binary, on real servers, with writers that never rest: killed, refused, cut off,
-//! switched by alias and by name, and back.
+//! switched by alias and by name, behind fronts that
+//! want certificates and signatures, and back.
 
 #![expect(clippy::expect_used, reason = "a test cannot go on without its servers")]
 
 mod deletes;
 mod faults;
+mod fronts;
 mod health;
 mod kinds;
 mod network;
@@ -13,3 +15,4 @@ mod pairs;
 mod scene;
 mod servers;
 mod show;
+mod streams;

@@ -4,7 +4,7 @@ use segue_tests::servers::writer::{Door, Workload, Writers};
 use segue_tests::servers::{Cluster, Version, wordnet};
 use segue_tests::{Random, Running, Scratch};
 
-use crate::scene::{APPLY, PATIENCE, lead, led, told};
+use crate::scene::{APPLY, PATIENCE, lead, led, told, untouched};
 use crate::servers::{PARKED, alone, park};
 
 const NAME: &str = "two-nodes";
@@ -97,7 +97,7 @@ fn a_killed_primary_loses_no_acknowledged_write() {
     writers.until_more(100);
     scratch.edit_spec("live       = \"source\"", "live       = \"target\"");
     let mut apply = Running::new(&scratch, &APPLY);
-    apply.until_it_says_within("sync", PATIENCE);
+    apply.until_it_says_within("sync: started", PATIENCE);
     cluster.kill_second(INDEX);
     // Another primary has another term: the run either goes on with it, or ends and is begun again.
     let ended = apply.wait_for(PATIENCE);
@@ -108,8 +108,10 @@ fn a_killed_primary_loses_no_acknowledged_write() {
     writers.until_more(100);
     let log = writers.stop();
     assert_eq!(scratch.serves(), "target");
-    let verdict = log.judge(&target, INDEX);
+    let documents = target.documents(INDEX);
+    let verdict = log.judge_documents(&documents);
     verdict.expect_clean();
+    untouched(&documents, &[&log], words.into_iter().collect(), "target");
     told(NAME, &log, &verdict);
     assert!(log.acknowledged_at(target.base()) > 0 && log.acknowledged_at(source.base()) >= 200);
 }

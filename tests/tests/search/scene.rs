@@ -3,12 +3,12 @@
 //! Clients find the cluster by a name (DNS) and the index by an alias, and know nothing else. In each cluster the alias leads
 //! to the index while that cluster serves, and to a closed one otherwise: so `barrier = "name"` is true of both.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use segue_tests::servers::writer::{Door, Log, Verdict, Workload, Writers};
-use segue_tests::servers::{Client, SearchServer, look_up, wordnet};
+use segue_tests::servers::{Client, Document, SearchServer, look_up, wordnet};
 use segue_tests::{Ran, Running, Scratch, say};
 use serde_json::{Value, json};
 
@@ -38,6 +38,8 @@ pub(crate) struct Terms {
     /// In place of the addresses of the clusters: what stands in front of them.
     pub(crate) source_url: Option<String>,
     pub(crate) target_url: Option<String>,
+    /// The aliases' routes go the clusters' way: through what stands in front of them, with what is in `source` and `target`.
+    pub(crate) routes_alike: bool,
     /// In place of the one index: a pattern.
     pub(crate) include: Option<String>,
     /// In place of the name server's key.
@@ -176,21 +178,9 @@ impl Scene {
             all.acknowledged += verdict.acknowledged;
             all.keys += verdict.keys;
         }
-        let touched: std::collections::BTreeSet<&str> =
-            logs.iter().flat_map(|log| log.operations()).map(|operation| operation.id.as_str()).collect();
-        let mut words: BTreeMap<String, Value> =
-            wordnet::synsets().take(self.words).filter(|(id, _)| !touched.contains(id.as_str())).collect();
+        let mut words: BTreeMap<String, Value> = wordnet::synsets().take(self.words).collect();
         words.extend(self.beside.clone());
-        for document in documents.iter().filter(|d| !touched.contains(d.id.as_str())) {
-            let wanted = words.remove(&document.id);
-            assert_eq!(wanted.as_ref(), Some(&document.source), "{} at the {live}", document.id);
-        }
-        assert!(
-            words.is_empty(),
-            "{} words are missing at the {live}: {:?}",
-            words.len(),
-            words.keys().next()
-        );
+        untouched(&documents, logs, words, live);
         all
     }
 
@@ -211,6 +201,25 @@ impl Scene {
             there.len()
         );
     }
+}
+
+/// What nobody wrote to is there as it was loaded, and nothing else is.
+#[track_caller]
+pub(crate) fn untouched(
+    documents: &[Document],
+    logs: &[&Log],
+    mut loaded: BTreeMap<String, Value>,
+    live: &str,
+) {
+    let touched: BTreeSet<&str> =
+        logs.iter().flat_map(|log| log.operations()).map(|operation| operation.id.as_str()).collect();
+    loaded.retain(|id, _| !touched.contains(id.as_str()));
+    for document in documents.iter().filter(|d| !touched.contains(d.id.as_str())) {
+        let wanted = loaded.remove(&document.id);
+        assert_eq!(wanted.as_ref(), Some(&document.source), "{} at the {live}", document.id);
+    }
+    let first = loaded.keys().next();
+    assert!(loaded.is_empty(), "{} words are missing at the {live}: {first:?}", loaded.len());
 }
 
 /// What a side took, and what was asked of it, for people.
@@ -260,7 +269,12 @@ pub(crate) fn led(client: &Client, alias: &str) -> Vec<String> {
 /// The name, and the alias at each cluster.
 fn routes(pair: Pair, name: &str, terms: &Terms) -> String {
     let Pair { source, target, bind } = pair;
-    let (source_url, target_url) = (source.url(), target.url());
+    let way = |server: &SearchServer, front: &Option<String>, more: &str| match front {
+        _ if !terms.routes_alike => format!("url    = \"{}\"", server.url()),
+        front => format!("url    = \"{}\"\n  {more}", front.as_deref().unwrap_or(server.url())),
+    };
+    let at_old = way(source, &terms.source_url, &terms.source);
+    let at_new = way(target, &terms.target_url, &terms.target);
     let [source_at, target_at] = [source, target].map(address);
     let key = terms.dns_key.as_ref().map_or(bind.key_name(), |(name, _)| name.as_str());
     let bind = bind.address();
@@ -276,13 +290,13 @@ fn routes(pair: Pair, name: &str, terms: &Terms) -> String {
   key_secret = env("{KEY}")
 }}
 route "search_alias" "at_old" {{
-  url    = "{source_url}"
+  {at_old}
   alias  = "{name}"
   source = "{name}-1"
   target = "{PARKED}"
 }}
 route "search_alias" "at_new" {{
-  url    = "{target_url}"
+  {at_new}
   alias  = "{name}"
   source = "{PARKED}"
   target = "{name}-1"

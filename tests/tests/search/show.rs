@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use segue_tests::servers::wordnet;
 use segue_tests::{Random, rounds, say, wait_long};
 use serde_json::Value;
 
@@ -54,7 +55,7 @@ fn storm(scene: &Scene, random: &mut Random, deaths: usize, live: &str) {
 fn killed_at_random_instants(way: Way, name: &str) {
     let servers = shared();
     let mut random = Random::seeded(name);
-    let words = rounds(4000, segue_tests::servers::wordnet::COUNT);
+    let words = rounds(4000, wordnet::COUNT);
     let scene = Scene::new(servers.pair(way), name, words, 5, &Terms::default());
 
     let writers = scene.writers("there", 0, random.number());

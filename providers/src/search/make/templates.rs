@@ -5,7 +5,7 @@ use segue_contract::StepError;
 use serde_json::{Map, Value, json};
 
 use super::around::{Around, Surroundings};
-use crate::search::about::About;
+use crate::search::about::{About, Product};
 use crate::search::carry;
 use crate::search::cluster::{Ask, Cluster};
 use crate::search::indices::Index;
@@ -61,6 +61,9 @@ fn composable(
         let mut wanted = template.clone();
         if let Some(template) = wanted.get_mut("template") {
             translate(template, name, from, to, around);
+        }
+        if let Some(stream) = wanted.get_mut("data_stream") {
+            *stream = of_stream(stream, name, to, around);
         }
         let path = format!("/_index_template/{}", encoded(name));
         let there = |found: &Value| found["index_templates"][0]["index_template"].clone();
@@ -137,6 +140,33 @@ fn translate(template: &mut Value, name: &str, from: &About, to: &About, around:
     }
 }
 
+/// What a template says of the data streams that it makes, as the target takes it. Only OpenSearch lets one name the field
+/// with the time, and only Elasticsearch knows the rest.
+fn of_stream(stream: &Value, name: &str, to: &About, around: &mut Around) -> Value {
+    let mut kept = Map::new();
+    for (setting, value) in stream.as_object().into_iter().flatten().filter(|(s, v)| !is_usual(s, v)) {
+        if (setting == "timestamp_field") == (to.product == Product::OpenSearch) {
+            kept.insert(setting.clone(), value.clone());
+        } else {
+            around.warn(
+                "SEARCH_TEMPLATE",
+                format!("index template {name}: {setting} of its data streams is not known to {to}, and is left out"),
+                "See whether the target needs something in its place.",
+            );
+        }
+    }
+    Value::Object(kept)
+}
+
+/// Whether a setting of a template's data streams says what holds without it: servers write it out, or do not.
+fn is_usual(setting: &str, value: &Value) -> bool {
+    match setting {
+        "timestamp_field" => value["name"] == "@timestamp",
+        "hidden" | "allow_custom_routing" => *value == Value::Bool(false),
+        _ => false,
+    }
+}
+
 /// A template's settings by flat name: they may be nested, and written without `index.` before them.
 fn flat(settings: &Map<String, Value>) -> Map<String, Value> {
     fn walk(name: &str, value: &Value, found: &mut Map<String, Value>) {
@@ -159,9 +189,12 @@ fn flat(settings: &Map<String, Value>) -> Map<String, Value> {
     found
 }
 
-/// A template with flat settings, wherever they lie in it.
+/// A template with flat settings, wherever they lie in it, and without what servers write out by themselves.
 fn normal(template: &Value) -> Value {
     let mut template = template.clone();
+    if let Some(stream) = template.get_mut("data_stream").and_then(Value::as_object_mut) {
+        stream.retain(|setting, value| !is_usual(setting, value));
+    }
     let inner = if template["template"].is_object() { &mut template["template"] } else { &mut template };
     if let Some(settings) = inner.get_mut("settings")
         && let Some(map) = settings.as_object()
@@ -192,6 +225,7 @@ fn one(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::search::about::Version;
 
     #[test]
     fn settings_of_templates_mean_the_same_however_they_are_written() {
@@ -203,5 +237,36 @@ mod tests {
         assert!(written.iter().all(|w| normal(w) == written[2]), "{:?}", written.map(|w| normal(&w)));
         assert_eq!(normal(&json!({"settings": {"a": 1}})), json!({"settings": {"index.a": 1}}));
         assert_eq!(normal(&json!({"index_patterns": ["x"]})), json!({"index_patterns": ["x"]}));
+    }
+
+    #[test]
+    fn data_streams_mean_the_same_whether_the_usual_is_written_out_or_not() {
+        let written = [
+            json!({}),
+            json!({"timestamp_field": {"name": "@timestamp"}}),
+            json!({"hidden": false, "allow_custom_routing": false}),
+        ];
+        let of = |stream: &Value| normal(&json!({"data_stream": stream}));
+        assert!(written.iter().all(|w| of(w) == of(&written[0])), "{:?}", written.map(|w| of(&w)));
+        for other in [json!({"timestamp_field": {"name": "at"}}), json!({"hidden": true})] {
+            assert_ne!(of(&other), of(&written[0]));
+        }
+    }
+
+    #[test]
+    fn what_the_other_product_does_not_know_of_data_streams_is_left_out_and_told_where_it_matters() {
+        let to = About {
+            product: Product::OpenSearch,
+            version: Version(2, 19, 4),
+            name: String::new(),
+            uuid: String::new(),
+        };
+        let mut around = Around::default();
+        let usual = json!({"hidden": false, "allow_custom_routing": false});
+        assert_eq!(of_stream(&usual, "t", &to, &mut around), json!({}));
+        assert_eq!(around, Around::default());
+        let odd = json!({"hidden": true, "timestamp_field": {"name": "at"}});
+        assert_eq!(of_stream(&odd, "t", &to, &mut around), json!({"timestamp_field": {"name": "at"}}));
+        assert!(around.findings.iter().all(|f| f.summary.contains("hidden")) && around.findings.len() == 1);
     }
 }
