@@ -7,6 +7,7 @@ use std::sync::{Arc, Condvar, Mutex};
 
 use segue_tests::servers::{Deed, Faulty, Passing};
 use segue_tests::{Random, Running, say};
+use serde_json::Value;
 
 use crate::scene::{PATIENCE, Scene, Terms, told};
 use crate::servers::{Way, alone, shared};
@@ -135,6 +136,36 @@ fn resets_refusals_half_answers_and_half_bulks_lose_nothing_there_and_back() {
     let counts = counts.lock().expect("not poisoned").clone();
     say(&format!("{name}: {counts:?}, {resumes} resumes"));
     assert!(counts.values().sum::<u64>() > 10, "next to no fault: {counts:?}");
+}
+
+#[test]
+fn an_index_that_is_deleted_while_a_cluster_is_looked_at_changes_no_plan() {
+    let (name, way) = ("fleeting", Way::ToOpenSearch);
+    let servers = shared();
+    let pair = servers.pair(way);
+    let (client, gone) = (pair.source.client(), format!("{name}-2"));
+    let deleted = Arc::new(AtomicUsize::new(0));
+    let (there, seen) = (gone.clone(), Arc::clone(&deleted));
+    // After the cluster has named its indices, and before it is asked for their mappings.
+    let source = Faulty::new(pair.source.url(), move |asked| {
+        let about_it = asked.path.contains("/_mapping") && asked.path.contains(&there);
+        if about_it && client.ask("DELETE", &format!("/{there}"), None).is_ok_and(|reply| reply.is_good()) {
+            seen.fetch_add(1, Ordering::SeqCst);
+        }
+        Deed::Pass
+    });
+    let include = Some(format!("{name}-*"));
+    let terms = Terms { source_url: Some(source.url()), include, ..Terms::default() };
+    let scene = Scene::new(pair, name, 50, 1, &terms);
+    // With the plan's hash.
+    let planned = || {
+        let said = scene.segue(&["plan"]).expect_code(0).stdout;
+        said.lines().find(|line| line.contains("steps to do")).map(str::to_owned).expect("a plan")
+    };
+    let before = planned();
+    scene.source().make_index(&gone, 1, &Value::Null);
+    assert_eq!(planned(), before);
+    assert_eq!(deleted.load(Ordering::SeqCst), 1, "it was deleted at another time");
 }
 
 #[test]

@@ -41,6 +41,14 @@ impl Verdict {
         assert!(self.is_clean() && self.acknowledged > 0, "{self:#?}");
     }
 
+    /// The same where a primary was killed: the server repeats what was on its way by itself, and its repetition meets what it
+    /// did first. `repeated`: how many operations can have been on their way.
+    #[track_caller]
+    pub fn expect_clean_but_repeated(&self, repeated: u64) {
+        let besides = Self { surprises: self.surprises.saturating_sub(repeated), ..self.clone() };
+        besides.expect_clean();
+    }
+
     fn complain(&mut self, what: String) {
         if self.named.len() < NAMED_MAX {
             self.named.push(what);
