@@ -14,9 +14,10 @@ pub(crate) mod varint;
 mod write;
 
 use std::cmp::Ordering;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use segue_contract::paths::PathError;
+use segue_contract::paths::{self, PathError};
 use segue_contract::{ArtifactName, Side, StepError};
 
 pub use buckets::{BUCKETS, Bucket, Buckets};
@@ -237,19 +238,54 @@ impl From<LedgerError> for StepError {
     }
 }
 
-/// Deletes the ledgers in `artifacts` that are not in `keep`, and gives how many there were. Called by
-/// the holder of the state's lock only: a ledger that a running step made is in nobody's list yet.
+/// What ledgers begin with that may lean on another one, of which they say only what changed since.
+pub(crate) const LEANING: &[u8; 8] = b"SGDOCUME";
+
+/// The checksum in the name of the ledger that one leans on, by the header behind its layout.
+pub(crate) fn leans_on(header: &[u8]) -> Option<u128> {
+    header.try_into().map(u128::from_le_bytes).ok().filter(|base| *base != 0)
+}
+
+/// The ledgers that some of `artifacts` lean on, which are of no use without them.
 ///
 /// # Errors
-/// When the directory cannot be listed or a file not be removed; what was removed stays removed.
+/// One is there, and cannot be read.
+pub fn bases(artifacts: &Path, names: &[ArtifactName]) -> Result<Vec<ArtifactName>, StepError> {
+    let mut bases = Vec::new();
+    for name in names {
+        let path = artifacts.join(&name.0);
+        if !path.exists() {
+            continue;
+        }
+        let mut begin = Vec::new();
+        let read = paths::open(&path)?.take(BEGIN).read_to_end(&mut begin);
+        read.map_err(|e| PathError::new("read", &path, e))?;
+        let header = begin.strip_prefix(LEANING.as_slice()).and_then(|rest| rest.get(LAYOUT..));
+        bases.extend(header.and_then(leans_on).map(sealed::name_of));
+    }
+    Ok(bases)
+}
+
+/// The bytes of the number of a layout.
+const LAYOUT: usize = 4;
+/// The bytes of what ledgers begin with, up to the end of a base's checksum.
+const BEGIN: u64 = 8 + LAYOUT as u64 + 16;
+
+/// Deletes the ledgers in `artifacts` that are not in `keep`, nor leant on by one that is, and gives how many there were.
+/// Called by the holder of the state's lock only: a ledger that a running step made is in nobody's list yet.
+///
+/// # Errors
+/// When the directory cannot be listed, a file not be read or not be removed; what was removed stays removed.
 pub fn collect(artifacts: &Path, keep: &[ArtifactName]) -> Result<usize, StepError> {
     let list = |e| PathError::new("list", artifacts, e);
+    let bases = bases(artifacts, keep)?;
+    let is_kept = |name: &str| keep.iter().chain(&bases).any(|kept| kept.0 == name);
     let mut removed = 0;
     for entry in std::fs::read_dir(artifacts).map_err(list)? {
         let entry = entry.map_err(list)?;
         let name = entry.file_name();
         let Some(name) = name.to_str() else { continue };
-        let finished = name.starts_with(sealed::PREFIX) && !keep.iter().any(|kept| kept.0 == name);
+        let finished = name.starts_with(sealed::PREFIX) && !is_kept(name);
         if finished || name.starts_with(sealed::UNFINISHED) {
             std::fs::remove_file(entry.path()).map_err(|e| PathError::new("remove", entry.path(), e))?;
             removed += 1;

@@ -227,7 +227,9 @@ impl Endpoint for Search {
     }
 
     fn remove_marker(&self, block: &BlockRef, state_id: &str, io: &dyn StepIo) -> Result<(), MarkerError> {
-        marker::remove(&Cluster::kept(block, io)?, &names::scope(block)?, state_id)
+        let (cluster, names) = (Cluster::kept(block, io)?, names::scope(block)?);
+        marker::remove(&cluster, &names, state_id)?;
+        Ok(write_block::forget(&cluster, &names)?)
     }
 
     fn marker_by_hand(&self, block: &BlockRef) -> String {

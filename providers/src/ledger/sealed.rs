@@ -54,6 +54,8 @@ pub(crate) struct SealedWriter {
     path: PathBuf,
     file: Option<File>,
     buffer: Vec<u8>,
+    /// Bytes that were written out of the buffer.
+    flushed: u64,
     digest: Xxh3,
 }
 
@@ -68,7 +70,8 @@ impl SealedWriter {
         buffer.extend_from_slice(layout.magic);
         buffer.extend_from_slice(&layout.version.to_le_bytes());
         buffer.extend_from_slice(header);
-        Ok(Self { dir: artifacts.to_owned(), path, file: Some(file), buffer, digest: Xxh3::new() })
+        let dir = artifacts.to_owned();
+        Ok(Self { dir, path, file: Some(file), buffer, flushed: 0, digest: Xxh3::new() })
     }
 
     /// Appends a record.
@@ -83,8 +86,14 @@ impl SealedWriter {
         if let Some(file) = &mut self.file {
             file.write_all(&self.buffer).map_err(|e| PathError::new("write", &self.path, e))?;
         }
+        self.flushed += self.buffer.len() as u64;
         self.buffer.clear();
         Ok(())
+    }
+
+    /// Where the next record will begin.
+    pub(crate) fn position(&self) -> u64 {
+        self.flushed + self.buffer.len() as u64
     }
 
     /// The same file without name and checksum, to be read by the process that wrote it and by nobody else: it goes with the
@@ -97,23 +106,20 @@ impl SealedWriter {
         SealedReader::of(self.path.clone(), file, len, layout)
     }
 
-    /// Writes the end and gives the file its name. `durable`: it is on the disk then, and so is the name; else it is for
-    /// the writer alone.
-    pub(crate) fn finish(mut self, end: &[u8], durable: bool) -> Result<ArtifactName, LedgerError> {
+    /// Writes the end and gives the file its name; it is on the disk then, and so is the name.
+    pub(crate) fn finish(mut self, end: &[u8]) -> Result<ArtifactName, LedgerError> {
         self.buffer.extend_from_slice(&[0; LENGTH]);
         self.buffer.extend_from_slice(end);
         self.flush()?;
         let checksum = self.digest.digest128();
-        let name = ArtifactName(format!("{PREFIX}{checksum:032x}"));
+        let name = name_of(checksum);
         if let Some(mut file) = self.file.take() {
             file.write_all(&checksum.to_le_bytes())
-                .and_then(|()| if durable { file.sync_all() } else { Ok(()) })
+                .and_then(|()| file.sync_all())
                 .map_err(|e| PathError::new("write", &self.path, e))?;
         }
         paths::rename(&self.path, &self.dir.join(&name.0))?;
-        if durable {
-            paths::sync_dir(&self.dir)?;
-        }
+        paths::sync_dir(&self.dir)?;
         Ok(name)
     }
 }
@@ -157,7 +163,7 @@ impl SealedReader {
         if u128::from_le_bytes(stored) != checksum {
             return Err(LedgerError::damaged(&path, "its checksum does not match its content"));
         }
-        if name.0 != format!("{PREFIX}{checksum:032x}") {
+        if *name != name_of(checksum) {
             return Err(LedgerError::damaged(&path, "its content belongs to another name"));
         }
         Self::of(path, file, len, layout)
@@ -180,6 +186,19 @@ impl SealedReader {
         Ok(Self { path, from, len, first: layout.header_len() as u64, header, scratch: Vec::new() })
     }
 
+    /// The same file once more, to be read by itself; what was checked is not checked again.
+    pub(crate) fn again(&self, layout: &Layout) -> Result<Self, LedgerError> {
+        Self::of(self.path.clone(), paths::open(&self.path)?, self.len, layout)
+    }
+
+    /// Goes to a record that begins there ([`SealedWriter::position`]).
+    pub(crate) fn seek_to(&mut self, at: u64) -> Result<(), LedgerError> {
+        // What is in the buffer already is not read again.
+        let here = self.from.stream_position();
+        here.and_then(|here| self.from.seek_relative(at.cast_signed() - here.cast_signed()))
+            .map_err(|e| PathError::new("read", &self.path, e).into())
+    }
+
     /// Goes back to before its first record.
     pub(crate) fn rewind(&mut self) -> Result<(), LedgerError> {
         let first = SeekFrom::Start(self.first);
@@ -198,7 +217,7 @@ impl SealedReader {
         Ok(bytes)
     }
 
-    /// The bytes of the next record.
+    /// The bytes of the next record; none after the last one.
     pub(crate) fn next_bytes(&mut self) -> Result<&[u8], LedgerError> {
         let mut len = [0; LENGTH];
         self.from.read_exact(&mut len).map_err(|e| PathError::new("read", &self.path, e))?;
@@ -211,6 +230,16 @@ impl SealedReader {
     pub(crate) fn damaged(&self, why: impl Into<String>) -> LedgerError {
         LedgerError::damaged(&self.path, why)
     }
+}
+
+/// The name of the file with this checksum.
+pub(crate) fn name_of(checksum: u128) -> ArtifactName {
+    ArtifactName(format!("{PREFIX}{checksum:032x}"))
+}
+
+/// The checksum in a name.
+pub(crate) fn checksum_in(name: &ArtifactName) -> Option<u128> {
+    u128::from_str_radix(name.0.strip_prefix(PREFIX)?, 16).ok()
 }
 
 fn read_at(file: &mut File, path: &Path, at: u64, into: &mut [u8]) -> Result<(), LedgerError> {

@@ -70,6 +70,6 @@ impl LedgerWriter {
             end.extend_from_slice(&bucket.count.to_le_bytes());
             end.extend_from_slice(&bucket.sum.to_le_bytes());
         }
-        self.file.finish(&end, true)
+        self.file.finish(&end)
     }
 }

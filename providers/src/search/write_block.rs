@@ -20,6 +20,7 @@ use super::names::{encoded, listed, scope};
 use super::notes::{Kind, Notes};
 use super::{by_hand, indices, observe, tasks, tune};
 use before::Before;
+pub(super) use before::forget;
 
 /// The block's setting.
 pub(super) const BLOCK: &str = "index.blocks.write";

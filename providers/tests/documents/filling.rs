@@ -185,3 +185,16 @@ fn a_target_that_holds_what_nobody_declared_is_not_filled() {
     let error = world.engine.load(&world.job, None, &world.io).unwrap_err();
     assert!(error.to_string().contains("holds 1 documents that segue did not write"), "{error}");
 }
+
+#[test]
+fn a_unit_that_somebody_made_anew_after_it_was_filled_is_not_filled_again() {
+    let mut world = World::new(40, 2).in_mode(NATIVE);
+    world.load();
+    world.target.with(|unit| unit.incarnation = "somebody's".to_owned());
+    let there = world.target.with(|unit| unit.bodies());
+    // A state that knows of no load: put back from an earlier copy, or told to load again.
+    world.job.ledger = None;
+    let error = world.engine.load(&world.job, None, &world.io).unwrap_err();
+    assert!(error.to_string().contains("holds 40 documents that segue did not write"), "{error}");
+    assert_eq!(world.target.with(|unit| unit.bodies()), there);
+}

@@ -9,6 +9,7 @@ mod faults;
 mod fronts;
 mod health;
 mod kinds;
+mod late;
 mod network;
 mod nodes;
 mod pairs;

@@ -48,7 +48,9 @@ impl Pull {
         for doubt in workspace.doubts(invocation, &snapshot) {
             invocation.printer.warn(&format!("this state is not to be believed: {doubt}"));
         }
-        let mut artifacts: Vec<String> = snapshot.state.artifacts().into_iter().map(|a| a.0).collect();
+        let mut named = snapshot.state.artifacts();
+        named.extend(segue_providers::ledger::bases(&snapshot.artifacts, &named)?);
+        let mut artifacts: Vec<String> = named.into_iter().map(|a| a.0).collect();
         artifacts.sort();
         artifacts.dedup();
         invocation.printer.json_data(&StateFile {

@@ -20,7 +20,7 @@ pub(crate) fn drift(sides: &Sides<'_>, level: VerifyLevel) -> Result<DriftReport
     let settled = if before.is_of_one_unit_with(&here) { before.settled() } else { Vec::new() };
     // Several changes of one document are one record for a pass: this is the most that it can be.
     let waiting_records = here.changes_since(&settled);
-    let each = known.bytes.checked_div(known.records).unwrap_or(0);
+    let each = known.bytes.checked_div(known.tally.records).unwrap_or(0);
     let mut report = DriftReport {
         waiting_records,
         waiting_bytes: waiting_records.saturating_mul(each),

@@ -156,10 +156,6 @@ pub(crate) fn load(
     let stock = stock::take(&sides, &since, by)?;
     let known = UnitJob { ledger: Some(stock.ledger.clone()), ..job.clone() };
     let mut report = pass::carry(source, target, &known, &[], io)?;
-    if report.ledger != stock.ledger {
-        // Only a step between nothing and the first ledger.
-        let _ = std::fs::remove_file(io.artifacts().join(&stock.ledger.0));
-    }
     report.records_written += stock.there;
     report.bytes_written += stock.bytes;
     report.times.apply_us += filled_us;
@@ -192,8 +188,8 @@ fn begin(
     }
     if is_there {
         let there = target.open(job.writes(), io)?;
-        let count = again(io, || there.count())?;
-        if count > 0 && !made.is_noted() && !Way::of(job).is_shared() {
+        let (count, incarnation) = (again(io, || there.count())?, again(io, || there.stand())?.incarnation);
+        if count > 0 && !made.is(&incarnation)? && !Way::of(job).is_shared() {
             return Err(not_empty(job, count));
         }
     }

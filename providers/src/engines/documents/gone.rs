@@ -21,74 +21,34 @@ use segue_contract::StepError;
 
 use super::again::again;
 use super::collection::{CENSUS_PARTS_MAX, Stand, Window};
-use super::ledger::{Ledger, Mark, Record};
+use super::ledger::{Census, Ledger, Mark, Marks, Record};
 use super::runs::{Entry, Merged, Runs};
 use super::sides::Sides;
 use super::sorted::in_batches;
 
-/// Numbers in a part at least: so few documents are read as quickly as none.
-const WIDTH_MIN: u64 = 32;
 /// Numbers that are looked at one by one at most: two bytes each in memory.
 const NUMBERS_MAX: usize = 16 << 20;
 
-/// How many documents changed last in each part of all change numbers, over all slices.
-#[derive(Clone, Debug)]
-pub(crate) struct Census {
-    width: u64,
-    parts: Vec<u64>,
-    /// Documents of which that is not known, or that changed since.
-    elsewhere: u64,
-}
-
-impl Census {
-    /// An empty one, for a unit that stands so.
-    pub(crate) fn of(stand: &Stand) -> Self {
-        let highest = stand.bound();
-        let width = highest.div_ceil(CENSUS_PARTS_MAX).max(WIDTH_MIN);
-        let parts = usize::try_from(highest.div_ceil(width)).unwrap_or(0);
-        Self { width, parts: vec![0; parts], elsewhere: 0 }
-    }
-
-    /// One that tells nothing.
-    pub(crate) fn none() -> Self {
-        Self { width: 1, parts: Vec::new(), elsewhere: 0 }
-    }
-
-    fn part_of(&self, mark: Mark) -> Option<usize> {
-        let number = mark.number.checked_sub(1)?;
-        usize::try_from(number / self.width).ok().filter(|part| *part < self.parts.len())
-    }
-
-    pub(crate) fn add(&mut self, mark: Mark) {
-        match self.part_of(mark).and_then(|part| self.parts.get_mut(part)) {
-            Some(count) => *count += 1,
-            None => self.elsewhere += 1,
-        }
-    }
-
-    fn total(&self) -> u64 {
-        self.parts.iter().sum::<u64>() + self.elsewhere
-    }
-}
-
-/// The documents of a ledger, `live` of them at the side that is read, that are gone from there. `here`: the pass's bound;
-/// `known`: the ledger's census. `None`: that cannot be told without looking at every key.
+/// The documents of a ledger that are gone from the side that is read. `here`: the pass's bound. `None`: that cannot be told
+/// without looking at every key.
 pub(crate) fn find(
     sides: &Sides<'_>,
     ledger: &mut Ledger,
-    live: u64,
-    known: &Census,
     here: &Stand,
 ) -> Result<Option<Merged>, StepError> {
-    let Some(counted) = counted(sides, known, here)? else { return Ok(None) };
-    let differs: Vec<bool> =
-        known.parts.iter().zip(&counted.parts).map(|(known, there)| known != there).collect();
+    let tally = &ledger.about().tally;
+    let live = tally.live(sides.from());
+    let Some(known) = tally.census(sides.from(), here).cloned() else { return Ok(None) };
+    let Some(counted) = counted(sides, &known, here)? else { return Ok(None) };
+    let count = |census: &Census, part: usize| census.parts.get(part).copied().unwrap_or(0);
+    let parts = 0..known.parts.len().max(counted.parts.len());
+    let differs: Vec<usize> = parts.filter(|part| count(&known, *part) != count(&counted, *part)).collect();
     // Each of those without a number is asked for: not where they are most.
     if known.elsewhere > live / 2 {
         return Ok(None);
     }
-    let Some(fine) = Fine::of(sides, known, &differs, here)? else { return Ok(None) };
-    let (gone, were_there) = fine.gone(sides, ledger, known)?;
+    let Some(fine) = Fine::of(sides, &known, &differs, here)? else { return Ok(None) };
+    let (gone, were_there) = fine.gone(sides, ledger, &known)?;
     let after = again(sides.io, || sides.read.stand())?;
     if !after.is_of_one_unit_with(here) {
         return Ok(None);
@@ -100,7 +60,8 @@ pub(crate) fn find(
 
 /// The census of the side that is read, in the parts of another.
 fn counted(sides: &Sides<'_>, like: &Census, here: &Stand) -> Result<Option<Census>, StepError> {
-    let mut census = Census { parts: vec![0; like.parts.len()], elsewhere: 0, ..like.clone() };
+    let parts = vec![0; usize::try_from(like.parts_of(here)).unwrap_or(0)];
+    let mut census = Census { width: like.width, parts, elsewhere: 0 };
     for (slice, stand) in (0..).zip(&here.slices).filter(|(_, stand)| stand.settled > 0) {
         let window = [Window { slice, from: 0, to: stand.settled }];
         let Some(counts) = again(sides.io, || sides.read.census(&window, like.width))? else {
@@ -128,11 +89,9 @@ impl Fine {
     fn of(
         sides: &Sides<'_>,
         census: &Census,
-        differs: &[bool],
+        parts: &[usize],
         here: &Stand,
     ) -> Result<Option<Self>, StepError> {
-        let parts: Vec<usize> =
-            (0..).zip(differs).filter(|(_, differs)| **differs).map(|(at, _)| at).collect();
         let width = usize::try_from(census.width).unwrap_or(usize::MAX);
         let numbers = parts.len().saturating_mul(width);
         if numbers > NUMBERS_MAX {
@@ -142,7 +101,7 @@ impl Fine {
         let mut fine = Self { begins, width, there: vec![0; numbers], known: vec![0; numbers] };
         for (slice, stand) in (0..).zip(&here.slices) {
             let mut batch: Vec<(usize, Window)> = Vec::new();
-            for (begin, window) in pieces(&parts, census.width, slice, stand.settled) {
+            for (begin, window) in pieces(parts, census.width, slice, stand.settled) {
                 let numbers: u64 = batch.iter().map(|(_, w)| w.to - w.from).sum();
                 if numbers + (window.to - window.from) > CENSUS_PARTS_MAX
                     && !fine.count(sides, &std::mem::take(&mut batch))?
@@ -189,17 +148,19 @@ impl Fine {
         // What may be gone as far as the parts say; a second time the ledger is not read.
         let mut candidates = Runs::new(artifacts);
         let mut records = ledger.records()?;
-        while let Some(record) = records.next_record()? {
-            let mark = record.mark(from);
-            match self.place(census, mark) {
-                Some(at) => add(&mut self.known, at, u64::from(mark.version > 0)),
-                None if census.part_of(mark).is_some() => continue,
-                None => {}
+        let mut known = std::mem::take(&mut self.known);
+        let is_unequal = |marks: &Marks| {
+            let mark = marks.of(from);
+            self.place(census, mark).is_some() || census.part_of(mark).is_none()
+        };
+        while let Some(record) = records.next_where(is_unequal)? {
+            if let Some(at) = self.place(census, record.mark(from)) {
+                add(&mut known, at, u64::from(record.mark(from).version > 0));
             }
             candidates.push(Entry { record, gone: false })?;
         }
         let is_suspected = |record: &Record| {
-            self.place(census, record.mark(from)).is_none_or(|at| self.there.get(at) != self.known.get(at))
+            self.place(census, record.mark(from)).is_none_or(|at| self.there.get(at) != known.get(at))
         };
         let (mut gone, mut were_there) = (Runs::new(artifacts), 0);
         let mut candidates = candidates.finish()?;

@@ -2,10 +2,16 @@
 //! last saw or wrote it; and at the end, where both sides stood. One ledger serves passes and verification both ways.
 //!
 //! A flat file that is read and written as a stream, so that memory stays bounded. Its name holds its checksum, and
-//! nothing of it is believed before the whole was checked.
+//! nothing of it is believed before the whole was checked. Where little changed since an earlier one, a ledger holds only
+//! that, and leans on the earlier one: a pass costs what changed, whatever the unit's size. It says of the whole how many
+//! documents there are and where they changed last, and the one that it leans on has an index; so nobody has to read all
+//! of it to know one or the other.
 
 mod codec;
+mod draft;
+mod index;
 mod read;
+mod tally;
 mod write;
 
 use segue_contract::Side;
@@ -15,7 +21,9 @@ use xxhash_rust::xxh3::xxh3_128;
 use super::collection::{Key, Stand};
 use super::versions::Versions;
 pub(crate) use codec::{decode, encode};
+pub(crate) use draft::Draft;
 pub(crate) use read::{Ledger, Records};
+pub(crate) use tally::{Census, Tally};
 pub(crate) use write::Writer;
 
 /// How one side has a document. All 0: it was never seen there.
@@ -54,16 +62,35 @@ impl Record {
     }
 
     pub(crate) fn mark(&self, side: Side) -> Mark {
-        match side {
-            Side::Source => self.source,
-            Side::Target => self.target,
-        }
+        self.marks().of(side)
+    }
+
+    pub(crate) fn marks(&self) -> Marks {
+        Marks { source: self.source, target: self.target, aside: self.aside }
     }
 
     pub(crate) fn set_mark(&mut self, side: Side, mark: Mark) {
         match side {
             Side::Source => self.source = mark,
             Side::Target => self.target = mark,
+        }
+    }
+}
+
+/// What is known of a record before anything is copied of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Marks {
+    source: Mark,
+    target: Mark,
+    /// See [`Record::aside`].
+    pub(crate) aside: bool,
+}
+
+impl Marks {
+    pub(crate) fn of(&self, side: Side) -> Mark {
+        match side {
+            Side::Source => self.source,
+            Side::Target => self.target,
         }
     }
 }
@@ -79,12 +106,10 @@ pub(crate) fn key_hash(key: &Key) -> u128 {
 pub(crate) struct About {
     /// The pass that wrote it; the load is 1.
     pub(crate) pass: u64,
-    /// How many documents.
-    pub(crate) records: u64,
+    /// What is counted of its records.
+    pub(crate) tally: Tally,
     /// The bytes of their bodies at the declared target, as far as Segue carried them.
     pub(crate) bytes: u64,
-    /// How many of them are set aside.
-    pub(crate) aside: u64,
     /// Where the sides stood: what came later is not in it.
     pub(crate) source: Stand,
     /// See `source`.
@@ -105,7 +130,7 @@ pub(crate) struct Stood {
 }
 
 impl About {
-    /// `read`: of the side `from`; `written`: of the other one. What is counted is filled in by the writer.
+    /// `read`: of the side `from`; `written`: of the other one. What is counted is filled in by who writes it.
     pub(crate) fn new(
         pass: u64,
         bytes: u64,
@@ -120,9 +145,8 @@ impl About {
         };
         Self {
             pass,
-            records: 0,
+            tally: Tally::default(),
             bytes,
-            aside: 0,
             source: source.stand,
             target: target.stand,
             source_highest: source.highest,
@@ -145,3 +169,6 @@ impl About {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

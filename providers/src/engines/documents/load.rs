@@ -11,7 +11,6 @@ use segue_contract::{Checkpoint, PassReport, PassTimes, Progress, StepError, Ste
 
 use super::again::again;
 use super::collection::{Documents, Stand, Want};
-use super::gone::Census;
 use super::ledger::{About, Mark, Record, Stood};
 use super::made::Made;
 use super::notes::Notes;
@@ -233,13 +232,13 @@ impl Load<'_> {
         };
         let from = sides.from();
         let (runs, (read, written)) = log.entries(io.artifacts(), from)?;
-        let draft = merge::merge(io.artifacts(), None, runs.finish()?, from, Census::none())?;
+        let draft = merge::merge(io.artifacts(), None, runs.finish()?, from, &self.head.stand)?;
         let versions = Versions { epoch, ..self.head.versions };
         let read = Stood { stand: self.head.stand.carried(), highest: read };
         let written = Stood { stand: there, highest: written };
         let about = About::new(LOAD_PASS, tally.bytes, versions, from, read, written);
-        let live = draft.live;
-        let ledger = draft.finish(about)?;
+        let live = draft.live(from);
+        let ledger = draft.finish(io.artifacts(), about)?;
         let times = PassTimes {
             scan_us: 0,
             apply_us: super::micros(applied),

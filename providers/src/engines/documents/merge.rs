@@ -2,55 +2,70 @@
 
 use std::path::Path;
 
-use segue_contract::{ArtifactName, Side, StepError};
+use segue_contract::{Side, StepError};
 
-use super::gone::Census;
-use super::ledger::{About, Ledger, Record, Writer};
+use super::collection::{Key, Stand};
+use super::ledger::{Draft, Ledger, Record, Tally, Writer};
 use super::runs::{Entry, Merged};
-use super::sorted::Join;
+use super::sorted::{Join, Sorted};
 
-/// A new ledger that is not finished yet, how many of its documents the side that is read has, and where they changed last.
-pub(crate) struct Draft {
-    writer: Writer,
-    pub(crate) live: u64,
-    pub(crate) census: Census,
-}
-
-impl Draft {
-    /// Ends it as the ledger that the next step begins from, durably.
-    pub(crate) fn finish(self, about: About) -> Result<ArtifactName, StepError> {
-        self.writer.finish(about, true)
-    }
-
-    /// Ends one that is only a step to another; and its census.
-    pub(crate) fn into_ledger(self, about: About) -> Result<(Ledger, Census), StepError> {
-        Ok((self.writer.into_ledger(about)?, self.census))
-    }
-}
-
-/// Writes the ledger of `old` with `entries` in place of what it says of their keys. `census`: an empty one, to be filled.
+/// The ledger of `old` with `entries` in place of what it says of their keys. `read`: the side that is read, which stands so.
 pub(crate) fn merge(
     artifacts: &Path,
-    old: Option<&mut Ledger>,
-    entries: Merged,
+    mut old: Option<&mut Ledger>,
+    mut entries: Merged,
     read: Side,
-    census: Census,
+    stand: &Stand,
 ) -> Result<Draft, StepError> {
-    let mut draft = Draft { writer: Writer::create(artifacts)?, live: 0, census };
+    let mut first = Vec::new();
+    if let Some(old) = old.as_deref_mut()
+        && let Some(room) = old.room(read, stand)
+    {
+        while first.len() <= room
+            && let Some(entry) = entries.next()?
+        {
+            first.push(entry);
+        }
+        if first.len() <= room
+            && let Some(draft) = Draft::beside(old, &first, room, with_old)?
+        {
+            return Ok(draft);
+        }
+    }
+    let mut writer = Writer::create(artifacts, Tally::of(read, stand))?;
+    let entries = Taken { first: first.into_iter(), rest: entries };
     let mut join = Join::of(old.map(Ledger::records).transpose()?, entries)?;
     while let Some(pair) = join.next()? {
         match pair {
-            (Some(known), None) => draft.push(&known, read)?,
-            (known, Some(new)) if !new.gone => draft.push(&with_old(known, new), read)?,
+            (Some(known), None) => writer.push(&known)?,
+            (known, Some(new)) if !new.gone => writer.push(&with_old(known.as_ref(), &new))?,
             (_, _) => {}
         }
     }
-    Ok(draft)
+    Ok(Draft::Whole(Box::new(writer)))
+}
+
+/// Entries of which some were taken out already.
+struct Taken {
+    first: std::vec::IntoIter<Entry>,
+    rest: Merged,
+}
+
+impl Sorted for Taken {
+    type Item = Entry;
+
+    fn pull(&mut self) -> Result<Option<Entry>, StepError> {
+        self.first.next().map_or_else(|| self.rest.next(), |entry| Ok(Some(entry)))
+    }
+
+    fn key(entry: &Entry) -> &Key {
+        &entry.record.key
+    }
 }
 
 /// What a pass could not write keeps the mark that the written side had.
-fn with_old(old: Option<Record>, new: Entry) -> Record {
-    let mut record = new.record;
+fn with_old(old: Option<&Record>, new: &Entry) -> Record {
+    let mut record = new.record.clone();
     if let Some(old) = old.filter(|_| record.aside) {
         for side in [Side::Source, Side::Target] {
             if record.mark(side).version == 0 {
@@ -59,14 +74,4 @@ fn with_old(old: Option<Record>, new: Entry) -> Record {
         }
     }
     record
-}
-
-impl Draft {
-    fn push(&mut self, record: &Record, read: Side) -> Result<(), StepError> {
-        if record.mark(read).version > 0 {
-            self.live += 1;
-            self.census.add(record.mark(read));
-        }
-        self.writer.push(record)
-    }
 }

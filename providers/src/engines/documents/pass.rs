@@ -13,9 +13,9 @@ use segue_contract::{PassReport, PassTimes, StepError, StepIo, UnitJob};
 use super::again::again;
 use super::collection::{Documents, Found, Key, Stand, Want};
 use super::foreign::{Finds, Foreign, look};
-use super::gone::{self, Census};
-use super::ledger::{About, Ledger, Record, Stood};
-use super::merge::{Draft, merge};
+use super::gone;
+use super::ledger::{About, Draft, Ledger, Record, Stood};
+use super::merge::merge;
 use super::notes::Notes;
 use super::runs::{Entry, Merged, Runs};
 use super::send::Sender;
@@ -98,10 +98,10 @@ impl Pass<'_> {
         self.carry_keys(wanted.finish()?)?;
         let read_us = micros(began.elapsed());
         let from = self.sides.from();
-        let (entries, census) = (self.sent()?, Census::of(&self.here));
-        let mut draft = merge(io.artifacts(), Some(&mut self.ledger), entries, from, census)?;
+        let sent = self.sent()?;
+        let mut draft = merge(io.artifacts(), Some(&mut self.ledger), sent, from, &self.here)?;
         let there_now = again(io, || self.sides.read.count())?;
-        if there_now != draft.live {
+        if there_now != draft.live(from) {
             draft = self.deletions(draft)?;
         }
         let applied = micros(began.elapsed());
@@ -112,8 +112,9 @@ impl Pass<'_> {
         let above = tally.write_highest.max(foreign.above.unwrap_or(0));
         let written = Stood { stand: written, highest: known.highest(from.other()).max(above) };
         let (bytes, versions) = (known.bytes + tally.bytes, Versions { epoch, ..versions });
-        let live = draft.live;
-        let ledger = draft.finish(About::new(known.pass + 1, bytes, versions, from, read, written))?;
+        let live = draft.live(from);
+        let about = About::new(known.pass + 1, bytes, versions, from, read, written);
+        let ledger = draft.finish(io.artifacts(), about)?;
         let times = PassTimes {
             scan_us: read_us,
             apply_us: applied - read_us,
@@ -146,14 +147,12 @@ impl Pass<'_> {
 
     /// What earlier passes could not carry is tried again.
     fn set_aside_before(&mut self, wanted: &mut Runs) -> Result<(), StepError> {
-        if self.known.aside == 0 {
+        if self.known.tally.aside == 0 {
             return Ok(());
         }
         let mut records = self.ledger.records()?;
-        while let Some(record) = records.next_record()? {
-            if record.aside {
-                wanted.push(Entry { record: Record::of(record.key), gone: false })?;
-            }
+        while let Some(record) = records.next_where(|marks| marks.aside)? {
+            wanted.push(Entry { record: Record::of(record.key), gone: false })?;
         }
         Ok(())
     }
@@ -184,16 +183,16 @@ impl Pass<'_> {
         let (sides, io) = (self.sides, self.sides.io);
         let from = sides.from();
         let before = again(io, || sides.read.stand())?;
-        let (live, number) = (draft.live, before.bound());
-        let (mut merged, census) = draft.into_ledger(self.known.clone())?;
-        match gone::find(sides, &mut merged, live, &census, &self.here)? {
+        let number = before.bound();
+        let mut merged = draft.into_ledger(self.known.clone())?;
+        match gone::find(sides, &mut merged, &self.here)? {
             Some(gone) => self.delete_found(gone, number)?,
             None => {
                 let here = sides.keys(from, &Windows::all(&before))?;
                 self.delete_all_but(&mut merged, here, number)?;
             }
         }
-        merge(io.artifacts(), Some(&mut merged), self.sent()?, from, Census::none())
+        merge(io.artifacts(), Some(&mut merged), self.sent()?, from, &self.here)
     }
 
     /// Deletes what [`gone::find`] found.

@@ -10,7 +10,7 @@ use segue_contract::{ArtifactName, Side, StepError, VerifyCall, VerifyLevel, Ver
 
 use super::again::{again, pause};
 use super::collection::{Found, Key, Want};
-use super::ledger::{About, Ledger, Mark, Record};
+use super::ledger::{About, Ledger, Mark, Marks, Record};
 use super::micros;
 use super::sides::Sides;
 use super::sorted::{AT_ONCE, Join, in_batches};
@@ -43,9 +43,9 @@ pub(crate) fn verify(
     };
     match (&call.since, call.level) {
         (Some(since), level) if level > VerifyLevel::Count => verify.since(&mut known, since)?,
-        (_, VerifyLevel::Count) => verify.count(&mut known)?,
+        (_, VerifyLevel::Count) => verify.count()?,
         (_, VerifyLevel::Sampled) => {
-            verify.count(&mut known)?;
+            verify.count()?;
             verify.sample(&mut known)?;
         }
         (_, VerifyLevel::Full) => verify.full(&mut known)?,
@@ -81,13 +81,9 @@ impl Verify<'_> {
     }
 
     /// How many documents each side has, against the ledger.
-    fn count(&mut self, ledger: &mut Ledger) -> Result<(), StepError> {
+    fn count(&mut self) -> Result<(), StepError> {
         let (io, to) = (self.sides.io, self.sides.to());
-        let mut expected = 0;
-        let mut records = ledger.records()?;
-        while let Some(record) = records.next_record()? {
-            expected += u64::from(record.mark(to).version > 0);
-        }
+        let mut expected = self.known.tally.live(to);
         self.checked += expected;
         let there = again(io, || self.sides.write.count())?;
         if self.sides.adds() {
@@ -95,14 +91,17 @@ impl Verify<'_> {
             expected = if self.quiet { again(io, || self.sides.read.count())? } else { there };
         }
         // Of what is set aside an older state may be there.
-        if there < expected || there > expected + self.known.aside {
+        if there < expected || there > expected + self.known.tally.aside {
             let what = format!("{there} documents at {to}, {expected} were carried");
             self.mismatches.push(VerifyMismatch { key: self.sides.job.unit.clone(), what });
         }
         let here = again(io, || self.sides.read.count())?;
-        if self.quiet && here != self.known.records {
-            let what =
-                format!("{here} documents at {}, {} in the ledger", self.sides.from(), self.known.records);
+        if self.quiet && here != self.known.tally.records {
+            let what = format!(
+                "{here} documents at {}, {} in the ledger",
+                self.sides.from(),
+                self.known.tally.records
+            );
             self.mismatches.push(VerifyMismatch { key: self.sides.job.unit.clone(), what });
         }
         Ok(())
@@ -110,20 +109,19 @@ impl Verify<'_> {
 
     /// A part of the documents by content: one of so many, spread over all keys.
     fn sample(&mut self, ledger: &mut Ledger) -> Result<(), StepError> {
-        let wanted = (self.known.records / SAMPLE.0).max(SAMPLE.1).max(1);
-        let step = (self.known.records / wanted).max(1);
+        let wanted = (self.known.tally.records / SAMPLE.0).max(SAMPLE.1).max(1);
+        let step = (self.known.tally.records / wanted).max(1);
         let (mut records, mut at) = (ledger.records()?, 0u64);
-        let one_of_many = |record: Record| {
+        let mut is_one_of_many = |_: &Marks| {
             at += 1;
-            at.is_multiple_of(step).then_some(record)
+            at.is_multiple_of(step)
         };
-        in_batches(|| records.next_record(), one_of_many, |some| self.compare(some))
+        in_batches(|| records.next_where(&mut is_one_of_many), Some, |some| self.compare(some))
     }
 
     /// What passes touched since another ledger: on both sides by content.
     fn since(&mut self, ledger: &mut Ledger, since: &ArtifactName) -> Result<(), StepError> {
         let mut before = Ledger::open(self.sides.io.artifacts(), since)?;
-        let mut join = Join::of(before.records()?, ledger.records()?)?;
         let touched = |pair: (Option<Record>, Option<Record>)| match pair {
             // Of what is gone nothing is known.
             (Some(gone), None) => {
@@ -131,6 +129,11 @@ impl Verify<'_> {
             }
             (before, now) => now.filter(|now| before.as_ref() != Some(now)),
         };
+        if let Some(differences) = ledger.differences(&mut before)? {
+            let mut differences = differences.into_iter();
+            return in_batches(|| Ok(differences.next()), touched, |some| self.compare(some));
+        }
+        let mut join = Join::of(before.records()?, ledger.records()?)?;
         in_batches(|| join.next(), touched, |some| self.compare(some))
     }
 

@@ -101,7 +101,7 @@ fn state(index: &Index, about: &About, said: &mut Said) {
         said.warning(
             "SEARCH_BLOCKED",
             "it is closed to writes already, before segue",
-            "That block stays, whatever becomes of the cutover; lift it if it is a mistake.",
+            "That block stays, whatever becomes of the cutover, unless a call of a run of segue's that died has set it; lift it if it is a mistake.",
         );
     }
     if index.is("index.blocks.read_only_allow_delete") {

@@ -9,7 +9,7 @@ use segue_contract::{ArtifactName, Progress, Side, StepError};
 
 use super::super::again::again;
 use super::super::collection::{Found, Stand, Want};
-use super::super::ledger::{About, Mark, Record, Stood, Writer};
+use super::super::ledger::{About, Mark, Record, Stood, Tally, Writer};
 use super::super::load::LOAD_PASS;
 use super::super::runs::{Entry, Merged, Runs};
 use super::super::sides::Sides;
@@ -44,7 +44,7 @@ pub(super) fn take(sides: &Sides<'_>, since: &Stand, by: By) -> Result<Stock, St
     // What was deleted until now is seen no more.
     again(io, || sides.read.stand())?;
     let (ours, _) = scan(sides, sides.from(), since, want)?;
-    let mut writer = Writer::create(io.artifacts())?;
+    let mut writer = Writer::create(io.artifacts(), Tally::of(sides.from(), since))?;
     let mut join = Join::of(ours, theirs)?;
     let (from, mut highest) = (sides.from(), (0, 0));
     while let Some((mine, other)) = join.next()? {
@@ -58,8 +58,7 @@ pub(super) fn take(sides: &Sides<'_>, since: &Stand, by: By) -> Result<Stock, St
     let read = Stood { stand: since.carried(), highest: highest.0 };
     let written = Stood { stand: there, highest: highest.1 };
     let about = About::new(LOAD_PASS, amount.bytes, versions, from, read, written);
-    // Only a step between nothing and the first ledger.
-    let ledger = writer.finish(about, false)?;
+    let ledger = writer.finish(about)?;
     Ok(Stock { ledger, there: amount.documents, bytes: amount.bytes })
 }
 

@@ -1,6 +1,8 @@
 //! The bytes of one record: the key as what it shares with the one before and the rest, numbers as varints.
 
-use super::{Mark, Record};
+use std::cmp::Ordering;
+
+use super::{Mark, Marks, Record};
 use crate::engines::documents::collection::Key;
 use crate::ledger::varint::{Cursor, put, put_after, put_bytes};
 
@@ -36,31 +38,57 @@ pub(crate) fn encode(record: &Record, before: &mut Vec<u8>, out: &mut Vec<u8>) {
 
 /// Reads one record's bytes; `None` when they make no sense.
 pub(crate) fn decode(bytes: &[u8], before: &mut Vec<u8>) -> Option<Record> {
-    let mut from = Cursor(bytes);
-    from.after(before)?;
-    let id = String::from_utf8(before.clone()).ok()?;
-    let flags = from.byte()?;
-    let place = match flags & HAS_PLACE {
-        0 => None,
-        _ => Some(String::from_utf8(from.bytes()?.to_vec()).ok()?),
-    };
-    let hash = match flags & HAS_HASH {
-        0 => 0,
-        _ => from.wide()?,
-    };
-    let (source, target, pass) = (from.number()?, from.number()?, from.number()?);
-    // Ledgers of earlier versions have none.
-    let numbers = match flags & HAS_NUMBERS {
-        0 => [0; 2],
-        _ => [from.number()?, from.number()?],
-    };
-    let record = Record {
-        key: Key { id, place },
-        hash,
-        source: Mark { version: source, number: numbers[0] },
-        target: Mark { version: target, number: numbers[1] },
-        aside: flags & ASIDE != 0,
-        pass,
-    };
-    from.0.is_empty().then_some(record)
+    let mut raw = Raw { id: std::mem::take(before), ..Raw::default() };
+    raw.read(bytes)?;
+    let record = raw.record();
+    *before = raw.id;
+    record
+}
+
+/// A record as it is read: one that nobody wants is passed over without taking memory for it.
+#[derive(Default)]
+pub(super) struct Raw {
+    id: Vec<u8>,
+    place: Vec<u8>,
+    has_place: bool,
+    hash: u128,
+    pub(super) marks: Marks,
+    pass: u64,
+}
+
+impl Raw {
+    /// Takes the next record's bytes in; `None` when they make no sense.
+    pub(super) fn read(&mut self, bytes: &[u8]) -> Option<()> {
+        let mut from = Cursor(bytes);
+        from.after(&mut self.id)?;
+        let flags = from.byte()?;
+        self.has_place = flags & HAS_PLACE != 0;
+        self.place.clear();
+        if self.has_place {
+            self.place.extend_from_slice(from.bytes()?);
+        }
+        self.hash = if flags & HAS_HASH != 0 { from.wide()? } else { 0 };
+        let versions = [from.number()?, from.number()?];
+        self.pass = from.number()?;
+        let numbers = if flags & HAS_NUMBERS != 0 { [from.number()?, from.number()?] } else { [0; 2] };
+        let [source, target] = [0, 1].map(|at| Mark { version: versions[at], number: numbers[at] });
+        self.marks = Marks { source, target, aside: flags & ASIDE != 0 };
+        from.0.is_empty().then_some(())
+    }
+
+    /// The whole record; `None` when its key is no text.
+    pub(super) fn record(&self) -> Option<Record> {
+        let text = |bytes: &[u8]| std::str::from_utf8(bytes).ok().map(str::to_owned);
+        let place = if self.has_place { Some(text(&self.place)?) } else { None };
+        let Marks { source, target, aside } = self.marks;
+        let key = Key { id: text(&self.id)?, place };
+        Some(Record { key, hash: self.hash, source, target, aside, pass: self.pass })
+    }
+
+    /// Its key against another, in the order of keys.
+    pub(super) fn cmp_key(&self, key: &Key) -> Ordering {
+        let place = self.has_place.then_some(self.place.as_slice());
+        let other = key.place.as_deref().map(str::as_bytes);
+        self.id.as_slice().cmp(key.id.as_bytes()).then_with(|| place.cmp(&other))
+    }
 }
