@@ -1,10 +1,13 @@
 //! A sealed file, what every kind of ledger is on disk: a header, records behind their lengths, an end, a checksum. Written
 //! beside its place, synced, and only then under the name that holds the checksum; read only after the whole was checked.
 
-use std::fs::File;
+use std::collections::VecDeque;
+use std::fs::{File, Metadata};
 use std::io::{BufReader, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use segue_contract::ArtifactName;
 use segue_contract::paths::{self, PathError};
@@ -147,12 +150,53 @@ pub(crate) struct SealedReader {
     scratch: Vec<u8>,
 }
 
+/// Which file it is, and that nobody has written to it since: device, inode, bytes, times of the last changes.
+type Identity = (u64, u64, u64, [i64; 4]);
+
+/// The files that this process has checked last, and found whole.
+static CHECKED: Mutex<VecDeque<(PathBuf, Identity)>> = Mutex::new(VecDeque::new());
+/// How many of them are known.
+const CHECKED_MAX: usize = 64;
+
+fn identity(of: &Metadata) -> Identity {
+    (of.dev(), of.ino(), of.len(), [of.mtime(), of.mtime_nsec(), of.ctime(), of.ctime_nsec()])
+}
+
 impl SealedReader {
     /// Opens and checks the file `name` in the directory `artifacts`; it stands before its first record then.
     pub(crate) fn open(artifacts: &Path, name: &ArtifactName, layout: &Layout) -> Result<Self, LedgerError> {
         let path = artifacts.join(&name.0);
-        let mut file = paths::open(&path)?;
-        let whole = file.metadata().map_err(|e| PathError::new("read", &path, e))?.len();
+        let (file, found) = stat(&path)?;
+        Self::check(path, file, found.len(), name, layout)
+    }
+
+    /// The same; what this process has checked already, and nobody has touched since, is not read again for it.
+    pub(crate) fn open_again(
+        artifacts: &Path,
+        name: &ArtifactName,
+        layout: &Layout,
+    ) -> Result<Self, LedgerError> {
+        let path = artifacts.join(&name.0);
+        let (file, found) = stat(&path)?;
+        let this = (path.clone(), identity(&found));
+        let checked = || CHECKED.lock().unwrap_or_else(PoisonError::into_inner);
+        if checked().contains(&this) {
+            return Self::of(path, file, found.len() - CHECKSUM as u64, layout);
+        }
+        let reader = Self::check(path, file, found.len(), name, layout)?;
+        let mut checked = checked();
+        checked.truncate(CHECKED_MAX - 1);
+        checked.push_front(this);
+        Ok(reader)
+    }
+
+    fn check(
+        path: PathBuf,
+        mut file: File,
+        whole: u64,
+        name: &ArtifactName,
+        layout: &Layout,
+    ) -> Result<Self, LedgerError> {
         if whole < layout.shortest() {
             return Err(LedgerError::damaged(&path, format!("it is only {whole} bytes long")));
         }
@@ -230,6 +274,12 @@ impl SealedReader {
     pub(crate) fn damaged(&self, why: impl Into<String>) -> LedgerError {
         LedgerError::damaged(&self.path, why)
     }
+}
+
+fn stat(path: &Path) -> Result<(File, Metadata), LedgerError> {
+    let file = paths::open(path)?;
+    let found = file.metadata().map_err(|e| PathError::new("read", path, e))?;
+    Ok((file, found))
 }
 
 /// The name of the file with this checksum.

@@ -183,7 +183,7 @@ impl HaProxy {
 
     /// Starts it again, with its configuration as it was written.
     pub fn restart(&mut self) {
-        self.kept.kill();
+        self.kill();
         wait_until("the proxy's port is free", || self.port.is_free());
         self.launch();
     }

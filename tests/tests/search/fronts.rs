@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use segue_contract::paths;
-use segue_tests::servers::{Certificates, HaProxy, Keys, Options, SearchServer, SignedFront, Version};
+use segue_tests::servers::{Certificates, HaProxy, Keys, Options, Port, SearchServer, SignedFront, Version};
 use segue_tests::{Ran, Random, rounds, say};
 use serde_json::{Value, json};
 
@@ -222,6 +222,49 @@ fn a_wrong_authority_a_missing_certificate_and_a_wrong_signature_are_told_before
     ran.extend(read(&scene));
     let secrets = [RIGHT.to_owned(), WRONG.to_owned(), fronts.key(), pair.bind.secret()];
     tells_no_secret(&scene, &secrets, &ran);
+}
+
+/// A front that wants a token, and keeps it from the server.
+fn with_token(url: &str) -> HaProxy {
+    let address = url.trim_start_matches("http://").to_owned();
+    HaProxy::at("127.0.0.1", &Port::take(), "http", |bind| {
+        format!(
+            "frontend front\n  bind {bind}\n  http-request deny deny_status 401 unless {{ req.hdr(authorization) -m str \"Bearer {OPEN}\" }}\n  \
+             http-request del-header authorization\n  default_backend search\nbackend search\n  server one {address}\n"
+        )
+    })
+}
+
+#[test]
+fn a_target_that_wants_a_bearer_token_is_moved_to_and_back() {
+    let (name, way) = ("bearer", Way::ToElasticsearch);
+    let servers = shared();
+    let mut random = Random::seeded(name);
+    let pair = servers.pair(way);
+    let front = with_token(pair.target.url());
+    let terms = Terms {
+        target_url: Some(front.url()),
+        target: format!("bearer_token = env(\"{PASSWORD}\")"),
+        routes_alike: true,
+        ..Terms::default()
+    };
+    let mut scene = Scene::new(pair, name, 200, 2, &terms);
+    scene.scratch.set(PASSWORD, WRONG);
+    let mut ran = Vec::new();
+    let wanted = ["target.elasticsearch.new", "401", "correct the block's login"];
+    told_before_anything_moves(&scene, &wanted, &mut ran);
+    scene.scratch.set(PASSWORD, OPEN);
+    let writers = scene.writers("bearer", 0, random.number());
+    for live in ["target", "source"] {
+        scene.wants(live);
+        ran.push(scene.apply().expect_code(0));
+        scene.serves(live);
+        writers.until_more(50);
+    }
+    let log = writers.stop();
+    told(name, &log, &scene.judged("source", &[&log]));
+    ran.extend(read(&scene));
+    tells_no_secret(&scene, &[WRONG.to_owned(), OPEN.to_owned(), pair.bind.secret()], &ran);
 }
 
 /// Has a server with security make a key for everything. Returns it as Segue wants it.

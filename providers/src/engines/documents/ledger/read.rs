@@ -1,4 +1,4 @@
-//! Reading a ledger of documents: the whole file is checked first, once, and then streamed as often as is needed, or asked
+//! Reading a ledger of documents: the whole file is checked first, once in a process, and then streamed as often as is needed, or asked
 //! for a few documents.
 
 use std::cmp::Ordering;
@@ -39,7 +39,7 @@ pub(super) struct Base {
 
 impl Ledger {
     pub(crate) fn open(artifacts: &Path, name: &ArtifactName) -> Result<Self, StepError> {
-        let mut file = SealedReader::open(artifacts, name, &LAYOUT)?;
+        let mut file = SealedReader::open_again(artifacts, name, &LAYOUT)?;
         let (index, about) = read_end(&mut file)?;
         let Some(base) = leans_on(&file.header) else {
             let records = about.tally.records;
@@ -47,7 +47,7 @@ impl Ledger {
             return Ok(Self { base: Base { file, records, named }, changes: Vec::new(), about });
         };
         let changes = read_changes(&mut file)?;
-        let mut file = SealedReader::open(artifacts, &name_of(base), &LAYOUT)?;
+        let mut file = SealedReader::open_again(artifacts, &name_of(base), &LAYOUT)?;
         let (index, alone) = read_end(&mut file)?;
         let base = Base { file, records: alone.tally.records, named: Some((Arc::new(index), base)) };
         Ok(Self { base, changes, about })
