@@ -96,7 +96,9 @@ pub(super) fn put_back(cluster: &Cluster, name: &str, io: &dyn StepIo) -> Result
     let now = Before::of(&settings);
     let notes = Notes::new(cluster, Kind::Before);
     let there: Option<Note<Before>> = notes.read(name)?;
-    let Some(note) = there.filter(|note| note.body.uuid == now.uuid) else {
+    // One that was closed before Segue, and is again, is somebody else's from then on.
+    let is_ours = |note: &Before| note.uuid == now.uuid && !(note.opened && note.is_closed());
+    let Some(note) = there.filter(|note| is_ours(&note.body)) else {
         if now.is_closed() {
             return Err(StepError::permanent(format!(
                 "{}: index {name:?} is closed to writes, and segue did not close it",
