@@ -22,6 +22,6 @@ pub use pane::Pane;
 pub use prometheus::Prometheus;
 pub use random::{Random, rounds, say};
 pub use running::{Running, wait_long, wait_until};
-pub use scratch::{Ran, Scratch, segue_binary};
+pub use scratch::{Ran, Scratch, program, segue_binary};
 pub use tree::{Difference, compare_trees};
 pub use web::{Answer, Asked, Web};

@@ -1,5 +1,6 @@
 //! A segue that runs beside the test: waited for by condition, killed, interrupted, and read afterwards.
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -50,18 +51,18 @@ impl Running {
 
     /// The same in another environment.
     pub fn with(scratch: &Scratch, args: &[&str], environment: &[(&str, &str)]) -> Self {
-        Self::start(scratch, &segue_binary().display().to_string(), args, environment)
+        Self::start(scratch, segue_binary(), args, environment)
     }
 
     /// Starts a program that becomes it.
-    pub fn program(scratch: &Scratch, program: &str, args: &[&str]) -> Self {
+    pub fn program(scratch: &Scratch, program: impl AsRef<OsStr>, args: &[&str]) -> Self {
         Self::start(scratch, program, args, &[])
     }
 
     /// The same in another environment.
     pub fn program_with(
         scratch: &Scratch,
-        program: &str,
+        program: impl AsRef<OsStr>,
         args: &[&str],
         environment: &[(&str, &str)],
     ) -> Self {
@@ -69,7 +70,12 @@ impl Running {
     }
 
     #[expect(clippy::expect_used, reason = "a test cannot go on without its program")]
-    fn start(scratch: &Scratch, program: &str, args: &[&str], environment: &[(&str, &str)]) -> Self {
+    fn start(
+        scratch: &Scratch,
+        program: impl AsRef<OsStr>,
+        args: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Self {
         let number = COUNTER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let named = |stream: &str| {
             scratch.write(&format!("out/{number}.{stream}"), "");

@@ -22,7 +22,7 @@ struct Writer {
 
 impl Writer {
     fn start(scratch: &Scratch, name: &str, role: &str, seed: u64, rest_us: u64) -> Self {
-        let child = Command::new(env!("CARGO_BIN_EXE_oracle-writer"))
+        let child = Command::new(segue_tests::program(env!("CARGO_BIN_EXE_oracle-writer")))
             .args([name, role, &seed.to_string(), &rest_us.to_string()])
             .current_dir(scratch.path())
             .stdin(Stdio::null())

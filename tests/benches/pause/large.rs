@@ -34,7 +34,7 @@ fn fill(path: &Path, bytes: &[u8]) {
 
 fn writers(scratch: &Scratch) -> Vec<Child> {
     let start = |name: &str| {
-        Command::new(env!("CARGO_BIN_EXE_oracle-writer"))
+        Command::new(segue_tests::program(env!("CARGO_BIN_EXE_oracle-writer")))
             .args([name, "churn", &name.len().to_string(), &REST_US.to_string()])
             .current_dir(scratch.path())
             .stdin(Stdio::null())

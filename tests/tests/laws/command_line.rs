@@ -55,7 +55,7 @@ cutover "site" {
 
 fn segue(lab: &Lab, words: &[&str], kill: Option<&str>) -> Output {
     let dir = lab.state_dir().with_file_name("");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_segue-lab"));
+    let mut command = Command::new(segue_tests::program(env!("CARGO_BIN_EXE_segue-lab")));
     command.current_dir(dir).args(words);
     if let Some(kill) = kill {
         command.env(KILL, kill);

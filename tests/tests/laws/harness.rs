@@ -230,13 +230,13 @@ impl Lab {
     pub(crate) fn try_run(&self, case: &Case, task: &Task, kill: Option<&str>) -> Option<Outcome> {
         let file = self.dir.path().join("case.json");
         paths::replace(&file, &serde_json::to_vec(case).expect("JSON")).expect("written");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_lab-driver"));
+        let mut command = Command::new(segue_tests::program(env!("CARGO_BIN_EXE_lab-driver")));
         command.arg(&file).arg(serde_json::to_string(task).expect("JSON"));
         if let Some(kill) = kill {
             command.env(KILL, kill);
         }
         if self.watched {
-            command.env(WATCHDOG, env!("CARGO_BIN_EXE_segue-lab"));
+            command.env(WATCHDOG, segue_tests::program(env!("CARGO_BIN_EXE_segue-lab")));
         }
         if let Some(kill) = &self.kill_watchdog {
             command.env(KILL_WATCHDOG, kill);

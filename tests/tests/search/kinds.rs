@@ -104,7 +104,7 @@ fn dies_and_resumes(scene: &Scene, death: &Death, live: &str) -> bool {
     scene.wants(live);
     let run = Running::program_with(
         &scene.scratch,
-        env!("CARGO_BIN_EXE_segue-mortal"),
+        segue_tests::program(env!("CARGO_BIN_EXE_segue-mortal")),
         &APPLY,
         &[(KILL_KIND, &at)],
     );
