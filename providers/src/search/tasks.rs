@@ -11,7 +11,7 @@ use super::cluster::{Ask, Cluster};
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// A write that a node works on.
+/// A write, or a call to close an index, that a node works on.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct WriteTask {
     /// `node:number`.
@@ -91,8 +91,32 @@ pub(crate) fn ended(
     most: Duration,
     cancelled: &dyn Fn() -> bool,
 ) -> Result<(), StepError> {
+    wait(cluster, "writes", &|| writes(cluster, indices), most, cancelled)
+}
+
+/// Returns when every call to close an index to writes that is under way now has ended: one of a run that died would close
+/// again what is opened meanwhile.
+///
+/// # Errors
+/// Not within `most`.
+pub(crate) fn closings_ended(
+    cluster: &Cluster,
+    most: Duration,
+    cancelled: &dyn Fn() -> bool,
+) -> Result<(), StepError> {
+    let list = || Ok(running(cluster, "indices%3Aadmin%2Fblock*")?.iter().filter_map(task).collect());
+    wait(cluster, "calls to close an index to writes", &list, most, cancelled)
+}
+
+fn wait(
+    cluster: &Cluster,
+    what: &str,
+    list: &dyn Fn() -> Result<BTreeSet<WriteTask>, StepError>,
+    most: Duration,
+    cancelled: &dyn Fn() -> bool,
+) -> Result<(), StepError> {
     let until = Instant::now() + most;
-    let mut left = writes(cluster, indices)?;
+    let mut left = list()?;
     while !left.is_empty() {
         if cancelled() {
             return Err(StepError::cancelled());
@@ -101,7 +125,7 @@ pub(crate) fn ended(
             let first =
                 left.first().map_or(String::new(), |t| format!("{} ({}: {})", t.id, t.action, t.what));
             return Err(StepError::transient(format!(
-                "{}: {} writes are still on their way after {} ms, {first} for one",
+                "{}: {} {what} are still on their way after {} ms, {first} for one",
                 cluster.address,
                 left.len(),
                 most.as_millis()
@@ -109,7 +133,7 @@ pub(crate) fn ended(
             .remedy("see the task (`GET /_tasks/ID`), and whether a node hangs"));
         }
         std::thread::sleep(LOOK);
-        let now: BTreeSet<String> = writes(cluster, indices)?.into_iter().map(|task| task.id).collect();
+        let now: BTreeSet<String> = list()?.into_iter().map(|task| task.id).collect();
         left.retain(|task| now.contains(&task.id));
     }
     Ok(())

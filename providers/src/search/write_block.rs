@@ -2,7 +2,8 @@
 //!
 //! The block stops Segue as it stops everybody. Where there is an API for it, that waits for the writes on their way; where
 //! there is none (Elasticsearch 6), every write task that was there when all nodes had the block is waited for. What was
-//! there before the block is noted at the cluster before the first change, and put back by opening.
+//! there before the block is noted at the cluster before the first change, and put back by opening. A call of a run that died
+//! may reach the server after that: the note stays until Segue leaves the index, and tells its block from others'.
 
 mod before;
 mod probe;
@@ -82,7 +83,7 @@ impl Quiesce for WriteBlock {
         let names = scope(&call.endpoint)?;
         let settings = indices::settings_of(&cluster, &names)?;
         for (name, settings) in &settings {
-            Before::of(settings).keep(&cluster, name)?;
+            Before::of(settings).keep(&cluster, name, io)?;
         }
         let left = match cluster.about()?.has_block_api() {
             true => block(&cluster, &names)?,

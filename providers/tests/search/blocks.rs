@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use segue_contract::{BarrierState, ErrorClass, Side};
 use serde_json::{Value, json};
 
-use crate::world::{Index, Io, Server, call, elasticsearch, opensearch, write_block};
+use crate::world::{Index, Io, Server, call, elasticsearch, endpoint, opensearch, write_block};
 
 fn servers() -> [Server; 2] {
     [opensearch(), elasticsearch()]
@@ -65,6 +65,12 @@ fn a_block_that_was_there_before_stays_and_one_that_is_not_segues_is_not_lifted(
         block(json!(true));
         method.open(&call, &io).expect("opens once more");
         assert_eq!(index.setting("index.blocks.write"), None);
+        assert!(io.codes().contains(&"SEARCH_CLOSED_LATE".to_owned()), "{:?}", io.codes());
+        // Not once segue has left the index.
+        endpoint(&call.endpoint).remove_marker(&call.endpoint, "mine", &io).expect("left");
+        block(json!(true));
+        let error = method.open(&call, &io).expect_err("not ours");
+        assert!(error.to_string().contains("segue did not close it"), "{error}");
     }
 }
 

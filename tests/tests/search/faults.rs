@@ -2,28 +2,16 @@
 //! pause where that can be, and what was begun goes on when it is mended.
 
 use segue_tests::servers::writer::{Door, Workload, Writers};
-use segue_tests::servers::{Backend, Certificates, Client, HaProxy, Port, wordnet};
+use segue_tests::servers::{Backend, Certificates, Client, HaProxy, wordnet};
 use segue_tests::{Ran, Random, wait_long};
 use serde_json::json;
 
 use crate::network::held;
 use crate::scene::{KEY, PASSWORD, PATIENCE, Scene, Terms, address, lead, led, says, told};
-use crate::servers::{Pair, Way, alone, shared};
+use crate::servers::{Pair, Way, alone, guarded, shared};
 
 /// Where somebody else has the name lead.
 const ELSEWHERE: &str = "127.0.0.99";
-
-/// A front that wants a name and a password.
-fn guarded(url: &str) -> HaProxy {
-    let address = url.trim_start_matches("http://").to_owned();
-    HaProxy::at("127.0.0.1", &Port::take(), "http", |bind| {
-        format!(
-            "userlist people\n  user segue insecure-password right\nfrontend front\n  bind {bind}\n  \
-             http-request auth unless {{ http_auth(people) }}\n  http-request del-header authorization\n  default_backend search\n\
-             backend search\n  server one {address}\n"
-        )
-    })
-}
 
 /// Nothing was closed to anybody.
 #[track_caller]
@@ -73,7 +61,8 @@ fn a_wrong_password_a_wrong_authority_and_a_missing_index_are_told_before_anythi
     let (name, way) = ("wrong", Way::ToOpenSearch);
     let servers = shared();
     let pair = servers.pair(way);
-    let front = guarded(pair.source.url());
+    let people = "userlist people\n  user segue insecure-password right\n";
+    let front = guarded(pair.source.url(), people, "auth unless { http_auth(people) }");
     let certificates = Certificates::new(&["search.segue.test"]);
     let tls = HaProxy::tls(pair.target.url(), &certificates, true);
     let at = |file: &str| certificates.path(file).display().to_string();

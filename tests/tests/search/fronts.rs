@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use segue_contract::paths;
-use segue_tests::servers::{Certificates, HaProxy, Keys, Options, Port, SearchServer, SignedFront, Version};
+use segue_tests::servers::{Certificates, HaProxy, Keys, Options, SearchServer, SignedFront, Version};
 use segue_tests::{Ran, Random, rounds, say};
 use serde_json::{Value, json};
 
 use crate::scene::{APPLY, PASSWORD, Scene, Terms, says, told};
-use crate::servers::{Pair, Way, alone, park, shared};
+use crate::servers::{Pair, Way, alone, guarded, park, shared};
 
 /// The environment variable with the secret that requests are signed with.
 const AWS: &str = "SEGUE_TEST_AWS_SECRET";
@@ -224,24 +224,14 @@ fn a_wrong_authority_a_missing_certificate_and_a_wrong_signature_are_told_before
     tells_no_secret(&scene, &secrets, &ran);
 }
 
-/// A front that wants a token, and keeps it from the server.
-fn with_token(url: &str) -> HaProxy {
-    let address = url.trim_start_matches("http://").to_owned();
-    HaProxy::at("127.0.0.1", &Port::take(), "http", |bind| {
-        format!(
-            "frontend front\n  bind {bind}\n  http-request deny deny_status 401 unless {{ req.hdr(authorization) -m str \"Bearer {OPEN}\" }}\n  \
-             http-request del-header authorization\n  default_backend search\nbackend search\n  server one {address}\n"
-        )
-    })
-}
-
 #[test]
 fn a_target_that_wants_a_bearer_token_is_moved_to_and_back() {
     let (name, way) = ("bearer", Way::ToElasticsearch);
     let servers = shared();
     let mut random = Random::seeded(name);
     let pair = servers.pair(way);
-    let front = with_token(pair.target.url());
+    let rule = format!("deny deny_status 401 unless {{ req.hdr(authorization) -m str \"Bearer {OPEN}\" }}");
+    let front = guarded(pair.target.url(), "", &rule);
     let terms = Terms {
         target_url: Some(front.url()),
         target: format!("bearer_token = env(\"{PASSWORD}\")"),

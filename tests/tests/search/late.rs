@@ -2,17 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
 
-use segue_tests::Random;
 use segue_tests::servers::{Deed, Faulty};
+use segue_tests::{Random, wait_until};
 
 use crate::network::Hold;
 use crate::scene::{Scene, Terms, told};
 use crate::servers::{Way, shared};
-
-/// How long the late call is given to have its effect.
-const EFFECT: Duration = Duration::from_secs(1);
 
 #[test]
 fn a_call_to_close_that_arrives_after_the_opening_closes_nothing_for_good() {
@@ -27,6 +23,8 @@ fn arrives_late(name: &str, way: Way) {
     let (hold, closes) = (Hold::default(), AtomicUsize::new(0));
     let (here, opened, late) = (hold.clone(), AtomicBool::new(false), Arc::new(AtomicBool::new(false)));
     let came = Arc::clone(&late);
+    let (client, index) = (pair.source.client(), format!("{name}-1"));
+    let settings = format!("/{index}/_settings");
     let front = Faulty::new(pair.source.url(), move |asked| {
         if asked.path.contains("/_block/write") && closes.fetch_add(1, Ordering::SeqCst) == 0 {
             here.wait();
@@ -38,7 +36,9 @@ fn arrives_late(name: &str, way: Way) {
             opened.store(true, Ordering::SeqCst);
         } else if opened.swap(false, Ordering::SeqCst) && !came.swap(true, Ordering::SeqCst) {
             here.release();
-            std::thread::sleep(EFFECT);
+            wait_until("the late call has closed the index", || {
+                client.get(&settings)[&index]["settings"]["index"]["blocks"]["write"] == "true"
+            });
         }
         Deed::Pass
     });

@@ -3,7 +3,7 @@
 
 use std::sync::{OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use segue_tests::servers::{Bind, Options, Port, SearchServer, Version};
+use segue_tests::servers::{Bind, HaProxy, Options, Port, SearchServer, Version};
 use serde_json::json;
 
 /// The zone of the name server.
@@ -64,6 +64,17 @@ pub(crate) struct Pair<'a> {
 pub(crate) fn park(server: &SearchServer) {
     let settings = json!({ "number_of_shards": 1, "number_of_replicas": 0, "blocks.write": true });
     server.client().put(&format!("/{PARKED}"), &json!({ "settings": settings }));
+}
+
+/// A front that wants a login, by one of HAProxy's rules (with what that needs before it), and keeps it from the server.
+pub(crate) fn guarded(url: &str, before: &str, rule: &str) -> HaProxy {
+    let address = url.trim_start_matches("http://").to_owned();
+    HaProxy::at("127.0.0.1", &Port::take(), "http", |bind| {
+        format!(
+            "{before}frontend front\n  bind {bind}\n  http-request {rule}\n  http-request del-header authorization\n  \
+             default_backend search\nbackend search\n  server one {address}\n"
+        )
+    })
 }
 
 fn started() -> &'static RwLock<Servers> {

@@ -1,26 +1,21 @@
 //! What was there before Segue's block, noted at the cluster from before the first change on (protocol P2).
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use segue_contract::{Finding, Severity, StepError, StepIo};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::BLOCK;
-use crate::search::cluster::{Ask, Cluster};
-use crate::search::names::encoded;
+use crate::search::cluster::Cluster;
 use crate::search::notes::{Kind, Note, Notes, Wrote};
 use crate::search::{indices, tasks, tune};
 
 /// How often a note is tried that others keep overtaking.
 const TRIES: u32 = 5;
 
-/// Between two looks at a call to close that is still under way.
-const LOOK: Duration = Duration::from_millis(20);
-/// How long such a call is waited for. It waits itself for the writes on their way.
+/// How long a call to close that is under way is waited for. It waits itself for the writes on their way.
 const CLOSING_MAX: Duration = Duration::from_secs(10);
-/// The number of the write block in a cluster's state.
-const NUMBER: &str = "8";
 
 /// An index before Segue's quiesce.
 ///
@@ -48,18 +43,22 @@ impl Before {
         self.write == json!("true") || self.write == json!(true)
     }
 
-    /// What there is to be put back in the end, by what is there now and by what was noted. A block that came after Segue
-    /// had opened is a late call's of Segue's own.
+    /// Whether it was closed after Segue had opened it: a late call of Segue's own, as far as can be told.
+    fn is_late_after(&self, noted: &Self) -> bool {
+        noted.uuid == self.uuid && noted.opened && self.is_closed() && !noted.is_closed()
+    }
+
+    /// What there is to be put back in the end, by what is there now and by what was noted.
     fn since(self, noted: &Self) -> Self {
         if noted.uuid != self.uuid {
             return self;
         }
-        let is_kept = !noted.opened || (self.is_closed() && !noted.is_closed());
+        let is_kept = !noted.opened || self.is_late_after(noted);
         Self { opened: false, ..if is_kept { noted.clone() } else { self } }
     }
 
     /// Notes it, unless a quiesce that was not undone has noted what was there before that one.
-    pub(super) fn keep(&self, cluster: &Cluster, name: &str) -> Result<(), StepError> {
+    pub(super) fn keep(&self, cluster: &Cluster, name: &str, io: &dyn StepIo) -> Result<(), StepError> {
         let notes = Notes::new(cluster, Kind::Before);
         for _ in 0..TRIES {
             let there: Option<Note<Self>> = notes.read(name)?;
@@ -71,10 +70,23 @@ impl Before {
                 },
             };
             if wrote == Wrote::Done {
+                if there.is_some_and(|note| self.is_late_after(&note.body)) {
+                    io.find(late(cluster, name));
+                }
                 return Ok(());
             }
         }
         Err(overtaken(cluster, name))
+    }
+}
+
+/// Somebody who closed the index by himself learns that it is opened.
+fn late(cluster: &Cluster, name: &str) -> Finding {
+    Finding {
+        severity: Severity::Warning,
+        code: "SEARCH_CLOSED_LATE".to_owned(),
+        summary: format!("{}: index {name:?} was closed to writes after segue had opened it", cluster.address),
+        remedy: "It is taken for a call of a run that died, which arrived late, and is opened with the others. If somebody closed it on purpose, close it again then.".to_owned(),
     }
 }
 
@@ -85,9 +97,8 @@ fn overtaken(cluster: &Cluster, name: &str) -> StepError {
 
 /// Puts back what was there. An index that Segue did not close is looked at: it must be open. May be repeated.
 pub(super) fn put_back(cluster: &Cluster, name: &str, io: &dyn StepIo) -> Result<(), StepError> {
-    let has_api = cluster.about()?.has_block_api();
-    if has_api {
-        closing_ended(cluster, &|| io.cancelled())?;
+    if cluster.about()?.has_block_api() {
+        tasks::closings_ended(cluster, CLOSING_MAX, &|| io.cancelled())?;
     }
     let settings = indices::settings_if_there(cluster, name)?;
     if settings.is_empty() {
@@ -108,15 +119,11 @@ pub(super) fn put_back(cluster: &Cluster, name: &str, io: &dyn StepIo) -> Result
         }
         return Ok(());
     };
-    let back = json!({BLOCK: note.body.write});
-    if now.write != note.body.write {
-        tune::put(cluster, name, &back)?;
+    if now.is_late_after(&note.body) {
+        io.find(late(cluster, name));
     }
-    if has_api && !note.body.is_closed() && is_half_closed(cluster, name)? {
-        // Only a call that goes to its end makes it a block that can be lifted.
-        let ask = Ask::change("PUT", format!("/{}/_block/write", encoded(name)), None);
-        cluster.acknowledged(&ask)?;
-        tune::put(cluster, name, &back)?;
+    if now.write != note.body.write {
+        tune::put(cluster, name, &json!({BLOCK: note.body.write}))?;
     }
     if note.body.is_closed() {
         io.find(Finding {
@@ -134,39 +141,6 @@ pub(super) fn put_back(cluster: &Cluster, name: &str, io: &dyn StepIo) -> Result
     }
     // Overtaken by another settler: it put the same back.
     notes.replace(name, &Before { opened: true, ..note.body.clone() }, &note).map(drop)
-}
-
-/// Returns when no call to close is under way at the cluster: one of a run that died would close again what is opened now.
-fn closing_ended(cluster: &Cluster, cancelled: &dyn Fn() -> bool) -> Result<(), StepError> {
-    let until = Instant::now() + CLOSING_MAX;
-    while let [first, ..] = tasks::running(cluster, "indices%3Aadmin%2Fblock*")?.as_slice() {
-        if cancelled() {
-            return Err(StepError::cancelled());
-        }
-        if Instant::now() >= until {
-            let id = tasks::id_of(first).unwrap_or_default();
-            return Err(StepError::transient(format!(
-                "{}: a call to close an index to writes is still under way after {} s, task {id}",
-                cluster.address,
-                CLOSING_MAX.as_secs()
-            ))
-            .remedy(
-                "it waits for the writes on their way: see `GET /_tasks?detailed`, and whether a node hangs",
-            ));
-        }
-        std::thread::sleep(LOOK);
-    }
-    Ok(())
-}
-
-/// Whether a call to close that did not go to its end has left a block that no setting shows.
-fn is_half_closed(cluster: &Cluster, name: &str) -> Result<bool, StepError> {
-    let ask = Ask::get(format!("/_cluster/state/blocks/{}", encoded(name)));
-    Ok(match cluster.answer(&ask)? {
-        Ok(state) => state["blocks"]["indices"][name][NUMBER].is_object(),
-        // Who may not see it is told by the probe write.
-        Err(_) => false,
-    })
 }
 
 /// Forgets what was put back of indices that Segue has no more to do with.
