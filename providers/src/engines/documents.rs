@@ -208,7 +208,7 @@ impl Engine for DocumentsEngine {
         }
         // Before the first load everything waits, and the other side may not be there yet.
         let there = self.source.open(&job.source, io)?;
-        let waiting_records = again::again(io, || there.count())?;
+        let waiting_records = sides::counted(&*there, io)?;
         Ok(DriftReport { waiting_records, ..DriftReport::default() })
     }
 

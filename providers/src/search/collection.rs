@@ -142,12 +142,6 @@ impl IndexCollection {
             .collect();
         Ok(Stand { incarnation, slices: slices? })
     }
-
-    fn refresh(&self) -> Result<(), StepError> {
-        let ask = Ask::post(format!("/{}/_refresh", encoded(&self.name)));
-        let answer = self.cluster.json(&ask)?;
-        self.whole(&answer["_shards"])
-    }
 }
 
 /// The id of an index, by what the cluster's state says of it.
@@ -188,7 +182,6 @@ impl Collection for IndexCollection {
         let mut before = self.known.lock().unwrap_or_else(PoisonError::into_inner).clone();
         for _ in 0..STAND_TRIES {
             let stats = self.cluster.json(&Ask::get(&path))?;
-            self.refresh()?;
             let after = metadata(&self.cluster, &self.name)?;
             // Terms only rise: the same ones at any time before and after held in between, too.
             let is_same = |what: &str| {
@@ -201,6 +194,12 @@ impl Collection for IndexCollection {
             before = after;
         }
         Err(self.failed("primary shards are being replaced while it is looked at"))
+    }
+
+    fn show(&self) -> Result<(), StepError> {
+        let ask = Ask::post(format!("/{}/_refresh", encoded(&self.name)));
+        let answer = self.cluster.json(&ask)?;
+        self.whole(&answer["_shards"])
     }
 
     fn scan(&self, window: Window, want: Want) -> Result<Option<Vec<Found>>, StepError> {
@@ -282,7 +281,6 @@ impl Collection for IndexCollection {
     }
 
     fn count(&self) -> Result<u64, StepError> {
-        self.refresh()?;
         let answer = self.cluster.json(&Ask::get(format!("/{}/_count", encoded(&self.name))))?;
         self.whole(&answer["_shards"])?;
         answer["count"].as_u64().ok_or_else(|| self.failed("a count without a number"))

@@ -48,6 +48,20 @@ fn stale_writes_are_kept_aside_and_written_over_whether_or_not_the_live_side_cha
 }
 
 #[test]
+fn what_a_stranger_has_just_written_is_verified_before_any_scan_would_see_it() {
+    let world = World::loaded(60, 3);
+    world.target.with(|unit| {
+        unit.put("d0001", "{\"by\":\"somebody else\"}");
+        unit.put("theirs", "{\"by\":\"somebody else\"}");
+    });
+    let report = world.engine.verify(&world.job, &world.full(), &world.io).unwrap();
+    let mut told: Vec<_> = report.mismatches.into_iter().map(|found| (found.key, found.what)).collect();
+    told.sort();
+    let expected = [("d0001", "content"), ("theirs", "extra at target")];
+    assert_eq!(told, expected.map(|(key, what)| (key.to_owned(), what.to_owned())));
+}
+
+#[test]
 fn a_stale_writer_who_never_stops_never_wins() {
     let mut world = World::loaded(40, 2);
     world.turn();

@@ -33,6 +33,8 @@ pub(crate) struct Slice {
     pub(crate) changes: u64,
     pub(crate) term: u64,
     pub(crate) docs: BTreeMap<Key, Doc>,
+    /// What scans, censuses and counts see.
+    pub(crate) shown: BTreeMap<Key, Doc>,
 }
 
 /// What is done at a call, before it.
@@ -185,6 +187,15 @@ impl Unit {
         self.write(&Write { key: key.clone(), version: doc.version, body });
     }
 
+    /// What scans see of a window.
+    fn shown(&mut self, window: Window, want: Want) -> Vec<Found> {
+        let docs = self.slices[window.slice as usize].shown.iter();
+        let inside = docs.filter(|(_, doc)| (window.from..window.to).contains(&doc.number));
+        let list: Vec<Found> = inside.map(|(key, doc)| found(key, doc, want)).collect();
+        self.scanned += list.len() as u64;
+        list
+    }
+
     pub(crate) fn bodies(&self) -> BTreeMap<Key, String> {
         let docs = self.slices.iter().flat_map(|slice| &slice.docs);
         docs.map(|(key, doc)| (key.clone(), doc.body.clone())).collect()
@@ -256,13 +267,13 @@ impl Collection for Open {
         })
     }
 
+    fn show(&self) -> Result<(), StepError> {
+        self.call("show", |unit| unit.slices.iter_mut().for_each(|slice| slice.shown = slice.docs.clone()))
+    }
+
     fn scan(&self, window: Window, want: Want) -> Result<Option<Vec<Found>>, StepError> {
         self.call("scan", |unit| {
-            let at = window.slice as usize;
-            let docs = unit.slices[at].docs.iter();
-            let inside = docs.filter(|(_, doc)| (window.from..window.to).contains(&doc.number));
-            let list: Vec<Found> = inside.map(|(key, doc)| found(key, doc, want)).collect();
-            unit.scanned += list.len() as u64;
+            let list = unit.shown(window, want);
             (list.len() as u64 <= unit.scan_max).then_some(list)
         })
     }
@@ -273,7 +284,7 @@ impl Collection for Open {
             for window in windows {
                 let begin = counts.len();
                 counts.resize(begin + (window.to - window.from).div_ceil(width) as usize, 0);
-                let docs = unit.slices[window.slice as usize].docs.values();
+                let docs = unit.slices[window.slice as usize].shown.values();
                 for doc in docs.filter(|doc| (window.from..window.to).contains(&doc.number)) {
                     counts[begin + ((doc.number - window.from) / width) as usize] += 1;
                 }
@@ -295,14 +306,7 @@ impl Collection for Open {
         piece: u64,
         each: &mut dyn FnMut(Vec<Found>) -> Result<(), StepError>,
     ) -> Result<bool, StepError> {
-        let list = self.call("sweep", |unit| {
-            let at = window.slice as usize;
-            let docs = unit.slices[at].docs.iter();
-            let inside = docs.filter(|(_, doc)| (window.from..window.to).contains(&doc.number));
-            let list: Vec<Found> = inside.map(|(key, doc)| found(key, doc, want)).collect();
-            unit.scanned += list.len() as u64;
-            unit.sweeps.then_some(list)
-        })?;
+        let list = self.call("sweep", |unit| unit.sweeps.then(|| unit.shown(window, want)))?;
         let Some(list) = list else { return Ok(false) };
         for (at, some) in list.chunks(piece as usize).enumerate() {
             self.call(if at == 0 { "first piece" } else { "later piece" }, |_| ())?;
@@ -312,7 +316,7 @@ impl Collection for Open {
     }
 
     fn count(&self) -> Result<u64, StepError> {
-        self.call("count", |unit| unit.slices.iter().map(|slice| slice.docs.len() as u64).sum())
+        self.call("count", |unit| unit.slices.iter().map(|slice| slice.shown.len() as u64).sum())
     }
 
     fn read(&self, keys: &[Key], want: Want) -> Result<Vec<Option<Found>>, StepError> {

@@ -29,6 +29,7 @@ fn put(id: &str, place: Option<&str>, version: u64, body: &str) -> Write {
 /// Everything, window by window, halved where there is too much.
 fn scan(collection: &dyn Collection, step: u64) -> Vec<Found> {
     let stand = collection.stand().expect("stands");
+    collection.show().expect("shows");
     let mut all = Vec::new();
     for (slice, stand) in (0_u32..).zip(&stand.slices) {
         let mut from = 0;
@@ -89,6 +90,7 @@ fn a_window_that_is_too_large_is_said_and_a_later_change_is_in_its_own() {
         index.must_put("0", &json!({"n": 100}));
         let stand = collection.stand().expect("stands");
         assert_eq!(stand.slices[0].settled, 13);
+        collection.show().expect("shows");
         let window = |from, to| collection.scan(Window { slice: 0, from, to }, Want::Keys).expect("scans");
         assert_eq!(window(0, 13), None);
         assert_eq!(window(0, 6).expect("fits").len(), 5, "the first change of document 0 is over");
@@ -178,7 +180,9 @@ fn what_was_just_written_is_read_by_key_before_a_scan_could_see_it() {
         let read = collection.read(&[key("a", None)], Want::Keys).expect("reads").remove(0).expect("there");
         assert_eq!((read.version, read.number), (4, 0));
         assert_eq!(collection.stand().expect("stands").slices[0].settled, 1);
-        assert_eq!(scan(&*collection, 10).len(), 1, "the stand made it visible");
+        assert_eq!(collection.count().expect("counts"), 0, "nobody asked for it to be shown");
+        assert_eq!(scan(&*collection, 10).len(), 1);
+        assert_eq!(collection.count().expect("counts"), 1);
         collection.nothing_on_its_way().expect("nothing");
     }
 }

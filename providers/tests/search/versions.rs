@@ -34,6 +34,7 @@ fn put(id: &str, place: Option<&str>, version: u64) -> Write {
 fn everything(collection: &dyn Collection) -> Vec<segue_providers::engines::documents::Found> {
     let stand = collection.stand().expect("stands");
     assert!(stand.is_settled(), "{stand:?}");
+    collection.show().expect("shows");
     let windows = (0_u32..).zip(&stand.slices).map(|(slice, at)| Window { slice, from: 0, to: at.settled });
     windows.flat_map(|w| collection.scan(w, Want::Bodies).expect("scans").expect("small enough")).collect()
 }
@@ -41,6 +42,7 @@ fn everything(collection: &dyn Collection) -> Vec<segue_providers::engines::docu
 /// A census and a sweep say of each slice what a scan of it does.
 fn census_and_sweep_are_exact(collection: &dyn Collection) {
     let stand = collection.stand().expect("stands");
+    collection.show().expect("shows");
     for (slice, at) in (0_u32..).zip(&stand.slices) {
         let window = |from, to| Window { slice, from, to };
         let whole = window(3, at.settled);

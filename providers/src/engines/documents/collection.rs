@@ -176,11 +176,20 @@ pub trait Collection: Send + Sync {
     /// What the system likes.
     fn limits(&self) -> Limits;
 
-    /// Where the unit stands. Whatever is counted in `settled` is seen by the scans and counts that begin afterwards.
+    /// Where the unit stands. It says nothing of what scans see: [`Collection::show`] does.
     ///
     /// # Errors
     /// It is not there, or cannot be asked.
     fn stand(&self) -> Result<Stand, StepError>;
+
+    /// Makes everything that was written until now seen by the scans, censuses and counts that begin afterwards, on every copy.
+    /// By default it always is.
+    ///
+    /// # Errors
+    /// Not every copy shows it.
+    fn show(&self) -> Result<(), StepError> {
+        Ok(())
+    }
 
     /// The documents of a window, in any order. `None`: there are more than the limit; ask for a smaller window.
     /// Documents whose last change is beyond the window, even one that came while this runs, are not among them.
@@ -222,7 +231,7 @@ pub trait Collection: Send + Sync {
         Ok(false)
     }
 
-    /// How many documents there are now.
+    /// How many documents there are, of what is shown.
     ///
     /// # Errors
     /// It cannot be counted exactly.

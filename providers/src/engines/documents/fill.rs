@@ -21,7 +21,7 @@ use super::again::again;
 use super::collection::{Documents, Stand};
 use super::load::{believe_head, not_empty};
 use super::made::Made;
-use super::sides::Sides;
+use super::sides::{Sides, counted};
 use super::{micros, pass};
 use crate::engines::beside::side_file;
 
@@ -188,7 +188,7 @@ fn begin(
     }
     if is_there {
         let there = target.open(job.writes(), io)?;
-        let (count, incarnation) = (again(io, || there.count())?, again(io, || there.stand())?.incarnation);
+        let (count, incarnation) = (counted(&*there, io)?, again(io, || there.stand())?.incarnation);
         if count > 0 && !made.is(&incarnation)? && !Way::of(job).is_shared() {
             return Err(not_empty(job, count));
         }

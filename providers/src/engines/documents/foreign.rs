@@ -77,6 +77,7 @@ pub(crate) fn look(
     if ends(&before) == ends(&stand) && !notes.is_resumed() {
         return Ok(foreign);
     }
+    again(io, || sides.write.show())?;
     let changed = sides.keys(to, &Windows::new(&before.settled(), &stand.settled()))?;
     Look { sides, notes, each, foreign: &mut foreign }.compare(ledger, changed)?;
     Ok(foreign)

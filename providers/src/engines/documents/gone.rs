@@ -23,7 +23,7 @@ use super::again::again;
 use super::collection::{CENSUS_PARTS_MAX, Stand, Window};
 use super::ledger::{Census, Ledger, Mark, Marks, Record};
 use super::runs::{Entry, Merged, Runs};
-use super::sides::Sides;
+use super::sides::{Sides, each_at_once};
 use super::sorted::in_batches;
 
 /// Numbers that are looked at one by one at most: two bytes each in memory.
@@ -62,11 +62,12 @@ pub(crate) fn find(
 fn counted(sides: &Sides<'_>, like: &Census, here: &Stand) -> Result<Option<Census>, StepError> {
     let parts = vec![0; usize::try_from(like.parts_of(here)).unwrap_or(0)];
     let mut census = Census { width: like.width, parts, elsewhere: 0 };
-    for (slice, stand) in (0..).zip(&here.slices).filter(|(_, stand)| stand.settled > 0) {
-        let window = [Window { slice, from: 0, to: stand.settled }];
-        let Some(counts) = again(sides.io, || sides.read.census(&window, like.width))? else {
-            return Ok(None);
-        };
+    let settled = (0..).zip(&here.slices).filter(|(_, stand)| stand.settled > 0);
+    let windows: Vec<_> =
+        settled.map(|(slice, stand)| [Window { slice, from: 0, to: stand.settled }]).collect();
+    let of_slice = |window: &[Window; 1]| again(sides.io, || sides.read.census(window, like.width));
+    for counts in each_at_once(&windows, sides.workers(), of_slice)? {
+        let Some(counts) = counts else { return Ok(None) };
         for (sum, count) in census.parts.iter_mut().zip(counts) {
             *sum += count;
         }
@@ -99,35 +100,19 @@ impl Fine {
         }
         let begins = parts.iter().enumerate().map(|(at, part)| (*part, at * width)).collect();
         let mut fine = Self { begins, width, there: vec![0; numbers], known: vec![0; numbers] };
-        for (slice, stand) in (0..).zip(&here.slices) {
-            let mut batch: Vec<(usize, Window)> = Vec::new();
-            for (begin, window) in pieces(parts, census.width, slice, stand.settled) {
-                let numbers: u64 = batch.iter().map(|(_, w)| w.to - w.from).sum();
-                if numbers + (window.to - window.from) > CENSUS_PARTS_MAX
-                    && !fine.count(sides, &std::mem::take(&mut batch))?
-                {
-                    return Ok(None);
-                }
-                batch.push((begin, window));
-            }
-            if !fine.count(sides, &batch)? {
-                return Ok(None);
-            }
+        let slices = (0..).zip(&here.slices);
+        let asked: Vec<Vec<Piece>> =
+            slices.flat_map(|(slice, stand)| requests(parts, census.width, slice, stand.settled)).collect();
+        let of_some = |some: &Vec<Piece>| {
+            let windows: Vec<Window> = some.iter().map(|piece| piece.window).collect();
+            again(sides.io, || sides.read.census(&windows, 1))
+        };
+        for (some, counts) in asked.iter().zip(each_at_once(&asked, sides.workers(), of_some)?) {
+            let Some(counts) = counts else { return Ok(None) };
+            let places = some.iter().flat_map(Piece::places);
+            places.zip(counts).for_each(|(at, count)| add(&mut fine.there, at, count));
         }
         Ok(Some(fine))
-    }
-
-    /// Adds what a slice has in some windows, each with where its numbers are in the lists; `false`: it cannot be counted.
-    fn count(&mut self, sides: &Sides<'_>, batch: &[(usize, Window)]) -> Result<bool, StepError> {
-        let windows: Vec<Window> = batch.iter().map(|(_, window)| *window).collect();
-        if windows.is_empty() {
-            return Ok(true);
-        }
-        let Some(counts) = again(sides.io, || sides.read.census(&windows, 1))? else { return Ok(false) };
-        let places =
-            batch.iter().flat_map(|(begin, window)| *begin..*begin + (window.to - window.from) as usize);
-        places.zip(counts).for_each(|(at, count)| add(&mut self.there, at, count));
-        Ok(true)
     }
 
     fn place(&self, census: &Census, mark: Mark) -> Option<usize> {
@@ -181,22 +166,45 @@ impl Fine {
     }
 }
 
-/// The windows of some parts, none of them larger than what can be counted at once, each with where its numbers are in the lists.
-fn pieces(
-    parts: &[usize],
-    width: u64,
-    slice: u32,
-    settled: u64,
-) -> impl Iterator<Item = (usize, Window)> + '_ {
-    parts.iter().enumerate().flat_map(move |(at, part)| {
+/// A window of a part, and where its numbers are in the lists.
+struct Piece {
+    begin: usize,
+    window: Window,
+}
+
+impl Piece {
+    fn numbers(&self) -> u64 {
+        self.window.to - self.window.from
+    }
+
+    fn places(&self) -> std::ops::Range<usize> {
+        self.begin..self.begin + self.numbers() as usize
+    }
+}
+
+/// The windows of some parts in a slice, none of them larger than what can be counted at once; as many as that in one request.
+fn requests(parts: &[usize], width: u64, slice: u32, settled: u64) -> Vec<Vec<Piece>> {
+    let pieces = parts.iter().enumerate().flat_map(|(at, part)| {
         let first = *part as u64 * width;
         let end = (first + width).min(settled);
         let begin = at as u64 * width;
         (first..end).step_by(CENSUS_PARTS_MAX as usize).map(move |from| {
             let window = Window { slice, from, to: (from + CENSUS_PARTS_MAX).min(end) };
-            ((begin + from - first) as usize, window)
+            Piece { begin: (begin + from - first) as usize, window }
         })
-    })
+    });
+    let (mut requests, mut numbers): (Vec<Vec<Piece>>, u64) = (Vec::new(), 0);
+    for piece in pieces {
+        numbers += piece.numbers();
+        match requests.last_mut() {
+            Some(last) if numbers <= CENSUS_PARTS_MAX => last.push(piece),
+            _ => {
+                numbers = piece.numbers();
+                requests.push(vec![piece]);
+            }
+        }
+    }
+    requests
 }
 
 fn add(list: &mut [u8], at: usize, count: u64) {

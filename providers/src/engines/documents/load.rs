@@ -16,7 +16,7 @@ use super::made::Made;
 use super::notes::Notes;
 use super::runs::Entry;
 use super::send::{Sender, Sink as _};
-use super::sides::{Sides, position};
+use super::sides::{Sides, counted, position, shown};
 use super::sorted::{Join, in_batches};
 use super::versions::Versions;
 use super::windows::Windows;
@@ -105,7 +105,7 @@ fn begin(sides: &Sides<'_>, from: Option<&Checkpoint>, made: &Made) -> Result<He
         }
         return Ok(head);
     }
-    let count = again(io, || sides.write.count())?;
+    let count = counted(&*sides.write, io)?;
     if count > 0 && !sides.adds() && !made.is(&there.incarnation)? {
         return Err(not_empty(job, count));
     }
@@ -140,6 +140,7 @@ impl Load<'_> {
     fn run(self, log: Log, notes: Notes) -> Result<PassReport, StepError> {
         let (sides, io) = (self.sides, self.sides.io);
         let windows = Windows::new(&self.head.lows, &self.head.stand.settled());
+        again(io, || sides.read.show())?;
         let all = again(io, || sides.read.count()).ok();
         let resumed = notes.is_resumed();
         let sender = Sender::new(sides, notes, self.head.versions.epoch, LOAD_PASS, log);
@@ -171,7 +172,7 @@ impl Load<'_> {
     fn settle_dead(&self, sender: &Sender<'_, Log>) -> Result<(), StepError> {
         let (sides, io) = (self.sides, self.sides.io);
         let (known, _) = sender.sink().entries(io.artifacts(), sides.from())?;
-        let stand = again(io, || sides.write.stand())?;
+        let stand = shown(&*sides.write, io)?;
         let there = sides.keys(sides.to(), &Windows::all(&stand))?;
         let mut join = Join::of(known.finish()?, there)?;
         let of_the_dead = |(carried, found): (Option<Entry>, Option<Entry>)| {

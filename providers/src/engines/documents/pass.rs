@@ -19,7 +19,7 @@ use super::merge::merge;
 use super::notes::Notes;
 use super::runs::{Entry, Merged, Runs};
 use super::send::Sender;
-use super::sides::{Sides, position};
+use super::sides::{Sides, position, shown};
 use super::sorted::{Join, in_batches};
 use super::versions::Versions;
 use super::windows::Windows;
@@ -52,7 +52,7 @@ pub(crate) fn carry(
     let sides = Sides::open(source, target, job, io)?;
     let mut ledger = Ledger::open(io.artifacts(), super::ledger_of(job)?)?;
     let known = ledger.about().clone();
-    let here = again(io, || sides.read.stand())?;
+    let here = shown(&*sides.read, io)?;
     let versions = known.versions.next(job.direction, &here, known.highest(sides.to()));
     if versions != known.versions {
         again(io, || sides.writes.remember(job, io))?;
@@ -188,6 +188,8 @@ impl Pass<'_> {
         match gone::find(sides, &mut merged, &self.here)? {
             Some(gone) => self.delete_found(gone, number)?,
             None => {
+                // What is not seen would have to be asked for one by one.
+                again(io, || sides.read.show())?;
                 let here = sides.keys(from, &Windows::all(&before))?;
                 self.delete_all_but(&mut merged, here, number)?;
             }

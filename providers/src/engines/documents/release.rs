@@ -7,7 +7,7 @@ use std::sync::Arc;
 use segue_contract::{Direction, Finding, Severity, Side, StepError, StepIo, UnitJob};
 
 use super::again::again;
-use super::collection::{Collection, Documents, Stand, Want, Write, Written};
+use super::collection::{Collection, Documents, Want, Write, Written};
 use super::fill::{self, Way};
 use super::keys::keys;
 use super::ledger::{Ledger, Record};
@@ -15,7 +15,7 @@ use super::load;
 use super::made::Made;
 use super::notes::Notes;
 use super::runs::Entry;
-use super::sides::workers_of;
+use super::sides::{counted, shown, workers_of};
 use super::sorted::{Join, in_batches};
 use super::windows::Windows;
 
@@ -116,12 +116,11 @@ struct Release<'a> {
 impl Release<'_> {
     /// Takes out what is Segue's, where the unit does not go as a whole. Returns how many documents are not.
     fn take_out(&self, ledger: Option<Ledger>) -> Result<u64, StepError> {
-        let stand = || again(self.io, || self.there.stand());
         let left = match whose(self.job, self.is_made) {
             Whose::Segues => 0,
             Whose::Everybodys => self.count()?,
-            Whose::AsTheLedgerSays if self.is_ours_alone(ledger.as_ref(), &stand()?) => 0,
-            Whose::AsTheLedgerSays => self.delete_known(ledger, &stand()?)?,
+            Whose::AsTheLedgerSays if self.is_ours_alone(ledger.as_ref())? => 0,
+            Whose::AsTheLedgerSays => self.delete_known(ledger)?,
         };
         if left > 0 {
             self.tell(format!(
@@ -133,9 +132,11 @@ impl Release<'_> {
     }
 
     /// Whether nothing was written there since the ledger, and Segue made it: it can go as a whole.
-    fn is_ours_alone(&self, ledger: Option<&Ledger>, now: &Stand) -> bool {
-        let as_it_was = ledger.is_some_and(|ledger| ledger.about().target == *now);
-        as_it_was && self.is_made && !self.notes.is_resumed()
+    fn is_ours_alone(&self, ledger: Option<&Ledger>) -> Result<bool, StepError> {
+        let Some(ledger) = ledger.filter(|_| self.is_made && !self.notes.is_resumed()) else {
+            return Ok(false);
+        };
+        Ok(ledger.about().target == again(self.io, || self.there.stand())?)
     }
 
     /// The unit is another than the one that was loaded, or made for it: nothing of it is Segue's.
@@ -149,7 +150,7 @@ impl Release<'_> {
 
     /// How many documents there are.
     fn count(&self) -> Result<u64, StepError> {
-        again(self.io, || self.there.count())
+        counted(&*self.there, self.io)
     }
 
     fn name(&self) -> String {
@@ -167,8 +168,8 @@ impl Release<'_> {
     }
 
     /// Deletes what has the version that Segue gave it; everything else is somebody's. Returns how many stay.
-    fn delete_known(&self, mut ledger: Option<Ledger>, now: &Stand) -> Result<u64, StepError> {
-        let all = Windows::all(now);
+    fn delete_known(&self, mut ledger: Option<Ledger>) -> Result<u64, StepError> {
+        let all = Windows::all(&shown(&*self.there, self.io)?);
         let there = keys(&*self.there, Side::Target, &all, workers_of(self.job), self.io)?;
         let mut join = Join::of(ledger.as_mut().map(Ledger::records).transpose()?, there)?;
         let (mut somebodys, mut undeleted) = (0, 0);

@@ -119,6 +119,19 @@ impl<'a> Sides<'a> {
     }
 }
 
+/// Where a unit stands; all of what is settled is seen by the scans that begin afterwards.
+pub(crate) fn shown(of: &dyn Collection, io: &dyn StepIo) -> Result<Stand, StepError> {
+    let stand = again(io, || of.stand())?;
+    again(io, || of.show())?;
+    Ok(stand)
+}
+
+/// How many documents a unit has now.
+pub(crate) fn counted(of: &dyn Collection, io: &dyn StepIo) -> Result<u64, StepError> {
+    again(io, || of.show())?;
+    again(io, || of.count())
+}
+
 /// Asks both sides at the same time: neither waits for the other.
 pub(crate) fn at_once<A: Send, B: Send>(one: impl FnOnce() -> A + Send, other: impl FnOnce() -> B) -> (A, B) {
     std::thread::scope(|scope| {
@@ -129,6 +142,25 @@ pub(crate) fn at_once<A: Send, B: Send>(one: impl FnOnce() -> A + Send, other: i
             Err(panic) => std::panic::resume_unwind(panic),
         }
     })
+}
+
+/// Asks the same of several, so many at the same time; the answers are in their order.
+pub(crate) fn each_at_once<A: Sync, B: Send>(
+    list: &[A],
+    most: usize,
+    ask: impl Fn(&A) -> Result<B, StepError> + Sync,
+) -> Result<Vec<B>, StepError> {
+    let mut answers = Vec::with_capacity(list.len());
+    for some in list.chunks(most.max(1)) {
+        let ask = &ask;
+        let of_some: Result<Vec<B>, StepError> = std::thread::scope(|scope| {
+            let asked: Vec<_> = some.iter().map(|one| scope.spawn(move || ask(one))).collect();
+            let answered = asked.into_iter().map(|one| one.join());
+            answered.map(|one| one.unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+        });
+        answers.extend(of_some?);
+    }
+    Ok(answers)
 }
 
 /// How many work on a job at once.

@@ -8,11 +8,11 @@ use std::time::Instant;
 
 use segue_contract::{ArtifactName, Side, StepError, VerifyCall, VerifyLevel, VerifyMismatch, VerifyReport};
 
-use super::again::{again, pause};
+use super::again::pause;
 use super::collection::{Found, Key, Want};
 use super::ledger::{About, Ledger, Mark, Marks, Record};
 use super::micros;
-use super::sides::Sides;
+use super::sides::{Sides, at_once, counted, shown};
 use super::sorted::{AT_ONCE, Join, in_batches};
 use super::windows::Windows;
 use crate::engines::report::Bounded;
@@ -85,17 +85,17 @@ impl Verify<'_> {
         let (io, to) = (self.sides.io, self.sides.to());
         let mut expected = self.known.tally.live(to);
         self.checked += expected;
-        let there = again(io, || self.sides.write.count())?;
+        let (here, there) = at_once(|| counted(&*self.sides.read, io), || counted(&*self.sides.write, io));
+        let (here, there) = (here?, there?);
         if self.sides.adds() {
             // What clients made since is on both sides, sooner or later.
-            expected = if self.quiet { again(io, || self.sides.read.count())? } else { there };
+            expected = if self.quiet { here } else { there };
         }
         // Of what is set aside an older state may be there.
         if there < expected || there > expected + self.known.tally.aside {
             let what = format!("{there} documents at {to}, {expected} were carried");
             self.mismatches.push(VerifyMismatch { key: self.sides.job.unit.clone(), what });
         }
-        let here = again(io, || self.sides.read.count())?;
         if self.quiet && here != self.known.tally.records {
             let what = format!(
                 "{here} documents at {}, {} in the ledger",
@@ -153,7 +153,7 @@ impl Verify<'_> {
 
     /// The sums of one side; on the side that serves only of what was there when the ledger was made.
     fn buckets(&mut self, side: Side) -> Result<Buckets, StepError> {
-        let stand = again(self.sides.io, || self.sides.of(side).stand())?;
+        let stand = shown(self.sides.of(side), self.sides.io)?;
         let sums = std::sync::Mutex::new((Buckets::default(), 0u64, 0u64));
         let each = |found: Vec<Found>| {
             let mut hashed = Vec::with_capacity(found.len());
@@ -210,7 +210,7 @@ impl Verify<'_> {
         side: Side,
         is_in: &(dyn Fn(&Key) -> bool + Sync),
     ) -> Result<std::collections::BTreeSet<Key>, StepError> {
-        let stand = again(self.sides.io, || self.sides.of(side).stand())?;
+        let stand = shown(self.sides.of(side), self.sides.io)?;
         let keys = std::sync::Mutex::new(std::collections::BTreeSet::new());
         let each = |found: Vec<Found>| {
             let mut keys = keys.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -245,10 +245,10 @@ impl Verify<'_> {
     fn look(&mut self, mut records: Vec<Record>, first: bool) -> Result<Vec<(Record, String)>, StepError> {
         records.retain(|record| !record.aside);
         let keys: Vec<Key> = records.iter().map(|record| record.key.clone()).collect();
-        let here = self.sides.look_up(self.sides.from(), &keys, Want::Bodies)?;
-        let there = self.sides.look_up(self.sides.to(), &keys, Want::Bodies)?;
+        let look_up = |side| self.sides.look_up(side, &keys, Want::Bodies);
+        let (here, there) = at_once(|| look_up(self.sides.from()), || look_up(self.sides.to()));
         let mut differing = Vec::new();
-        for ((record, here), there) in records.into_iter().zip(here).zip(there) {
+        for ((record, here), there) in records.into_iter().zip(here?).zip(there?) {
             if first {
                 self.checked += u64::from(record.hash == 0);
                 self.read += 1;

@@ -97,6 +97,8 @@ pub(super) fn fill(job: &UnitJob, memo: &Memo, io: &dyn StepIo) -> Result<(), St
 fn slices(job: &UnitJob, io: &dyn StepIo) -> Result<Vec<Slice>, StepError> {
     let source = IndexCollection::open(Cluster::of(&job.source, io)?, one(&job.source)?)?;
     let most = source.stand()?.bound();
+    // The tasks read what scans see.
+    source.show()?;
     let there = IndexCollection::open(Cluster::of(&job.target, io)?, one(&job.target)?)?.stand()?.incarnation;
     let wanted = match u64::from(job.load.parallelism) {
         0 => TASKS.0,

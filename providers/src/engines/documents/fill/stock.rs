@@ -12,7 +12,7 @@ use super::super::collection::{Found, Stand, Want};
 use super::super::ledger::{About, Mark, Record, Stood, Tally, Writer};
 use super::super::load::LOAD_PASS;
 use super::super::runs::{Entry, Merged, Runs};
-use super::super::sides::Sides;
+use super::super::sides::{Sides, shown};
 use super::super::sorted::Join;
 use super::super::versions::Versions;
 use super::super::windows::Windows;
@@ -38,11 +38,11 @@ pub(super) struct Stock {
 /// Reads both sides; of the side that is read, what changed last before `since`.
 pub(super) fn take(sides: &Sides<'_>, since: &Stand, by: By) -> Result<Stock, StepError> {
     let io = sides.io;
-    let there = again(io, || sides.write.stand())?;
+    let there = shown(&*sides.write, io)?;
     let (theirs, amount) = scan(sides, sides.to(), &there, Want::Bodies)?;
     let want = if by == By::Versions { Want::Keys } else { Want::Bodies };
     // What was deleted until now is seen no more.
-    again(io, || sides.read.stand())?;
+    again(io, || sides.read.show())?;
     let (ours, _) = scan(sides, sides.from(), since, want)?;
     let mut writer = Writer::create(io.artifacts(), Tally::of(sides.from(), since))?;
     let mut join = Join::of(ours, theirs)?;
