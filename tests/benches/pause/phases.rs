@@ -20,8 +20,9 @@ pub(crate) fn last_switch(cutover: &Value) -> [f64; TERMS.len()] {
     let first = pauses.iter().rposition(|term| term["name"] == "DRAINED").unwrap_or_default();
     TERMS.map(|(_, phases)| {
         let of = |term: &&Value| term["name"].as_str().is_some_and(|name| phases.contains(&name));
-        let us: f64 = pauses[first..].iter().filter(of).filter_map(|term| term["us"].as_f64()).sum();
-        us / 1000.0
+        let us = pauses[first..].iter().filter(of).filter_map(|term| term["us"].as_f64());
+        // A sum of nothing would be minus zero.
+        us.fold(0.0, |sum, us| sum + us) / 1000.0
     })
 }
 
