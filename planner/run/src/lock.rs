@@ -128,11 +128,8 @@ impl WriterLock {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
         let file = paths::open_with(&path, &options)?;
-        if !taken(&file, &path)? {
-            return Err(LockError::Locked {
-                directory: directory.root().to_owned(),
-                holder: read_holder(&path)?.map(Box::new),
-            });
+        if let Try::Held(holder) = tried(&file, &path)? {
+            return Err(LockError::Locked { directory: directory.root().to_owned(), holder });
         }
         let abandoned_by = read_holder(&path)?;
         let lock = Self { file, directory: directory.clone(), abandoned_by };
@@ -188,19 +185,27 @@ pub fn probe(directory: &StateDirectory) -> Result<LockState, PathError> {
     })
 }
 
+/// What became of trying to take the lock.
+enum Try {
+    Taken,
+    /// By whom, as the record said when it was looked at whether he lives: a moment later it may be nobody's.
+    Held(Option<Box<Holder>>),
+}
+
 /// Tries until somebody who lives has it. The record can be empty for an instant after the lock was taken,
 /// and a child of a dead holder that is between fork and exec keeps the lock for as long.
-fn taken(file: &File, path: &Path) -> Result<bool, PathError> {
+fn tried(file: &File, path: &Path) -> Result<Try, PathError> {
     let started = Instant::now();
     loop {
         match file.try_lock() {
-            Ok(()) => return Ok(true),
+            Ok(()) => return Ok(Try::Taken),
             Err(TryLockError::WouldBlock) => {}
             Err(TryLockError::Error(e)) => return Err(PathError::new("lock", path, e)),
         }
-        let lives = read_holder(path)?.is_some_and(|holder| holder.liveness() != Liveness::Gone);
+        let holder = read_holder(path)?.map(Box::new);
+        let lives = holder.as_ref().is_some_and(|holder| holder.liveness() != Liveness::Gone);
         if lives || started.elapsed() >= HOLDER_WAIT {
-            return Ok(false);
+            return Ok(Try::Held(holder));
         }
         sleep(HOLDER_PAUSE);
     }
@@ -220,6 +225,8 @@ mod tests {
     use std::io::{BufRead, BufReader, Lines, Write};
     use std::path::Path;
     use std::process::{Child, ChildStdout, Command, Stdio};
+    use std::thread::sleep;
+    use std::time::Duration;
 
     use super::{LockError, LockState, WriterLock, probe};
     use crate::clock::ManualClock;
@@ -302,6 +309,34 @@ mod tests {
         assert!(matches!(take(&directory, "other"), Err(LockError::Locked { .. })));
         drop(lock);
         take(&directory, "other").unwrap();
+    }
+
+    #[test]
+    fn whoever_is_refused_is_told_by_whom_even_when_that_one_is_just_leaving() {
+        let temporary = tempfile::tempdir().unwrap();
+        let directory = directory(&temporary.path().join("state"));
+        let take = || take(&directory, "one of two");
+        let mut refused = 0;
+        std::thread::scope(|scope| {
+            let holder = scope.spawn(|| {
+                for _ in 0..2_000 {
+                    let lock = take();
+                    // Long enough to be met.
+                    sleep(Duration::from_micros(100));
+                    drop(lock);
+                }
+            });
+            while !holder.is_finished() {
+                match take() {
+                    Err(LockError::Locked { holder, .. }) => {
+                        assert!(holder.is_some());
+                        refused += 1;
+                    }
+                    other => drop(other.unwrap()),
+                }
+            }
+        });
+        assert!(refused > 0, "they never met");
     }
 
     #[test]

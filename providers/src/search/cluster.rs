@@ -7,6 +7,7 @@ mod kept;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use segue_contract::{Address, BlockRef, ErrorClass, StepError, StepIo};
 use serde_json::Value;
@@ -19,6 +20,9 @@ use crate::http::{self, Client, HttpError, HttpErrorKind, Reply, Request, check_
 const REPLY_BYTES_MAX: u64 = 128 << 20;
 /// How long an address may be that lists names: servers take 4096 bytes in the first line unless told otherwise.
 const NAMES_BYTES_MAX: usize = 3000;
+
+/// After so many ms a read is put again that a server refused because it is busy (429). What takes longer, the step waits for.
+const BUSY_WAITS: [u64; 4] = [100, 200, 400, 800];
 
 /// Whether a request changes something when it arrives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -188,9 +192,22 @@ impl Cluster {
         }
     }
 
-    /// `None`: the answer is larger than what is taken. A read whose connection broke is put once more although no other
-    /// node is left: idle connections are closed by whatever lies between.
+    /// `None`: the answer is larger than what is taken. A read is put again a few times while the servers are busy.
     fn sent(&self, client: &Client, ask: &Ask) -> Result<Option<Reply>, StepError> {
+        for wait in BUSY_WAITS {
+            let reply = self.sent_once(client, ask)?;
+            let is_busy = reply.as_ref().is_some_and(|reply| reply.status == 429);
+            if !is_busy || ask.effect == Effect::Write {
+                return Ok(reply);
+            }
+            std::thread::sleep(Duration::from_millis(wait));
+        }
+        self.sent_once(client, ask)
+    }
+
+    /// A read whose connection broke is put once more although no other node is left: idle connections are closed by whatever
+    /// lies between.
+    fn sent_once(&self, client: &Client, ask: &Ask) -> Result<Option<Reply>, StepError> {
         let first = self.way.preferred.load(Ordering::Relaxed);
         let mut failed: Option<StepError> = None;
         let (mut turn, mut turns) = (0, self.way.nodes.len());
@@ -199,8 +216,10 @@ impl Cluster {
             turn += 1;
             let last = turn == turns;
             match client.send(&self.request(ask, at)) {
-                // A node that is on its way down, or a proxy before one that is gone.
-                Ok(reply) if ask.effect == Effect::Read && matches!(reply.status, 502..=504) && !last => {
+                // A node that is busy or on its way down, or a proxy before one that is gone.
+                Ok(reply)
+                    if ask.effect == Effect::Read && matches!(reply.status, 429 | 502..=504) && !last =>
+                {
                     self.way.preferred.store(at + 1, Ordering::Relaxed);
                 }
                 Ok(reply) => {
@@ -408,6 +427,27 @@ mod tests {
             said.ends_with("/_x?… answered HTTP 503: busy_exception: later (it asks to wait 7 s)"),
             "{said}"
         );
+    }
+
+    #[test]
+    fn a_read_is_put_again_while_servers_are_busy_and_a_write_is_not() {
+        let busy = |times: usize| {
+            let count = AtomicUsize::new(0);
+            Stub::new(move |_| match count.fetch_add(1, Ordering::Relaxed) {
+                asked if asked < times => Answer::status(429),
+                _ => Answer::ok("{\"n\":1}"),
+            })
+        };
+        let (one, other) = (busy(1), busy(1));
+        let both = cluster(&[&one.url, &other.url]);
+        assert_eq!(both.json(&Ask::get("/a")).expect("answers"), json!({"n": 1}));
+        assert_eq!((one.heard().len(), other.heard().len()), (1, 2), "the other node before any wait");
+        let long = busy(BUSY_WAITS.len() + 1);
+        let error = cluster(&[&long.url]).json(&Ask::get("/a")).expect_err("busy");
+        assert_eq!((error.class, long.heard().len()), (ErrorClass::Transient, BUSY_WAITS.len() + 1));
+        let write = busy(1);
+        cluster(&[&write.url]).json(&Ask::change("PUT", "/a", None)).expect_err("busy");
+        assert_eq!(write.heard().len(), 1);
     }
 
     #[test]
