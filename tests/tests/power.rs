@@ -1,10 +1,42 @@
 //! Power cuts: the disk with the state and the target is copied while the run stands still, which is what a disk holds
 //! when the power goes, and the run goes on from the copy.
 
-use rustix::process::Signal;
-use segue_tests::{Bound, Mount, Random, Running, Scratch, rounds, run, say};
+use std::fs::{read_dir, read_link};
+use std::path::{Path, PathBuf};
+
+use rustix::process::{Pid, Signal, kill_process};
+use segue_contract::paths;
+use segue_tests::{Bound, Mount, Random, Running, Scratch, rounds, run, say, segue_binary, wait_until};
 
 const APPLY: [&str; 2] = ["apply", "--auto-approve"];
+
+/// The processes of segue in a scratch: apply, and its watchdog. The power goes for all of them: one that outlived it would go on
+/// with what it has open of the disk that was, and with whatever is at its paths then.
+#[expect(clippy::expect_used, reason = "a test cannot go on without it")]
+fn of_segue(scratch: &Scratch) -> Vec<PathBuf> {
+    let is = |link: PathBuf, what: &Path| read_link(link).is_ok_and(|found| found == what);
+    let binary = segue_binary().canonicalize().expect("the binary");
+    let at = scratch.path().canonicalize().expect("the scratch");
+    let all = read_dir("/proc").expect("processes").flatten().map(|entry| entry.path());
+    all.filter(|process| is(process.join("exe"), &binary) && is(process.join("cwd"), &at)).collect()
+}
+
+fn signal_all(scratch: &Scratch, signal: Signal) {
+    for process in of_segue(scratch) {
+        let number = process.file_name().and_then(|name| name.to_str()?.parse().ok());
+        // It may end just now.
+        let _ = number.and_then(Pid::from_raw).map(|pid| kill_process(pid, signal));
+    }
+}
+
+/// Whether none of its threads does anything: a signal to stop is answered once a system call is over.
+fn is_still(process: &Path) -> bool {
+    let Ok(threads) = read_dir(process.join("task")) else { return true };
+    threads.flatten().all(|thread| {
+        let stat = paths::read_to_string(&thread.path().join("stat")).unwrap_or_default();
+        stat.rsplit_once(')').is_none_or(|(_, rest)| rest.trim_start().starts_with(['T', 'Z', 'X']))
+    })
+}
 
 #[test]
 fn after_a_power_cut_at_any_time_it_ends_as_a_clean_run() {
@@ -34,13 +66,16 @@ fn after_a_power_cut_at_any_time_it_ends_as_a_clean_run() {
         let bound = Bound::new(disk.path(), &scratch.at("cut"));
         scratch.edit_spec("path = \"new\"", "path = \"cut/new\"");
         scratch.edit_spec("target = \"new\"", "target = \"cut/new\"");
-        let spec = segue_contract::paths::read_to_string(&scratch.at("site.segue.hcl")).expect("the spec");
+        let spec = paths::read_to_string(&scratch.at("site.segue.hcl")).expect("the spec");
         let backend = "segue {\n  backend \"local\" {\n    path = \"cut/state\"\n  }\n}\n";
         scratch.write("site.segue.hcl", &format!("{backend}{spec}"));
         scratch.app(&["start"]).expect_code(0);
-        let mut apply = Running::new(&scratch, &APPLY);
+        let apply = Running::new(&scratch, &APPLY);
         std::thread::sleep(random.time_below(std::time::Duration::from_millis(1500)));
-        apply.signal(Signal::STOP);
+        wait_until("segue stands still", || {
+            signal_all(&scratch, Signal::STOP);
+            of_segue(&scratch).iter().all(|process| is_still(process))
+        });
         let said = apply.output().lines().last().unwrap_or_default().to_owned();
         println!("round {round}: {said}");
         // Writes that the application made on the new side without syncing them are its own to lose.
@@ -48,6 +83,10 @@ fn after_a_power_cut_at_any_time_it_ends_as_a_clean_run() {
         // No sync: only what was made durable is in the image.
         run("cp", &["--sparse=always", &text("disk"), &text("after")]);
         let _ = apply.kill();
+        wait_until("segue is gone", || {
+            signal_all(&scratch, Signal::KILL);
+            of_segue(&scratch).is_empty()
+        });
         drop(bound);
         drop(disk);
         let disk = Mount::image(&image("after"));
