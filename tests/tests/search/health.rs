@@ -37,14 +37,18 @@ fn watches(target: &str, source: &str, alias: &str) -> String {
 
 #[test]
 fn health_lost_at_a_target_that_can_be_read_leads_back_with_every_write() {
-    let (name, way) = ("unwell", Way::ToOpenSearch);
+    leads_back("unwell", Way::ToOpenSearch);
+    leads_back("unwell-back", Way::ToElasticsearch);
+}
+
+fn leads_back(name: &str, way: Way) {
     let servers = shared();
     let mut random = Random::seeded(name);
     let pair = servers.pair(way);
     let terms = Terms { cutover: watches(pair.target.url(), pair.source.url(), name), ..Terms::default() };
     let scene = Scene::new(pair, name, 800, 3, &terms);
     scene.scratch.executable("well", "test -e sick || exit 0; echo 503 of 1000 searches failed; exit 1");
-    let writers = scene.writers("unwell", 0, random.number());
+    let writers = scene.writers(name, 0, random.number());
     let mut apply = scene.start();
     apply.until_it_says_within("if you go back now: 0 writes lost", PATIENCE);
     scene.serves("target");
@@ -65,18 +69,22 @@ fn health_lost_at_a_target_that_can_be_read_leads_back_with_every_write() {
 
 #[test]
 fn health_lost_with_a_target_that_is_dead_is_held_and_the_loss_shown() {
-    let (name, way) = ("dead", Way::ToOpenSearch);
+    is_held("dead", Way::ToOpenSearch);
+    is_held("dead-back", Way::ToElasticsearch);
+}
+
+fn is_held(name: &str, way: Way) {
     let mut servers = alone();
     let mut random = Random::seeded(name);
     let pair = servers.pair(way);
     let terms = Terms { cutover: watches(pair.target.url(), pair.source.url(), name), ..Terms::default() };
     let scene = Scene::new(pair, name, 800, 3, &terms);
     scene.scratch.executable("well", "exit 0");
-    let writers = scene.writers("dead", 0, random.number());
+    let writers = scene.writers(name, 0, random.number());
     let mut apply = Running::new(&scene.scratch, &APPLY);
     apply.until_it_says_within("if you go back now: 0 writes lost", PATIENCE);
     writers.until_more(100);
-    servers.opensearch.kill();
+    servers.target(way).kill();
     let ended = apply.wait_for(PATIENCE).expect_code(1);
     says(&ended, "HEALTH WAS LOST and the target still serves");
     says(&ended, "the target is not left: it cannot be read");
@@ -90,7 +98,7 @@ fn health_lost_with_a_target_that_is_dead_is_held_and_the_loss_shown() {
     assert_eq!(scene.scratch.serves(), "target", "nothing was touched");
 
     // It comes back with all that it took, and is left in good order.
-    servers.opensearch.restart();
+    servers.target(way).restart();
     writers.until_more(50);
     let back = scene.segue(&["switch-back", "cutover.site"]).expect_code(0);
     says(&back, "the source serves");

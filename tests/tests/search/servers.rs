@@ -50,6 +50,14 @@ impl Servers {
         };
         Pair { source, target, bind: &self.bind }
     }
+
+    /// The cluster to which documents are moved, to be killed and started.
+    pub(crate) fn target(&mut self, way: Way) -> &mut SearchServer {
+        match way {
+            Way::ToOpenSearch => &mut self.opensearch,
+            Way::ToElasticsearch => &mut self.elasticsearch,
+        }
+    }
 }
 
 /// Two clusters, and the name server that says which one clients find.
