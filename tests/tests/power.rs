@@ -3,12 +3,15 @@
 
 use std::fs::{read_dir, read_link};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use segue_contract::paths;
 use segue_tests::{Bound, Mount, Random, Running, Scratch, rounds, run, say, segue_binary, wait_until};
 
 const APPLY: [&str; 2] = ["apply", "--auto-approve"];
+/// How long the power is there, at most.
+const LIFE_MAX: Duration = Duration::from_millis(1500);
 
 /// The processes of segue in a scratch: apply, and its watchdog. The power goes for all of them: one that outlived it would go on
 /// with what it has open of the disk that was, and with whatever is at its paths then.
@@ -50,6 +53,20 @@ fn stand_still(scratch: &Scratch) {
     });
 }
 
+/// Shows a disk in a scratch, and puts the state and the target there.
+#[expect(clippy::expect_used, reason = "a test cannot go on without it")]
+fn with_cut(scratch: &Scratch, disk: &Mount) -> Bound {
+    for place in [disk.at("state"), disk.at("new"), scratch.at("cut")] {
+        run("mkdir", &[&place.display().to_string()]);
+    }
+    scratch.edit_spec("path = \"new\"", "path = \"cut/new\"");
+    scratch.edit_spec("target = \"new\"", "target = \"cut/new\"");
+    let spec = paths::read_to_string(&scratch.at("site.segue.hcl")).expect("the spec");
+    let backend = "segue {\n  backend \"local\" {\n    path = \"cut/state\"\n  }\n}\n";
+    scratch.write("site.segue.hcl", &format!("{backend}{spec}"));
+    Bound::new(disk.path(), &scratch.at("cut"))
+}
+
 #[test]
 fn after_a_power_cut_at_any_time_it_ends_as_a_clean_run() {
     if rounds(0, 1) == 0 {
@@ -70,20 +87,11 @@ fn after_a_power_cut_at_any_time_it_ends_as_a_clean_run() {
         let disk = Mount::image(&image("disk"));
         // Source, route and application stay on the machine's own disk: what is cut is Segue's own and the target.
         let scratch = Scratch::new();
-        let at = scratch.path().display().to_string();
-        for name in ["state", "new"] {
-            run("mkdir", &[&disk.at(name).display().to_string()]);
-        }
-        run("mkdir", &[&format!("{at}/cut")]);
-        let bound = Bound::new(disk.path(), &scratch.at("cut"));
-        scratch.edit_spec("path = \"new\"", "path = \"cut/new\"");
-        scratch.edit_spec("target = \"new\"", "target = \"cut/new\"");
-        let spec = paths::read_to_string(&scratch.at("site.segue.hcl")).expect("the spec");
-        let backend = "segue {\n  backend \"local\" {\n    path = \"cut/state\"\n  }\n}\n";
-        scratch.write("site.segue.hcl", &format!("{backend}{spec}"));
+        let bound = with_cut(&scratch, &disk);
         scratch.app(&["start"]).expect_code(0);
         let apply = Running::new(&scratch, &APPLY);
-        std::thread::sleep(random.time_below(std::time::Duration::from_millis(1500)));
+        // The time is what is tested, and waits for nothing.
+        std::thread::sleep(random.time_below(LIFE_MAX));
         stand_still(&scratch);
         let said = apply.output().lines().last().unwrap_or_default().to_owned();
         println!("round {round}: {said}");

@@ -62,10 +62,17 @@ fn a_block_that_was_there_before_stays_and_one_that_is_not_segues_is_not_lifted(
         // What closes it after that may be a call of segue's own that arrives late.
         method.close(&call, &io).expect("closes");
         method.open(&call, &io).expect("opens");
-        block(json!(true));
-        method.open(&call, &io).expect("opens once more");
-        assert_eq!(index.setting("index.blocks.write"), None);
-        assert!(io.codes().contains(&"SEARCH_CLOSED_LATE".to_owned()), "{:?}", io.codes());
+        for close_first in [false, true] {
+            block(json!(true));
+            let io = Io::default();
+            if close_first {
+                method.close(&call, &io).expect("closes once more");
+                assert_eq!(io.codes(), ["SEARCH_CLOSED_LATE"]);
+            }
+            method.open(&call, &io).expect("opens once more");
+            assert_eq!(index.setting("index.blocks.write"), None);
+            assert_eq!(io.codes(), ["SEARCH_CLOSED_LATE"]);
+        }
         // Not once segue has left the index.
         endpoint(&call.endpoint).remove_marker(&call.endpoint, "mine", &io).expect("left");
         block(json!(true));

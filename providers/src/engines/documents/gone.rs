@@ -39,7 +39,7 @@ pub(crate) fn find(
     let tally = &ledger.about().tally;
     let live = tally.live(sides.from());
     let Some(known) = tally.census(sides.from(), here).cloned() else { return Ok(None) };
-    let Some(counted) = counted(sides, &known, here)? else { return Ok(None) };
+    let Some(counted) = census_like(sides, &known, here)? else { return Ok(None) };
     let count = |census: &Census, part: usize| census.parts.get(part).copied().unwrap_or(0);
     let parts = 0..known.parts.len().max(counted.parts.len());
     let differs: Vec<usize> = parts.filter(|part| count(&known, *part) != count(&counted, *part)).collect();
@@ -59,7 +59,7 @@ pub(crate) fn find(
 }
 
 /// The census of the side that is read, in the parts of another.
-fn counted(sides: &Sides<'_>, like: &Census, here: &Stand) -> Result<Option<Census>, StepError> {
+fn census_like(sides: &Sides<'_>, like: &Census, here: &Stand) -> Result<Option<Census>, StepError> {
     let parts = vec![0; usize::try_from(like.parts_of(here)).unwrap_or(0)];
     let mut census = Census { width: like.width, parts, elsewhere: 0 };
     let settled = (0..).zip(&here.slices).filter(|(_, stand)| stand.settled > 0);
