@@ -1,6 +1,7 @@
 //! What is known after the journal: the state, which one pure function folds from the events.
 
 mod fold;
+mod forgotten;
 mod rehearsals;
 mod resources;
 mod weight;
@@ -18,6 +19,7 @@ use crate::event::{Attempt, BootTime, MigrationRecord, RunRecord, StateBinding, 
 use crate::plan::StepKind;
 
 pub use fold::fold;
+pub use forgotten::Forgotten;
 pub use rehearsals::{OpenRehearsal, RehearsalState, Rehearsed};
 pub use resources::{ResourceState, Standing};
 pub use weight::{WeightState, steps_to_hold};
@@ -52,8 +54,9 @@ pub struct State {
     pub approvals: BTreeMap<String, Approval>,
     /// Hashes of the plans that were begun.
     pub plans_begun: BTreeSet<String>,
-    /// Addresses given up by `state rm` or `removed`.
-    pub forgotten: BTreeSet<Address>,
+    /// What was given up by `state rm` or `removed`, as it was then: a spec that declares it again takes it up.
+    #[serde(default, rename = "given_up", skip_serializing_if = "BTreeMap::is_empty")]
+    pub forgotten: BTreeMap<Address, Forgotten>,
     /// The last findings of steps, newest last.
     pub findings: Vec<(Address, Finding)>,
     /// What Segue made or changed somewhere and takes away again, by name.
@@ -76,7 +79,7 @@ impl Default for State {
             open_steps: BTreeMap::new(),
             approvals: BTreeMap::new(),
             plans_begun: BTreeSet::new(),
-            forgotten: BTreeSet::new(),
+            forgotten: BTreeMap::new(),
             findings: Vec::new(),
             resources: BTreeMap::new(),
             importing: None,
@@ -454,7 +457,8 @@ impl State {
 
     /// Every artifact that the state names; others in the artifact directory may be removed.
     pub fn artifacts(&self) -> Vec<ArtifactName> {
-        let units = self.migrations.values().flat_map(|m| m.units.values());
+        let forgotten = self.forgotten.values().filter_map(|f| f.migration.as_ref());
+        let units = self.migrations.values().chain(forgotten).flat_map(|m| m.units.values());
         let of_units = units.flat_map(|u| u.ledger.iter().chain(u.verified.iter().map(|v| &v.ledger)));
         let of_cutovers = self.cutovers.values().flat_map(|c| {
             let jobs = c.attempt.iter().flat_map(|a| a.jobs.iter().filter_map(|j| j.ledger.as_ref()));
