@@ -335,6 +335,9 @@ pub struct DriftReport {
     pub waiting_records: u64,
     /// Their bytes.
     pub waiting_bytes: u64,
+    /// Before the first load, and where it is known: how many bytes of room the other side needs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub needs_bytes: Option<u64>,
     /// What changed on the other side behind Segue's back; bounded, see `drifted_total`.
     pub drifted: Vec<VerifyMismatch>,
     /// How many drifted in all.

@@ -360,6 +360,7 @@ impl Engine for MemoryEngine {
         Ok(DriftReport {
             waiting_records: keys([&read, &ledger], &Store::default()).iter().filter(waits).count() as u64,
             waiting_bytes: 0,
+            needs_bytes: None,
             drifted_total: drifted.len() as u64,
             drifted,
         })

@@ -117,8 +117,31 @@ fn migration(ground: &Ground<'_>, notes: &mut Notes, decl: &MigrationDecl) {
             );
         }
     }
-    if let Some(known) = known {
-        set_aside(ground, notes, address, known);
+    match known {
+        Some(known) => set_aside(ground, notes, address, known),
+        None => room(ground, notes, decl),
+    }
+}
+
+/// Whether the target has room for what the first load brings. A warning: a file system may compress, or share.
+fn room(ground: &Ground<'_>, notes: &mut Notes, decl: &MigrationDecl) {
+    let seen = ground.observed.migrations.get(&decl.address);
+    let needs = seen.into_iter().flat_map(|m| m.units.values()).map(|unit| unit.fact()?.needs_bytes);
+    let target = ground.observed.endpoints.get(&decl.target).and_then(Seen::fact);
+    let (Some(needs), Some(free)) = (needs.sum::<Option<u64>>(), target.and_then(|t| t.free_bytes)) else {
+        return;
+    };
+    if needs > free {
+        notes.push(
+            &decl.target,
+            Severity::Warning,
+            "TARGET_SPACE",
+            format!(
+                "has {free} bytes free, and what {} carries takes about {needs} there (a scan of the source: each file once, in whole blocks, without holes)",
+                decl.address
+            ),
+            "make room, name a larger target, or leave something out with select { exclude = [...] }",
+        );
     }
 }
 

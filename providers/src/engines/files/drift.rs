@@ -36,6 +36,7 @@ fn everything(job: &UnitJob, io: &dyn StepIo) -> Result<DriftReport, StepError> 
         report.waiting_records += 1;
         report.waiting_bytes += entry.look.size;
     }
+    report.needs_bytes = Some(scan.aside.disk_bytes);
     Ok(report)
 }
 
