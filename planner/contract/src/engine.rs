@@ -342,7 +342,8 @@ pub struct DriftReport {
     pub waiting_records: u64,
     /// Their bytes.
     pub waiting_bytes: u64,
-    /// What the next pass would delete, where a look tells that, of how many records; it stops where that is too much.
+    /// How many records the next pass would delete at least, where a look tells that, of how many; it stops where that is
+    /// too much.
     #[serde(default)]
     pub waiting_deletions: Option<(u64, u64)>,
     /// What changed on the other side behind Segue's back; bounded, see `drifted_total`.

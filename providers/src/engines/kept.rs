@@ -6,8 +6,8 @@ use segue_contract::{Address, StepError, StepIo};
 
 /// The directory below the artifacts.
 const DIRECTORY: &str = "deleted";
-/// The share of a file system that keeping things aside leaves free: one part in so many.
-const FREE_PART: u64 = 20;
+/// What keeping things aside leaves free of a file system: one part in so many, or so many bytes, whichever is less.
+const FREE: (u64, u64) = (20, 256 << 20);
 
 /// The place of a migration, below the artifact directory; noted before anything is in it.
 pub(crate) fn place_of(migration: &Address, io: &dyn StepIo) -> Result<PathBuf, StepError> {
@@ -20,6 +20,6 @@ pub(crate) fn place_of(migration: &Address, io: &dyn StepIo) -> Result<PathBuf, 
 pub(crate) fn has_room(artifacts: &Path, bytes: u64) -> bool {
     rustix::fs::statvfs(artifacts).is_ok_and(|at| {
         let (free, all) = (at.f_bavail.saturating_mul(at.f_frsize), at.f_blocks.saturating_mul(at.f_frsize));
-        free.saturating_sub(bytes) >= all / FREE_PART
+        free.saturating_sub(bytes) >= (all / FREE.0).min(FREE.1)
     })
 }
