@@ -7,6 +7,7 @@ mod cutover_steps;
 mod deletions;
 mod fallback_notes;
 mod file;
+mod forget_steps;
 mod hash;
 mod migration_steps;
 mod rehearsal_steps;
@@ -201,6 +202,8 @@ pub enum StepKind {
     Retain,
     /// Give up what was temporary.
     Release,
+    /// Manage a block no longer: the systems stay as they are.
+    Forget,
 }
 
 impl StepKind {
@@ -229,6 +232,7 @@ impl StepKind {
             Self::Watch => "watch",
             Self::Retain => "retain",
             Self::Release => "release",
+            Self::Forget => "forget",
         }
     }
 
@@ -250,7 +254,7 @@ impl StepKind {
             | Self::Open
             | Self::Switch => Stage::CutOver,
             Self::Watch | Self::Retain => Stage::After,
-            Self::Release => Stage::Release,
+            Self::Release | Self::Forget => Stage::Release,
         }
     }
 
@@ -269,7 +273,8 @@ impl StepKind {
             | Self::Quiesce
             | Self::CatchUp
             | Self::Harden
-            | Self::ArmReverse => Reversibility::Compensable,
+            | Self::ArmReverse
+            | Self::Forget => Reversibility::Compensable,
             Self::Commit | Self::Release => Reversibility::PointOfNoReturn,
             // After the commit the way back is a switch back.
             Self::Open | Self::Switch | Self::Watch | Self::Retain => Reversibility::BySwitchBack,
