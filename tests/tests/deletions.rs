@@ -93,14 +93,21 @@ fn an_emptied_source_stops_an_apply_and_goes_on_when_it_is_accepted() {
     says(&plan, "MASS_DELETION");
     says(&plan, "the next pass would delete 7 of 7 records");
     scratch.edit_spec("live       = \"source\"", "live       = \"target\"");
-    says(&scratch.segue(&["plan"]), "stops and asks before it deletes more than half of the records and more than 100, or all");
+    says(
+        &scratch.segue(&["plan"]),
+        "stops and asks before it deletes more than half of the records and more than 100, or all",
+    );
     let stopped = scratch.segue(&APPLY).expect_code(3);
-    says(&stopped, "stops before its first deletion: 7 of 7 records would be deleted: f1, f2, f3, sub, sub/g1, ...");
+    says(
+        &stopped,
+        "stops before its first deletion: 7 of 7 records would be deleted: f1, f2, f3, sub, sub/g1, ...",
+    );
     assert_eq!((files(&scratch, "new"), scratch.at("pauses").exists()), (6, false));
     let status = scratch.segue(&["status"]).expect_code(0);
     says(&status, "would delete 7 of 7 records");
     assert_eq!(hash(&status), hash(&stopped));
-    let wrong = scratch.segue(&["apply", "--auto-approve", "--accept-deletions", "0123456789ab"]).expect_code(1);
+    let wrong =
+        scratch.segue(&["apply", "--auto-approve", "--accept-deletions", "0123456789ab"]).expect_code(1);
     says(&wrong, &hash(&stopped));
     scratch.segue(&["apply", "--auto-approve", "--accept-deletions", &hash(&stopped)]).expect_code(0);
     assert_eq!((files(&scratch, "new"), scratch.live().as_str()), (0, "new"));
@@ -128,9 +135,7 @@ fn an_emptied_target_is_told_before_the_pause_and_what_is_accepted_is_kept() {
     says(&stopped, "segue switch-back cutover.site --accept-deletions");
     assert_eq!((files(&scratch, "old"), scratch.at("pauses").exists()), (6, false), "told before the pause");
     assert_eq!(scratch.live(), "new");
-    scratch
-        .segue(&["switch-back", "cutover.site", "--accept-deletions", &hash(&stopped)])
-        .expect_code(0);
+    scratch.segue(&["switch-back", "cutover.site", "--accept-deletions", &hash(&stopped)]).expect_code(0);
     assert_eq!((files(&scratch, "old"), scratch.live().as_str()), (0, "old"));
     let kept = scratch.run("sh", &["-c", "find .segue/artifacts/deleted -type f | wc -l"]);
     assert_eq!(kept.stdout.trim(), "6", "what was deleted on the way back is kept: {}", kept.all());
@@ -203,7 +208,8 @@ fn what_is_accepted_is_the_number_shown_and_a_tenth_more() {
     let stopped = scratch.segue(&APPLY).expect_code(3);
     says(&stopped, "30 of 107 records would be deleted");
     remove(30, 34);
-    let more = scratch.segue(&["apply", "--auto-approve", "--accept-deletions", &hash(&stopped)]).expect_code(3);
+    let more =
+        scratch.segue(&["apply", "--auto-approve", "--accept-deletions", &hash(&stopped)]).expect_code(3);
     says(&more, "34 of 107 records would be deleted");
     assert_eq!(hash(&more), hash(&stopped), "the same unit, direction and ledger");
     remove(34, 37);

@@ -415,10 +415,10 @@ impl Views<'_> {
             },
             verified: unit.verified.as_ref().map(|v| v.level.as_str().to_owned()),
             verified_ms: unit.verified.as_ref().map(|v| v.at_ms),
-            deletions: unit.asked_deletions.as_ref().map(|asked| DeletionsView {
-                hash: asked.hash(address, name),
-                asked: asked.clone(),
-            }),
+            deletions: unit
+                .asked_deletions
+                .as_ref()
+                .map(|asked| DeletionsView { hash: asked.hash(address, name), asked: asked.clone() }),
         };
         known.units.iter().map(one).collect()
     }

@@ -219,12 +219,19 @@ impl<'a> Gather<'a> {
                 self.reads.push(DecisionLine { at_ms, about, what, by: None });
             }
             Event::DeletionsAsked { migration, unit, asked } => {
-                let what =
-                    format!("a pass of {unit} stopped before {} deletions of {}", asked.deletions, asked.known);
+                let what = format!(
+                    "a pass of {unit} stopped before {} deletions of {}",
+                    asked.deletions, asked.known
+                );
                 self.stop(at_ms, migration, what);
             }
             Event::DeletionsAccepted { migration, unit, hash: _, allowed, by } => {
-                self.waive(at_ms, migration, format!("up to {allowed} deletions of {unit} accepted"), Some(by));
+                self.waive(
+                    at_ms,
+                    migration,
+                    format!("up to {allowed} deletions of {unit} accepted"),
+                    Some(by),
+                );
             }
             Event::HealthLost { cutover, epoch: _, watch, said } => {
                 self.stop(at_ms, cutover, format!("health lost at {watch}: {said}"));

@@ -111,7 +111,8 @@ impl Deletions {
         if self.first.len() < NAMED {
             let key = key();
             let cut = key.char_indices().nth(NAME_MAX).map(|(at, _)| at);
-            self.first.push(cut.and_then(|at| key.get(..at)).map_or(key.clone(), |start| format!("{start}...")));
+            self.first
+                .push(cut.and_then(|at| key.get(..at)).map_or(key.clone(), |start| format!("{start}...")));
         }
     }
 }
@@ -162,7 +163,8 @@ mod tests {
 
     #[test]
     fn a_pass_asks_before_all_more_than_half_or_more_than_the_limit_goes() {
-        let terms = |max: Option<&str>| DeletionTerms { max: max.and_then(MaxDeletions::parse), accepted: None };
+        let terms =
+            |max: Option<&str>| DeletionTerms { max: max.and_then(MaxDeletions::parse), accepted: None };
         let table = [
             (None, 0, 0, true),
             (None, 1, 1, false),

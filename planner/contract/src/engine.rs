@@ -7,8 +7,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Address, AttributeSchema, BlockRef, Checkpoint, Config, DeletionTerms, Finding, KeptDeleted, Severity, Side,
-    StepError, StepIo,
+    Address, AttributeSchema, BlockRef, Checkpoint, Config, DeletionTerms, Finding, KeptDeleted, Severity,
+    Side, StepError, StepIo,
 };
 
 /// Which way data moves.

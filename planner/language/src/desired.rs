@@ -7,8 +7,8 @@
 use std::collections::BTreeMap;
 
 use segue_contract::{
-    Address, BlockRef, DeletionTerms, Direction, LoadSettings, MaxDeletions, Secret, SecretRef, Select, SetAside, Side, Transform,
-    UnitJob, UnitName, VerifyLevel,
+    Address, BlockRef, DeletionTerms, Direction, LoadSettings, MaxDeletions, Secret, SecretRef, Select,
+    SetAside, Side, Transform, UnitJob, UnitName, VerifyLevel,
 };
 use serde::{Deserialize, Serialize};
 

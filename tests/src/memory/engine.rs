@@ -4,9 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use segue_contract::{
-    ArtifactName, Barrier, BlockRef, Checkpoint, Deletions, DriftReport, Engine, Finding, PassReport, PassTimes,
-    Position, Severity, StaleFind, StaleReport, StepError, StepIo, UnitJob, VerifyCall, VerifyLevel,
-    VerifyMismatch, VerifyReport, paths,
+    ArtifactName, Barrier, BlockRef, Checkpoint, Deletions, DriftReport, Engine, Finding, PassReport,
+    PassTimes, Position, Severity, StaleFind, StaleReport, StepError, StepIo, UnitJob, VerifyCall,
+    VerifyLevel, VerifyMismatch, VerifyReport, paths,
 };
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;

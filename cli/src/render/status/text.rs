@@ -2,7 +2,9 @@
 
 use segue_plan::cutover::Freshness;
 
-use super::{CutoverView, DeletionsView, Fallback, GoingBack, HeldView, MigrationView, Reopens, StatusView, Writes};
+use super::{
+    CutoverView, DeletionsView, Fallback, GoingBack, HeldView, MigrationView, Reopens, StatusView, Writes,
+};
 use crate::printer::{Look, Paint};
 use crate::render::quantity::{ago, bytes, count, micros, millis, of};
 

@@ -38,7 +38,13 @@ impl AskedDeletions {
     pub fn hash(&self, migration: &Address, unit: &str) -> String {
         let text = format!("{migration}\n{unit}\n{}\n{}", self.direction.from(), self.ledger);
         let digest = Sha256::digest(text.as_bytes());
-        digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>().chars().take(HASH_DIGITS).collect()
+        digest
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect::<String>()
+            .chars()
+            .take(HASH_DIGITS)
+            .collect()
     }
 
     /// What an acceptance allows: the number that was shown, and a tenth more, for clients go on meanwhile.
@@ -53,7 +59,9 @@ impl State {
     pub fn asked_deletions(&self) -> impl Iterator<Item = (&Address, &str, &AskedDeletions)> {
         self.migrations.iter().flat_map(|(address, migration)| {
             let units = migration.units.iter();
-            units.filter_map(move |(unit, known)| Some((address, unit.as_str(), known.asked_deletions.as_ref()?)))
+            units.filter_map(move |(unit, known)| {
+                Some((address, unit.as_str(), known.asked_deletions.as_ref()?))
+            })
         })
     }
 }

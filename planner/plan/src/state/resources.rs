@@ -154,7 +154,9 @@ impl State {
 fn kept_deleted(known: &ResourceState, owner: &Owner<'_>, now_ms: i64) -> Standing {
     match (known.resource.ttl_ms, known.left_ms(now_ms), owner) {
         (_, _, Owner::Gone) => Standing::LeftOver("its cutover was forgotten".to_owned()),
-        (_, _, Owner::Of(cutover)) if cutover.finished => Standing::LeftOver("the cutover is finished".to_owned()),
+        (_, _, Owner::Of(cutover)) if cutover.finished => {
+            Standing::LeftOver("the cutover is finished".to_owned())
+        }
         (None, _, _) => Standing::Needed("kept until finished = true".to_owned()),
         (Some(_), 0, _) => Standing::LeftOver("its time is over".to_owned()),
         (Some(_), left, _) => Standing::Needed(format!("kept for another {}", duration(left / 1000 * 1000))),

@@ -38,7 +38,8 @@ pub(super) fn failed(
     });
     // A rehearsal's copy is made anew each time: nothing of it is accepted.
     let Some((ledger, before, written, cutover)) = found else {
-        let remedy = "look at the side that is read: is it whole, and mounted? Then run the same command again";
+        let remedy =
+            "look at the side that is read: is it whole, and mounted? Then run the same command again";
         return RunError::step(step, error.remedy(remedy));
     };
     let asked = AskedDeletions::new(direction, ledger, stop);
@@ -64,7 +65,9 @@ fn remedy(direction: Direction, cutover: Option<&Address>, hash: &str) -> String
     let read = direction.from();
     let command = match (direction.from(), cutover) {
         (Side::Target, Some(cutover)) => {
-            format!("`segue apply --accept-deletions {hash}`, or `segue switch-back {cutover} --accept-deletions {hash}` to go back")
+            format!(
+                "`segue apply --accept-deletions {hash}`, or `segue switch-back {cutover} --accept-deletions {hash}` to go back"
+            )
         }
         (Side::Source | Side::Target, _) => format!("`segue apply --accept-deletions {hash}`"),
     };
@@ -97,13 +100,15 @@ pub(super) fn keeping(ground: &Ground, migration: &Address, below: &str) -> Resu
 
 /// The way back is over: nobody needs what was deleted on it. What cannot be removed now is left to `segue cleanup`.
 pub(super) fn release_kept(ground: &Ground, cutover: &Address) {
-    let of = |r: &&ResourceState| r.resource.kind == ResourceKind::KeptDeleted && r.resource.owner == *cutover;
-    let ids: Vec<String> = ground
-        .recorder
-        .look(|s| s.resources.values().filter(of).map(|r| r.resource.id.clone()).collect());
+    let of =
+        |r: &&ResourceState| r.resource.kind == ResourceKind::KeptDeleted && r.resource.owner == *cutover;
+    let ids: Vec<String> =
+        ground.recorder.look(|s| s.resources.values().filter(of).map(|r| r.resource.id.clone()).collect());
     for id in ids {
         if let Err(error) = ground.release_resource(&id) {
-            ground.tell(&RunEvent::Said { text: format!("{id} is still there, `segue cleanup` removes it: {error}") });
+            ground.tell(&RunEvent::Said {
+                text: format!("{id} is still there, `segue cleanup` removes it: {error}"),
+            });
         }
     }
 }

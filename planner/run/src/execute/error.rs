@@ -133,10 +133,7 @@ impl RunError {
     /// The exit code (design 3).
     pub fn exit_code(&self) -> i32 {
         match self {
-            Self::Gate { .. }
-            | Self::Held { .. }
-            | Self::Unreadable { .. }
-            | Self::Deletions { .. } => 3,
+            Self::Gate { .. } | Self::Held { .. } | Self::Unreadable { .. } | Self::Deletions { .. } => 3,
             Self::Aborted { .. } => 5,
             Self::WentBack { .. } => 7,
             Self::Mismatch { .. } => 8,

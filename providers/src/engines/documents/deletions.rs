@@ -87,7 +87,11 @@ impl Gathered {
 
     /// The same where there is no ledger yet, but so many documents were carried: those that may be deleted, or all of
     /// those that are too many.
-    pub(crate) fn allowed(self, sides: &Sides<'_>, known: u64) -> Result<Result<Checked, TooMany>, StepError> {
+    pub(crate) fn allowed(
+        self,
+        sides: &Sides<'_>,
+        known: u64,
+    ) -> Result<Result<Checked, TooMany>, StepError> {
         let allowed = sides.job.deletions.allow(self.found.count, known);
         let runs = self.runs.finish()?;
         Ok(if allowed { Ok(Checked(runs)) } else { Err(TooMany(runs)) })
@@ -161,8 +165,7 @@ impl<'a> Keeper<'a> {
         }
         self.begin()?;
         let room = lines.len() as u64;
-        let fits =
-            self.bytes + room <= KEPT_BYTES_MAX && has_room(self.sides.io.artifacts(), room);
+        let fits = self.bytes + room <= KEPT_BYTES_MAX && has_room(self.sides.io.artifacts(), room);
         let (Some((path, file)), Some(kept)) = (&mut self.file, &mut self.kept) else { return Ok(()) };
         if !fits {
             kept.not_kept += there.len() as u64;
@@ -200,8 +203,7 @@ fn line(found: &Found) -> Result<Vec<u8>, StepError> {
     let Found { key: Key { id, place }, number: _, version, body } = found;
     let text = |value| serde_json::to_string(value).map_err(|e| StepError::permanent(e.to_string()));
     let (id, place) = (text(&Some(id))?, text(&place.as_ref())?);
-    let mut line =
-        format!("{{\"id\":{id},\"place\":{place},\"version\":{version},\"body\":").into_bytes();
+    let mut line = format!("{{\"id\":{id},\"place\":{place},\"version\":{version},\"body\":").into_bytes();
     line.extend_from_slice(body);
     line.extend_from_slice(b"}\n");
     Ok(line)

@@ -217,11 +217,15 @@ impl Pass<'_> {
     fn all_but(&self, ledger: &mut Ledger, here: Merged, gathered: &mut Gathered) -> Result<(), StepError> {
         let mut join = Join::of(ledger.records()?, here)?;
         let not_found = |(record, found): (Option<Record>, Option<Entry>)| record.filter(|_| found.is_none());
-        in_batches(|| join.next(), not_found, |doubtful| {
-            let now = self.sides.now(self.sides.from(), &doubtful)?;
-            let gone = doubtful.into_iter().zip(now).filter(|(_, now)| now.is_none());
-            gone.map(|(record, _)| record).try_for_each(|record| gathered.add(record))
-        })
+        in_batches(
+            || join.next(),
+            not_found,
+            |doubtful| {
+                let now = self.sides.now(self.sides.from(), &doubtful)?;
+                let gone = doubtful.into_iter().zip(now).filter(|(_, now)| now.is_none());
+                gone.map(|(record, _)| record).try_for_each(|record| gathered.add(record))
+            },
+        )
     }
 
     /// Where the side that is written stands, and whether nobody else wrote there while the pass ran. If somebody did,

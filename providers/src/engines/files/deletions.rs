@@ -63,12 +63,17 @@ impl Deleting {
         if trouble {
             return;
         }
-        if let Some(record) = seen.record.as_ref().filter(|r| is_chosen(chosen, &r.path, r.kind == Kind::Dir)) {
+        if let Some(record) = seen.record.as_ref().filter(|r| is_chosen(chosen, &r.path, r.kind == Kind::Dir))
+        {
             self.known.0 += 1;
             self.known.1 += u64::from(record.kind != Kind::Dir);
             if seen.read.is_none() {
                 let ino = record.print(read).ino;
-                self.departed.push(Departed { path: record.path.clone(), ino, shape: shape_of(record, read) });
+                self.departed.push(Departed {
+                    path: record.path.clone(),
+                    ino,
+                    shape: shape_of(record, read),
+                });
             }
         }
         let ino = seen.record.as_ref().map(|record| record.print(read).ino);
@@ -197,7 +202,8 @@ pub(crate) fn settle(work: &Work<'_>, kept: Option<&KeptDeleted>) -> Result<(), 
             kept.not_kept,
             work.to.root().display()
         ),
-        remedy: "Free room on that file system: what the next reverse passes delete is kept again.".to_owned(),
+        remedy: "Free room on that file system: what the next reverse passes delete is kept again."
+            .to_owned(),
     });
     Ok(())
 }

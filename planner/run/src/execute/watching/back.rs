@@ -82,7 +82,11 @@ impl Lost<'_> {
             return self.kept(why, remedy, true);
         }
         if let RunError::Deletions { what, remedy, .. } = error {
-            return self.kept(format!("the {to} is not left: going back would delete ({what})"), remedy, true);
+            return self.kept(
+                format!("the {to} is not left: going back would delete ({what})"),
+                remedy,
+                true,
+            );
         }
         let why = format!(
             "the {to} is not left, because what it took since the last reverse pass would be lost{}: {error}",

@@ -6,8 +6,8 @@ use std::collections::HashSet;
 use segue_contract::{ArtifactName, Progress, SetAside, StepError};
 
 use super::compare::{differs_from_ledger, is_unchanged};
-use crate::engines::files::deletions::{self, Deleting};
 use crate::engines::files::apply::{Applier, Change};
+use crate::engines::files::deletions::{self, Deleting};
 use crate::engines::files::join::{Join, Seen};
 use crate::engines::files::meta;
 use crate::engines::files::position::Digest;
