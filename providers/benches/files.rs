@@ -88,6 +88,7 @@ fn job(source: &Path, target: &Path) -> UnitJob {
         load: LoadSettings::default(),
         ledger: None,
         epoch: 1,
+        deletions: segue_contract::DeletionTerms::default(),
     }
 }
 

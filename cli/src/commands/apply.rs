@@ -12,6 +12,7 @@ use segue_plan::state::State;
 use segue_run::execute::{ApplyOptions, ObserveIo, apply, follow, serve_metrics};
 use segue_run::observe::observe;
 
+use super::accepting::Accepting;
 use crate::exit::Exit;
 use crate::failure::{Failure, Reason};
 use crate::invocation::{Invocation, VERSION};
@@ -47,6 +48,8 @@ pub(crate) struct Apply {
     /// Serve metrics for Prometheus while it runs: http://ADDRESS/metrics
     #[arg(long, value_name = "ADDRESS")]
     metrics_listen: Option<SocketAddr>,
+    #[command(flatten)]
+    accepting: Accepting,
 }
 
 /// What is to be executed.
@@ -80,6 +83,7 @@ impl Apply {
             let at = serve_metrics(desk.ground, at, VERSION)?;
             invocation.printer.say(&format!("Metrics: http://{at}/metrics"));
         }
+        self.accepting.record(invocation, desk)?;
         let prepared = self.prepare(desk, desired)?;
         self.show(invocation, &prepared)?;
         if prepared.plan.refused() {

@@ -4,6 +4,7 @@ use clap::Args;
 use segue_run::execute::switch_back;
 use segue_run::host;
 
+use super::accepting::Accepting;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::invocation::Invocation;
@@ -25,6 +26,8 @@ use crate::writing::writing;
 pub(crate) struct SwitchBack {
     /// The cutover
     cutover: String,
+    #[command(flatten)]
+    accepting: Accepting,
 }
 
 impl SwitchBack {
@@ -33,6 +36,7 @@ impl SwitchBack {
         let workspace = Workspace::read(invocation);
         let printer = &invocation.printer;
         writing(invocation, &workspace, "switch-back", false, |desk| {
+            self.accepting.record(invocation, desk)?;
             let before = desk.ground.state();
             let cutover = names::find("cutover", &self.cutover, before.cutovers.keys())?;
             let reason = format!("switched back by {}@{}", host::user(), host::hostname());

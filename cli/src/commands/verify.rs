@@ -4,6 +4,7 @@ use clap::{Args, ValueEnum};
 use segue_contract::VerifyLevel;
 use segue_run::execute::{RunError, UnitRef, attended, verify_unit};
 
+use super::accepting::Accepting;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::invocation::Invocation;
@@ -46,15 +47,18 @@ pub(crate) struct Verify {
     /// Carry again what differs
     #[arg(long)]
     repair: bool,
+    #[command(flatten)]
+    accepting: Accepting,
 }
 
 impl Verify {
     /// Compares.
     pub(crate) fn run(&self, invocation: &Invocation) -> Result<Exit, Failure> {
-        let Self { migration, level, repair } = self;
+        let Self { migration, level, repair, accepting } = self;
         let workspace = Workspace::read(invocation);
         let repair = *repair;
         writing(invocation, &workspace, "verify", false, |desk| {
+            accepting.record(invocation, desk)?;
             let state = desk.ground.state();
             let wanted = match migration {
                 Some(typed) => Some(names::find("migration", typed, state.migrations.keys())?),

@@ -7,8 +7,8 @@
 use std::collections::BTreeMap;
 
 use segue_contract::{
-    Address, BlockRef, Direction, LoadSettings, Secret, SecretRef, Select, SetAside, Side, Transform,
-    UnitJob, UnitName, VerifyLevel,
+    Address, BlockRef, DeletionTerms, Direction, LoadSettings, MaxDeletions, Secret, SecretRef, Select,
+    SetAside, Side, Transform, UnitJob, UnitName, VerifyLevel,
 };
 use serde::{Deserialize, Serialize};
 
@@ -107,6 +107,9 @@ pub struct MigrationDecl {
     pub load: LoadSettings,
     /// `sync { interval }`, default 30 s: the pause between passes of `apply --follow` and of a waiting gate.
     pub sync_interval_ms: u64,
+    /// `sync { max_deletions }`: a pass that would delete more stops and asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_deletions: Option<MaxDeletions>,
     /// `verify { level, valid_for, on_mismatch }`
     pub verify: VerifyDecl,
     /// `depends_on`
@@ -127,6 +130,7 @@ impl MigrationDecl {
             load: self.load.clone(),
             ledger: None,
             epoch: 0,
+            deletions: DeletionTerms { max: self.max_deletions, accepted: None },
         };
         units.iter().map(job).collect()
     }

@@ -438,6 +438,7 @@ impl World {
             load: LoadSettings { parallelism: 2, ..LoadSettings::default() },
             ledger: None,
             epoch: 1,
+            deletions: segue_contract::DeletionTerms::default(),
         };
         Self { _dir: dir, source, target, engine, job, io }
     }

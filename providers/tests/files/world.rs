@@ -114,6 +114,7 @@ impl World {
             load: LoadSettings { parallelism: 2, ..LoadSettings::default() },
             ledger: None,
             epoch: 1,
+            deletions: segue_contract::DeletionTerms::default(),
         };
         let io = io(&artifacts);
         Self { _dir: dir, source, target, job, io }

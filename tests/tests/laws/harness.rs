@@ -375,6 +375,7 @@ impl Lab {
             select: Select::default(),
             load: LoadSettings { parallelism: 1, ..LoadSettings::default() },
             sync_interval_ms: 1,
+            max_deletions: None,
             verify: VerifyDecl { level: VerifyLevel::Full, valid_for_ms: 86_400_000, repair: true },
             depends_on: Vec::new(),
         };

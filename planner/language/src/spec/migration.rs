@@ -1,6 +1,6 @@
 //! `migration` blocks as planning sees them.
 
-use segue_contract::{LoadMode, LoadSettings, Select, Transform, VerifyLevel};
+use segue_contract::{LoadMode, LoadSettings, MaxDeletions, Select, Transform, VerifyLevel};
 
 use super::body::Settings;
 use super::resolve::{Instance, config};
@@ -55,6 +55,10 @@ pub(super) fn decode(
             mode: load.map(|l| mode(instance, l, shapes, secrets)).unwrap_or_default(),
         },
         sync_interval_ms: settings.nested("sync").and_then(|s| s.number("interval")).unwrap_or(30_000),
+        max_deletions: settings
+            .nested("sync")
+            .and_then(|s| s.text("max_deletions"))
+            .and_then(MaxDeletions::parse),
         verify: VerifyDecl {
             level,
             valid_for_ms: verify.and_then(|v| v.number("valid_for")).unwrap_or(86_400_000),

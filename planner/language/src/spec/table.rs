@@ -221,7 +221,14 @@ fn migration(modes: Vec<AttributeShape>) -> BlockShape {
             "sync",
             &[],
             "The passes that keep the target fresh.",
-            vec![attribute("interval", DURATION, "Pause between passes.").or(json!(30_000))],
+            vec![
+                attribute("interval", DURATION, "Pause between passes.").or(json!(30_000)),
+                attribute(
+                    "max_deletions",
+                    ShapeType::Deletions,
+                    "A pass that would delete more records of a unit, or all, stops and asks: 500, or \"20%\". Absent: more than half of them and more than 100.",
+                ),
+            ],
         ),
         block(
             "verify",

@@ -54,6 +54,7 @@ pub(super) fn notes(ground: &Ground<'_>) -> Vec<Note> {
     }
     for decl in ground.desired.migrations.values() {
         migration(ground, &mut notes, decl);
+        super::deletions::notes(ground, &mut notes, decl);
     }
     for decl in ground.desired.cutovers.values() {
         cutover(ground, &mut notes, decl);

@@ -6,7 +6,7 @@ use segue_contract::{Address, Direction, DriftReport};
 use segue_language::MigrationDecl;
 
 use super::build::Ground;
-use super::{Estimate, PlanStep, Reason, StepKind, rehearsal_steps, side_name};
+use super::{Estimate, PlanStep, Reason, StepKind, deletions, rehearsal_steps, side_name};
 use crate::diff::Change;
 use crate::event::RehearsedUnit;
 use crate::observe::Seen;
@@ -159,6 +159,7 @@ impl Unit<'_> {
         let what = format!("carry what changed from {from} to {to}, in passes, until they stop shrinking");
         let mut sync = PlanStep::new(&self.decl.address, base.step("sync"), StepKind::Sync, what);
         sync.waits_for = vec![load.address.clone()];
+        sync.remarks.push(deletions::remark(self.decl));
         sync.done = unit.passes_total > 1 && !switches && !drifted;
         sync.estimate = (!sync.done).then(|| sync_estimate(unit, &report));
 

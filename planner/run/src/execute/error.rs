@@ -29,6 +29,16 @@ pub enum RunError {
         /// What to type.
         remedy: String,
     },
+    /// A pass stopped before its first deletion, and waits for a person (protocol P28).
+    #[error("{step}: {what}")]
+    Deletions {
+        /// Which.
+        step: Address,
+        /// What would go.
+        what: String,
+        /// What to type.
+        remedy: String,
+    },
     /// A cutover is held.
     #[error("{cutover} is held: {reason}")]
     Held {
@@ -123,7 +133,7 @@ impl RunError {
     /// The exit code (design 3).
     pub fn exit_code(&self) -> i32 {
         match self {
-            Self::Gate { .. } | Self::Held { .. } | Self::Unreadable { .. } => 3,
+            Self::Gate { .. } | Self::Held { .. } | Self::Unreadable { .. } | Self::Deletions { .. } => 3,
             Self::Aborted { .. } => 5,
             Self::WentBack { .. } => 7,
             Self::Mismatch { .. } => 8,
@@ -142,9 +152,10 @@ impl RunError {
     pub fn remedy(&self) -> Option<String> {
         match self {
             Self::Step { error, .. } | Self::Setup(error) => error.remedy.clone(),
-            Self::Gate { remedy, .. } | Self::Unhealthy { remedy, .. } | Self::Unreadable { remedy, .. } => {
-                Some(remedy.clone())
-            }
+            Self::Gate { remedy, .. }
+            | Self::Unhealthy { remedy, .. }
+            | Self::Unreadable { remedy, .. }
+            | Self::Deletions { remedy, .. } => Some(remedy.clone()),
             Self::Held { cutover, .. } => {
                 Some(format!("`segue unhold {cutover}` lets it go on, or edit live in the spec"))
             }

@@ -14,7 +14,7 @@ use super::ground::micros;
 use super::io::{Io, Until};
 use super::leave::is_itself;
 use super::retry::{STEP_DEADLINE, retry};
-use super::{Ground, RunError, RunEvent};
+use super::{Ground, RunError, RunEvent, deletions};
 
 /// Passes that a sync step runs at most before it calls the unit converged enough: a writer that is as
 /// fast as the copy is reported, and the gates decide.
@@ -60,7 +60,11 @@ pub(super) fn job_of(ground: &Ground, unit: &UnitRef) -> Result<(UnitJob, UnitSt
             error.remedy("bring it back, still fenced; then `segue unhold` of its cutover takes it back"),
         ));
     }
-    found.map(|(job, known, _)| (job, known)).ok_or_else(|| {
+    let found = found.map(|(mut job, known, _)| {
+        job.deletions.accepted = deletions::accepted(ground, &job);
+        (job, known)
+    });
+    found.ok_or_else(|| {
         RunError::Setup(
             StepError::permanent(format!("{}: unit {:?} is not in the state", unit.migration, unit.unit))
                 .remedy("run `segue apply`: it records what the spec declares"),
@@ -108,7 +112,7 @@ pub(super) fn carried(
         retry(ground, step, patience, || ground.control.stopping(), look)
             .map_err(|e| RunError::step(step, e))?;
     }
-    let report = work().map_err(|e| RunError::step(step, e))?;
+    let report = work().map_err(|e| deletions::failed(ground, unit, step, direction, e))?;
     // Rates and estimates are of the time in which it worked.
     let rested = ground.control.paused_in_all().saturating_sub(rested);
     let took_us = micros(began).saturating_sub(u64::try_from(rested.as_micros()).unwrap_or(0));

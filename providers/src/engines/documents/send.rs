@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use segue_contract::{Direction, ErrorClass, SetAside, Side, StaleFind, StepError};
+use segue_contract::{Direction, ErrorClass, KeptDeleted, SetAside, Side, StaleFind, StepError};
 
 use super::again::{PATIENCE, pause};
 use super::collection::{Found, Key, Want, Write, Written};
@@ -52,6 +52,8 @@ pub(crate) struct Tally {
     pub(crate) later: u64,
     pub(crate) set_aside: Bounded<SetAside>,
     pub(crate) stale: Bounded<StaleFind>,
+    /// What was deleted and kept aside.
+    pub(crate) kept: Option<KeptDeleted>,
 }
 
 /// See the module.
@@ -95,6 +97,11 @@ impl<'a, S: Sink> Sender<'a, S> {
         let sink = self.sink.into_inner().unwrap_or_else(PoisonError::into_inner);
         let tally = self.tally.into_inner().unwrap_or_else(PoisonError::into_inner);
         (sink, tally, self.epoch.into_inner())
+    }
+
+    /// The number of the pass.
+    pub(crate) fn pass(&self) -> u64 {
+        self.pass
     }
 
     pub(crate) fn tally(&self) -> MutexGuard<'_, Tally> {
