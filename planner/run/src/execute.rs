@@ -17,6 +17,7 @@ mod ground;
 mod guard;
 mod io;
 mod leave;
+mod passes;
 mod prove;
 mod rate;
 mod recorder;

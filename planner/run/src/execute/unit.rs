@@ -23,7 +23,7 @@ const PASSES_MAX: usize = 20;
 const REPAIRS_MAX: usize = 3;
 
 /// A unit of a migration.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct UnitRef {
     /// The migration.
     pub migration: Address,
@@ -69,17 +69,21 @@ pub(super) fn job_of(ground: &Ground, unit: &UnitRef) -> Result<(UnitJob, UnitSt
 }
 
 /// Waits until one more unit may be carried (`segue { parallelism }`). Inside a pause clients wait, and on the way back
-/// health: nothing keeps those waiting.
+/// health: nothing keeps those waiting. Taken for each try by itself: who waits to try again keeps no other unit waiting.
 fn turn<'a>(
     ground: &'a Ground,
     direction: Direction,
     until: &Until,
-) -> Result<Option<Carrying<'a>>, RunError> {
+) -> Result<Option<Carrying<'a>>, StepError> {
+    let stop = || match until {
+        Until::Flag(flag) => flag.load(std::sync::atomic::Ordering::SeqCst),
+        Until::Stopped | Until::Deadline(..) | Until::Never => false,
+    };
     match (until, direction) {
-        (Until::Stopped | Until::Flag(_), Direction::Forward) => {
-            ground.control.carry_one().map(Some).ok_or(RunError::Interrupted)
+        (Until::Stopped, Direction::Forward) | (Until::Flag(_), _) => {
+            ground.control.carry_one(stop).map(Some).ok_or_else(StepError::cancelled)
         }
-        (Until::Deadline(..) | Until::Never, _) | (_, Direction::Reverse) => Ok(None),
+        (Until::Deadline(..) | Until::Never, _) | (Until::Stopped, Direction::Reverse) => Ok(None),
     }
 }
 
@@ -134,7 +138,6 @@ pub(super) fn load(ground: &Ground, unit: &UnitRef) -> Result<String, RunError> 
         return Ok("was loaded by the run before".to_owned());
     }
     let engine = ground.registry.engine(&job.source, &job.target).map_err(|e| RunError::step(&step, e))?;
-    let _turn = turn(ground, job.direction, &Until::Stopped)?;
     let io = Io::new(ground, &step).carrying(&job);
     let report = carried(ground, unit, &step, true, job.direction, STEP_DEADLINE, || {
         retry(
@@ -143,6 +146,7 @@ pub(super) fn load(ground: &Ground, unit: &UnitRef) -> Result<String, RunError> 
             STEP_DEADLINE,
             || ground.control.stopping(),
             || {
+                let _turn = turn(ground, job.direction, &Until::Stopped)?;
                 let from =
                     ground.recorder.look(|s| s.open_steps.get(&step).and_then(|o| o.checkpoint.clone()));
                 engine.load(&job, from.as_ref(), &io).map(|report| io.worked(report))
@@ -161,7 +165,6 @@ pub(super) fn pass(
 ) -> Result<PassReport, RunError> {
     let (job, _) = job_of(ground, unit)?;
     let engine = ground.registry.engine(&job.source, &job.target).map_err(|e| RunError::step(step, e))?;
-    let _turn = turn(ground, job.direction, until)?;
     let io = Io::new(ground, step).carrying(&job).until(until.clone());
     carried(ground, unit, step, false, job.direction, until.time_left(ground), || {
         retry(
@@ -169,8 +172,24 @@ pub(super) fn pass(
             step,
             STEP_DEADLINE,
             || ground.control.stopping(),
-            || engine.pass(&job, None, &io).map(|report| io.worked(report)),
+            || {
+                let _turn = turn(ground, job.direction, until)?;
+                engine.pass(&job, None, &io).map(|report| io.worked(report))
+            },
         )
+    })
+}
+
+/// One pass, not tried again: whoever asks for passes again and again does that by itself, and what ends them (`until`)
+/// must not wait for a side that cannot be read.
+pub(super) fn pass_once(ground: &Ground, unit: &UnitRef, until: &Until) -> Result<PassReport, RunError> {
+    let step = unit.step("sync");
+    let (job, _) = job_of(ground, unit)?;
+    let engine = ground.registry.engine(&job.source, &job.target).map_err(|e| RunError::step(&step, e))?;
+    let _turn = turn(ground, job.direction, until).map_err(|e| RunError::step(&step, e))?;
+    let io = Io::new(ground, &step).carrying(&job).until(until.clone());
+    carried(ground, unit, &step, false, job.direction, Duration::ZERO, || {
+        engine.pass(&job, None, &io).map(|report| io.worked(report))
     })
 }
 
@@ -260,11 +279,13 @@ pub(super) fn compare(
     until: &Until,
 ) -> Result<VerifyReport, RunError> {
     let engine = ground.registry.engine(&job.source, &job.target).map_err(|e| RunError::step(step, e))?;
-    let _turn = turn(ground, job.direction, until)?;
     let io = Io::new(ground, step).carrying(job).until(until.clone());
-    let report =
-        retry(ground, step, until.time_left(ground), || io.cancelled(), || engine.verify(job, call, &io))
-            .map_err(|e| RunError::step(step, e))?;
+    let verify = || {
+        let _turn = turn(ground, job.direction, until)?;
+        engine.verify(job, call, &io)
+    };
+    let report = retry(ground, step, until.time_left(ground), || io.cancelled(), verify)
+        .map_err(|e| RunError::step(step, e))?;
     ground.record(Event::UnitVerified {
         migration: unit.migration.clone(),
         unit: unit.unit.clone(),
