@@ -111,6 +111,9 @@ pub struct MigrationDecl {
     pub verify: VerifyDecl,
     /// `depends_on`
     pub depends_on: Vec<Address>,
+    /// Records of it that may be left out: `waive "SET_ASIDE" { keys, reason }`. Those of its cutover count as well.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waivers: Vec<WaiverDecl>,
 }
 
 impl MigrationDecl {
@@ -448,10 +451,24 @@ impl WaiverDecl {
         whole.or_else(|| of_code().next().filter(|_| by_key()))
     }
 
+    /// The waiver that names a record that cannot be carried.
+    pub fn of_left_out<'w>(waivers: &'w [Self], key: &str) -> Option<&'w Self> {
+        waivers.iter().find(|w| w.code == SET_ASIDE && w.covers(key))
+    }
+
     /// Whether these waivers accept that records were left out: each is named, and these are all (protocol P24).
     pub fn accept_left_out(waivers: &[Self], left_out: &[SetAside], total: u64) -> bool {
         let keys: Vec<String> = left_out.iter().map(|s| s.key.clone()).collect();
         Self::of(waivers, SET_ASIDE, &keys, left_out.len() as u64 == total).is_some()
+    }
+}
+
+impl Desired {
+    /// The waivers that count for a migration: its own, and those of its cutover.
+    pub fn waivers_of(&self, migration: &Address) -> Vec<WaiverDecl> {
+        let own = self.migrations.get(migration).into_iter().flat_map(|m| &m.waivers);
+        let cutover = self.cutovers.values().filter(|c| c.migrations.contains(migration));
+        own.chain(cutover.flat_map(|c| &c.waivers)).cloned().collect()
     }
 }
 

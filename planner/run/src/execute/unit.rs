@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use segue_contract::{
     Address, Direction, PassReport, StepError, StepIo, UnitJob, VerifyCall, VerifyLevel, VerifyReport,
 };
+use segue_language::WaiverDecl;
 use segue_plan::cutover::converged;
 use segue_plan::event::Event;
 use segue_plan::state::UnitState;
@@ -13,6 +14,7 @@ use super::control::Carrying;
 use super::ground::micros;
 use super::io::{Io, Until};
 use super::leave::is_itself;
+use super::left_out::LeftOut;
 use super::retry::{STEP_DEADLINE, retry};
 use super::{Ground, RunError, RunEvent};
 
@@ -223,7 +225,7 @@ fn mend_drift(ground: &Ground, unit: &UnitRef, step: &Address) -> Result<(), Run
     if drift.drifted_total == 0 {
         return Ok(());
     }
-    let call = VerifyCall { level: VerifyLevel::Count, since: None, quiet: false };
+    let call = VerifyCall { level: VerifyLevel::Count, since: None, quiet: false, set_aside: Vec::new() };
     let verify = || engine.verify(&job, &call, &io);
     let report =
         retry(ground, step, STEP_DEADLINE, || io.cancelled(), verify).map_err(|e| RunError::step(step, e))?;
@@ -236,24 +238,44 @@ fn mend_drift(ground: &Ground, unit: &UnitRef, step: &Address) -> Result<(), Run
     Ok(())
 }
 
+/// A verification that found no difference.
+#[derive(Debug)]
+pub struct Verified {
+    /// What was found on both sides.
+    pub said: String,
+    /// What is missing and not waived.
+    pub missing: Option<RunError>,
+}
+
 /// Compares both sides; carries again what differs where the spec says so.
 pub fn verify_unit(
     ground: &Ground,
     unit: &UnitRef,
     level: VerifyLevel,
     repair: bool,
-) -> Result<String, RunError> {
+    waivers: &[WaiverDecl],
+) -> Result<Verified, RunError> {
     let step = unit.step("verify");
     let mut repairs = 0;
     loop {
         let (job, _) = job_of(ground, unit)?;
-        let call = VerifyCall { level, since: None, quiet: false };
+        let call = VerifyCall { level, since: None, quiet: false, set_aside: Vec::new() };
         let report = compare(ground, unit, &step, &job, &call, &Until::Stopped)?;
+        let missing = LeftOut::of(waivers, &report.missing, report.missing_total);
+        if report.mismatches_total == 0 || !repair || repairs == REPAIRS_MAX {
+            missing.tell(ground, &step);
+        }
         if report.mismatches_total == 0 {
-            return Ok(format!(
-                "{} records compared, {} of them by content, all equal; {} changed since the last pass",
-                report.records_checked, report.records_read, report.residual
-            ));
+            let said = format!(
+                "{} records compared, {} of them by content, all equal{}; {} changed since the last pass, not carried yet",
+                report.records_checked,
+                report.records_read,
+                missing.said(),
+                report.residual
+            );
+            let total = missing.open_total;
+            let error = || RunError::Missing { step: step.clone(), total, first: missing.first() };
+            return Ok(Verified { said, missing: (total > 0).then(error) });
         }
         if !repair || repairs == REPAIRS_MAX {
             return Err(mismatch(&step, &report));
@@ -280,9 +302,14 @@ pub(super) fn compare(
 ) -> Result<VerifyReport, RunError> {
     let engine = ground.registry.engine(&job.source, &job.target).map_err(|e| RunError::step(step, e))?;
     let io = Io::new(ground, step).carrying(job).until(until.clone());
+    let set_aside = ground.recorder.look(|s| {
+        let unit = s.migrations.get(&unit.migration)?.units.get(&unit.unit)?;
+        Some(unit.set_aside.clone())
+    });
+    let call = VerifyCall { set_aside: set_aside.unwrap_or_default(), ..call.clone() };
     let verify = || {
         let _turn = turn(ground, job.direction, until)?;
-        engine.verify(job, call, &io)
+        engine.verify(job, &call, &io)
     };
     let report = retry(ground, step, until.time_left(ground), || io.cancelled(), verify)
         .map_err(|e| RunError::step(step, e))?;
