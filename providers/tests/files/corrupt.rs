@@ -140,7 +140,8 @@ fn changes_on_the_live_side_are_residual_until_it_is_quiet() {
 
     let report = engine.pass(&world.job, None, &world.io).unwrap();
     world.set(report.ledger);
-    let since = VerifyCall { level: VerifyLevel::Full, since: Some(first), quiet: true, set_aside: Vec::new() };
+    let since =
+        VerifyCall { level: VerifyLevel::Full, since: Some(first), quiet: true, set_aside: Vec::new() };
     let residual = engine.verify(&world.job, &since, &world.io).unwrap();
     assert_eq!(residual.mismatches, vec![]);
     assert!(residual.records_checked >= 3 && residual.records_checked < 8, "{residual:?}");

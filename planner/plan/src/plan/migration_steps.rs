@@ -187,7 +187,8 @@ impl Unit<'_> {
         if goes_on {
             sync.reason = Reason::Again;
             if unit.set_aside_total > 0 {
-                sync.remarks.push(format!("tries again what was set aside: {} records", unit.set_aside_total));
+                sync.remarks
+                    .push(format!("tries again what was set aside: {} records", unit.set_aside_total));
             }
         }
         if unit.loaded && switches {

@@ -17,8 +17,8 @@ use segue_plan::plan::{Plan, PlanStep, StepKind};
 use segue_plan::state::State;
 use tokio::sync::mpsc;
 
-use super::unit::UnitRef;
 use super::left_out::{left_out, tell_all};
+use super::unit::UnitRef;
 use super::{Ground, RunError, RunEvent, signals, socket};
 pub use attended::{attended, follow, rehearse, switch_back};
 use waves::tell_what_was_not_begun;
@@ -148,7 +148,8 @@ fn not_carried(ground: &Ground, desired: &Desired, failures: &[RunError]) -> Vec
         return Vec::new();
     }
     tell_all(ground, desired);
-    let said = |step: &Address| failures.iter().any(|f| matches!(f, RunError::Gate { step: of, .. } if of == step));
+    let said =
+        |step: &Address| failures.iter().any(|f| matches!(f, RunError::Gate { step: of, .. } if of == step));
     let mut errors = left_out(ground, desired);
     errors.retain(|error| !matches!(error, RunError::LeftOut { step, .. } if said(step)));
     errors

@@ -1,7 +1,9 @@
 //! Leaving a target that cannot be read (protocol P22): only where the spec accepts the loss, and only when the target
 //! is fenced from outside, for it may come back; or where clients may write to both sides anyway.
 
-use segue_contract::{Address, Barrier, BlockRef, MarkerError, QuiesceCall, QuiesceKind, Side, StepError, UnitJob};
+use segue_contract::{
+    Address, Barrier, BlockRef, MarkerError, QuiesceCall, QuiesceKind, Side, StepError, UnitJob,
+};
 use segue_plan::cutover::{Action, WayBack};
 use segue_plan::event::{
     Attempt, Event, FallbackTerms, Leaving, Member, Proof, Release, Resource, ResourceKind,

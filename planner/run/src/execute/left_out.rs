@@ -57,10 +57,9 @@ impl<'a> LeftOut<'a> {
 
     /// One of those that nobody waived, for an error.
     pub(super) fn first(&self) -> String {
-        self.open.first().map_or_else(
-            || "not listed".to_owned(),
-            |record| format!("{} ({})", record.key, record.reason),
-        )
+        self.open
+            .first()
+            .map_or_else(|| "not listed".to_owned(), |record| format!("{} ({})", record.key, record.reason))
     }
 
     /// How it is told after what is equal: empty where nothing is missing.

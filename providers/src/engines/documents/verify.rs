@@ -7,7 +7,9 @@ mod buckets;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use segue_contract::{ArtifactName, SetAside, Side, StepError, VerifyCall, VerifyLevel, VerifyMismatch, VerifyReport};
+use segue_contract::{
+    ArtifactName, SetAside, Side, StepError, VerifyCall, VerifyLevel, VerifyMismatch, VerifyReport,
+};
 
 use super::again::pause;
 use super::collection::{Found, Key, Want};

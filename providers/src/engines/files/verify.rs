@@ -8,7 +8,8 @@ use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use segue_contract::{
-    ArtifactName, Progress, SetAside, StepError, StepIo, UnitJob, VerifyCall, VerifyLevel, VerifyMismatch, VerifyReport,
+    ArtifactName, Progress, SetAside, StepError, StepIo, UnitJob, VerifyCall, VerifyLevel, VerifyMismatch,
+    VerifyReport,
 };
 use xxhash_rust::xxh3::xxh3_64;
 
