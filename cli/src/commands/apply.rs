@@ -27,7 +27,8 @@ use crate::writing::{Desk, writing};
 /// serves first; while it watches the new side it stops watching, and the next apply goes on with that.
 ///
 /// Gates are waited for before the pause; at an approval gate the person at the terminal is asked last, elsewhere
-/// it exits 3 and says what to type. So it does when records were set aside that no `waive` block names. Health that a watch loses after the switch leads back by itself: exit 7.
+/// it exits 3 and says what to type. It also exits 3 when records were set aside that no `waive` block names.
+/// Health that a watch loses after the switch leads back by itself: exit 7.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  segue apply --auto-approve --json | tee apply.jsonl\n  segue apply --follow --metrics-listen 127.0.0.1:9464"
