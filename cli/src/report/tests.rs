@@ -79,6 +79,8 @@ fn everything_hostile() -> Vec<Event> {
                 residual: 0,
                 mismatches: vec![VerifyMismatch { key: HOSTILE.into(), what: "content".into() }],
                 mismatches_total: 1,
+                missing: Vec::new(),
+                missing_total: 0,
                 took_us: 5,
             },
             whole: true,

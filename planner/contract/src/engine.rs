@@ -301,6 +301,9 @@ pub struct VerifyCall {
     /// Whether the side that is read is known to be quiet: then a difference to the ledger there is a mismatch too,
     /// and nothing is waited for.
     pub quiet: bool,
+    /// What the last pass set aside, as far as it was listed: such a record is missing, not a difference, and not
+    /// waiting to be carried.
+    pub set_aside: Vec<SetAside>,
 }
 
 /// A record that differs and stayed different after settling.
@@ -331,6 +334,13 @@ pub struct VerifyReport {
     pub mismatches: Vec<VerifyMismatch>,
     /// How many differ in all.
     pub mismatches_total: u64,
+    /// What the side that is read has and the other one has not, or not as it is now, because it was set aside; with
+    /// reasons, bounded, see `missing_total`.
+    #[serde(default)]
+    pub missing: Vec<SetAside>,
+    /// How many are missing in all.
+    #[serde(default)]
+    pub missing_total: u64,
     /// Time, in microseconds.
     pub took_us: u64,
 }

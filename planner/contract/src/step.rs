@@ -49,6 +49,10 @@ pub trait StepIo: Send + Sync {
     /// cancel is seen).
     fn take(&self, bytes: u64);
 
+    /// Tells that an engine waits for a system by itself: for what, and how long until the next try. By default nobody
+    /// listens.
+    fn waits(&self, _for_what: &str, _next_try: std::time::Duration) {}
+
     /// The directory for artifacts (ledgers, scans, files kept aside), private to this state.
     fn artifacts(&self) -> &Path;
 

@@ -125,7 +125,7 @@ impl World {
     }
 
     pub(crate) fn full(&self) -> VerifyCall {
-        VerifyCall { level: VerifyLevel::Full, since: None, quiet: true }
+        VerifyCall { level: VerifyLevel::Full, since: None, quiet: true, set_aside: Vec::new() }
     }
 
     pub(crate) fn assert_equal(&self) {

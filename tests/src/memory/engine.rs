@@ -331,6 +331,8 @@ impl Engine for MemoryEngine {
             residual,
             mismatches_total: mismatches.len() as u64,
             mismatches,
+            missing: Vec::new(),
+            missing_total: 0,
             took_us: 0,
         })
     }

@@ -5,7 +5,7 @@ use segue_contract::{LoadMode, LoadSettings, MaxDeletions, Select, Transform, Ve
 use super::body::Settings;
 use super::resolve::{Instance, config};
 use super::shape::{AttributeShape, BlockShape};
-use crate::desired::{MigrationDecl, Secrets, VerifyDecl};
+use crate::desired::{MigrationDecl, SET_ASIDE, Secrets, VerifyDecl};
 use crate::syntax::{Diagnostic, Diagnostics};
 
 /// More workers than this help nobody and take all descriptors.
@@ -65,6 +65,7 @@ pub(super) fn decode(
             repair: verify.and_then(|v| v.text("on_mismatch")) == Some("repair"),
         },
         depends_on: settings.references("depends_on").to_vec(),
+        waivers: super::cutover::waivers(settings, &[SET_ASIDE], diagnostics),
     })
 }
 

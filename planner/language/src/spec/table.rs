@@ -244,6 +244,7 @@ fn migration(modes: Vec<AttributeShape>) -> BlockShape {
                     .or(json!("fail")),
             ],
         ),
+        waive(),
     ])
 }
 
@@ -372,21 +373,25 @@ fn cutover(
             ],
         ),
         rehearsal(),
-        block(
-            "waive",
-            &["code"],
-            "A finding that is accepted, and why; part of the plan's hash.",
-            vec![
-                attribute("reason", STRING, "Why.").required(),
-                attribute(
-                    "keys",
-                    WORDS,
-                    "The records that it holds for, each whole or a beginning and *; absent: the finding as a whole.",
-                ),
-            ],
-        )
-        .repeated(),
+        waive(),
     ])
+}
+
+fn waive() -> BlockShape {
+    block(
+        "waive",
+        &["code"],
+        "A finding that is accepted, and why; part of the plan's hash.",
+        vec![
+            attribute("reason", STRING, "Why.").required(),
+            attribute(
+                "keys",
+                WORDS,
+                "The records that it holds for, each whole or a beginning and *; absent: the finding as a whole.",
+            ),
+        ],
+    )
+    .repeated()
 }
 
 fn rehearsal() -> BlockShape {

@@ -112,6 +112,26 @@ pub enum RunError {
         /// One of them.
         first: String,
     },
+    /// A verification found records missing that passes set aside and nobody waived.
+    #[error("{step}: {total} records are missing, the first: {first}")]
+    Missing {
+        /// Which.
+        step: Address,
+        /// How many.
+        total: u64,
+        /// One of them, with the reason.
+        first: String,
+    },
+    /// Passes set records aside and nobody waived them.
+    #[error("{step}: {total} records were set aside, the first: {first}")]
+    LeftOut {
+        /// Which.
+        step: Address,
+        /// How many.
+        total: u64,
+        /// One of them, with the reason.
+        first: String,
+    },
     /// Somebody asked to stop.
     #[error("stopped as asked; the same command goes on from here")]
     Interrupted,
@@ -133,10 +153,14 @@ impl RunError {
     /// The exit code (design 3).
     pub fn exit_code(&self) -> i32 {
         match self {
-            Self::Gate { .. } | Self::Held { .. } | Self::Unreadable { .. } | Self::Deletions { .. } => 3,
+            Self::Gate { .. }
+            | Self::Held { .. }
+            | Self::Unreadable { .. }
+            | Self::Deletions { .. }
+            | Self::LeftOut { .. } => 3,
             Self::Aborted { .. } => 5,
             Self::WentBack { .. } => 7,
-            Self::Mismatch { .. } => 8,
+            Self::Mismatch { .. } | Self::Missing { .. } => 8,
             Self::Interrupted => 130,
             Self::Step { error, .. } | Self::Setup(error) if error.class == ErrorClass::Cancelled => 130,
             Self::Step { .. }
@@ -167,6 +191,9 @@ impl RunError {
             })),
             Self::Mismatch { .. } => Some(
                 "`segue drift --level full` lists them; verify { on_mismatch = \"repair\" } carries them again".to_owned(),
+            ),
+            Self::Missing { .. } | Self::LeftOut { .. } => Some(
+                "`segue status` lists them; mend each at the source, leave it out with select { exclude }, or name it in waive \"SET_ASIDE\" { keys, reason } of the migration; then `segue apply` tries again".to_owned(),
             ),
             Self::Marker { .. } => {
                 Some("work from that state directory; or, when it is gone for good, `segue adopt`".to_owned())

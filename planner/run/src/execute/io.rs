@@ -181,6 +181,12 @@ impl StepIo for Io<'_> {
         }
     }
 
+    fn waits(&self, for_what: &str, next_try: Duration) {
+        let after_ms = u64::try_from(next_try.as_millis()).unwrap_or(u64::MAX);
+        let (step, message) = (self.step.clone(), for_what.to_owned());
+        self.ground.tell(&RunEvent::StepRetried { step, message, after_ms });
+    }
+
     fn artifacts(&self) -> &Path {
         &self.ground.artifacts
     }

@@ -31,7 +31,8 @@ pub(crate) fn drift(sides: &Sides<'_>, level: VerifyLevel) -> Result<DriftReport
         ..DriftReport::default()
     };
     if level == VerifyLevel::Full {
-        let found = verify(sides, name, &VerifyCall { level, since: None, quiet: false })?;
+        let found =
+            verify(sides, name, &VerifyCall { level, since: None, quiet: false, set_aside: Vec::new() })?;
         (report.drifted, report.drifted_total) = (found.mismatches, found.mismatches_total);
         return Ok(report);
     }

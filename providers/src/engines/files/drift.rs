@@ -87,7 +87,7 @@ pub(crate) fn drift(job: &UnitJob, level: VerifyLevel, io: &dyn StepIo) -> Resul
     report.waiting_deletions = Some(deleting.count());
     (report.drifted, report.drifted_total) = (drifted.list, drifted.total);
     if level == VerifyLevel::Full {
-        let found = verify(job, &VerifyCall { level, since: None, quiet: false }, io)?;
+        let found = verify(job, &VerifyCall { level, since: None, quiet: false, set_aside: Vec::new() }, io)?;
         (report.drifted, report.drifted_total) = (found.mismatches, found.mismatches_total);
     }
     Ok(report)

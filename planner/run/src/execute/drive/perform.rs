@@ -157,7 +157,7 @@ impl Flight<'_> {
                 unit.verified.as_ref().map(|v| v.ledger.clone())
             });
             let level = self.attempt.member(&job.migration).map_or(VerifyLevel::Full, |m| m.verify);
-            let call = VerifyCall { level, since, quiet: true };
+            let call = VerifyCall { level, since, quiet: true, set_aside: Vec::new() };
             let job = UnitJob { ledger: Some(ledger.clone()), ..(*job).clone() };
             let report = compare(self.ground, &unit, step, &job, &call, &self.until())?;
             match report.mismatches_total {
