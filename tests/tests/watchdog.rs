@@ -105,7 +105,7 @@ fn hangs_after_the_commit(scratch: &Scratch) -> Running {
 #[test]
 fn a_process_that_hangs_after_the_commit_is_killed_and_its_switch_completed() {
     let scratch = Scratch::new();
-    let mut apply = hangs_after_the_commit(&scratch);
+    let apply = hangs_after_the_commit(&scratch);
     let status = scratch.segue(&["status"]).expect_code(0);
     assert!(status.stdout.contains("the watchdog completes"), "{}", status.all());
     wait_until("the target takes writes", || scratch.app(&["try-write"]).code == Some(0));
@@ -119,7 +119,7 @@ fn a_process_that_hangs_after_the_commit_is_killed_and_its_switch_completed() {
 #[test]
 fn without_a_watchdog_the_next_command_completes_what_hangs_after_the_commit() {
     let scratch = Scratch::new();
-    let mut apply = hangs_after_the_commit(&scratch);
+    let apply = hangs_after_the_commit(&scratch);
     kill_process(watchdog_of(&scratch), Signal::KILL).expect("killed");
     // Within its time it is not a case for settling.
     scratch.segue(&["unhold", "cutover.site"]).expect_code(6);

@@ -9,8 +9,8 @@ mod waivers;
 use std::collections::BTreeMap;
 
 use segue_contract::{
-    Address, BlockRef, DeletionTerms, Direction, LoadSettings, MaxDeletions, Secret, SecretRef, Select,
-    Side, Transform, UnitJob, UnitName, VerifyLevel,
+    Address, BlockRef, DeletionTerms, Direction, LoadSettings, MaxDeletions, Secret, SecretRef, Select, Side,
+    Transform, UnitJob, UnitName, VerifyLevel,
 };
 use serde::{Deserialize, Serialize};
 
