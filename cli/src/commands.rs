@@ -73,6 +73,16 @@ pub(crate) enum Command {
     Watchdog(watchdog::Watchdog),
 }
 
+impl Command {
+    /// Whether `--early` was given.
+    pub(crate) fn early(&self) -> bool {
+        if let Self::Plan(command) = self {
+            return command.early();
+        }
+        matches!(self, Self::Apply(command) if command.early())
+    }
+}
+
 /// Runs one.
 pub(crate) fn run(command: &Command, invocation: &Invocation) -> Result<Exit, Failure> {
     match command {

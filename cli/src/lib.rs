@@ -66,7 +66,8 @@ fn main_from(setup: Setup, words: impl IntoIterator<Item = OsString>) -> ExitCod
     // The very file that runs, whatever lies under its name by then.
     let program = Program { program: "/proc/self/exe".into(), arguments: vec!["watchdog".into()] };
     let watchdog = watchdog.then_some(program);
-    let invocation = Invocation::new(arguments.global, printer, registry, tap, name, watchdog);
+    let early = arguments.command.early();
+    let invocation = Invocation::new(arguments.global, printer, registry, tap, name, watchdog, early);
     let exit = match commands::run(&arguments.command, &invocation) {
         Ok(exit) => exit,
         Err(failure) => {

@@ -1,6 +1,6 @@
 //! Names that people type: whole addresses, or the part after the kind; a miss names the nearest one.
 
-use segue_contract::Address;
+use segue_contract::{Address, segue};
 use segue_language::nearest;
 
 use crate::failure::Failure;
@@ -28,7 +28,9 @@ pub(crate) fn find<'a>(
     let failure = Failure::new(format!("there is no {kind} named {typed:?}"));
     Err(match (near, names.as_slice()) {
         (Some(near), _) => failure.remedy(format!("did you mean `{near}`?")),
-        (None, []) => failure.remedy(format!("no {kind} is recorded yet: `segue apply` begins one")),
+        (None, []) => {
+            failure.remedy(format!("no {kind} is recorded yet: `{}` begins one", segue(&["apply"])))
+        }
         (None, names) => {
             let shown: Vec<&str> = names.iter().copied().take(NAMES_SHOWN).collect();
             let more = if names.len() > NAMES_SHOWN { ", ..." } else { "" };

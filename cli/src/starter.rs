@@ -220,6 +220,7 @@ mod tests {
             vars: Vec::new(),
             var_files: Vec::new(),
             env: BTreeMap::new(),
+            kept: BTreeMap::new(),
         };
         let loaded = load(&input, &registry());
         assert_eq!(loaded.diagnostics, []);

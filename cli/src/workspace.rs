@@ -1,5 +1,6 @@
 //! From the global options to a loaded spec and its state directory, and from there to a plan.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use segue_language::{Desired, Loaded, Secrets, Severity, SpecInput, SpecPath, load};
@@ -47,6 +48,11 @@ fn base_dir(spec: &SpecPath) -> PathBuf {
 impl Workspace {
     /// Reads the spec. A spec that is wrong is no error yet: what a dead run left is settled first.
     pub(crate) fn read(invocation: &Invocation) -> Self {
+        Self::read_with(invocation, BTreeMap::new())
+    }
+
+    /// The same with the variables that a plan file kept.
+    pub(crate) fn read_with(invocation: &Invocation, kept: BTreeMap<String, serde_json::Value>) -> Self {
         let global = &invocation.global;
         let spec = spec_path(invocation);
         let base = base_dir(&spec);
@@ -57,8 +63,10 @@ impl Workspace {
             env: std::env::vars_os()
                 .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
                 .collect(),
+            kept,
         };
         let loaded = load(&input, &invocation.registry);
+        invocation.repeat_variables(&loaded.variables);
         let state_dir = match &loaded.desired {
             Some(desired) => desired.state_dir.clone(),
             None => loaded

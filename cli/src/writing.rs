@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use segue_contract::Address;
+use segue_contract::{Address, segue};
 use segue_run::execute::{Ask, Ground, Reply, SocketError, ask, settle_all};
 use segue_run::host;
 use segue_run::session::{Session, Start};
@@ -108,7 +108,7 @@ pub(crate) fn only_running(
     match ask_running(invocation, workspace, question)? {
         Some(exit) => Ok(exit),
         None => Err(Failure::new(format!("no apply is running in {}", workspace.state_dir.display()))
-            .remedy("start one: `segue apply`; `segue status` shows where it stands; `load { rate_limit }` in the spec limits every run")),
+            .remedy(format!("start one: `{}`; `{}` shows where it stands; `load {{ rate_limit }}` in the spec limits every run", segue(&["apply"]), segue(&["status"])))),
     }
 }
 

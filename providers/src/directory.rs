@@ -13,13 +13,15 @@ mod tests;
 
 use segue_contract::{
     AttributeSchema, AttributeType, BlockKind, BlockRef, BlockSchema, Claim, Endpoint, EndpointFacts,
-    Finding, InUse, Marker, MarkerError, Setting, Severity, StepError, StepIo,
+    Finding, InUse, Marker, MarkerError, Setting, Severity, StepError, StepIo, SystemPath,
 };
 
 use place::Place;
 
 /// The block type's name.
 const NAME: &str = "directory";
+/// The system that paths of this machine lie in.
+pub(crate) const FILES: &str = "the files of this machine";
 /// The attribute that says which directory.
 const PATH: &str = "path";
 
@@ -57,6 +59,10 @@ pub(crate) fn schemas() -> Vec<BlockSchema> {
 impl Endpoint for Directory {
     fn observe(&self, block: &BlockRef, _io: &dyn StepIo) -> Result<EndpointFacts, StepError> {
         look::facts(block, &Place::of(block.path(PATH)?)?)
+    }
+
+    fn declared_places(&self, block: &BlockRef) -> Vec<SystemPath> {
+        block.path(PATH).ok().map(|path| SystemPath::file(FILES, path)).into_iter().collect()
     }
 
     fn check_pair(&self, source: &BlockRef, target: &BlockRef) -> Vec<Finding> {

@@ -4,6 +4,7 @@
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
+use segue_contract::SystemPath;
 use segue_contract::paths::{self, PathError};
 
 /// One mount of a namespace.
@@ -43,6 +44,11 @@ pub(crate) struct Location {
 }
 
 impl Location {
+    /// As it is compared with places of other blocks.
+    pub(crate) fn system_path(&self) -> SystemPath {
+        SystemPath::file(&format!("file system {}", self.device), &self.inner)
+    }
+
     /// Whether one lies inside the other, or both are one.
     pub(crate) fn overlaps(&self, other: &Self) -> bool {
         self.device == other.device

@@ -31,7 +31,8 @@ use std::sync::Arc;
 
 use segue_contract::{
     AttributeSchema, AttributeType, BlockKind, BlockRef, BlockSchema, Claim, Endpoint, EndpointFacts,
-    Finding, Holder, InUse, Marker, MarkerError, Registry, Severity, StepError, StepIo, UnitName,
+    Finding, Holder, InUse, Marker, MarkerError, Registry, Severity, StepError, StepIo, SystemPath, UnitName,
+    server_address,
 };
 use serde_json::json;
 
@@ -154,6 +155,11 @@ pub(crate) struct Search;
 impl Endpoint for Search {
     fn observe(&self, block: &BlockRef, io: &dyn StepIo) -> Result<EndpointFacts, StepError> {
         observe::facts(block, io)
+    }
+
+    fn declared_places(&self, block: &BlockRef) -> Vec<SystemPath> {
+        let nodes = cluster::nodes(block).unwrap_or_default();
+        nodes.iter().map(|url| SystemPath::units_of(format!("cluster {}", server_address(url)))).collect()
     }
 
     /// What shows without looking: the rest is told by [`Endpoint::compare`].

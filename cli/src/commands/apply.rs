@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use segue_contract::paths;
+use segue_contract::{paths, segue};
 use segue_language::Desired;
 use segue_plan::observe::Observed;
 use segue_plan::plan::{Outlook, Plan, PlanFile, PlanOptions, plan};
@@ -61,9 +61,16 @@ struct Prepared {
 }
 
 impl Apply {
+    /// Whether finishing before `retain` is over is allowed.
+    pub(crate) fn early(&self) -> bool {
+        self.early
+    }
+
     /// Applies.
     pub(crate) fn run(&self, invocation: &Invocation) -> Result<Exit, Failure> {
-        let workspace = Workspace::read(invocation);
+        // A file that cannot be read is told after settling.
+        let file = self.plan_file.as_deref().and_then(|path| read_plan(path).ok());
+        let workspace = Workspace::read_with(invocation, file.map(|file| file.variables).unwrap_or_default());
         let command = if self.follow { "apply --follow" } else { "apply" };
         let result = writing(invocation, &workspace, command, false, |desk| {
             let desired = workspace.desired(invocation)?;
@@ -132,8 +139,10 @@ impl Apply {
                     remedy: None,
                 });
                 let failure = Failure { exit: Exit::Error, reasons: reasons.collect() };
-                return Err(failure
-                    .remedy(format!("plan again: `segue plan --out {name}`, and have it approved again")));
+                return Err(failure.remedy(format!(
+                    "plan again: `{}`, and have it approved again",
+                    segue(&["plan", "--out", &name.to_string()])
+                )));
             }
         }
         Ok(Prepared { plan, observed, before })
@@ -157,9 +166,11 @@ impl Apply {
         match invocation.printer.ask("\nDo this now?", "yes") {
             Some(true) => Ok(()),
             Some(false) => Err(Failure::new("nothing was done: the plan was not confirmed")),
-            None => Err(Failure::new("nothing was done: there is nobody to ask").remedy(
-                "pass --auto-approve, or apply a plan file: `segue plan --out FILE`, `segue apply FILE`",
-            )),
+            None => Err(Failure::new("nothing was done: there is nobody to ask").remedy(format!(
+                "pass --auto-approve, or apply a plan file: `{}`, `{}`",
+                segue(&["plan", "--out", "FILE"]),
+                segue(&["apply", "FILE"])
+            ))),
         }
     }
 
@@ -197,7 +208,8 @@ impl Apply {
 fn read_plan(path: &Path) -> Result<PlanFile, Failure> {
     let text = paths::read_to_string(path)?;
     PlanFile::decode(&text).map_err(|error| {
-        Failure::new(format!("{} {error}", path.display())).remedy("write it again: `segue plan --out FILE`")
+        Failure::new(format!("{} {error}", path.display()))
+            .remedy(format!("write it again: `{}`", segue(&["plan", "--out", "FILE"])))
     })
 }
 
@@ -221,7 +233,10 @@ fn held_only(prepared: &Prepared) -> Vec<Reason> {
     held.iter()
         .map(|(decl, hold)| Reason {
             message: format!("{} is held: {}", decl.address, hold.reason),
-            remedy: Some(format!("`segue unhold {}` lets it go on, or edit live in the spec", decl.address)),
+            remedy: Some(format!(
+                "`{}` lets it go on, or edit live in the spec",
+                segue(&["unhold", decl.address.as_str()])
+            )),
         })
         .collect()
 }

@@ -1,9 +1,13 @@
 //! `segue approve`
 
+use std::path::Path;
+
 use clap::Args;
+use segue_contract::{paths, segue};
 use segue_language::{Desired, GateCondition};
 use segue_plan::cutover::may_approve;
 use segue_plan::event::Event;
+use segue_plan::plan::PlanFile;
 use segue_run::execute::Ask;
 use segue_run::host;
 
@@ -15,25 +19,28 @@ use crate::writing::{ask_running, writing};
 
 /// Digits of a whole hash.
 const HASH_DIGITS: usize = 64;
+/// So many are shown.
+const SHOWN_DIGITS: usize = 12;
 
-/// Approve a plan, by its hash
+/// Approve a plan, by its hash or its file
 ///
 /// An approval is for the spec, the systems' identities and settings, and all steps: when one of them
 /// changes, the hash does. A running apply that waits for it goes on at once. Where the gate names approvers,
 /// only theirs are taken, by the user that the operating system says; a person counts once. Others than the state
 /// directory's owner approve while an apply runs, if their group may enter the directory (`chmod 2750 .segue`).
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  segue approve $(segue plan --json | jq -r .hash)")]
+#[command(after_help = "Example:\n  segue plan --out site.plan && segue approve site.plan")]
 pub(crate) struct Approve {
-    /// The whole hash, 64 digits: `segue plan --json` and `--out` print it
-    hash: String,
+    /// The plan: its hash, whole or as it is shown (12 digits), or the plan file
+    #[arg(value_name = "HASH|FILE")]
+    plan: String,
 }
 
 impl Approve {
     /// Approves.
     pub(crate) fn run(&self, invocation: &Invocation) -> Result<Exit, Failure> {
-        let hash = whole_hash(&self.hash)?;
         let workspace = Workspace::read(invocation);
+        let hash = self.hash(invocation, &workspace)?;
         let by = format!("{}@{}", host::user(), host::hostname());
         let question = Ask::Approve { plan_hash: hash.clone(), by: by.clone() };
         if let Some(exit) = ask_running(invocation, &workspace, &question)? {
@@ -54,6 +61,39 @@ impl Approve {
     }
 }
 
+impl Approve {
+    /// The whole hash of the plan that is meant. A beginning is completed by the plan as it is made now.
+    fn hash(&self, invocation: &Invocation, workspace: &Workspace) -> Result<String, Failure> {
+        let path = Path::new(&self.plan);
+        if path.is_file() {
+            let file = PlanFile::decode(&paths::read_to_string(path)?);
+            return file.map(|file| file.plan.hash).map_err(|error| {
+                Failure::new(format!("{} {error}", path.display()))
+                    .remedy(format!("write it again: `{}`", segue(&["plan", "--out", &self.plan])))
+            });
+        }
+        let beginning = match typed_hash(&self.plan)? {
+            Typed::Whole(hash) => return Ok(hash),
+            Typed::Beginning(beginning) => beginning,
+        };
+        let mut now = Vec::new();
+        for early in [false, true] {
+            let hash = workspace.plan(invocation, early)?.plan.hash;
+            if hash.starts_with(&beginning) {
+                return Ok(hash);
+            }
+            now.push(hash.get(..SHOWN_DIGITS).unwrap_or(&hash).to_owned());
+        }
+        now.dedup();
+        Err(Failure::new(format!(
+            "no plan of this spec begins with {beginning}: it is {} now",
+            now.join(" or ")
+        ))
+        .remedy(format!("look at it with `{}`; or give the plan file", segue(&["plan"])))
+        .exit(Exit::Usage))
+    }
+}
+
 /// The people whom the spec's approval gates name, where `by` is none of them and each names some.
 fn refused(desired: &Desired, by: &str) -> Option<Vec<String>> {
     let gates = desired.cutovers.values().flat_map(|c| &c.gates);
@@ -67,25 +107,39 @@ fn refused(desired: &Desired, by: &str) -> Option<Vec<String>> {
     refused.then(|| named.into_iter().flatten().cloned().collect())
 }
 
-fn whole_hash(typed: &str) -> Result<String, Failure> {
+/// What was typed, where it is no plan file.
+#[derive(Debug, PartialEq, Eq)]
+enum Typed {
+    Whole(String),
+    Beginning(String),
+}
+
+fn typed_hash(typed: &str) -> Result<Typed, Failure> {
     let hash = typed.to_ascii_lowercase();
-    if hash.len() == HASH_DIGITS && hash.chars().all(|c| c.is_ascii_hexdigit()) {
-        return Ok(hash);
+    match hash.len() {
+        _ if !hash.chars().all(|c| c.is_ascii_hexdigit()) => {}
+        HASH_DIGITS => return Ok(Typed::Whole(hash)),
+        SHOWN_DIGITS..HASH_DIGITS => return Ok(Typed::Beginning(hash)),
+        _ => {}
     }
-    Err(Failure::new(format!("{typed:?} is not a plan's hash: it has {HASH_DIGITS} hexadecimal digits"))
-        .remedy("`segue plan --json` prints the whole hash, `segue plan --out FILE` says it, too")
-        .exit(Exit::Usage))
+    Err(Failure::new(format!(
+        "{typed:?} is neither a plan file nor a plan's hash: that has {HASH_DIGITS} hexadecimal digits, of which \
+         {SHOWN_DIGITS} are enough"
+    ))
+    .remedy(format!("`{}` shows it at its end", segue(&["plan"])))
+    .exit(Exit::Usage))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::whole_hash;
+    use super::{Typed, typed_hash};
 
     #[test]
-    fn only_a_whole_hash_is_approved() {
+    fn a_whole_hash_or_what_is_shown_of_it_is_taken() {
         let hash = "AB".repeat(32);
-        assert_eq!(whole_hash(&hash).unwrap(), "ab".repeat(32));
-        assert!(whole_hash("abcdef012345").is_err());
-        assert!(whole_hash(&"zz".repeat(32)).is_err());
+        assert_eq!(typed_hash(&hash).unwrap(), Typed::Whole("ab".repeat(32)));
+        assert_eq!(typed_hash("ABCDEF012345").unwrap(), Typed::Beginning("abcdef012345".to_owned()));
+        assert!(typed_hash("abcdef01234").is_err());
+        assert!(typed_hash(&"zz".repeat(32)).is_err());
     }
 }

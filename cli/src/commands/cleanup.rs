@@ -1,6 +1,7 @@
 //! `segue cleanup`
 
 use clap::Args;
+use segue_contract::segue;
 use segue_run::clock::{Clock, SystemClock};
 use segue_run::execute::{RunError, clean_up};
 use serde_json::json;
@@ -51,7 +52,7 @@ impl Cleanup {
                     let what = format!("{left_over} left over, and nobody said yes");
                     return Err(Failure::new(what)
                         .exit(Exit::Stopped)
-                        .remedy("`segue cleanup --yes` releases them"));
+                        .remedy(format!("`{}` releases them", segue(&["cleanup", "--yes"]))));
                 }
             }
         }

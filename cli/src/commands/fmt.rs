@@ -1,11 +1,12 @@
 //! `segue fmt`
 
+use segue_contract::segue;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use segue_contract::paths::{self, PathError};
-use segue_language::{Loaded, Secrets, Source, SpecPath};
+use segue_language::{Loaded, Secrets, Source, SpecPath, Variables};
 use similar::TextDiff;
 
 use crate::diagnostics::{self, Format};
@@ -53,6 +54,7 @@ impl Fmt {
                         sources: vec![source],
                         desired: None,
                         secrets: Secrets::default(),
+                        variables: Variables::default(),
                         diagnostics: problems,
                     };
                     diagnostics::tell(printer, &loaded, Format::Human)?;
@@ -103,7 +105,7 @@ fn files(spec: &SpecPath) -> Result<Vec<PathBuf>, Failure> {
     }
     if files.is_empty() {
         return Err(Failure::new(format!("no *{ENDING} file in {}", dir.display()))
-            .remedy("write one with `segue init`, or name its directory with -C"));
+            .remedy(format!("write one with `{}`, or name its directory with -C", segue(&["init"]))));
     }
     files.sort();
     Ok(files)

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use segue_contract::paths;
+use segue_contract::{paths, segue};
 use segue_plan::plan::{Outlook, PlanFile};
 
 use crate::exit::Exit;
@@ -17,7 +17,7 @@ use crate::workspace::Workspace;
 /// Observes the systems and changes nothing. Takes no lock: it may run beside an apply.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  segue plan --out site.plan && segue approve HASH && segue apply site.plan"
+    after_help = "Example:\n  segue plan --out site.plan && segue approve site.plan && segue apply site.plan"
 )]
 pub(crate) struct PlanCommand {
     /// Write the plan to this file, for review, approval and `segue apply FILE`
@@ -35,14 +35,20 @@ pub(crate) struct PlanCommand {
 }
 
 impl PlanCommand {
+    /// Whether finishing before `retain` is over is allowed.
+    pub(crate) fn early(&self) -> bool {
+        self.early
+    }
+
     /// Plans and shows.
     pub(crate) fn run(&self, invocation: &Invocation) -> Result<Exit, Failure> {
         let Self { out, detailed_exitcode, early, all } = self;
         let printer = &invocation.printer;
-        let planned = Workspace::read(invocation).plan(invocation, *early)?;
+        let workspace = Workspace::read(invocation);
+        let planned = workspace.plan(invocation, *early)?;
         let next = match out {
-            Some(path) => What::Planned(format!("segue apply {}", path.display())),
-            None => What::Planned("segue apply".to_owned()),
+            Some(path) => What::Planned(segue(&["apply", &path.display().to_string()]).to_string()),
+            None => What::Planned(segue(&["apply"]).to_string()),
         };
         let view = PlanView { plan: &planned.plan, all: *all, what: next };
         if printer.json() {
@@ -55,7 +61,8 @@ impl PlanCommand {
         }
         let outlook = planned.plan.outlook();
         if let Some(path) = out {
-            let file = PlanFile::new(planned.plan, VERSION)?;
+            let file = PlanFile::new(planned.plan, VERSION)?
+                .with_variables(workspace.loaded.variables.plain.clone());
             paths::replace(path, file.encode()?.as_bytes())?;
             printer.say(&format!("The plan is in {}, hash {}.", path.display(), file.plan.hash));
         }

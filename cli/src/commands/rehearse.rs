@@ -1,7 +1,7 @@
 //! `segue rehearse`
 
 use clap::Args;
-use segue_contract::{Severity, Side};
+use segue_contract::{Severity, Side, segue};
 use segue_language::{CutoverDecl, Desired, RehearseDecl, RehearseMode};
 use segue_plan::plan::{Plan, PlanOptions, plan};
 use segue_plan::state::State;
@@ -46,9 +46,10 @@ impl Rehearse {
             let chosen = self.chosen(&mut desired, &desk.ground.state())?;
             if chosen.is_empty() {
                 let failure = Failure::new("there is nothing to rehearse: no cutover's source serves");
-                return Err(
-                    failure.remedy("a rehearsal is of the first switch; `segue status` shows who serves")
-                );
+                return Err(failure.remedy(format!(
+                    "a rehearsal is of the first switch; `{}` shows who serves",
+                    segue(&["status"])
+                )));
             }
             let plan = planned(desk, &desired);
             if plan.refused() {
@@ -72,7 +73,10 @@ impl Rehearse {
                 return Err(Failure::new(format!(
                     "{address} cannot be rehearsed: its source does not serve any more"
                 ))
-                .remedy("a rehearsal is of the first switch; `segue switch-back` leads back to it"));
+                .remedy(format!(
+                    "a rehearsal is of the first switch; `{}` leads back to it",
+                    segue(&["switch-back"])
+                )));
             }
             wanted.push(address);
         }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use segue_contract::paths;
+use segue_contract::{paths, segue};
 use segue_plan::plan::PlanFile;
 
 use crate::exit::Exit;
@@ -40,7 +40,7 @@ impl Show {
         };
         let text = paths::read_to_string(path)?;
         let file = PlanFile::decode(&text).map_err(|e| Failure::new(format!("{} {e}", path.display())))?;
-        let what = What::Planned(format!("segue apply {}", path.display()));
+        let what = What::Planned(segue(&["apply", &path.display().to_string()]).to_string());
         let view = PlanView { plan: &file.plan, all: self.all, what };
         if printer.json() {
             printer.json_data(&view.json())?;

@@ -44,8 +44,8 @@ impl SwitchBack {
             summary::tell(printer, &before, &desk.ground.state())?;
             result?;
             printer.say(&format!(
-                "{cutover} is held: `{} unhold {cutover}` lets apply switch it again.",
-                invocation.name
+                "{cutover} is held: `{}` lets apply switch it again.",
+                segue_contract::segue(&["unhold", cutover.as_str()])
             ));
             Ok(Exit::Done)
         })

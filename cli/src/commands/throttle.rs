@@ -1,6 +1,7 @@
 //! `segue throttle`
 
 use clap::Args;
+use segue_contract::segue;
 use segue_language::parse_rate;
 use segue_run::execute::Ask;
 
@@ -59,7 +60,8 @@ pub(crate) fn rate(typed: &str) -> Result<Option<u64>, Failure> {
     }
     let refused = |why: String| Failure::new(format!("{typed:?} is no rate: {why}")).exit(Exit::Usage);
     match parse_rate(typed) {
-        Ok(0) => Err(refused("nothing would ever be carried".to_owned()).remedy("`segue pause` stops it")),
+        Ok(0) => Err(refused("nothing would ever be carried".to_owned())
+            .remedy(format!("`{}` stops it", segue(&["pause"])))),
         Ok(rate) => Ok(Some(rate)),
         Err(why) => Err(refused(why).remedy("write it as 5MiB/s, or `off`")),
     }

@@ -1,5 +1,6 @@
 //! `segue watch`
 
+use segue_contract::segue;
 use std::io::{IsTerminal, stdin, stdout};
 
 use clap::Args;
@@ -24,8 +25,11 @@ impl Watch {
     pub(crate) fn run(&self, invocation: &Invocation) -> Result<Exit, Failure> {
         let Self {} = self;
         if invocation.printer.json() || !stdin().is_terminal() || !stdout().is_terminal() {
-            return Err(Failure::new("watch draws on a terminal, and there is none")
-                .remedy("`segue status --json` prints what it would show, `segue apply --json` each event"));
+            return Err(Failure::new("watch draws on a terminal, and there is none").remedy(format!(
+                "`{}` prints what it would show, `{}` each event",
+                segue(&["status", "--json"]),
+                segue(&["apply", "--json"])
+            )));
         }
         screen::show(invocation, &Workspace::read(invocation))?;
         Ok(Exit::Done)

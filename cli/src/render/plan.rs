@@ -2,7 +2,7 @@
 
 mod steps;
 
-use segue_contract::{Finding, Severity};
+use segue_contract::{Finding, Severity, segue};
 use segue_plan::cutover::Forecast;
 use segue_plan::diff::{Change, SettingDiff};
 use segue_plan::plan::{Note, Outlook, Plan, Reason};
@@ -121,7 +121,7 @@ impl PlanView<'_> {
         if let What::Planned(command) = &self.what {
             let asks = plan.pending().any(|s| s.address.as_str().ends_with(".gate.approval"));
             if asks {
-                out.push_str(&format!("To approve it: segue approve {hash}\n"));
+                out.push_str(&format!("To approve it: {}\n", segue(&["approve", hash])));
             }
             out.push_str(&format!("To do this: {command}\n"));
         }

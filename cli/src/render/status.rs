@@ -7,7 +7,7 @@ mod text;
 use std::path::PathBuf;
 
 use crate::render::quantity::millis;
-use segue_contract::{Address, SetAside, Side, StaleFind};
+use segue_contract::{Address, SetAside, Side, StaleFind, segue};
 use segue_language::Desired;
 use segue_plan::cutover::{Freshness, Lag, Phase, Settle, WayBack, settle};
 use segue_plan::event::{BootTime, Watch};
@@ -303,7 +303,9 @@ impl Views<'_> {
         Some(match self.running {
             Some(_) => what,
             None => format!(
-                "{what}; THE RUN DIED: nobody keeps them fresh, `segue apply` or `segue abort` takes them back"
+                "{what}; THE RUN DIED: nobody keeps them fresh, `{}` or `{}` takes them back",
+                segue(&["apply"]),
+                segue(&["abort"])
             ),
         })
     }
@@ -368,35 +370,41 @@ impl Views<'_> {
     fn next(&self, address: &Address, known: &CutoverState, view: &CutoverView) -> Vec<String> {
         let mut next = Vec::new();
         if view.died {
-            next.push("segue apply   (settles it first, then goes on)".to_owned());
-            next.push("segue abort   (settles it, and no more)".to_owned());
+            next.push(format!("{}   (settles it first, then goes on)", segue(&["apply"])));
+            next.push(format!("{}   (settles it, and no more)", segue(&["abort"])));
             return next;
         }
         if view.reads.is_some() {
-            next.push(format!("segue abort {address}   (all reads back to the source)"));
+            next.push(format!("{}   (all reads back to the source)", segue(&["abort", address.as_str()])));
         }
         if matches!(view.writes, Writes::Paused { reopens: Reopens::RunningBeforeCommit { .. }, .. }) {
-            next.push(format!("segue abort {address}   (re-opens the {} now)", known.live));
+            next.push(format!("{}   (re-opens the {} now)", segue(&["abort", address.as_str()]), known.live));
             return next;
         }
         if (known.watches() || known.goes_back()) && self.running.is_none() {
             let what = if known.goes_back() { "health was lost: it goes back" } else { "goes on watching" };
-            next.push(format!("segue apply   ({what})"));
+            next.push(format!("{}   ({what})", segue(&["apply"])));
         }
         if known.held.is_some() {
-            next.push(format!("segue unhold {address}   (lets apply go on)"));
+            next.push(format!("{}   (lets apply go on)", segue(&["unhold", address.as_str()])));
         }
         if known.stale_total > 0 {
-            next.push(format!("segue unhold {address} --stale   (when the stale writes are taken care of)"));
+            next.push(format!(
+                "{}   (when the stale writes are taken care of)",
+                segue(&["unhold", address.as_str(), "--stale"])
+            ));
         }
         let declared = self.desired.and_then(|d| d.cutovers.get(address));
         if declared.is_some_and(|d| (d.live, d.finished) != (known.live, known.finished))
             && known.held.is_none()
         {
-            next.push("segue plan   (the spec wants something else)".to_owned());
+            next.push(format!("{}   (the spec wants something else)", segue(&["plan"])));
         } else if known.live == Side::Target && !known.finished {
-            next.push(format!("segue switch-back {address}   (back to the source)"));
-            next.push("finished = true in the spec, then segue apply   (give the fallback up)".to_owned());
+            next.push(format!("{}   (back to the source)", segue(&["switch-back", address.as_str()])));
+            next.push(format!(
+                "finished = true in the spec, then {}   (give the fallback up)",
+                segue(&["apply"])
+            ));
         }
         next
     }

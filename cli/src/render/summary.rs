@@ -1,6 +1,6 @@
 //! What a run achieved, once a switch is through.
 
-use segue_contract::{Address, Side};
+use segue_contract::{Address, Side, segue};
 use segue_plan::cutover::Phase;
 use segue_plan::state::{CutoverState, PauseTerm, State, SwitchRecord};
 use serde::Serialize;
@@ -134,9 +134,10 @@ impl Summary {
             (0, true) => "  stale       no stale writer found on the old side\n".to_owned(),
             (0, false) => "  stale       the old side was not looked at yet\n".to_owned(),
             (n, _) => format!(
-                "  {}       {} writes on the old side, kept aside: `segue status` lists them\n",
+                "  {}       {} writes on the old side, kept aside: `{}` lists them\n",
                 look.paint(Paint::Bad, "STALE"),
-                count(*n)
+                count(*n),
+                segue(&["status"])
             ),
         });
         let back = if *reverse || *serves == Side::Source {
@@ -144,8 +145,8 @@ impl Summary {
         } else {
             "LOSES what was written since"
         };
-        out.push_str(&format!("  go back     segue switch-back {cutover}   ({back})\n"));
-        out.push_str("  look        segue status\n");
+        out.push_str(&format!("  go back     {}   ({back})\n", segue(&["switch-back", cutover.as_str()])));
+        out.push_str(&format!("  look        {}\n", segue(&["status"])));
         out
     }
 }

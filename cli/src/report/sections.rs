@@ -7,6 +7,7 @@ mod time;
 
 use super::Report;
 use super::html::Html;
+use segue_contract::segue;
 
 /// Writes one section; one that has nothing to tell writes nothing.
 pub(super) type Section = fn(&mut Html, &Report);
@@ -36,7 +37,11 @@ pub(super) const ALL: &[Section] = &[
 fn more(html: &mut Html, n: u64, what: &str) {
     if n > 0 {
         let n = crate::render::quantity::count(n);
-        html.words("p", "dim", format_args!("and {n} earlier {what}: `segue history` has them all"));
+        html.words(
+            "p",
+            "dim",
+            format_args!("and {n} earlier {what}: `{}` has them all", segue(&["history"])),
+        );
     }
 }
 

@@ -1,6 +1,7 @@
 //! Keys: what each does, and what has to be typed before anything that cannot be taken back is asked for.
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use segue_contract::segue;
 use segue_run::execute::Ask;
 
 use super::model::Model;
@@ -69,7 +70,7 @@ fn looking(ui: &mut Ui, model: &Model, code: KeyCode) -> Act {
         KeyCode::Char('q') | KeyCode::Esc => return Act::Quit,
         KeyCode::Char('?' | 'h') => ui.mode = Mode::Help,
         KeyCode::Char('p' | 't' | 'a' | 'x') if !model.runs => {
-            ui.note = Some("no apply is running: start one with `segue apply`".to_owned());
+            ui.note = Some(format!("no apply is running: start one with `{}`", segue(&["apply"])));
         }
         KeyCode::Char('p') if model.paused => return Act::Ask(Ask::Resume { by: here() }),
         KeyCode::Char('p') => return Act::Ask(Ask::Pause { by: here(), why: None }),

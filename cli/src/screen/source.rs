@@ -1,6 +1,7 @@
 //! Where the screen's facts come from: a thread asks the running apply four times a second, or reads the journal
 //! while none runs, and puts the questions that keys became.
 
+use segue_contract::segue;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, TrySendError, channel, sync_channel};
 use std::time::{Duration, Instant};
@@ -114,7 +115,7 @@ fn put(state_dir: &Path, question: &Ask) -> String {
             "the running apply answered something else".to_owned()
         }
         Err(SocketError::Nobody(_) | SocketError::Path(_)) => {
-            "no apply is running: start one with `segue apply`".to_owned()
+            format!("no apply is running: start one with `{}`", segue(&["apply"]))
         }
         Err(error) => error.to_string(),
     }

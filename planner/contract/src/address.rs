@@ -25,6 +25,18 @@ impl Address {
         Self(text)
     }
 
+    /// It as a part of a file's name: two addresses never have the same.
+    pub fn file_name(&self) -> String {
+        let mut name = String::new();
+        for byte in self.0.bytes() {
+            match byte {
+                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'-' | b'_' => name.push(char::from(byte)),
+                other => name.push_str(&format!("%{other:02x}")),
+            }
+        }
+        name
+    }
+
     /// This address followed by one more word: `cutover.site` and `switch` give `cutover.site.switch`.
     pub fn step(&self, word: &str) -> Self {
         Self(format!("{}.{word}", self.0))

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Marker;
+use crate::{Marker, SystemPath};
 
 /// What an endpoint *is*, whatever path or name leads to it: two blocks with equal identities are the
 /// same system. Printable, holds no secret.
@@ -89,4 +89,7 @@ pub struct EndpointFacts {
     pub findings: Vec<Finding>,
     /// The marker that is there.
     pub marker: Option<Marker>,
+    /// Where it really lies, whatever path or name leads there; several where it can be told in several ways.
+    #[serde(default)]
+    pub places: Vec<SystemPath>,
 }

@@ -14,6 +14,7 @@ mod engine;
 mod error;
 mod facts;
 mod marker;
+mod pasted;
 pub mod paths;
 mod probe;
 mod quiesce;
@@ -21,6 +22,7 @@ mod registry;
 mod route;
 mod schema;
 mod step;
+mod system_path;
 
 pub use address::{Address, Side};
 pub use block::{BlockRef, Config, ConfigError, Secret, SecretRef, Setting};
@@ -33,9 +35,11 @@ pub use engine::{
 pub use error::{ErrorClass, StepError};
 pub use facts::{Barrier, EndpointFacts, Finding, Identity, Severity, UnitFacts};
 pub use marker::{Claim, Marker, MarkerError};
+pub use pasted::{CalledWith, SegueCommand, called_with, segue, shell_word};
 pub use probe::{Probe, Reading};
 pub use quiesce::{BarrierState, Fence, Holder, InUse, Quiesce, QuiesceCall, QuiesceKind, Reopeners};
 pub use registry::{Endpoint, Registry};
 pub use route::{Route, RouteAt};
 pub use schema::{AttributeSchema, AttributeType, BlockKind, BlockSchema};
 pub use step::{Checkpoint, Progress, StepIo};
+pub use system_path::{SystemPath, server_address};

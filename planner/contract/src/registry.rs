@@ -5,13 +5,20 @@ use std::sync::Arc;
 
 use crate::{
     BlockKind, BlockRef, BlockSchema, Claim, EndpointFacts, Engine, Fence, InUse, Marker, MarkerError, Probe,
-    Quiesce, Route, StepError, StepIo,
+    Quiesce, Route, StepError, StepIo, SystemPath,
 };
 
 /// A system that can be a source or a target.
 pub trait Endpoint: Send + Sync {
     /// Looks at the endpoint; changes nothing.
     fn observe(&self, block: &BlockRef, io: &dyn StepIo) -> Result<EndpointFacts, StepError>;
+
+    /// Where the block says that it is, by its text alone: nothing is looked at. Two blocks with a place in common, or
+    /// one inside the other, are one system. Empty: the text does not tell.
+    fn declared_places(&self, block: &BlockRef) -> Vec<SystemPath> {
+        let _ = block;
+        Vec::new()
+    }
 
     /// Findings about the pair: one inside the other, the same system twice, names that collide by case.
     fn check_pair(&self, source: &BlockRef, target: &BlockRef) -> Vec<crate::Finding>;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{BlockRef, Finding, Side, StepError, StepIo};
+use crate::{BlockRef, Finding, Side, StepError, StepIo, SystemPath};
 
 /// Where a route points.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +37,17 @@ pub trait Route: Send + Sync {
 
     /// How long clients may keep the old answer, in milliseconds (a record's TTL; 0 for a symlink).
     fn ttl_ms(&self, route: &BlockRef) -> u64;
+
+    /// What it changes, by the block's text alone: the link, the record, the entry. Two routes with one in common are one.
+    /// Empty: the text does not tell.
+    fn declared_places(&self, _route: &BlockRef) -> Vec<SystemPath> {
+        Vec::new()
+    }
+
+    /// What it changes really, whatever path leads there; asked while planning. `None`: as declared.
+    fn place(&self, _route: &BlockRef) -> Option<SystemPath> {
+        None
+    }
 
     /// Whether the spec and the world allow this route here: a critical finding refuses the plan.
     fn check(&self, route: &BlockRef) -> Vec<Finding>;

@@ -1,6 +1,7 @@
 //! Blocks: what a spec's files declare, checked against shapes, resolved in order of dependency, decoded to
 //! [`crate::Desired`]. Every problem is collected; nothing here looks at the systems.
 
+mod apart;
 mod body;
 mod cutover;
 mod declare;
@@ -17,6 +18,6 @@ mod version;
 mod words;
 mod world;
 
-pub use load::{Loaded, SpecInput, load};
+pub use load::{Loaded, SpecInput, Variables, load};
 pub use shape::{AttributeShape, BlockShape, BodyShape, ShapeType};
 pub use table::core_blocks;

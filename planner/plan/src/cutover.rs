@@ -4,6 +4,7 @@
 //! providers nor clocks. The rules (P1 to P26) are explained in ARCHITECTURE.md.
 
 mod approval;
+mod by_hand;
 mod forecast;
 mod group;
 mod observed;
@@ -12,6 +13,7 @@ mod way_back;
 mod window;
 
 pub use approval::{counted, may_approve, person, wanted_text};
+pub use by_hand::by_hand_file;
 pub use forecast::{DowntimeTerm, Forecast, Lag, converged, forecast, p90, will_not_converge};
 pub use group::{Failed, Retreat, begins_in_part, goes_back_again, opens_members, retreat};
 pub use observed::{Facts, observed, observed_shape};

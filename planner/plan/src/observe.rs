@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use segue_contract::{
-    Address, DriftReport, EndpointFacts, Finding, Marker, QuiesceKind, Reopeners, RouteAt, Side,
+    Address, DriftReport, EndpointFacts, Finding, Marker, QuiesceKind, Reopeners, RouteAt, Side, SystemPath,
 };
 use serde::{Deserialize, Serialize};
 
@@ -65,6 +65,9 @@ pub struct RouteSeen {
     pub ttl_ms: u64,
     /// What its check found.
     pub findings: Vec<Finding>,
+    /// What it changes, whatever path leads there; `None`: as the spec says.
+    #[serde(default)]
+    pub place: Option<SystemPath>,
 }
 
 /// A migration: the pair of its endpoints, and its units against their ledgers.
@@ -78,6 +81,9 @@ pub struct MigrationSeen {
     /// holder once for each end.
     #[serde(default)]
     pub markers: Vec<(Address, Marker)>,
+    /// What its units are called at the target.
+    #[serde(default)]
+    pub at_target: Vec<String>,
 }
 
 impl MigrationSeen {

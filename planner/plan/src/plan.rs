@@ -1,5 +1,6 @@
 //! The plan: steps in execution order, each with what, why, what it waits for and what it costs.
 
+mod apart;
 mod build;
 mod checks;
 mod condition_steps;

@@ -6,7 +6,6 @@ mod file;
 mod watchdog;
 mod watching;
 
-pub(crate) use file::file_name;
 pub use file::{Decision, LeaseFile};
 pub use watchdog::{Program, Watchdog, WatchdogError};
 pub use watching::{Ended, Orders, leave_session, watch};

@@ -92,8 +92,11 @@ fn route(block: &BlockRef, registry: &Registry, io: &dyn StepIo) -> RouteSeen {
             atomic: route.atomic(),
             ttl_ms: route.ttl_ms(block),
             findings: route.check(block),
+            place: route.place(block),
         },
-        Err(error) => RouteSeen { at: seen(Err(error)), atomic: false, ttl_ms: 0, findings: Vec::new() },
+        Err(error) => {
+            RouteSeen { at: seen(Err(error)), atomic: false, ttl_ms: 0, findings: Vec::new(), place: None }
+        }
     }
 }
 
@@ -137,6 +140,7 @@ fn migration(
         names.extend(known.units.keys().filter(|name| !names.contains(name)).cloned().collect::<Vec<_>>());
     }
     let units: Vec<UnitName> = names.iter().map(|name| engine.unit_name(&decl.select, name)).collect();
+    result.at_target = units.iter().map(|unit| unit.at_target.clone()).collect();
     let finished = state.cutover_of(&decl.address).is_some_and(|c| c.finished);
     let compared = registry.endpoint(source).ok().filter(|_| !finished);
     result.findings.extend(compared.into_iter().flat_map(|e| e.compare(source, target, &units, io)));

@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use segue_contract::Registry;
+use segue_contract::{Registry, segue};
 use segue_language::Secrets;
 use segue_plan::event::{Entry, EntryError, Event, RunRecord, StateBinding};
 use segue_plan::state::{State, fold};
@@ -105,18 +105,26 @@ impl SessionError {
     /// What to do next.
     pub fn remedy(&self) -> Option<String> {
         match self {
-            Self::Lock(LockError::Locked { .. }) => Some(
-                "wait for it, or ask it: `segue status`, `segue approve`, `segue abort` talk to a running apply".to_owned(),
-            ),
+            Self::Lock(LockError::Locked { .. }) => Some(format!(
+                "wait for it, or ask it: `{}`, `{}`, `{}` talk to a running apply",
+                segue(&["status"]),
+                segue(&["approve"]),
+                segue(&["abort"])
+            )),
             Self::Lock(LockError::Path(error)) | Self::Path(error) => error.remedy(),
             Self::Directory(error) => error.remedy(),
             Self::Journal(error) | Self::Record(RecordError::Journal(error)) => error.remedy(),
             Self::Record(RecordError::Encode(_)) | Self::Store(_) | Self::Stored(_) => None,
-            Self::Entry { error: EntryError::Later(_), .. } => Some("use the version of segue that wrote it".to_owned()),
-            Self::Entry { .. } => Some("`segue state pull` on a copy, or restore the directory".to_owned()),
-            Self::Copy(_) => Some(
-                "work from the original; when it is gone for good, `segue adopt` makes this one its successor".to_owned(),
-            ),
+            Self::Entry { error: EntryError::Later(_), .. } => {
+                Some("use the version of segue that wrote it".to_owned())
+            }
+            Self::Entry { .. } => {
+                Some(format!("`{}` on a copy, or restore the directory", segue(&["state", "pull"])))
+            }
+            Self::Copy(_) => Some(format!(
+                "work from the original; when it is gone for good, `{}` makes this one its successor",
+                segue(&["adopt"])
+            )),
         }
     }
 }

@@ -9,7 +9,7 @@ use std::path::Path;
 use rustix::fs::{Access, AtFlags, CWD, accessat, getxattr, ioctl_getflags, statvfs};
 use rustix::io::Errno;
 use segue_contract::paths::{self, PathError};
-use segue_contract::{Barrier, BlockRef, EndpointFacts, Finding, Severity, StepError, UnitFacts};
+use segue_contract::{Barrier, BlockRef, EndpointFacts, Finding, Severity, StepError, SystemPath, UnitFacts};
 
 use super::note;
 use super::place::Place;
@@ -58,6 +58,7 @@ pub(super) fn facts(block: &BlockRef, place: &Place) -> Result<EndpointFacts, St
         settings: settings(place, &mounts),
         findings,
         marker,
+        places: places(place, &mounts),
     })
 }
 
@@ -65,6 +66,13 @@ pub(super) fn facts(block: &BlockRef, place: &Place) -> Result<EndpointFacts, St
 fn free_bytes(place: &Place) -> Option<u64> {
     let at = statvfs(&place.nearest).ok().filter(|at| at.f_blocks > 0)?;
     Some(at.f_bavail.saturating_mul(at.f_frsize))
+}
+
+/// The resolved path, and where that lies in its file system: a bind mount is another path to the same place.
+fn places(place: &Place, mounts: &[Mount]) -> Vec<SystemPath> {
+    let resolved = SystemPath::file(super::FILES, &place.root);
+    let mounted = mounts::location(mounts, &place.root).map(|at| at.system_path());
+    std::iter::once(resolved).chain(mounted).collect()
 }
 
 fn into_step(error: segue_contract::MarkerError) -> StepError {

@@ -37,7 +37,7 @@ use std::time::Duration;
 use segue_contract::{
     ArtifactName, BlockRef, Checkpoint, Direction, DriftReport, Engine, Finding, LoadModeSchema, PassReport,
     PassTimes, Position, Select, Side, StaleReport, StepError, StepIo, Transform, UnitJob, VerifyCall,
-    VerifyLevel, VerifyReport,
+    VerifyLevel, VerifyReport, segue,
 };
 
 pub(crate) use again::pause;
@@ -71,7 +71,7 @@ impl DocumentsEngine {
 fn ledger_of(job: &UnitJob) -> Result<&ArtifactName, StepError> {
     job.ledger.as_ref().ok_or_else(|| {
         StepError::permanent(format!("{} of {} was never loaded", job.unit, job.migration))
-            .remedy("`segue apply` loads it")
+            .remedy(format!("`{}` loads it", segue(&["apply"])))
     })
 }
 

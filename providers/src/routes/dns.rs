@@ -12,7 +12,7 @@ use std::time::Duration;
 use domain::base::iana::Rcode;
 use segue_contract::{
     AttributeSchema, AttributeType, BlockKind, BlockRef, BlockSchema, Finding, Route, RouteAt, Severity,
-    Side, StepError, StepIo,
+    Side, StepError, StepIo, SystemPath,
 };
 use serde_json::json;
 
@@ -108,6 +108,14 @@ impl Route for Dns {
             .and_then(|server| seen::look(&server, &declared))
             .map_or(0, |seen| seen.ttl_s);
         u64::from(there.max(declared.ttl_s)) * 1000
+    }
+
+    /// The record set, whichever server of the zone is asked. Names are compared without case.
+    fn declared_places(&self, route: &BlockRef) -> Vec<SystemPath> {
+        let Ok(declared) = Declared::read(route) else { return Vec::new() };
+        let zone = declared.zone.to_string().to_ascii_lowercase();
+        let record = format!("{} {}", declared.name.to_string().to_ascii_lowercase(), declared.kind);
+        vec![SystemPath::named(format!("the zone {zone}"), &record)]
     }
 
     fn check(&self, route: &BlockRef) -> Vec<Finding> {

@@ -10,7 +10,7 @@ mod tests;
 
 use segue_contract::{
     AttributeSchema, AttributeType, BlockKind, BlockRef, BlockSchema, Finding, Route, RouteAt, Severity,
-    Side, StepError, StepIo,
+    Side, StepError, StepIo, SystemPath,
 };
 use serde_json::json;
 
@@ -75,6 +75,23 @@ impl Route for Haproxy {
 
     fn ttl_ms(&self, _: &BlockRef) -> u64 {
         0
+    }
+
+    /// The servers of each backend, or the entry of the map.
+    fn declared_places(&self, route: &BlockRef) -> Vec<SystemPath> {
+        let Ok(socket) = route.text("socket") else { return Vec::new() };
+        let system = format!("HAProxy at {}", runtime::Place::read(socket, &route.base_dir));
+        let text = |name: &str| route.config.plain(name).and_then(|v| v.as_str());
+        let mut names: Vec<String> = [text("backend"), text("reads_backend")]
+            .into_iter()
+            .flatten()
+            .flat_map(|backend| {
+                let servers = ["source", "target"].into_iter().filter_map(text);
+                servers.map(move |server| format!("server {server} of backend {backend}"))
+            })
+            .collect();
+        names.extend(text("map").map(|map| format!("{} of map {map}", text("map_key").unwrap_or_default())));
+        names.iter().map(|name| SystemPath::named(system.as_str(), name)).collect()
     }
 
     fn check(&self, route: &BlockRef) -> Vec<Finding> {

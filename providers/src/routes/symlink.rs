@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use segue_contract::paths::{self, PathError};
 use segue_contract::{
     AttributeSchema, AttributeType, BlockKind, BlockRef, BlockSchema, Finding, Route, RouteAt, Severity,
-    Side, StepError, StepIo,
+    Side, StepError, StepIo, SystemPath,
 };
 
 use crate::command::quoted;
+use crate::directory::FILES;
 
 pub(super) fn schema() -> BlockSchema {
     BlockSchema {
@@ -56,6 +57,17 @@ impl Route for Symlink {
 
     fn ttl_ms(&self, _: &BlockRef) -> u64 {
         0
+    }
+
+    fn declared_places(&self, route: &BlockRef) -> Vec<SystemPath> {
+        route.path("path").ok().map(|path| SystemPath::file(FILES, path)).into_iter().collect()
+    }
+
+    /// The link's own directory is resolved, the link is not.
+    fn place(&self, route: &BlockRef) -> Option<SystemPath> {
+        let link = route.path("path").ok()?;
+        let directory = directory(link).canonicalize().ok()?;
+        Some(SystemPath::file(FILES, &directory.join(link.file_name()?)))
     }
 
     fn check(&self, route: &BlockRef) -> Vec<Finding> {

@@ -5,7 +5,7 @@
 
 use segue_contract::{
     AttributeSchema, AttributeType, BlockKind, BlockRef, BlockSchema, Finding, Route, RouteAt, Severity,
-    Side, StepError, StepIo,
+    Side, StepError, StepIo, SystemPath, server_address,
 };
 use serde_json::{Map, Value, json};
 
@@ -70,6 +70,13 @@ impl Route for SearchAlias {
 
     fn ttl_ms(&self, _: &BlockRef) -> u64 {
         0
+    }
+
+    fn declared_places(&self, route: &BlockRef) -> Vec<SystemPath> {
+        let alias = route.text("alias").unwrap_or_default();
+        let nodes = cluster::nodes(route).unwrap_or_default();
+        let of = |url: &String| SystemPath::named(format!("the aliases of {}", server_address(url)), alias);
+        nodes.iter().map(of).collect()
     }
 
     fn check(&self, route: &BlockRef) -> Vec<Finding> {

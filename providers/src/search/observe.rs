@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use segue_contract::{
     Barrier, BlockRef, EndpointFacts, ErrorClass, Finding, Identity, Marker, Severity, StepError, StepIo,
-    UnitFacts,
+    SystemPath, UnitFacts,
 };
 
 use super::cluster::Cluster;
@@ -64,6 +64,7 @@ pub(super) fn facts(block: &BlockRef, io: &dyn StepIo) -> Result<EndpointFacts, 
         settings,
         findings,
         marker: None,
+        places: vec![SystemPath::units_of(format!("cluster {}", cluster.about()?.uuid))],
     })
 }
 

@@ -68,6 +68,7 @@ impl Endpoint for MemoryEndpoint {
             settings: BTreeMap::new(),
             findings: Vec::new(),
             marker: store.marker,
+            places: Vec::new(),
         })
     }
 

@@ -1,7 +1,7 @@
 //! `segue state mv`, `rm` and `rebuild`: changes by hand, each an event.
 
 use clap::Args;
-use segue_contract::Address;
+use segue_contract::{Address, segue};
 use segue_plan::event::Event;
 
 use super::look::addresses;
@@ -31,8 +31,10 @@ impl Mv {
             let from = names::find("migration", &self.from, &names)?;
             let to = Address::new(self.to.clone());
             if names.contains(&to) {
-                return Err(Failure::new(format!("{to} is recorded already"))
-                    .remedy("forget it first with `segue state rm`, or take another name"));
+                return Err(Failure::new(format!("{to} is recorded already")).remedy(format!(
+                    "forget it first with `{}`, or take another name",
+                    segue(&["state", "rm"])
+                )));
             }
             if from.kind() != to.kind() {
                 return Err(Failure::new(format!(

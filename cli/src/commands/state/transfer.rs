@@ -4,7 +4,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use segue_contract::paths;
+use segue_contract::{paths, segue};
 use segue_plan::event::Event;
 use segue_plan::state::{STATE_VERSION, State};
 use serde::{Deserialize, Serialize};
@@ -89,7 +89,7 @@ impl Push {
         };
         let file = decode(&text).map_err(|why| {
             Failure::new(format!("{} {why}", self.file.display()))
-                .remedy("give a file that `segue state pull` printed")
+                .remedy(format!("give a file that `{}` printed", segue(&["state", "pull"])))
         })?;
         let workspace = Workspace::read(invocation);
         writing(invocation, &workspace, "state push", false, |desk| {
@@ -111,9 +111,10 @@ impl Push {
                     .warn(&format!("{missing} artifacts are not here: what they knew is scanned again"));
             }
             invocation.printer.say(&format!(
-                "The state has {} migrations and {} cutovers now; `segue plan` shows what they need.",
+                "The state has {} migrations and {} cutovers now; `{}` shows what they need.",
                 file.state.migrations.len(),
-                file.state.cutovers.len()
+                file.state.cutovers.len(),
+                segue(&["plan"])
             ));
             Ok(Exit::Done)
         })

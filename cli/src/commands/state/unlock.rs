@@ -1,6 +1,7 @@
 //! `segue state unlock`: the hand on a process that hangs.
 
 use clap::Args;
+use segue_contract::segue;
 use segue_run::directory::StateDirectory;
 use segue_run::lock::{LockState, probe};
 use segue_run::session::SessionError;
@@ -36,12 +37,16 @@ impl Unlock {
                 invocation.printer.say("No process holds the state.");
             }
             LockState::Unclear(holder) => {
-                return Err(Failure::new(format!("{holder} cannot be seen from here"))
-                    .remedy("end it where it runs; or, when that machine is gone for good, `segue adopt`"));
+                return Err(Failure::new(format!("{holder} cannot be seen from here")).remedy(format!(
+                    "end it where it runs; or, when that machine is gone for good, `{}`",
+                    segue(&["adopt"])
+                )));
             }
             LockState::Held(holder) if !holder.is_here() => {
-                return Err(Failure::new(format!("{holder} is on another machine"))
-                    .remedy("end it there; or, when that machine is gone for good, `segue adopt`"));
+                return Err(Failure::new(format!("{holder} is on another machine")).remedy(format!(
+                    "end it there; or, when that machine is gone for good, `{}`",
+                    segue(&["adopt"])
+                )));
             }
             LockState::Held(holder) => {
                 let question = format!("Kill {holder}, and settle what it began?");

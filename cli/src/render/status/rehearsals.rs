@@ -1,6 +1,6 @@
 //! What the status says of rehearsals: what the last one found, and one that is not over.
 
-use segue_contract::{Address, Severity};
+use segue_contract::{Address, Severity, segue};
 use segue_plan::state::State;
 use serde::Serialize;
 
@@ -53,7 +53,7 @@ impl RehearsalView {
         }
         if *open && !running {
             out.push_str(&format!(
-                "{cutover}: A REHEARSAL IS NOT OVER: its copy is still there; `segue rehearse {cutover}` goes on, `segue cleanup` takes it away\n"
+                "{cutover}: A REHEARSAL IS NOT OVER: its copy is still there; `{}` goes on, `{}` takes it away\n", segue(&["rehearse", cutover.as_str()]), segue(&["cleanup"])
             ));
         }
         out

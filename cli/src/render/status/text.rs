@@ -1,5 +1,6 @@
 //! The status in words: what is urgent first.
 
+use segue_contract::segue;
 use segue_plan::cutover::Freshness;
 
 use super::{
@@ -35,7 +36,7 @@ impl StatusView {
             out.push_str(&died_text(cutover, look));
         }
         if cutovers.is_empty() && migrations.is_empty() && rehearsals.is_empty() {
-            out.push_str("Nothing has been applied here yet.\n  next: segue plan\n");
+            out.push_str(&format!("Nothing has been applied here yet.\n  next: {}\n", segue(&["plan"])));
         }
         for cutover in cutovers {
             out.push_str(&cutover_text(cutover, look));
@@ -50,8 +51,10 @@ impl StatusView {
         let left_over = resources.iter().filter(|r| r.is_left_over()).count() as u64;
         if left_over > 0 {
             let what = of(left_over, "temporary resource", "temporary resources");
-            let line =
-                format!("Left over: {what} that nobody needs: `segue cleanup` lists and releases them");
+            let line = format!(
+                "Left over: {what} that nobody needs: `{}` lists and releases them",
+                segue(&["cleanup"])
+            );
             out.push_str(&format!("\n{}\n", look.paint(Paint::Warning, &line)));
         }
         match (running, last_run) {
@@ -63,9 +66,11 @@ impl StatusView {
             out.push_str(&format!("  {}\n", look.paint(Paint::Warning, line)));
         }
         if !brakes.is_empty() {
-            out.push_str(
-                "  (`segue resume`, `segue throttle off`; none of it outlives the running command)\n",
-            );
+            out.push_str(&format!(
+                "  (`{}`, `{}`; none of it outlives the running command)\n",
+                segue(&["resume"]),
+                segue(&["throttle", "off"])
+            ));
         }
         out
     }
@@ -77,7 +82,7 @@ fn doubt_text(doubts: &[String], look: &Look) -> String {
     for doubt in doubts {
         out.push_str(&format!("   {doubt}\n"));
     }
-    out.push_str("   Nothing is opened or closed from here. Bring back the newest state directory; when it is gone for good,\n   `segue adopt` begins anew from what the endpoints say. What follows is what the old state says.\n\n");
+    out.push_str(&format!("   Nothing is opened or closed from here. Bring back the newest state directory; when it is gone for good,\n   `{}` begins anew from what the endpoints say. What follows is what the old state says.\n\n", segue(&["adopt"])));
     out
 }
 
@@ -97,7 +102,8 @@ fn died_text(view: &CutoverView, look: &Look) -> String {
     let mut out = format!("{}\n", look.paint(Paint::Bad, &format!("!! {title}")));
     if let Writes::Paused { reopens: Reopens::Nobody { side, by_hand }, .. } = &view.writes {
         out.push_str(&format!(
-            "   Nothing re-opens the {side} by itself. Any segue command that writes does, here and now: segue abort\n   Without segue: {}\n",
+            "   Nothing re-opens the {side} by itself. Any segue command that writes does, here and now: {}\n   Without segue: {}\n",
+            segue(&["abort"]),
             by_hand.display()
         ));
     }
@@ -270,7 +276,9 @@ fn writes_text(writes: &Writes, phase: segue_plan::cutover::Phase) -> (String, O
         }
         Reopens::Nobody { side, by_hand } => {
             format!(
-                "NOT by itself: `segue apply` or `segue abort` here opens the {side}; by hand: {}",
+                "NOT by itself: `{}` or `{}` here opens the {side}; by hand: {}",
+                segue(&["apply"]),
+                segue(&["abort"]),
                 by_hand.display()
             )
         }
@@ -315,7 +323,7 @@ fn fallback_text(fallback: &Fallback) -> (String, Paint) {
         if *follower {
             line.push_str(", kept fresh by the running apply");
         } else {
-            line.push_str("; nobody keeps it fresh: `segue apply --follow` does");
+            line.push_str(&format!("; nobody keeps it fresh: `{}` does", segue(&["apply", "--follow"])));
         }
     }
     if let (Some(retain), Some(served)) = (retain_ms, served_ms) {

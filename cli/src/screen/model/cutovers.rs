@@ -1,6 +1,6 @@
 //! A cutover on the screen: who serves, whether writes are open, where it is, what going back now would lose.
 
-use segue_contract::{Address, Side};
+use segue_contract::{Address, Side, segue};
 use segue_plan::cutover::{Freshness, Phase, Settle, WayBack, settle};
 use segue_plan::event::BootTime;
 use segue_plan::state::{CutoverState, PauseTerm, State};
@@ -76,7 +76,9 @@ fn writes(known: &CutoverState, runs: bool, boot: &BootTime) -> String {
     let since =
         since_ms.map_or_else(|| "since before this boot".to_owned(), |ms| format!("for {}", millis(ms)));
     let next = match (runs, settle(known.phase) == Settle::Complete) {
-        (false, _) => "the run died: any segue command that writes settles it, `segue abort`".to_owned(),
+        (false, _) => {
+            format!("the run died: any segue command that writes settles it, `{}`", segue(&["abort"]))
+        }
         (true, true) => format!("the {} opens next", attempt.to),
         (true, false) => {
             let left = since_ms.map_or(0, |since| attempt.timeout_ms.saturating_sub(since));

@@ -1,6 +1,6 @@
 //! From files to [`Desired`], with everything that is wrong: the entry of the language.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use hcl::edit::Span as _;
@@ -12,7 +12,7 @@ use super::resolve::{Instance, Setting, config, resolve};
 use super::shape::{AttributeShape, BlockShape};
 use super::table::core_blocks;
 use super::world::World;
-use super::{cutover, migration, semantic, variables, version};
+use super::{apart, cutover, migration, semantic, variables, version};
 use crate::desired::{Desired, Origin, RouteDecl, Secrets};
 use crate::lang::{Evaluator, FunctionContext};
 use crate::syntax::{
@@ -33,6 +33,17 @@ pub struct SpecInput {
     pub var_files: Vec<PathBuf>,
     /// The environment: `SEGUE_VAR_name`, and what `env()` reads.
     pub env: BTreeMap<String, String>,
+    /// What a plan file kept of the variables that it was made with; files and `--var` come before it.
+    pub kept: BTreeMap<String, serde_json::Value>,
+}
+
+/// The declared variables, as far as others need to know them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Variables {
+    /// Those that were given a value that may be shown.
+    pub plain: BTreeMap<String, serde_json::Value>,
+    /// Those whose values must not be repeated anywhere.
+    pub secret: BTreeSet<String>,
 }
 
 /// What was loaded.
@@ -44,6 +55,8 @@ pub struct Loaded {
     pub desired: Option<Desired>,
     /// Values of secrets that the spec computed.
     pub secrets: Secrets,
+    /// The variables that the spec declares.
+    pub variables: Variables,
     /// All problems, in the order of the text.
     pub diagnostics: Vec<Diagnostic>,
 }
@@ -69,23 +82,32 @@ fn load_here(input: &SpecInput, registry: &Registry) -> Loaded {
         }
     }
     let mut secrets = Secrets::default();
+    let mut variables = Variables::default();
     let desired = if items.is_empty() && diagnostics.has_errors() {
         Desired::default()
     } else {
-        evaluate(input, registry, &sources, &items, &var_files, &mut secrets, &mut diagnostics)
+        let read = Read { sources: &sources, items: &items, var_files: &var_files };
+        evaluate(input, registry, read, &mut variables, &mut secrets, &mut diagnostics)
     };
     let desired = (!diagnostics.has_errors()).then_some(desired);
     let diagnostics = diagnostics.into_sorted();
     blank_literal_secrets(&diagnostics, &mut sources);
-    Loaded { desired, sources, secrets, diagnostics }
+    Loaded { desired, sources, secrets, variables, diagnostics }
+}
+
+/// The texts of a spec, parsed.
+#[derive(Clone, Copy)]
+struct Read<'a> {
+    sources: &'a [Source],
+    items: &'a [Item],
+    var_files: &'a [(usize, Vec<Item>)],
 }
 
 fn evaluate(
     input: &SpecInput,
     registry: &Registry,
-    sources: &[Source],
-    items: &[Item],
-    var_files: &[(usize, Vec<Item>)],
+    Read { sources, items, var_files }: Read<'_>,
+    known: &mut Variables,
     secrets: &mut Secrets,
     diagnostics: &mut Diagnostics,
 ) -> Desired {
@@ -98,7 +120,7 @@ fn evaluate(
     if let Some(shape) = shapes.iter().find(|s| s.keyword == "variable") {
         let setting = variables::Setting { shape, sources, functions: &functions };
         let declared = &declarations.variables;
-        variables::resolve(input, var_files, declared, setting, &mut world, diagnostics);
+        *known = variables::resolve(input, var_files, declared, setting, &mut world, diagnostics);
     }
     let setting = Setting { shapes: &shapes, sources, functions: &functions, base_dir: &base_dir };
     let instances = resolve(&declarations, setting, &mut world, diagnostics);
@@ -110,6 +132,7 @@ fn evaluate(
     semantic::check(&desired, &instances, &declarations.removed, diagnostics);
     semantic::weights(&desired, &instances, registry, diagnostics);
     semantic::modes(&desired, &instances, registry, diagnostics);
+    apart::check(&desired, &instances, registry, diagnostics);
     desired
 }
 

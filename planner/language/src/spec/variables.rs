@@ -8,7 +8,7 @@ use hcl::edit::structure::Structure;
 
 use super::body::{Shapes, evaluate_body, header_span};
 use super::declare::Declared;
-use super::load::SpecInput;
+use super::load::{SpecInput, Variables};
 use super::shape::BlockShape;
 use super::world::{Nothing, World};
 use crate::lang::{Data, Evaluator, FunctionContext, Sensitivity, Type, Value, parse_type};
@@ -57,12 +57,21 @@ pub(super) fn resolve(
     setting: Setting<'_>,
     world: &mut World,
     diagnostics: &mut Diagnostics,
-) {
+) -> Variables {
     let variables: Vec<Variable<'_>> = declared.iter().map(|d| read(*d, setting, diagnostics)).collect();
     let known: Vec<String> = world.variables.keys().cloned().collect();
     let given = collect(input, var_files, &known, setting, diagnostics);
+    let mut told = Variables::default();
     for variable in &variables {
         let value = value(variable, given.get(&variable.name), setting, diagnostics);
+        // What could not be read may hold a secret, too.
+        if variable.sensitive || variable.broken || value.as_ref().is_none_or(Value::shows_secret) {
+            told.secret.insert(variable.name.clone());
+        } else if given.contains_key(&variable.name)
+            && let Some(json) = value.as_ref().and_then(|value| value.to_json().ok())
+        {
+            told.plain.insert(variable.name.clone(), json);
+        }
         if let Some(value) = value.filter(|_| !variable.broken) {
             world.variables.insert(variable.name.clone(), value);
         }
@@ -70,6 +79,7 @@ pub(super) fn resolve(
     for variable in &variables {
         validate(variable, setting, world, diagnostics);
     }
+    told
 }
 
 fn read<'i>(declared: Declared<'i>, setting: Setting<'_>, diagnostics: &mut Diagnostics) -> Variable<'i> {
@@ -130,7 +140,7 @@ fn read<'i>(declared: Declared<'i>, setting: Setting<'_>, diagnostics: &mut Diag
     Variable { declared, name: declared.name(), ty: ty.unwrap_or(Type::Any), default, sensitive, broken }
 }
 
-/// All values given, later ways before earlier ones: environment, files, `--var`. Undeclared ones are told; `known`
+/// All values given, later ways before earlier ones: environment, plan file, files, `--var`. Undeclared ones are told; `known`
 /// is sorted.
 fn collect(
     input: &SpecInput,
@@ -163,6 +173,10 @@ fn collect(
             let one = Given { value: Raw::Text(text.clone()), from: name.clone(), span: None };
             give(variable, one, diagnostics);
         }
+    }
+    for (name, json) in &input.kept {
+        let value = Raw::Value(Some(Value::from_json(json)));
+        give(name, Given { value, from: "the plan file".to_owned(), span: None }, diagnostics);
     }
     for (file, items) in var_files {
         for (name, one) in from_file(*file, items, setting, diagnostics) {

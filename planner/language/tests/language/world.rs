@@ -165,6 +165,7 @@ impl Spec {
                 dir_or_file: SpecPath::Dir(dir.path().to_path_buf()),
                 vars: vec![],
                 var_files: vec![],
+                kept: BTreeMap::new(),
                 env: BTreeMap::from([("OLD_PASSWORD".to_owned(), "s3cret".to_owned())]),
             },
             dir,

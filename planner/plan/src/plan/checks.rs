@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use segue_contract::{
-    Address, Barrier, EndpointFacts, Finding, Marker, QuiesceKind, SetAside, Severity, Side,
+    Address, Barrier, EndpointFacts, Finding, Marker, QuiesceKind, SetAside, Severity, Side, segue,
 };
 use segue_language::{CutoverDecl, MigrationDecl, SET_ASIDE, WaiverDecl};
 
@@ -23,9 +23,9 @@ impl Notes {
         severity: Severity,
         code: &str,
         summary: String,
-        remedy: &str,
+        remedy: impl Into<String>,
     ) {
-        let finding = Finding { severity, code: code.to_owned(), summary, remedy: remedy.to_owned() };
+        let finding = Finding { severity, code: code.to_owned(), summary, remedy: remedy.into() };
         self.0.push(Note { address: address.clone(), finding });
     }
 
@@ -64,6 +64,7 @@ pub(super) fn notes(ground: &Ground<'_>) -> Vec<Note> {
         cutover(ground, &mut notes, decl);
     }
     left_out(ground, &mut notes);
+    super::apart::notes(ground, &mut notes);
     let mut notes = notes.0;
     notes.sort_by_key(|n| std::cmp::Reverse(n.finding.severity));
     notes
@@ -204,7 +205,10 @@ fn check_marker(
                 "is held by {}@{} for {} (epoch {}), state directory {}",
                 marker.user, marker.host, marker.owner, marker.epoch, marker.state_dir
             ),
-            "work from that state directory; or, when it is gone for good, take over with `segue adopt`",
+            format!(
+                "work from that state directory; or, when it is gone for good, take over with `{}`",
+                segue(&["adopt"])
+            ),
         );
     } else if marker.epoch > known_epoch {
         notes.push(
@@ -270,7 +274,7 @@ fn cutover(ground: &Ground<'_>, notes: &mut Notes, decl: &CutoverDecl) {
             Severity::Warning,
             "HELD",
             format!("is held: {}", held.reason),
-            &format!("`segue unhold {}` lets it go on, or edit live", decl.address),
+            format!("`{}` lets it go on, or edit live", segue(&["unhold", decl.address.as_str()])),
         );
     }
     if matches!(change, Change::Switch | Change::SwitchBack) {
@@ -349,9 +353,10 @@ fn finish(ground: &Ground<'_>, notes: &mut Notes, decl: &CutoverDecl, change: Ch
             Severity::Critical,
             "STALE_UNSETTLED",
             format!("{} writes of stale writers on the old side are not settled", known.stale_total),
-            &format!(
-                "look at them with `segue status`, then say so with `segue unhold {} --stale`",
-                decl.address
+            format!(
+                "look at them with `{}`, then say so with `{}`",
+                segue(&["status"]),
+                segue(&["unhold", decl.address.as_str(), "--stale"])
             ),
         );
     }
@@ -393,7 +398,7 @@ fn left_out(ground: &Ground<'_>, notes: &mut Notes) {
                 Severity::Critical,
                 "REMOVED_UNDER_WAY",
                 "is gone from the spec, but it is under way".to_owned(),
-                &format!(
+                format!(
                     "write it back and finish (finished = true) or abandon it (live = \"source\", finished = true); or `removed {{ from = {address} }}` to forget it, systems untouched"
                 ),
             );
@@ -410,9 +415,7 @@ fn left_out(ground: &Ground<'_>, notes: &mut Notes) {
                 Severity::Critical,
                 "REMOVED_UNDER_WAY",
                 format!("is gone from the spec, but the {} serves because of it", known.live),
-                &format!(
-                    "write it back, or `removed {{ from = {address} }}` to forget it, systems untouched"
-                ),
+                format!("write it back, or `removed {{ from = {address} }}` to forget it, systems untouched"),
             );
         }
     }

@@ -211,8 +211,8 @@ fn weaker_verification(
                 migration.address,
                 migration.verify.level.as_str()
             );
-            let remedy = format!("set verify {{ level = {:?} }} in the migration", wanted.as_str());
-            notes.push(&gate.address, Severity::Info, "VERIFY_LEVEL", what, &remedy);
+            let remedy = &format!("set verify {{ level = {:?} }} in the migration", wanted.as_str());
+            notes.push(&gate.address, Severity::Info, "VERIFY_LEVEL", what, remedy);
         }
     }
 }

@@ -181,7 +181,8 @@ fn quiesce_remarks(ground: &Ground<'_>, decl: &CutoverDecl, from: Side) -> Vec<S
         remarks.push(match machine {
             Some(who) => format!("if this machine dies before the commit, {endpoint} is re-opened without segue: {who}"),
             None => format!(
-                "if this machine dies, NOBODY re-opens {endpoint}: run any segue command when it is back, or follow BY_HAND.txt"
+                "if this machine dies, NOBODY re-opens {endpoint}: run any segue command when it is back, or follow {}",
+                super::fallback_notes::by_hand(ground, decl).display()
             ),
         });
     }

@@ -1,13 +1,16 @@
 //! What a plan says of the ways back: who re-opens a closed side when the machine dies, how fresh the old side is, and
 //! a side that was left and came back.
 
-use segue_contract::{Address, EndpointFacts, Severity, Side};
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use segue_contract::{Address, EndpointFacts, Severity, Side, segue};
 use segue_language::CutoverDecl;
 
 use super::build::Ground;
 use super::checks::Notes;
 use super::cutover_steps::{duration, reopening};
-use crate::cutover::{Freshness, WayBack};
+use crate::cutover::{Freshness, WayBack, by_hand_file};
 use crate::diff::Change;
 use crate::observe::Seen;
 
@@ -23,9 +26,20 @@ pub(super) fn nobody_reopens(ground: &Ground<'_>, notes: &mut Notes, decl: &Cuto
             Severity::Warning,
             "NOBODY_REOPENS",
             "nobody re-opens it if this machine dies in the pause".to_owned(),
-            "run any segue command as soon as the machine is back, or follow BY_HAND.txt; `segue apply` at boot does it by itself",
+            format!(
+                "run any segue command as soon as the machine is back, or follow {}; `{}` at boot does it by itself",
+                by_hand(ground, decl).display(),
+                segue(&["apply"])
+            ),
         );
     }
+}
+
+/// Where the commands will be that open a side without Segue.
+pub(super) fn by_hand(ground: &Ground<'_>, decl: &CutoverDecl) -> PathBuf {
+    let known = ground.state.cutovers.keys().chain(ground.desired.cutovers.keys());
+    let several = known.collect::<BTreeSet<_>>().len() > 1;
+    by_hand_file(&ground.desired.state_dir, several, &decl.address)
 }
 
 /// How old the way back is, told before it is too old.
@@ -50,7 +64,7 @@ pub(super) fn way_back(ground: &Ground<'_>, notes: &mut Notes, decl: &CutoverDec
         "if you go back now: 0 writes lost, {} behind, {waiting} records are carried back first",
         whole(way.behind_ms)
     );
-    let remedy = "keep it fresh: `segue apply --follow`";
+    let remedy = &format!("keep it fresh: `{}`", segue(&["apply", "--follow"]));
     match way.freshness() {
         Freshness::Fresh => notes.push(&decl.address, Severity::Info, "FALLBACK_AGE", age, remedy),
         Freshness::StaleSoon { in_ms } => {
@@ -96,9 +110,10 @@ pub(super) fn left(ground: &Ground<'_>, notes: &mut Notes, decl: &CutoverDecl) {
         if held { Severity::Warning } else { Severity::Critical },
         "SIDE_LEFT",
         format!("the {} was left without being read by attempt {}, {}{back}", left.side, left.epoch, left.loses),
-        &format!(
-            "bring the {} back, still fenced; `segue unhold {}` takes it back, and what it took is kept aside by the next pass",
-            left.side, decl.address
+        format!(
+            "bring the {} back, still fenced; `{}` takes it back, and what it took is kept aside by the next pass",
+            left.side,
+            segue(&["unhold", decl.address.as_str()])
         ),
     );
 }

@@ -27,6 +27,10 @@ pub struct PlanFile {
     pub plan: Plan,
     /// SHA-256 of the plan's canonical JSON: a file cut short or edited is told.
     pub checksum: String,
+    /// The variables that it was made with, less those that must not be shown: `apply FILE` needs only those. An edited
+    /// one leads to another spec, which is told.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub variables: BTreeMap<String, serde_json::Value>,
 }
 
 /// Why a plan file cannot be used.
@@ -65,7 +69,15 @@ impl PlanFile {
             tool: tool.to_owned(),
             plan,
             checksum,
+            variables: BTreeMap::new(),
         })
+    }
+
+    /// With the variables that the plan was made with.
+    #[must_use]
+    pub fn with_variables(mut self, variables: BTreeMap<String, serde_json::Value>) -> Self {
+        self.variables = variables;
+        self
     }
 
     /// The file's text.

@@ -1,6 +1,6 @@
 //! Temporary resources as the state knows them, and whether one may be released now.
 
-use segue_contract::{ArtifactName, Side};
+use segue_contract::{ArtifactName, Side, segue};
 use serde::{Deserialize, Serialize};
 
 use super::{CutoverState, State};
@@ -114,7 +114,8 @@ impl State {
         }
         if let Some(cutover) = self.rehearsal_on(&known.resource.owner) {
             return Standing::LeftOver(format!(
-                "the rehearsal of {cutover} is not over: all of it goes, or `segue rehearse` goes on"
+                "the rehearsal of {cutover} is not over: all of it goes, or `{}` goes on",
+                segue(&["rehearse"])
             ));
         }
         match known.resource.kind {
@@ -138,7 +139,7 @@ impl State {
             && cutover.stale_total > 0
             && cutover.stale.iter().any(|find| find.kept.as_ref() == Some(name))
         {
-            let unhold = format!("`segue unhold {} --stale`", known.resource.owner);
+            let unhold = format!("`{}`", segue(&["unhold", known.resource.owner.as_str(), "--stale"]));
             return Standing::Needed(format!("nobody has settled it: look at it, then {unhold}"));
         }
         match (known.left_ms(now_ms), owner) {

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use segue_contract::{Address, Marker, StepError};
+use segue_contract::{Address, Marker, StepError, segue};
 use segue_language::Desired;
 use segue_plan::event::{Event, StateBinding};
 use segue_plan::observe::Observed;
@@ -80,7 +80,10 @@ fn prove_dead(
     if marker.machine_id != ground.who.machine_id {
         return refuse(
             "which is another machine: that it is dead cannot be proven from here".to_owned(),
-            "release it there: finish or abandon the cutover, or run `segue adopt` on that machine",
+            &format!(
+                "release it there: finish or abandon the cutover, or run `{}` on that machine",
+                segue(&["adopt"])
+            ),
         );
     }
     let place = PathBuf::from(&marker.state_dir);

@@ -1,6 +1,6 @@
 //! The answers to what comes over the control socket.
 
-use segue_contract::Address;
+use segue_contract::{Address, segue};
 use segue_plan::cutover::{Phase, Settle, settle};
 use segue_plan::event::{Event, WHY_MAX, Wish, rate_text};
 
@@ -75,7 +75,8 @@ fn abort(ground: &Ground, cutover: Option<&Address>, by: &str) -> Reply {
             refuse(format!("say which cutover: {}", names.join(", ")))
         }
         Some((address, phase)) if settle(*phase) == Settle::Complete => refuse(format!(
-            "{address} is committed and cannot be aborted; when it is through: `segue switch-back {address}`"
+            "{address} is committed and cannot be aborted; when it is through: `{}`",
+            segue(&["switch-back", address.as_str()])
         )),
         Some((address, Phase::Ready)) => {
             ground.control.abort(address.clone(), format!("aborted by {by}"));
@@ -116,7 +117,8 @@ fn pause(ground: &Ground, by: String, why: Option<String>) -> Reply {
     };
     let closed = |address: &Address, phase: Phase| {
         refuse(format!(
-            "{address} is at {phase}: clients' writes wait for it, and a pause would make them wait longer; pause again when it is watched, or `segue abort {address}` before its commit"
+            "{address} is at {phase}: clients' writes wait for it, and a pause would make them wait longer; pause again when it is watched, or `{}` before its commit",
+            segue(&["abort", address.as_str()])
         ))
     };
     let in_pause = ground.recorder.look(|s| {
@@ -131,7 +133,10 @@ fn pause(ground: &Ground, by: String, why: Option<String>) -> Reply {
         Ok(()) => {
             remember(ground, Wish::Pause, by, why);
             ground.tell_brakes();
-            let said = "paused: running steps stop at their next safe point, gates wait, what is watched is still looked at; `segue resume` goes on. It is forgotten when this run ends";
+            let said = format!(
+                "paused: running steps stop at their next safe point, gates wait, what is watched is still looked at; `{}` goes on. It is forgotten when this run ends",
+                segue(&["resume"])
+            );
             Reply::Taken { said: said.to_owned() }
         }
         Err(closing) => closed(closing.first().unwrap_or(&Address::new("a cutover")), Phase::Quiescing),
@@ -160,7 +165,8 @@ fn throttle(
     let wish = bytes_per_s.map(|rate| (rate, Why::Person { by: by.clone(), since_ms, why: why.clone() }));
     if !ground.control.throttle(migration.clone(), wish) {
         return refuse(format!(
-            "there are {WISHED_MAX} limits already: take one back (`segue throttle off --migration ADDRESS`), or throttle everything together"
+            "there are {WISHED_MAX} limits already: take one back (`{}`), or throttle everything together",
+            segue(&["throttle", "off", "--migration", "ADDRESS"])
         ));
     }
     remember(ground, Wish::Throttle { migration: migration.clone(), bytes_per_s }, by, why);

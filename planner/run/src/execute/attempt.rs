@@ -3,16 +3,13 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use segue_contract::{Address, Direction, QuiesceCall, QuiesceKind, Side, StepError, UnitJob};
+use segue_contract::{Address, Direction, QuiesceCall, QuiesceKind, Side, StepError, UnitJob, segue};
 use segue_language::{CutoverDecl, Desired, FallbackDecl, MigrationDecl, WaiverDecl};
+use segue_plan::cutover::by_hand_file;
 use segue_plan::event::{Attempt, FallbackTerms, Member};
 use segue_plan::state::State;
 
 use super::{Ground, RunError};
-use crate::lease::file_name;
-
-/// The name of the file that says how to re-open everything without Segue.
-const BY_HAND: &str = "BY_HAND.txt";
 
 /// The units of the cutover's migrations, moving towards `to`, with their current ledgers.
 fn jobs_towards(state: &State, migrations: &[Address], to: Side) -> Vec<UnitJob> {
@@ -177,7 +174,7 @@ pub(super) fn attempt_from_state(
     let Some(last) = known.attempt.filter(|_| known.switches > 0) else {
         return refuse(
             format!("{cutover} has never switched: the {} serves", known.live),
-            "there is nothing to go back from; `segue abort` ends an attempt in flight",
+            &format!("there is nothing to go back from; `{}` ends an attempt in flight", segue(&["abort"])),
         );
     };
     // The last attempt may have been aborted on its way back: what counts is who serves.
@@ -246,10 +243,7 @@ pub(super) fn attempt_going_back_again(ground: &Ground, died: &Attempt) -> Attem
 /// Where there are several cutovers each has a file of its own: they may be in their pause at the same time.
 fn by_hand_path(ground: &Ground, cutover: &Address) -> PathBuf {
     let several = ground.recorder.look(|s| s.cutovers.len() > 1);
-    match several {
-        true => ground.who.state_dir.join(format!("BY_HAND.{}.txt", file_name(cutover))),
-        false => ground.who.state_dir.join(BY_HAND),
-    }
+    by_hand_file(&ground.who.state_dir, several, cutover)
 }
 
 /// Writes, durably, the exact commands that re-open each side and set each route back without Segue, and
@@ -266,9 +260,10 @@ pub(super) fn write_reads_by_hand(
     attempt: &Attempt,
 ) -> Result<(), RunError> {
     let mut text = format!(
-        "{cutover}: a part of the reads goes to the {to}; the {from} takes every write\n\nAny segue command that writes in this state directory's spec sends them back when the run that sent them\ndied: segue abort. Without segue (safe at any time before the switch; stop every segue process first):\n\n",
+        "{cutover}: a part of the reads goes to the {to}; the {from} takes every write\n\nAny segue command that writes in this state directory's spec sends them back when the run that sent them\ndied: {abort}. Without segue (safe at any time before the switch; stop every segue process first):\n\n",
         to = attempt.to,
-        from = attempt.from
+        from = attempt.from,
+        abort = segue(&["abort"])
     );
     for block in &attempt.routes {
         let route = ground.registry.route(block).map_err(RunError::Setup)?;

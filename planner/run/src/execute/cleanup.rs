@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::{Component, Path};
 
-use segue_contract::{Address, BlockRef, MarkerError, Side, StepError, StepIo, UnitJob};
+use segue_contract::{Address, BlockRef, MarkerError, Side, StepError, StepIo, UnitJob, segue};
 use segue_plan::event::{Event, Release, Resource};
 use segue_plan::plan::StepKind;
 use segue_plan::state::ResourceState;
@@ -145,7 +145,7 @@ fn marker(ground: &Ground, block: &BlockRef, io: &dyn StepIo) -> Result<String, 
 fn target(ground: &Ground, jobs: &[UnitJob], made_root: bool, io: &dyn StepIo) -> Result<String, StepError> {
     let Some(block) = jobs.first().map(|job| &job.target) else {
         return Err(StepError::permanent("what was written there is not known")
-            .remedy("look at it, remove it by hand, then `segue state rm`"));
+            .remedy(format!("look at it, remove it by hand, then `{}`", segue(&["state", "rm"]))));
     };
     let endpoint = ground.registry.endpoint(block)?;
     if !endpoint.observe(block, io)?.exists {

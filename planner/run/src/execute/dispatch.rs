@@ -8,7 +8,7 @@ mod work;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use segue_contract::{Address, Side, StepError, UnitName};
+use segue_contract::{Address, Side, StepError, UnitName, segue};
 use segue_language::{Desired, RehearseMode};
 use segue_plan::diff::Change;
 use segue_plan::event::{Event, MigrationRecord};
@@ -323,7 +323,7 @@ fn unit_of(step: &PlanStep) -> Option<UnitRef> {
 fn listen(ground: &Arc<Ground>) {
     if let Err(error) = socket::listen(Arc::clone(ground)) {
         ground.tell(&RunEvent::Said {
-            text: format!("no control socket: {error}; `segue status` reads the journal instead"),
+            text: format!("no control socket: {error}; `{}` reads the journal instead", segue(&["status"])),
         });
     }
 }

@@ -6,7 +6,7 @@ mod perform;
 
 use std::time::{Duration, Instant};
 
-use segue_contract::{Address, Barrier, QuiesceCall, QuiesceKind, StepError, StepIo};
+use segue_contract::{Address, Barrier, QuiesceCall, QuiesceKind, StepError, StepIo, segue};
 use segue_plan::cutover::{Action, Phase, Settle, action, advance, settle};
 use segue_plan::event::{Attempt, Event, Member};
 use segue_plan::plan::StepKind;
@@ -186,7 +186,10 @@ impl<'a> Flight<'a> {
                     "not committed within the timeout of {} ms",
                     self.attempt.timeout_ms
                 ))
-                .remedy("raise timeout, or make the pause shorter: `segue status` shows its terms"),
+                .remedy(format!(
+                    "raise timeout, or make the pause shorter: `{}` shows its terms",
+                    segue(&["status"])
+                )),
             ),
             Some(_) => None,
         }

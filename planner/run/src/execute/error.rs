@@ -1,6 +1,6 @@
 //! How a run ends badly, and the exit code that says so.
 
-use segue_contract::{Address, ErrorClass, MarkerError, Side, StepError};
+use segue_contract::{Address, ErrorClass, MarkerError, Side, StepError, segue};
 
 use super::RecordError;
 
@@ -181,22 +181,22 @@ impl RunError {
             | Self::Unreadable { remedy, .. }
             | Self::Deletions { remedy, .. } => Some(remedy.clone()),
             Self::Held { cutover, .. } => {
-                Some(format!("`segue unhold {cutover}` lets it go on, or edit live in the spec"))
+                Some(format!("`{}` lets it go on, or edit live in the spec", segue(&["unhold", cutover.as_str()])))
             }
             Self::Aborted { cutover, .. } | Self::WentBack { cutover, .. } => {
-                Some(format!("mend the cause, then `segue unhold {cutover}` and apply again"))
+                Some(format!("mend the cause, then `{}` and apply again", segue(&["unhold", cutover.as_str()])))
             }
             Self::BothClosed { error, .. } => Some(error.remedy.clone().unwrap_or_else(|| {
                 "mend the cause and run the same command again; or follow BY_HAND.txt in the state directory".to_owned()
             })),
             Self::Mismatch { .. } => Some(
-                "`segue drift --level full` lists them; verify { on_mismatch = \"repair\" } carries them again".to_owned(),
+                format!("`{}` lists them; verify {{ on_mismatch = \"repair\" }} carries them again", segue(&["drift", "--level", "full"])),
             ),
             Self::Missing { .. } | Self::LeftOut { .. } => Some(
                 "`segue status` lists them; mend each at the source, leave it out with select { exclude }, or name it in waive \"SET_ASIDE\" { keys, reason } of the migration; then `segue apply` tries again".to_owned(),
             ),
             Self::Marker { .. } => {
-                Some("work from that state directory; or, when it is gone for good, `segue adopt`".to_owned())
+                Some(format!("work from that state directory; or, when it is gone for good, `{}`", segue(&["adopt"])))
             }
             Self::Interrupted | Self::Record(_) => None,
         }

@@ -11,7 +11,7 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use segue_contract::{Address, Side};
+use segue_contract::{Address, Side, segue};
 use segue_language::{GateCondition, GateDecl, VerifyDecl, WaiverDecl, WeightsDecl};
 use segue_plan::cutover::will_not_converge;
 use segue_plan::event::{Event, WatchPlan};
@@ -332,8 +332,10 @@ fn all_carried(ground: &Ground, units: &[UnitRef], waivers: &[WaiverDecl]) -> Re
                     "{} records cannot be carried, the first: {} ({})",
                     known.set_aside_total, first.key, first.reason
                 ),
-                remedy: "`segue status` lists them; mend each, leave it out with select { exclude }, or name it in waive \"SET_ASIDE\"; then apply again"
-                    .to_owned(),
+                remedy: format!(
+                    "`{}` lists them; mend each, leave it out with select {{ exclude }}, or name it in waive \"SET_ASIDE\"; then apply again",
+                    segue(&["status"])
+                ),
             });
         }
     }
@@ -354,9 +356,9 @@ fn remedy(gate: &GateDecl, hash: &str) -> String {
         }
         GateCondition::Downtime { .. } => "make the pause shorter or raise the gate's max; then apply again",
         GateCondition::Verified { .. } => {
-            "`segue status` lists what was left out; mend each, or leave it out with select { exclude }, then apply again"
+            return format!("`{}` lists what was left out; mend each, or leave it out with select {{ exclude }}, then apply again", segue(&["status"]));
         }
-        GateCondition::Approval { .. } => return format!("`segue approve {hash}`, then apply again"),
+        GateCondition::Approval { .. } => return format!("`{}`, then apply again", segue(&["approve", hash])),
         GateCondition::Window(_) => "apply again while it is open, or raise the gate's wait",
         GateCondition::Check { .. } => "make it true, or change the condition; then apply again",
         GateCondition::Probe { .. } => "make it say yes; then apply again",

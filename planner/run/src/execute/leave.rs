@@ -2,7 +2,7 @@
 //! is fenced from outside, for it may come back; or where clients may write to both sides anyway.
 
 use segue_contract::{
-    Address, Barrier, BlockRef, MarkerError, QuiesceCall, QuiesceKind, Side, StepError, UnitJob,
+    Address, Barrier, BlockRef, MarkerError, QuiesceCall, QuiesceKind, Side, StepError, UnitJob, segue,
 };
 use segue_plan::cutover::{Action, WayBack};
 use segue_plan::event::{
@@ -81,8 +81,9 @@ fn may_leave(ground: &Ground, cutover: &Address, attempt: &Attempt) -> Result<Op
     }
     let leave = match live {
         Side::Target => format!(
-            ". To leave it all the same: fallback {{ {} }}, then `segue switch-back {cutover}`",
-            missing.join(", ")
+            ". To leave it all the same: fallback {{ {} }}, then `{}`",
+            missing.join(", "),
+            segue(&["switch-back", cutover.as_str()])
         ),
         Side::Source => String::new(),
     };
@@ -92,7 +93,10 @@ fn may_leave(ground: &Ground, cutover: &Address, attempt: &Attempt) -> Result<Op
         why: format!(
             "the {live} is not left: it cannot be read ({unreadable}); {loses}, and it may come back"
         ),
-        remedy: format!("make the {live} readable, then `segue switch-back {cutover}`{leave}"),
+        remedy: format!(
+            "make the {live} readable, then `{}`{leave}",
+            segue(&["switch-back", cutover.as_str()])
+        ),
     })
 }
 
@@ -344,7 +348,8 @@ fn fence_resource(cutover: &Address, epoch: u64, block: &BlockRef, endpoint: &Ad
         epoch,
         ttl_ms: None,
         release: Release::ByHand(format!(
-            "bring {endpoint} back, `segue unhold {cutover}` takes it back; then lift the fence by hand"
+            "bring {endpoint} back, `{}` takes it back; then lift the fence by hand",
+            segue(&["unhold", cutover.as_str()])
         )),
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use segue_contract::{
     Address, BarrierState, BlockRef, Holder, Position, QuiesceCall, QuiesceKind, StepError, StepIo, UnitJob,
+    segue,
 };
 use segue_plan::event::{Attempt, Member};
 
@@ -193,5 +194,8 @@ pub(super) fn frozen(
 /// A side that was closed, and proven so, changed all the same.
 pub(super) fn moved_after_fence(job: &UnitJob) -> StepError {
     StepError::permanent(format!("{} changed after its fence although it was closed", job.reads().address))
-        .remedy("find the writer that the quiesce does not stop (`segue drift` names what changed)")
+        .remedy(format!(
+            "find the writer that the quiesce does not stop (`{}` names what changed)",
+            segue(&["drift"])
+        ))
 }

@@ -1,6 +1,6 @@
 //! The end of a cutover: finishing (the target serves for good) and abandoning (the source does).
 
-use segue_contract::{Address, Direction, QuiesceCall, QuiesceKind, Side, StepError, StepIo};
+use segue_contract::{Address, Direction, QuiesceCall, QuiesceKind, Side, StepError, StepIo, segue};
 use segue_language::CutoverDecl;
 use segue_plan::diff::Change;
 use segue_plan::event::{Event, Release};
@@ -53,8 +53,9 @@ fn finish(ground: &Ground, decl: &CutoverDecl, step: &Address) -> Result<String,
             step: step.clone(),
             what: format!("{stale} writes of stale writers are on the old side, kept aside and not settled"),
             remedy: format!(
-                "`segue status` lists them; then `segue unhold {} --stale`, and apply again",
-                decl.address
+                "`{}` lists them; then `{}`, and apply again",
+                segue(&["status"]),
+                segue(&["unhold", decl.address.as_str(), "--stale"])
             ),
         });
     }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use segue_contract::{
-    Address, Direction, PassReport, StepError, StepIo, UnitJob, VerifyCall, VerifyLevel, VerifyReport,
+    Address, Direction, PassReport, StepError, StepIo, UnitJob, VerifyCall, VerifyLevel, VerifyReport, segue,
 };
 use segue_language::WaiverDecl;
 use segue_plan::cutover::converged;
@@ -58,9 +58,10 @@ pub(super) fn job_of(ground: &Ground, unit: &UnitRef) -> Result<(UnitJob, UnitSt
             "{} was left without being read, and is not taken back yet",
             job.writes().address
         ));
-        return Err(RunError::Setup(
-            error.remedy("bring it back, still fenced; then `segue unhold` of its cutover takes it back"),
-        ));
+        return Err(RunError::Setup(error.remedy(format!(
+            "bring it back, still fenced; then `{}` of its cutover takes it back",
+            segue(&["unhold"])
+        ))));
     }
     let found = found.map(|(mut job, known, _)| {
         job.deletions.accepted = deletions::accepted(ground, &job);
@@ -69,7 +70,7 @@ pub(super) fn job_of(ground: &Ground, unit: &UnitRef) -> Result<(UnitJob, UnitSt
     found.ok_or_else(|| {
         RunError::Setup(
             StepError::permanent(format!("{}: unit {:?} is not in the state", unit.migration, unit.unit))
-                .remedy("run `segue apply`: it records what the spec declares"),
+                .remedy(format!("run `{}`: it records what the spec declares", segue(&["apply"]))),
         )
     })
 }

@@ -1,5 +1,6 @@
 //! What a reader concludes about the journal as a whole, in words for the user.
 
+use segue_contract::segue;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -107,7 +108,8 @@ impl Damage {
         };
         format!(
             "nothing was changed; put back a copy of the journal that is whole{known}, or look at both sides by hand \
-             (BY_HAND.txt has the commands) and restore a state that you pulled earlier with `segue state push`"
+             (BY_HAND.txt has the commands) and restore a state that you pulled earlier with `{}`",
+            segue(&["state", "push"])
         )
     }
 }

@@ -29,18 +29,6 @@ impl Decision {
     }
 }
 
-/// An address as a part of a file's name: two addresses never have the same.
-pub(crate) fn file_name(address: &Address) -> String {
-    let mut name = String::new();
-    for byte in address.as_str().bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'-' | b'_' => name.push(char::from(byte)),
-            other => name.push_str(&format!("%{other:02x}")),
-        }
-    }
-    name
-}
-
 /// The file of one attempt.
 #[derive(Clone, Debug)]
 pub struct LeaseFile {
@@ -51,7 +39,7 @@ pub struct LeaseFile {
 impl LeaseFile {
     /// Of an attempt of a cutover, in a state directory.
     pub fn of(state_dir: &Path, cutover: &Address, epoch: u64) -> Self {
-        let name = file_name(cutover);
+        let name = cutover.file_name();
         Self { directory: state_dir.join("leases"), name: format!("{name}@{epoch}") }
     }
 

@@ -6,6 +6,7 @@ mod walk;
 
 use segue_contract::{
     ArtifactName, Direction, Finding, PassReport, PassTimes, Position, Severity, StepError, StepIo, UnitJob,
+    segue,
 };
 
 use super::apply::{Applier, Tally};
@@ -26,7 +27,7 @@ use walk::{Walk, Walked};
 pub(crate) fn ledger_of(job: &UnitJob) -> Result<&ArtifactName, StepError> {
     job.ledger.as_ref().ok_or_else(|| {
         StepError::permanent(format!("{} {} has no ledger yet", job.migration, job.unit))
-            .remedy("load it first: `segue apply`")
+            .remedy(format!("load it first: `{}`", segue(&["apply"])))
     })
 }
 

@@ -7,6 +7,7 @@
 
 use segue_contract::{
     AttributeSchema, AttributeType, Direction, Finding, LoadModeSchema, Progress, StepError, StepIo, UnitJob,
+    segue,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -400,7 +401,7 @@ pub(super) fn fill(job: &UnitJob, memo: &Memo, io: &dyn StepIo) -> Result<Stand,
     }
     load.began.stand.clone().ok_or_else(|| {
         StepError::permanent(format!("{}: no position was noted for {}", job.migration, job.unit))
-            .remedy("remove what was restored (`segue cleanup`), then apply again")
+            .remedy(format!("remove what was restored (`{}`), then apply again", segue(&["cleanup"])))
     })
 }
 

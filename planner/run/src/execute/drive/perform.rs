@@ -2,7 +2,7 @@
 
 use segue_contract::{
     Address, ArtifactName, BarrierState, Direction, PassReport, Position, RouteAt, Side, StepError, UnitJob,
-    VerifyCall, VerifyLevel,
+    VerifyCall, VerifyLevel, segue,
 };
 use segue_language::WaiverDecl;
 use segue_plan::cutover::{Action, Phase, Settle, opens_members, settle};
@@ -195,7 +195,7 @@ impl Flight<'_> {
         match self.lease_file().decide(Decision::Hardened)? {
             Decision::Hardened => Ok(said),
             Decision::Expired => Err(StepError::permanent("the lease of the pause has expired")
-                .remedy("another process settles: `segue status` says how it ended")),
+                .remedy(format!("another process settles: `{}` says how it ended", segue(&["status"])))),
         }
     }
 
@@ -382,7 +382,9 @@ impl Flight<'_> {
         self.reopen_for_reverse(step)?;
         let stale = match total {
             0 => format!("{seen} records on the {} looked at, no stale writes", self.attempt.from),
-            n => format!("{n} STALE WRITES on the {}: `segue status` lists them", self.attempt.from),
+            n => {
+                format!("{n} STALE WRITES on the {}: `{}` lists them", self.attempt.from, segue(&["status"]))
+            }
         };
         let watched = watching::watch(self.ground, self.cutover, &self.attempt, &self.known)?;
         Ok(watched.into_iter().fold(stale, |said, more| format!("{said}; {more}")))

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use segue_contract::{Address, Reading, Side};
+use segue_contract::{Address, Reading, Side, segue};
 use segue_language::{GateDecl, WeightsDecl};
 use segue_plan::event::{Event, Watch};
 use segue_plan::plan::StepKind;
@@ -64,7 +64,10 @@ pub(super) fn walk(waiting: &mut Waiting<'_>, steps: &[u8]) -> Result<(), RunErr
 /// Whatever ends a step that nobody asked to stop is a reason not to switch: exit 3, and what to do.
 fn stopped(waiting: &Waiting<'_>, step: &Address, error: RunError) -> RunError {
     let cutover = &waiting.task.cutover;
-    let again = format!("then `segue unhold {cutover}`, and apply again: it begins with the first step");
+    let again = format!(
+        "then `{}`, and apply again: it begins with the first step",
+        segue(&["unhold", cutover.as_str()])
+    );
     match error {
         RunError::Step { error, .. } | RunError::Setup(error) => {
             let mend = error.remedy.clone().unwrap_or_else(|| "mend that".to_owned());

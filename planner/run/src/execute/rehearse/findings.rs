@@ -1,6 +1,6 @@
 //! Judging a rehearsal: what would fail, with its cause and what to do.
 
-use segue_contract::{Address, Finding, PassTimes, Severity};
+use segue_contract::{Address, Finding, PassTimes, Severity, segue};
 use segue_language::{CutoverDecl, Desired, GateCondition, SET_ASIDE};
 use segue_plan::cutover::{Forecast, forecast, p90};
 use segue_plan::event::{RehearsalFinding, RehearsalReport};
@@ -80,8 +80,9 @@ pub(super) fn quiesce(cutover: &Address, reason: &str) -> RehearsalFinding {
 /// The pause was not allowed.
 pub(super) fn untried(decl: &CutoverDecl) -> RehearsalFinding {
     let summary = "the pause was not rehearsed: whether the source can be closed is not known, and some of its terms are assumed";
-    let remedy = "allow it: rehearse { quiesce = true }, or `segue rehearse --quiesce`";
-    found(&decl.address, Severity::Info, "REHEARSE_NO_PAUSE", summary.to_owned(), remedy)
+    let remedy =
+        format!("allow it: rehearse {{ quiesce = true }}, or `{}`", segue(&["rehearse", "--quiesce"]));
+    found(&decl.address, Severity::Info, "REHEARSE_NO_PAUSE", summary.to_owned(), &remedy)
 }
 
 /// What these numbers predict, and which gates would not let the cutover through.

@@ -1,7 +1,7 @@
 //! Lost health: going back by itself, or saying loudly why not (protocol P22). No gate is waited for on the way: a
 //! person may be asleep, and the side that is left is not healthy.
 
-use segue_contract::{Address, Side, UnitJob};
+use segue_contract::{Address, Side, UnitJob, segue};
 use segue_plan::cutover::Phase;
 use segue_plan::event::{Event, Proof};
 use segue_plan::state::CutoverState;
@@ -75,7 +75,8 @@ impl Lost<'_> {
         let (cutover, to) = (self.cutover, self.live());
         if self.now().is_some_and(|c| c.epoch != self.known.epoch) {
             let remedy = error.remedy();
-            let remedy = remedy.unwrap_or_else(|| format!("`segue switch-back {cutover}` tries again"));
+            let remedy = remedy
+                .unwrap_or_else(|| format!("`{}` tries again", segue(&["switch-back", cutover.as_str()])));
             return self.kept(format!("the switch back did not come through: {error}"), remedy, false);
         }
         if let RunError::Unreadable { why, remedy, .. } = error {
@@ -93,7 +94,8 @@ impl Lost<'_> {
             self.behind()
         );
         let remedy = format!(
-            "make the {to} readable, then `segue switch-back {cutover}`. To leave it all the same: fence it from outside first (power, firewall, credentials), for it may come back, and declare fallback {{ accept_loss = true }}"
+            "make the {to} readable, then `{}`. To leave it all the same: fence it from outside first (power, firewall, credentials), for it may come back, and declare fallback {{ accept_loss = true }}",
+            segue(&["switch-back", cutover.as_str()])
         );
         self.kept(why, remedy, true)
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use segue_contract::{Finding, Reading, Severity, StepIo};
+use segue_contract::{Finding, Reading, Severity, StepIo, segue};
 use segue_plan::event::{Event, Watch};
 
 use super::Watching;
@@ -124,7 +124,7 @@ fn take(
         severity: Severity::Warning,
         code: "WATCH_LOST".to_owned(),
         summary: said,
-        remedy: format!("look at it; `segue switch-back {}` goes back", watching.cutover),
+        remedy: format!("look at it; `{}` goes back", segue(&["switch-back", watching.cutover.as_str()])),
     });
     Ok(false)
 }
