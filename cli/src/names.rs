@@ -37,11 +37,26 @@ pub(crate) fn find<'a>(
     })
 }
 
+/// An address as a shell takes it: `cutover.site["eu"]` needs quotes.
+pub(crate) fn for_shell(address: &Address) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    match address.as_str().chars().all(plain) {
+        true => address.to_string(),
+        false => format!("'{}'", address.as_str().replace('\'', "'\\''")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use segue_contract::Address;
 
-    use super::find;
+    use super::{find, for_shell};
+
+    #[test]
+    fn an_address_is_quoted_where_a_shell_would_take_it_apart() {
+        assert_eq!(for_shell(&Address::new("cutover.site")), "cutover.site");
+        assert_eq!(for_shell(&Address::new("cutover.site[\"e'u\"]")), "'cutover.site[\"e'\\''u\"]'");
+    }
 
     #[test]
     fn a_name_is_found_with_and_without_its_kind_and_a_miss_names_the_nearest() {
