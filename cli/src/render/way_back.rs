@@ -140,7 +140,6 @@ mod tests {
         cutover.site: the target serves since 2026-01-31T09:30:00.000Z. Going back to the source:
           carry     what the target took, in passes; the source is 1.5s behind
           pause     writes wait, 112.9ms the last time; not committed within 30s: aborted, the target opens
-          routes    route.symlink.site to the source
           lost      nothing, as long as the target can be read
           then      held until `segue unhold cutover.site`
         ");
