@@ -39,7 +39,8 @@ fn questions(pane: &Pane) -> usize {
 fn a_switch_asks_once_to_stop_and_once_to_start() {
     let scratch = by_hand();
     let plan = scratch.segue(&["plan"]).expect_code(0).stdout;
-    for said in ["A PERSON at the terminal of `segue apply` stops the writers", "A PERSON starts the writers"] {
+    for said in ["A PERSON at the terminal of `segue apply` stops the writers", "A PERSON starts the writers"]
+    {
         assert!(plan.contains(said), "{said}: {plan}");
     }
     let pane = apply(&scratch);
@@ -78,7 +79,10 @@ fn without_a_terminal_no_pause_is_begun() {
     for words in [&["apply", "--auto-approve"][..], &["apply", "--auto-approve", "--follow"]] {
         let scratch = by_hand();
         // Nor is a gate waited for that nobody opens.
-        scratch.edit_spec("  gate \"lag\" {", "  gate \"command\" {\n    command = [\"false\"]\n  }\n  gate \"lag\" {");
+        scratch.edit_spec(
+            "  gate \"lag\" {",
+            "  gate \"command\" {\n    command = [\"false\"]\n  }\n  gate \"lag\" {",
+        );
         let stopped = scratch.segue(words).expect_code(3);
         assert!(stopped.stderr.contains("no pause was begun"), "{}", stopped.all());
         assert!(!scratch.segue(&["history"]).stdout.contains("QUIESCING"), "{}", stopped.all());

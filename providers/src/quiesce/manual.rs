@@ -89,8 +89,10 @@ impl Quiesce for Manual {
         );
         match self.bring(call, true, None, || io.yes_or_no(&question))? {
             true => Ok(()),
-            false => Err(StepError::permanent(format!("the writers of the {side} ({endpoint}) did not stop"))
-                .remedy("find who still writes, and apply again")),
+            false => {
+                Err(StepError::permanent(format!("the writers of the {side} ({endpoint}) did not stop"))
+                    .remedy("find who still writes, and apply again"))
+            }
         }
     }
 
@@ -172,7 +174,11 @@ mod tests {
     }
 
     fn call(side: Side) -> QuiesceCall {
-        let endpoint = block(&format!("{side}.directory.a"), "directory", &[("path", PathBuf::from("a").display().to_string().into())]);
+        let endpoint = block(
+            &format!("{side}.directory.a"),
+            "directory",
+            &[("path", PathBuf::from("a").display().to_string().into())],
+        );
         QuiesceCall { block: block("cutover.c.quiesce.manual", "manual", &[]), endpoint, side }
     }
 
