@@ -277,6 +277,29 @@ impl Printer {
         }
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let prompt = format!("  Type {} to go on: ", self.talk.paint(Paint::Title, expected));
+        Some(self.answer(question, prompt, over)?.trim() == expected)
+    }
+
+    /// Asks a person to type yes or no, and again until it is one of them; `None` as with [`Self::ask_until`], or when
+    /// input ended.
+    pub(crate) fn ask_yes_or_no(&self, question: &str, over: &dyn Fn() -> bool) -> Option<bool> {
+        if !self.somebody_there() {
+            return None;
+        }
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            let answer = self.answer(question, "  Type yes or no: ".to_owned(), over)?;
+            match answer.trim() {
+                "yes" => return Some(true),
+                "no" => return Some(false),
+                _ if answer.is_empty() => return None,
+                _ => {}
+            }
+        }
+    }
+
+    /// Shows a question with its prompt, and reads the line that is typed; `None`: it was `over` before.
+    fn answer(&self, question: &str, prompt: String, over: &dyn Fn() -> bool) -> Option<String> {
         {
             let mut shown = self.prompt.lock().unwrap_or_else(PoisonError::into_inner);
             say_raw(&format!("{question}\n{prompt}"));
@@ -290,7 +313,7 @@ impl Printer {
         }
         let mut answer = String::new();
         io::stdin().lock().read_line(&mut answer).ok()?;
-        Some(answer.trim() == expected)
+        Some(answer)
     }
 
     /// Writes above the prompt that waits for an answer; `false`: none does. What was typed so far is not lost: the

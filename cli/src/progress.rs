@@ -71,4 +71,12 @@ impl Listener for JsonLines {
     fn confirm(&self, _question: &str, _expected: &str, _over: &dyn Fn() -> bool) -> Option<bool> {
         None
     }
+
+    fn yes_or_no(&self, _question: &str, _over: &dyn Fn() -> bool) -> Option<bool> {
+        None
+    }
+
+    fn somebody_there(&self) -> bool {
+        false
+    }
 }

@@ -8,3 +8,4 @@ pub(crate) mod resources;
 pub(crate) mod state;
 pub(crate) mod status;
 pub(crate) mod summary;
+pub(crate) mod way_back;

@@ -24,5 +24,5 @@ pub(crate) fn register(registry: &mut Registry) {
         .schema(systemd::schema())
         .add_quiesce("systemd", Arc::new(systemd::SystemdQuiesce))
         .schema(manual::schema())
-        .add_quiesce("manual", Arc::new(manual::Manual));
+        .add_quiesce("manual", Arc::new(manual::Manual::default()));
 }

@@ -197,7 +197,7 @@ fn damage_in_the_middle_is_told_with_the_last_good_event() {
     let middle = used(&content) / 2;
     content[middle] ^= 0x10;
     segue_contract::paths::replace(&path, &content).expect("replaced");
-    for command in [&APPLY[..], &["status"], &["switch-back", "cutover.site"]] {
+    for command in [&APPLY[..], &["status"], &["switch-back", "cutover.site", "--auto-approve"]] {
         let told = scratch.segue(command).expect_code(1);
         assert!(told.stderr.contains("last good event"), "{}", told.all());
         assert_eq!(scratch.live(), "new");

@@ -315,7 +315,7 @@ fn what_a_stale_writer_left_is_kept_aside_listed_and_stops_finishing_until_it_is
     scratch.write("old/pages/new-order.html", "an order that came too late\n");
     let plan = scratch.segue(&["plan", "--detailed-exitcode"]).expect_code(4);
     assert!(plan.stdout.contains("pages/new-order.html"), "{}", plan.all());
-    scratch.segue(&["switch-back", "cutover.site"]).expect_code(0);
+    scratch.segue(&["switch-back", "cutover.site", "--auto-approve"]).expect_code(0);
     assert_eq!(scratch.live(), "old");
     let status = scratch.status();
     let cutover = &status["cutovers"][0];

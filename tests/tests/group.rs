@@ -95,7 +95,7 @@ fn three_trees_switch_and_switch_back_as_one() {
     assert_eq!(ran.stderr.matches("COMMITTED").count(), 1, "one commit for all: {}", ran.stderr);
     group.all_serve("new");
     group.scratch.segue(&["plan", "--detailed-exitcode"]).expect_code(0);
-    group.scratch.segue(&["switch-back", "cutover.shop"]).expect_code(0);
+    group.scratch.segue(&["switch-back", "cutover.shop", "--auto-approve"]).expect_code(0);
     group.all_serve("old");
 }
 

@@ -162,7 +162,7 @@ fn an_address_that_does_not_exist_gets_the_nearest_one() {
     let scratch = Scratch::new();
     scratch.segue(&APPLY).expect_code(0);
     for (command, nearest) in [
-        (&["switch-back", "cutover.sit"][..], "cutover.site"),
+        (&["switch-back", "cutover.sit", "--auto-approve"][..], "cutover.site"),
         (&["unhold", "cutover.siet"], "cutover.site"),
         (&["verify", "migration.sight"], "migration.site"),
     ] {
@@ -221,7 +221,7 @@ fn a_second_state_directory_on_the_same_endpoints_is_refused_until_it_adopts() {
     scratch.segue(&["adopt", "-C", &second]).expect_code(0);
     // Brought back, the first one is the stranger now.
     segue_contract::paths::rename(&scratch.at("gone"), &scratch.at(".segue")).expect("renamed");
-    scratch.segue(&["switch-back", "cutover.site"]).expect_code(1);
+    scratch.segue(&["switch-back", "cutover.site", "--auto-approve"]).expect_code(1);
     assert_eq!(scratch.live(), "new");
     scratch.accepts_writes();
 }
@@ -239,7 +239,7 @@ fn an_old_copy_of_the_state_opens_nothing() {
     // In place of the real one: another inode, so that it is a copy.
     segue_contract::paths::rename(&scratch.at(".segue"), &scratch.at("real")).expect("renamed");
     segue_contract::paths::rename(&scratch.at("copy"), &scratch.at(".segue")).expect("renamed");
-    for command in [&APPLY[..], &["switch-back", "cutover.site"], &["abort"]] {
+    for command in [&APPLY[..], &["switch-back", "cutover.site", "--auto-approve"], &["abort"]] {
         let refused = scratch.segue(command).expect_code(1);
         assert!(refused.stderr.contains("is a copy of a state directory"), "{}", refused.all());
         assert_eq!(scratch.live(), "new");
@@ -249,7 +249,7 @@ fn an_old_copy_of_the_state_opens_nothing() {
     segue_contract::paths::rename(&scratch.at(".segue"), &scratch.at("copy")).expect("renamed");
     segue_contract::paths::rename(&scratch.at("real"), &scratch.at(".segue")).expect("renamed");
     put_back(&scratch, "copy");
-    for command in [&APPLY[..], &["switch-back", "cutover.site"], &["status"], &["plan"]] {
+    for command in [&APPLY[..], &["switch-back", "cutover.site", "--auto-approve"], &["status"], &["plan"]] {
         let refused = scratch.segue(command).expect_code(1);
         assert!(refused.all().contains("epoch") && refused.all().contains("old copy"), "{}", refused.all());
     }

@@ -31,7 +31,7 @@ fn with_fence(scratch: &Scratch, script: &str) {
 fn an_empty_mount_point_is_not_carried_back() {
     let scratch = away();
     let before = scratch.run("find", &["old", "-type", "f"]).stdout;
-    let ended = scratch.segue(&["switch-back", "cutover.site"]).expect_code(3);
+    let ended = scratch.segue(&["switch-back", "cutover.site", "--auto-approve"]).expect_code(3);
     says(&ended, "the target is not left");
     says(&ended, "fence = [");
     assert_eq!(scratch.run("find", &["old", "-type", "f"]).stdout, before, "nothing was deleted");
@@ -44,7 +44,7 @@ fn an_empty_mount_point_is_not_carried_back() {
 fn it_is_left_behind_a_fence_and_stale_when_it_comes_back() {
     let scratch = away();
     with_fence(&scratch, "echo $SEGUE_SIDE $SEGUE_ENDPOINT >> fenced; echo its power is off");
-    let ended = scratch.segue(&["switch-back", "cutover.site"]).expect_code(0);
+    let ended = scratch.segue(&["switch-back", "cutover.site", "--auto-approve"]).expect_code(0);
     says(&ended, "is LEFT");
     says(&ended, "its power is off");
     assert_eq!(scratch.live(), "old");
@@ -80,7 +80,7 @@ fn it_is_left_behind_a_fence_and_stale_when_it_comes_back() {
 fn a_fence_that_fails_opens_nothing() {
     let scratch = away();
     with_fence(&scratch, "echo no route to the power switch; exit 4");
-    let ended = scratch.segue(&["switch-back", "cutover.site"]).expect_code(5);
+    let ended = scratch.segue(&["switch-back", "cutover.site", "--auto-approve"]).expect_code(5);
     says(&ended, "is not fenced");
     says(&ended, "no route to the power switch");
     assert_eq!(scratch.live(), "new");

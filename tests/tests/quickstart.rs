@@ -60,7 +60,7 @@ fn live_source_switches_back_and_live_target_forward_again() {
 #[test]
 fn a_switch_back_by_command_is_held_until_somebody_lets_it_go_on() {
     let scratch = moved();
-    scratch.segue(&["switch-back", "cutover.site"]).expect_code(0);
+    scratch.segue(&["switch-back", "cutover.site", "--auto-approve"]).expect_code(0);
     assert_eq!(scratch.live(), "old");
     every_write_is_there(&scratch);
     let held = scratch.segue(&["apply", "--auto-approve"]).expect_code(3);

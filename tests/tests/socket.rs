@@ -98,7 +98,9 @@ fn clients_that_vanish_do_not_delay_a_load_and_a_switch() {
 fn a_second_apply_in_the_pause_is_told_who_holds_it_and_touches_nothing() {
     let scratch = Scratch::new();
     let apply = pausing(&scratch);
-    for command in [&APPLY[..], &["switch-back", "cutover.site"], &["unhold", "cutover.site"]] {
+    for command in
+        [&APPLY[..], &["switch-back", "cutover.site", "--auto-approve"], &["unhold", "cutover.site"]]
+    {
         let second = scratch.segue(command).expect_code(6);
         let holder = format!("process {}", apply.pid());
         assert!(second.stderr.contains(&holder), "{holder}: {}", second.all());

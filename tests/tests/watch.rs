@@ -111,7 +111,7 @@ fn an_interrupt_stops_watching_and_nothing_else() {
     assert_eq!(scratch.live(), "new");
     scratch.accepts_writes();
     // Going back by hand does not wait for the watch.
-    scratch.segue(&["switch-back", "cutover.site"]).expect_code(0);
+    scratch.segue(&["switch-back", "cutover.site", "--auto-approve"]).expect_code(0);
     assert_eq!(scratch.live(), "old");
     scratch.nothing_is_lost();
 }

@@ -181,7 +181,7 @@ fn an_application_that_is_paused_by_requests_is_switched_and_switched_back() {
     let applied = scratch.segue(&APPLY).expect_code(0);
     says(&applied, "HTTP 503");
     scratch.settled_at("new");
-    scratch.segue(&["switch-back", "cutover.site"]).expect_code(0);
+    scratch.segue(&["switch-back", "cutover.site", "--auto-approve"]).expect_code(0);
     assert_eq!(scratch.live(), "old");
     scratch.accepts_writes();
     scratch.nothing_is_lost();

@@ -1,7 +1,7 @@
 //! `segue status`
 
 use clap::Args;
-use segue_run::clock::{Clock, SystemClock};
+use segue_run::clock::SystemClock;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -23,9 +23,7 @@ impl Status {
         let printer = &invocation.printer;
         let workspace = Workspace::read(invocation);
         let snapshot = workspace.snapshot(invocation)?;
-        let clock = SystemClock::new();
-        let now =
-            Now { wall_ms: clock.wall_ms(), boot_ms: clock.boot_ms(), boot_id: clock.boot_id().to_owned() };
+        let now = Now::of(&SystemClock::new());
         let doubts = workspace.doubts(invocation, &snapshot);
         let exit = if doubts.is_empty() { Exit::Done } else { Exit::Error };
         let view = StatusView::of(&snapshot, doubts, workspace.desired_if_right(), &now);

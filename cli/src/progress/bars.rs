@@ -137,6 +137,16 @@ impl Bars {
     }
 }
 
+impl Bars {
+    fn without_bars<T>(&self, ask: impl FnOnce() -> T) -> T {
+        let _ = self.multi.clear();
+        self.multi.set_draw_target(ProgressDrawTarget::hidden());
+        let answer = ask();
+        self.multi.set_draw_target(ProgressDrawTarget::stderr_with_hz(DRAWS_A_SECOND));
+        answer
+    }
+}
+
 impl Listener for Bars {
     fn tell(&self, event: &RunEvent) {
         match event {
@@ -181,10 +191,14 @@ impl Listener for Bars {
     /// Bars and a prompt cannot share a line: nothing is drawn until it is answered, and what is told is written above
     /// the prompt. (`suspend` would hold everybody who tells something until then.)
     fn confirm(&self, question: &str, expected: &str, over: &dyn Fn() -> bool) -> Option<bool> {
-        let _ = self.multi.clear();
-        self.multi.set_draw_target(ProgressDrawTarget::hidden());
-        let answer = self.printer.ask_until(question, expected, over);
-        self.multi.set_draw_target(ProgressDrawTarget::stderr_with_hz(DRAWS_A_SECOND));
-        answer
+        self.without_bars(|| self.printer.ask_until(question, expected, over))
+    }
+
+    fn yes_or_no(&self, question: &str, over: &dyn Fn() -> bool) -> Option<bool> {
+        self.without_bars(|| self.printer.ask_yes_or_no(question, over))
+    }
+
+    fn somebody_there(&self) -> bool {
+        self.printer.somebody_there()
     }
 }

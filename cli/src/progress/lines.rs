@@ -65,6 +65,14 @@ impl Listener for Lines {
     fn confirm(&self, question: &str, expected: &str, over: &dyn Fn() -> bool) -> Option<bool> {
         self.printer.ask_until(question, expected, over)
     }
+
+    fn yes_or_no(&self, question: &str, over: &dyn Fn() -> bool) -> Option<bool> {
+        self.printer.ask_yes_or_no(question, over)
+    }
+
+    fn somebody_there(&self) -> bool {
+        self.printer.somebody_there()
+    }
 }
 
 #[cfg(test)]

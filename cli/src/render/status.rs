@@ -12,7 +12,7 @@ use segue_language::Desired;
 use segue_plan::cutover::{Freshness, Lag, Phase, Settle, WayBack, settle};
 use segue_plan::event::{BootTime, Watch};
 use segue_plan::state::{AskedDeletions, CutoverState, Held, MigrationState, State, UnitState};
-use segue_run::clock::rfc3339;
+use segue_run::clock::{Clock, rfc3339};
 use segue_run::execute::{Brakes, HeldUp};
 use segue_run::session::Snapshot;
 use serde::Serialize;
@@ -32,7 +32,13 @@ pub(crate) struct Now {
 }
 
 impl Now {
-    fn boot(&self) -> BootTime {
+    /// As the machine's clock has it.
+    pub(crate) fn of(clock: &impl Clock) -> Self {
+        Self { wall_ms: clock.wall_ms(), boot_ms: clock.boot_ms(), boot_id: clock.boot_id().to_owned() }
+    }
+
+    /// The boot clock.
+    pub(crate) fn boot(&self) -> BootTime {
         BootTime { ms: self.boot_ms, boot_id: self.boot_id.clone() }
     }
 }
@@ -141,6 +147,7 @@ struct Fallback {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 struct HeldView {
     reason: String,
+    /// The side that the spec wants, as far as that is known.
     wanted: Side,
     since: String,
 }
@@ -254,7 +261,8 @@ impl Views<'_> {
             fallback: self.fallback(address, known),
             held: known.held.as_ref().map(|Held { reason, wanted, since_ms }| HeldView {
                 reason: reason.clone(),
-                wanted: *wanted,
+                // What the spec says now, where it can be read, is what `unhold` lets go on.
+                wanted: self.desired.and_then(|d| d.cutovers.get(address)).map_or(*wanted, |c| c.live),
                 since: rfc3339(*since_ms),
             }),
             watch: self.watch(known),
@@ -400,7 +408,10 @@ impl Views<'_> {
         {
             next.push(format!("{}   (the spec wants something else)", segue(&["plan"])));
         } else if known.live == Side::Target && !known.finished {
-            next.push(format!("{}   (back to the source)", segue(&["switch-back", address.as_str()])));
+            next.push(format!(
+                "{}   (back to the source; it asks first)",
+                segue(&["switch-back", address.as_str()])
+            ));
             next.push(format!(
                 "finished = true in the spec, then {}   (give the fallback up)",
                 segue(&["apply"])

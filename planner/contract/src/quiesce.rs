@@ -88,6 +88,11 @@ pub trait Quiesce: Send + Sync {
     /// What this method acts on.
     fn kind(&self) -> QuiesceKind;
 
+    /// Whether a person at a terminal has to close and open it: no pause is begun where nobody is there.
+    fn needs_person(&self) -> bool {
+        false
+    }
+
     /// What this block acts on, for methods where the block says so.
     fn kind_of(&self, _block: &BlockRef) -> QuiesceKind {
         self.kind()

@@ -71,12 +71,12 @@ pub trait StepIo: Send + Sync {
     /// Tells something worth the report and the operator's attention.
     fn find(&self, finding: Finding);
 
-    /// Asks a person to type `expected`, and returns once it was typed. By default there is nobody.
+    /// Asks a person a question of which both answers mean something. By default there is nobody.
     ///
     /// # Errors
-    /// Something else was typed, or there is nobody to ask.
-    fn confirm(&self, question: &str, expected: &str) -> Result<(), StepError> {
-        Err(StepError::permanent(format!("there is nobody to ask: {question} ({expected})"))
+    /// There is nobody to ask, or the step was cancelled before the answer.
+    fn yes_or_no(&self, question: &str) -> Result<bool, StepError> {
+        Err(StepError::permanent(format!("there is nobody to ask: {question}"))
             .remedy("run the command in a terminal"))
     }
 }

@@ -109,4 +109,7 @@ pub struct QuiesceSeen {
     /// Who re-opens the side that it closes, without Segue (protocol P9).
     #[serde(default)]
     pub reopeners: Reopeners,
+    /// Whether a person at a terminal has to close and open it.
+    #[serde(default)]
+    pub needs_person: bool,
 }

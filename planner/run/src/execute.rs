@@ -37,6 +37,7 @@ mod watching;
 mod weights;
 
 pub use adopt::adopt;
+pub use attempt::way_back_refused;
 pub use board::{Board, HeldUp, Live, LiveGate, LiveStage, LiveStep, Told};
 pub use brake::{Brakes, Limit, Paused, Why};
 pub use claims::{ClaimProblem, check_claims, claim_problems};

@@ -237,6 +237,7 @@ fn quiesces(
                 kind: method.kind_of(&quiesce.block),
                 findings: method.check(&call),
                 reopeners: method.reopeners(&call),
+                needs_person: method.needs_person(),
             });
         }
     }

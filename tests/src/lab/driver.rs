@@ -105,6 +105,14 @@ impl Listener for Talk {
     fn confirm(&self, _: &str, _: &str, _: &dyn Fn() -> bool) -> Option<bool> {
         None
     }
+
+    fn yes_or_no(&self, _: &str, _: &dyn Fn() -> bool) -> Option<bool> {
+        None
+    }
+
+    fn somebody_there(&self) -> bool {
+        false
+    }
 }
 
 /// The lab's own watchdog, which does not die where the run does.

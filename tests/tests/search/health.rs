@@ -103,7 +103,7 @@ fn is_held(name: &str, way: Way) {
     // It comes back with all that it took, and is left in good order.
     servers.target(way).restart();
     writers.until_more(50);
-    let back = scene.segue(&["switch-back", "cutover.site"]).expect_code(0);
+    let back = scene.segue(&["switch-back", "cutover.site", "--auto-approve"]).expect_code(0);
     says(&back, "the source serves");
     writers.until_more(50);
     let log = writers.stop();

@@ -155,7 +155,11 @@ fn cutover_text(view: &CutoverView, look: &Look) -> String {
         out.plain("last pause", &micros(*us));
     }
     if let Some(HeldView { reason, wanted, since }) = held {
-        let line = format!("since {since}: {reason}; the spec's wish for the {wanted} waits");
+        let waits = match wanted == serves {
+            true => format!("the spec wants the {wanted} too: nothing waits"),
+            false => format!("the spec's wish for the {wanted} waits for `unhold`"),
+        };
+        let line = format!("since {since}: {reason}; {waits}");
         out.line("HELD", &line, Paint::Warning);
     }
     seen(&mut out, reads.as_deref(), watch);
@@ -416,7 +420,7 @@ mod tests {
           going back  if you go back now: 0 writes lost, 1.5s behind (what the target took is carried back first)
           fallback    the source, 1.5s old; nobody keeps it fresh: `segue apply --follow` does
           last pause  112.9ms
-          next        segue switch-back cutover.site   (back to the source)
+          next        segue switch-back cutover.site   (back to the source; it asks first)
                       finished = true in the spec, then segue apply   (give the fallback up)
 
         migration.site tree: 100,000 records, 5.0 GiB carried in 4 passes, lag at most 1.5s, verified (full) 2h ago
@@ -464,7 +468,7 @@ mod tests {
           going back  if you go back now: 0 writes lost, 1.5s behind (what the target took is carried back first)
           fallback    the source, 1.5s old; nobody keeps it fresh: `segue apply --follow` does
           last pause  112.9ms
-          HELD        since 2026-01-31T09:30:01.000Z: switched back by ann@host; the spec's wish for the target waits
+          HELD        since 2026-01-31T09:30:01.000Z: switched back by ann@host; the spec wants the target too: nothing waits
           STALE       14 writes on the side that does not serve; kept below /srv/.segue/artifacts
             - log/1.txt changed, kept as stale/1
             - log/2.txt changed, kept as stale/2
@@ -473,7 +477,7 @@ mod tests {
             - dev/tty: a device
           next        segue unhold cutover.site   (lets apply go on)
                       segue unhold cutover.site --stale   (when the stale writes are taken care of)
-                      segue switch-back cutover.site   (back to the source)
+                      segue switch-back cutover.site   (back to the source; it asks first)
                       finished = true in the spec, then segue apply   (give the fallback up)
 
         migration.site tree: 100,000 records, 5.0 GiB carried in 4 passes, lag at most 1.5s, verified (full) 2h ago

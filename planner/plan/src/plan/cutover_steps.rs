@@ -174,6 +174,15 @@ fn quiesce_remarks(ground: &Ground<'_>, decl: &CutoverDecl, from: Side) -> Vec<S
     let mut remarks = vec![format!("not committed within {timeout}: abort, the {from} is re-opened first")];
     let sides = reopening(ground, decl, from);
     for (endpoint, Reopeners { process, machine }) in &sides {
+        if needs_person(ground, decl, from, Some(endpoint)) {
+            remarks.push(format!(
+                "A PERSON at the terminal of `segue apply` stops the writers of {endpoint} and answers one question; without a terminal no pause is begun, exit 3"
+            ));
+            remarks.push(format!(
+                "if this process or this machine dies before the commit, NOBODY re-opens {endpoint} by itself: type `segue abort` at a terminal, start the writers, and say so"
+            ));
+            continue;
+        }
         let also = process.iter().map(|who| format!("; without it, {who}")).collect::<String>();
         remarks.push(format!(
             "if this process dies or hangs before the commit, its watchdog re-opens {endpoint}: at once, or when the {timeout} are over{also}"
@@ -190,6 +199,17 @@ fn quiesce_remarks(ground: &Ground<'_>, decl: &CutoverDecl, from: Side) -> Vec<S
         "if this process dies or hangs after the commit, its watchdog completes the switch: at once, or {timeout} after it"
     ));
     remarks
+}
+
+/// Whether a person has to stop or start the writers of a side: of one endpoint, or of any.
+fn needs_person(ground: &Ground<'_>, decl: &CutoverDecl, side: Side, endpoint: Option<&Address>) -> bool {
+    let of = |migration: &Address| {
+        let migration = ground.desired.migrations.get(migration);
+        migration.map(|m| if side == Side::Source { &m.source } else { &m.target })
+    };
+    let seen = ground.observed.quiesces.get(&decl.address).into_iter().flatten();
+    seen.filter(|q| q.side == side && q.needs_person)
+        .any(|q| endpoint.is_none() || of(&q.migration) == endpoint)
 }
 
 /// Every endpoint that is closed on a side, each once, with who re-opens it without Segue.
@@ -267,6 +287,10 @@ fn action_steps(
         }
         Action::StartWriters => {
             let mut step = step(StepKind::Open, format!("start the writers on the {to}"));
+            if needs_person(ground, decl, to, None) {
+                let what = format!("A PERSON starts the writers on the {to} and answers one question");
+                step.remarks.push(what);
+            }
             if opens.data {
                 // A group of both kinds has a step of its own for each.
                 step.address = decl.address.step("start");

@@ -1,8 +1,9 @@
 //! The answers to what comes over the control socket.
 
-use segue_contract::{Address, segue};
+use segue_contract::{Address, Side, segue};
 use segue_plan::cutover::{Phase, Settle, settle};
 use segue_plan::event::{Event, WHY_MAX, Wish, rate_text};
+use segue_plan::state::State;
 
 use super::brake::{Paused, WISHED_MAX, Why};
 use super::socket::{Ask, Reply};
@@ -27,7 +28,7 @@ pub(super) fn answer(ground: &Ground, question: Ask, uid: Option<u32>) -> Reply 
                 remember(ground, Wish::Resume, by, None);
                 Reply::Taken { said: "it goes on".to_owned() }
             } else {
-                refuse("it is not paused: nothing to resume".to_owned())
+                Reply::Taken { said: "it is not paused: it goes on already".to_owned() }
             }
         }
         Ask::Throttle { migration, bytes_per_s, by, why } => {
@@ -55,6 +56,18 @@ fn approve(ground: &Ground, plan_hash: String, by: String) -> Reply {
     }
 }
 
+/// Whether nobody switches a cutover before `unhold`: what an abort wants of it is so already.
+fn is_kept(ground: &Ground, cutover: &Address) -> bool {
+    ground.recorder.look(|s| s.cutovers.get(cutover).is_some_and(|c| c.held.is_some()))
+}
+
+fn kept(ground: &Ground, cutover: Option<&Address>) -> Reply {
+    let live = |s: &State| cutover.and_then(|c| s.cutovers.get(c)).map_or(Side::Source, |c| c.live);
+    let live = ground.recorder.look(live);
+    let name = cutover.map(Address::to_string).unwrap_or_default();
+    Reply::Taken { said: format!("{name} is not in flight and is held: the {live} serves; nothing to abort") }
+}
+
 fn abort(ground: &Ground, cutover: Option<&Address>, by: &str) -> Reply {
     let in_flight: Vec<(Address, Phase)> = ground.recorder.look(|s| {
         let weighed = s.weighed().map(|(a, _)| (a.clone(), Phase::Ready));
@@ -66,13 +79,17 @@ fn abort(ground: &Ground, cutover: Option<&Address>, by: &str) -> Reply {
         None => None,
     };
     match found {
+        None if cutover.is_some_and(|wanted| is_kept(ground, wanted)) => kept(ground, cutover),
         None if in_flight.is_empty() => {
             ground.control.stop();
             Reply::Taken { said: "no cutover is in flight: the run stops at the next safe point".to_owned() }
         }
         None => {
             let names: Vec<&str> = in_flight.iter().map(|(a, _)| a.as_str()).collect();
-            refuse(format!("say which cutover: {}", names.join(", ")))
+            match cutover {
+                Some(wanted) => refuse(format!("{wanted} is not in flight; in flight: {}", names.join(", "))),
+                None => refuse(format!("say which cutover: {}", names.join(", "))),
+            }
         }
         Some((address, phase)) if settle(*phase) == Settle::Complete => refuse(format!(
             "{address} is committed and cannot be aborted; when it is through: `{}`",
@@ -127,6 +144,11 @@ fn pause(ground: &Ground, by: String, why: Option<String>) -> Reply {
     });
     if let Some((address, phase)) = in_pause {
         return closed(&address, phase);
+    }
+    if let Some(known) = ground.control.brakes().paused {
+        return Reply::Taken {
+            said: format!("{known}: it is paused already, and stays so; `segue resume` goes on"),
+        };
     }
     let paused = Paused { by: by.clone(), since_ms: ground.clock.wall_ms(), why: why.clone() };
     match ground.control.pause(paused) {

@@ -7,7 +7,7 @@ use segue_contract::{Address, Direction, QuiesceCall, QuiesceKind, Side, StepErr
 use segue_language::{CutoverDecl, Desired, FallbackDecl, MigrationDecl, WaiverDecl};
 use segue_plan::cutover::by_hand_file;
 use segue_plan::event::{Attempt, FallbackTerms, Member};
-use segue_plan::state::State;
+use segue_plan::state::{CutoverState, State};
 
 use super::{Ground, RunError};
 
@@ -151,6 +151,39 @@ pub(super) fn terms_of(decl: &CutoverDecl) -> FallbackTerms {
     }
 }
 
+/// Why there is no way back from the target; `accept_loss`: what the spec says of it, where that is known. The only way
+/// back is to the source: that the source serves is the goal, and nothing leads from there to the target (protocol P31).
+pub fn way_back_refused(
+    cutover: &Address,
+    known: &CutoverState,
+    accept_loss: Option<bool>,
+) -> Option<StepError> {
+    let refuse = |what: String, remedy: &str| Some(StepError::permanent(what).remedy(remedy));
+    if known.live == Side::Source {
+        return refuse(
+            format!("the source of {cutover} serves already"),
+            "live = \"target\" in the spec, and `segue apply`, lead to the target",
+        );
+    }
+    if known.finished {
+        return refuse(
+            format!("{cutover} is finished: its fallback was given up"),
+            "declare a cutover the other way round",
+        );
+    }
+    // The last attempt may have been aborted on its way back: what counts is who serves.
+    let last = known.attempt.as_deref();
+    let accepted = accept_loss.unwrap_or_else(|| last.is_some_and(|a| a.fallback.accept_loss))
+        || known.watch.as_ref().is_some_and(|w| w.plan.accept_loss);
+    if !last.is_some_and(|a| a.reverse) && !accepted {
+        return refuse(
+            format!("{cutover} has no reverse sync: going back would lose what the target took"),
+            "set fallback { reverse = true } and apply; or live = \"source\" with fallback { accept_loss = true }",
+        );
+    }
+    None
+}
+
 /// The attempt that leads back from the last complete switch, from the state alone.
 pub(super) fn attempt_from_state(
     ground: &Ground,
@@ -165,28 +198,17 @@ pub(super) fn attempt_from_state(
             ground.recorder.look(|s| s.cutovers.keys().map(Address::to_string).collect());
         return refuse(format!("{cutover} is not in the state"), &format!("known: {}", names.join(", ")));
     };
-    if known.finished {
-        return refuse(
-            format!("{cutover} is finished: its fallback was given up"),
-            "declare a cutover the other way round",
-        );
+    let accepted = terms.as_ref().map(|t| t.accept_loss);
+    if let Some(refused) = way_back_refused(cutover, &known, accepted) {
+        return Err(RunError::Setup(refused));
     }
-    let Some(last) = known.attempt.filter(|_| known.switches > 0) else {
-        return refuse(
-            format!("{cutover} has never switched: the {} serves", known.live),
-            &format!("there is nothing to go back from; `{}` ends an attempt in flight", segue(&["abort"])),
-        );
+    let Some(last) = known.attempt else {
+        let what = format!("{cutover} has never switched: the {} serves", known.live);
+        let next =
+            format!("there is nothing to go back from; `{}` ends an attempt in flight", segue(&["abort"]));
+        return refuse(what, &next);
     };
-    // The last attempt may have been aborted on its way back: what counts is who serves.
-    let to = known.live.other();
     let terms = terms.unwrap_or_else(|| last.fallback.clone());
-    let accepted = terms.accept_loss || known.watch.as_ref().is_some_and(|w| w.plan.accept_loss);
-    if to == Side::Source && !last.reverse && !accepted {
-        return refuse(
-            format!("{cutover} has no reverse sync: going back would lose what the target took"),
-            "set fallback { reverse = true } and apply; or live = \"source\" with fallback { accept_loss = true }",
-        );
-    }
     let turn = last.to == known.live;
     Ok(Attempt { fallback: terms, ..back_from(ground, &last, known.live, turn, held_after) })
 }

@@ -201,11 +201,9 @@ pub(super) struct Halt {
 }
 
 impl Halt {
+    /// Whoever paused first stays the one who did, since then: paused is a goal, and asked for again it is reached.
     pub(super) fn begin(&mut self, paused: Paused) {
-        match &mut self.now {
-            Some((known, _)) => *known = paused,
-            None => self.now = Some((paused, Instant::now())),
-        }
+        self.now.get_or_insert_with(|| (paused, Instant::now()));
     }
 
     /// Returns whether it was paused.

@@ -46,7 +46,8 @@ pub(super) struct CutoverTask {
 pub(super) fn run_cutover(ground: &Ground, task: CutoverTask) -> Result<(), RunError> {
     let cutover = task.cutover.clone();
     // Waiting makes passes: nothing can be read from a side that is left.
-    let waited = if task.attempt.leaves.is_some() { Ok(()) } else { gates::wait(ground, &task) };
+    let waited = prove::somebody_to_ask(ground, &cutover, &task.attempt)
+        .and_then(|()| if task.attempt.leaves.is_some() { Ok(()) } else { gates::wait(ground, &task) });
     let ended = waited.and_then(|()| begin(ground, task)).and_then(|()| drive(ground, &cutover));
     let ended = weights::after(ground, &cutover, ended);
     ground.control.end_closing(&cutover);

@@ -207,13 +207,12 @@ impl StepIo for Io<'_> {
         self.ground.tell(&RunEvent::Found { step: self.step.clone(), finding });
     }
 
-    fn confirm(&self, question: &str, expected: &str) -> Result<(), StepError> {
-        match self.ground.listener.confirm(question, expected, &|| self.cancelled()) {
-            Some(true) => Ok(()),
-            Some(false) => Err(StepError::permanent(format!("{} was not confirmed", self.step))),
+    fn yes_or_no(&self, question: &str) -> Result<bool, StepError> {
+        match self.ground.listener.yes_or_no(question, &|| self.cancelled()) {
+            Some(answer) => Ok(answer),
             None if self.cancelled() => Err(StepError::cancelled()),
             None => Err(StepError::permanent(format!(
-                "{} needs a person to confirm, and there is nobody to ask",
+                "{} needs a person's answer, and there is nobody to ask",
                 self.step
             ))
             .remedy("run the command in a terminal")),
@@ -275,7 +274,7 @@ impl StepIo for ObserveIo {
     fn find(&self, finding: Finding) {
         self.found.lock().unwrap_or_else(PoisonError::into_inner).push(finding);
     }
-    fn confirm(&self, _: &str, _: &str) -> Result<(), StepError> {
+    fn yes_or_no(&self, _: &str) -> Result<bool, StepError> {
         Err(StepError::permanent("observation asks nobody"))
     }
 }

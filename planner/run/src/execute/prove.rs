@@ -12,7 +12,7 @@ use segue_plan::event::{Attempt, Member};
 use super::io::{Io, Until};
 use super::retry::retry;
 use super::together::together;
-use super::{Ground, RunEvent};
+use super::{Ground, RunError, RunEvent};
 
 /// Tries of a probe whose answer is not known, or of a tree that is still held open, before it counts as
 /// not quiet; with the wait between, half a second.
@@ -65,6 +65,28 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(super) fn openable_before(ground: &Ground, step: &Address, member: &Member) -> Result<(), StepError> {
     let stopped = || ground.control.stopping();
     retry(ground, step, PATIENCE, stopped, || openable(ground, step, member, &Until::Stopped)).map(drop)
+}
+
+/// Looks, before anything is waited for, that somebody is there where a person has to stop and start writers: a pause
+/// that asks nobody ends with both sides closed.
+pub(super) fn somebody_to_ask(ground: &Ground, cutover: &Address, attempt: &Attempt) -> Result<(), RunError> {
+    if ground.listener.somebody_there() {
+        return Ok(());
+    }
+    let calls = attempt.members.iter().flat_map(|m| [&m.close, &m.open]);
+    for call in calls {
+        if ground.registry.quiesce(&call.block).map_err(RunError::Setup)?.needs_person() {
+            return Err(RunError::Gate {
+                step: cutover.step("quiesce"),
+                what: format!(
+                    "{} needs a person who stops and starts the writers, and there is no terminal to ask at: no pause was begun",
+                    call.block.address
+                ),
+                remedy: "run the same command at a terminal; or let Segue do it: quiesce \"command\", \"systemd\" or \"http\"".to_owned(),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// Proves, as far as can be told, that a route could be set.

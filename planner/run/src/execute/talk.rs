@@ -193,4 +193,10 @@ pub trait Listener: Send + Sync {
     /// Asks a person to type `expected`; `None`: there is nobody to ask, or the question is `over` before it was
     /// answered. Blocks its caller and nobody else: what is told meanwhile is shown.
     fn confirm(&self, question: &str, expected: &str, over: &dyn Fn() -> bool) -> Option<bool>;
+
+    /// Asks a person to type yes or no; `None` as with [`Self::confirm`].
+    fn yes_or_no(&self, question: &str, over: &dyn Fn() -> bool) -> Option<bool>;
+
+    /// Whether there is somebody to ask.
+    fn somebody_there(&self) -> bool;
 }

@@ -3,13 +3,13 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use segue_contract::{Address, StepError};
+use segue_contract::{Address, Side, StepError};
 use segue_language::{CutoverDecl, Desired};
 use segue_plan::event::Event;
 use tokio::sync::mpsc;
 
 use super::super::attempt::{attempt_from_state, terms_of};
-use super::super::{Ground, RunError, check_claims, leave, passes, socket};
+use super::super::{Ground, RunError, RunEvent, check_claims, leave, passes, socket};
 use super::{MESSAGES_MAX, Message, runtime, take_signal, watch_signals};
 
 /// Runs `work` with signals and the control socket attended to, as in an apply.
@@ -69,8 +69,12 @@ fn attended_all(
     if failures.is_empty() { Ok(()) } else { Err(failures) }
 }
 
-/// Switches back by command: reverse passes until they stop shrinking, then the protocol, with no gates; the
-/// cutover is held afterwards (protocol P23). What `desired` says of the way back counts before what was recorded.
+/// Sees to it, by command, that the declared source serves (protocol P31). Where it does, that is said and nothing
+/// changes. Otherwise: reverse passes until they stop shrinking, then the protocol, with no gates; the cutover is held
+/// afterwards (protocol P23). What `desired` says of the way back counts before what was recorded.
+///
+/// # Errors
+/// The source does not serve, and why.
 pub fn switch_back(
     ground: &Arc<Ground>,
     cutover: &Address,
@@ -83,6 +87,10 @@ pub fn switch_back(
             error
                 .remedy("bring back the newest state directory; nothing is opened or closed from an old one"),
         ));
+    }
+    if ground.recorder.look(|s| s.cutovers.get(cutover).is_some_and(|c| c.live == Side::Source)) {
+        ground.tell(&RunEvent::Said { text: format!("{cutover}: the source serves already: nothing to do") });
+        return Ok(());
     }
     let terms = desired.and_then(|d| d.cutovers.get(cutover)).map(terms_of);
     let attempt = attempt_from_state(ground, cutover, reason, terms)?;

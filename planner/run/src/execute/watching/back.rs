@@ -89,6 +89,9 @@ impl Lost<'_> {
                 true,
             );
         }
+        if let RunError::Gate { what, remedy, .. } = error {
+            return self.kept(format!("the {to} keeps serving: {what}"), remedy, true);
+        }
         let why = format!(
             "the {to} is not left, because what it took since the last reverse pass would be lost{}: {error}",
             self.behind()
