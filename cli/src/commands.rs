@@ -1,6 +1,7 @@
 //! The commands: one file each, with its help, its arguments and what it does.
 
 mod abort;
+mod accepting;
 mod adopt;
 mod apply;
 mod approve;

@@ -161,6 +161,8 @@ mod tests {
             (RunError::Gate { step: step.clone(), what: "x".into(), remedy: "y".into() }, Exit::Stopped),
             (RunError::Held { cutover: cutover(), reason: "x".into() }, Exit::Stopped),
             (RunError::Aborted { cutover: cutover(), live: Side::Source, reason: "x".into() }, Exit::Aborted),
+            (RunError::Missing { step: step.clone(), total: 1, first: "a".into() }, Exit::Mismatch),
+            (RunError::LeftOut { step: step.clone(), total: 1, first: "a".into() }, Exit::Stopped),
             (RunError::Mismatch { step, total: 1, first: "a".into() }, Exit::Mismatch),
             (RunError::Interrupted, Exit::Interrupted),
         ];

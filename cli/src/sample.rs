@@ -148,6 +148,7 @@ fn state_with(known: CutoverState) -> State {
             load: LoadSettings::default(),
             ledger: None,
             epoch: 0,
+            deletions: segue_contract::DeletionTerms::default(),
         }],
     };
     let known = MigrationState {

@@ -88,6 +88,7 @@ fn job(source: &Path, target: &Path) -> UnitJob {
         load: LoadSettings::default(),
         ledger: None,
         epoch: 1,
+        deletions: segue_contract::DeletionTerms::default(),
     }
 }
 
@@ -223,7 +224,7 @@ fn main() {
                 drop(engine.pass(&job, None, &io).expect("a pass"));
             }));
         }
-        let call = VerifyCall { level: VerifyLevel::Full, since: None, quiet: true };
+        let call = VerifyCall { level: VerifyLevel::Full, since: None, quiet: true, set_aside: Vec::new() };
         full.add(timed(&target, || {
             let found = engine.verify(&job, &call, &io).expect("a verification");
             assert_eq!(found.mismatches_total, 0, "{:?}", found.mismatches);

@@ -3,4 +3,5 @@
 mod beside;
 pub mod documents;
 pub mod files;
+mod kept;
 pub(crate) mod report;

@@ -191,3 +191,58 @@ fn a_target_that_is_read_only_is_refused_before_anything_runs() {
         assert!(ran.all().contains("Mount the file system"), "{}", ran.all());
     }
 }
+
+#[test]
+fn a_fresh_file_system_is_empty_and_what_mkfs_made_there_is_no_data() {
+    let old = Mount::made(64, &["mkfs.ext4", "-q"], &["-o", "loop"]);
+    let new = Mount::made(64, &["mkfs.ext4", "-q"], &["-o", "loop"]);
+    let scratch = moved_to(new.path());
+    let source = old.path().display().to_string();
+    scratch.edit_spec("path = \"old\"", &format!("path = \"{source}\""));
+    scratch.edit_spec("source = \"old\"", &format!("source = \"{source}\""));
+    run("cp", &["-a", &scratch.at("old/.").display().to_string(), &source]);
+    run("ln", &["-sfn", &source, &scratch.at("live").display().to_string()]);
+    run("chmod", &["755", &new.at("lost+found").display().to_string()]);
+    scratch.segue(&APPLY).expect_code(0);
+    let plan = scratch.segue(&["plan", "--detailed-exitcode"]).expect_code(0);
+    assert!(!plan.all().contains("lost+found"), "{}", plan.all());
+    let mode = run("stat", &["-c", "%a", &new.at("lost+found").display().to_string()]);
+    assert_eq!(mode.trim(), "755", "the target's own was touched");
+}
+
+#[test]
+fn an_attribute_that_is_too_large_for_the_target_sets_one_record_aside() {
+    let roomy = Mount::made(320, &["mkfs.xfs", "-q"], &["-o", "loop"]);
+    let tight = Mount::made(64, &["mkfs.ext4", "-q"], &["-o", "loop"]);
+    let scratch = Scratch::below(roomy.path());
+    let place = tight.at("tree").display().to_string();
+    scratch.edit_spec("path = \"new\"", &format!("path = \"{place}\""));
+    scratch.edit_spec("target = \"new\"", &format!("target = \"{place}\""));
+    scratch.edit_spec("live       = \"target\"", "live       = \"source\"");
+    let value = "v".repeat(20_000);
+    run(
+        "setfattr",
+        &["-n", "user.large", "-v", &value, &scratch.at("old/pages/1.html").display().to_string()],
+    );
+    let ran = scratch.segue(&APPLY);
+    assert!(ran.all().contains("user.large (too large for it)"), "{}", ran.all());
+    let status = scratch.status();
+    let unit = &status["migrations"][0]["units"][0];
+    assert_eq!(unit["set_aside_total"], 1, "{status}");
+    assert!(tight.at("tree/pages/1.html").exists(), "its content is carried all the same");
+    assert!(tight.at("tree/pages/2.html").exists(), "and so are all others");
+}
+
+#[test]
+fn a_target_that_is_too_small_is_told_by_the_plan() {
+    let small = Mount::tmpfs(2 * MIB as u64);
+    let scratch = moved_to(&small.at("tree"));
+    scratch.write("old/large", &"x".repeat(3 * MIB));
+    // Holes take no room.
+    run("truncate", &["-s", "1G", &scratch.at("old/holes").display().to_string()]);
+    let plan = scratch.segue(&["plan"]).expect_code(0);
+    assert!(plan.all().contains("warning[TARGET_SPACE]"), "{}", plan.all());
+    run("rm", &[&scratch.at("old/large").display().to_string()]);
+    let plan = scratch.segue(&["plan"]).expect_code(0);
+    assert!(!plan.all().contains("TARGET_SPACE"), "{}", plan.all());
+}

@@ -9,9 +9,10 @@ use segue_language::Desired;
 use segue_plan::observe::Observed;
 use segue_plan::plan::{Outlook, Plan, PlanFile, PlanOptions, plan};
 use segue_plan::state::State;
-use segue_run::execute::{ApplyOptions, ObserveIo, apply, follow, serve_metrics};
+use segue_run::execute::{ApplyOptions, ObserveIo, RunError, apply, follow, left_out, serve_metrics};
 use segue_run::observe::observe;
 
+use super::accepting::Accepting;
 use crate::exit::Exit;
 use crate::failure::{Failure, Reason};
 use crate::invocation::{Invocation, VERSION};
@@ -27,7 +28,8 @@ use crate::writing::{Desk, writing};
 /// serves first; while it watches the new side it stops watching, and the next apply goes on with that.
 ///
 /// Gates are waited for before the pause; at an approval gate the person at the terminal is asked last, elsewhere
-/// it exits 3 and says what to type. Health that a watch loses after the switch leads back by itself: exit 7.
+/// it exits 3 and says what to type. It also exits 3 when records were set aside that no `waive` block names.
+/// Health that a watch loses after the switch leads back by itself: exit 7.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  segue apply --auto-approve --json | tee apply.jsonl\n  segue apply --follow --metrics-listen 127.0.0.1:9464"
@@ -47,6 +49,8 @@ pub(crate) struct Apply {
     /// Serve metrics for Prometheus while it runs: http://ADDRESS/metrics
     #[arg(long, value_name = "ADDRESS")]
     metrics_listen: Option<SocketAddr>,
+    #[command(flatten)]
+    accepting: Accepting,
 }
 
 /// What is to be executed.
@@ -80,6 +84,7 @@ impl Apply {
             let at = serve_metrics(desk.ground, at, VERSION)?;
             invocation.printer.say(&format!("Metrics: http://{at}/metrics"));
         }
+        self.accepting.record(invocation, desk)?;
         let prepared = self.prepare(desk, desired)?;
         self.show(invocation, &prepared)?;
         if prepared.plan.refused() {
@@ -96,7 +101,11 @@ impl Apply {
         self.execute(invocation, desk, desired, &prepared)?;
         if self.follow {
             invocation.printer.say("Keeping passes running, each migration at its interval; Ctrl-C stops.");
-            follow(desk.ground, desired)?;
+            let mut failures = follow(desk.ground, desired).err().unwrap_or_default();
+            failures.extend(left_out(desk.ground, desired));
+            if !failures.is_empty() {
+                return Err(failures.into());
+            }
         }
         Ok(Exit::Done)
     }
@@ -170,8 +179,17 @@ impl Apply {
         let result = apply(desk.ground, desired, &prepared.plan, &prepared.observed, &options);
         let after = desk.ground.state();
         summary::tell(&invocation.printer, &prepared.before, &after)?;
-        result?;
-        invocation.printer.say("Done.");
+        let errors = result.err().unwrap_or_default();
+        let follows_on = |error: &RunError| matches!(error, RunError::LeftOut { .. });
+        if self.follow && !errors.is_empty() && errors.iter().all(follows_on) {
+            // Passes try it again; what is still left out in the end is how the run ends.
+            Failure::of_run(&errors).print(printer);
+            return Ok(());
+        }
+        if !errors.is_empty() {
+            return Err(errors.into());
+        }
+        printer.say("Done.");
         Ok(())
     }
 }

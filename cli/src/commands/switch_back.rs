@@ -10,6 +10,7 @@ use segue_run::execute::{switch_back, way_back_refused};
 use segue_run::host;
 use segue_run::session::Snapshot;
 
+use super::accepting::Accepting;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::invocation::Invocation;
@@ -44,6 +45,8 @@ pub(crate) struct SwitchBack {
     /// Show what it would do and what would be lost, and do nothing
     #[arg(long)]
     dry_run: bool,
+    #[command(flatten)]
+    accepting: Accepting,
 }
 
 impl SwitchBack {
@@ -84,6 +87,7 @@ impl SwitchBack {
     ) -> Result<Exit, Failure> {
         let desired = workspace.desired_if_right();
         writing(invocation, workspace, "switch-back", false, |desk| {
+            self.accepting.record(invocation, desk)?;
             let before = desk.ground.state();
             if let Some(known) = before.cutovers.get(cutover).filter(|c| c.live == Side::Target && !asked) {
                 self.show(invocation, &before, cutover, known, desired)?;
@@ -133,9 +137,10 @@ impl SwitchBack {
             Some(false) => Err(Failure::new("nothing was done: the way back was not confirmed")),
             None => Err(Failure::new("nothing was done: there is nobody to ask")
                 .remedy(format!(
-                    "`{} switch-back {} --auto-approve` goes back without asking",
+                    "`{} switch-back {}{} --auto-approve` goes back without asking",
                     invocation.name,
-                    names::for_shell(cutover)
+                    names::for_shell(cutover),
+                    self.accepting.words()
                 ))
                 .exit(Exit::Stopped)),
         }

@@ -2,8 +2,9 @@
 
 use clap::{Args, ValueEnum};
 use segue_contract::VerifyLevel;
-use segue_run::execute::{RunError, UnitRef, attended, verify_unit};
+use segue_run::execute::{RunError, UnitRef, Verified, attended, verify_unit};
 
+use super::accepting::Accepting;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::invocation::Invocation;
@@ -34,7 +35,8 @@ impl From<Level> for VerifyLevel {
 
 /// Compare both sides now
 ///
-/// Exits 8 when something differs and stays different.
+/// Exits 8 when something differs and stays different, or is missing because it was set aside. What a `waive` block names is
+/// listed and changes no exit code.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  segue verify migration.site --level full")]
 pub(crate) struct Verify {
@@ -46,15 +48,18 @@ pub(crate) struct Verify {
     /// Carry again what differs
     #[arg(long)]
     repair: bool,
+    #[command(flatten)]
+    accepting: Accepting,
 }
 
 impl Verify {
     /// Compares.
     pub(crate) fn run(&self, invocation: &Invocation) -> Result<Exit, Failure> {
-        let Self { migration, level, repair } = self;
+        let Self { migration, level, repair, accepting } = self;
         let workspace = Workspace::read(invocation);
         let repair = *repair;
         writing(invocation, &workspace, "verify", false, |desk| {
+            accepting.record(invocation, desk)?;
             let state = desk.ground.state();
             let wanted = match migration {
                 Some(typed) => Some(names::find("migration", typed, state.migrations.keys())?),
@@ -69,15 +74,16 @@ impl Verify {
                 let declared = workspace.desired_if_right().and_then(|d| d.migrations.get(address));
                 let level = level.map(VerifyLevel::from).or(declared.map(|d| d.verify.level));
                 let level = level.unwrap_or(VerifyLevel::Full);
-                for (name, unit) in known.units.iter().filter(|(_, u)| u.loaded) {
+                let waivers = workspace.desired_if_right().map(|d| d.waivers_of(address)).unwrap_or_default();
+                for (name, _) in known.units.iter().filter(|(_, u)| u.loaded) {
                     units += 1;
-                    let _ = unit;
+                    let waivers = waivers.clone();
                     let unit = UnitRef { migration: address.clone(), unit: name.clone() };
                     let printer = std::sync::Arc::clone(&invocation.printer);
                     let result = attended(desk.ground, move |ground| {
-                        let said = verify_unit(ground, &unit, level, repair)?;
+                        let Verified { said, missing } = verify_unit(ground, &unit, level, repair, &waivers)?;
                         printer.say(&format!("{} {}: {said}", unit.migration, unit.unit));
-                        Ok(())
+                        missing.map_or(Ok(()), Err)
                     });
                     errors.extend(result.err());
                 }

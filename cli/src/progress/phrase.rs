@@ -129,6 +129,7 @@ fn carried(load: bool, report: &PassReport, took_us: u64) -> String {
 
 fn compared(report: &VerifyReport) -> String {
     let differ = match report.mismatches_total {
+        0 if report.missing_total > 0 => format!("{} MISSING, all others equal", count(report.missing_total)),
         0 => "all equal".to_owned(),
         n => {
             let some = report.mismatches.iter().take(NAMED_MAX);

@@ -51,6 +51,15 @@ fn phrase(event: &Event) -> String {
             bytes(report.bytes_written),
             micros(*took_us)
         ),
+        Event::DeletionsAsked { migration, unit, asked } => format!(
+            "{migration} {unit}: a pass stopped before {} deletions of {} records, hash {}",
+            count(asked.deletions),
+            count(asked.known),
+            asked.hash(migration, unit)
+        ),
+        Event::DeletionsAccepted { migration, unit, hash, allowed, by } => {
+            format!("{migration} {unit}: up to {} deletions accepted by {by}, hash {hash}", count(*allowed))
+        }
         Event::UnitVerified { migration, unit, report, whole } => format!(
             "{migration} {unit}: verified {}, {} records, {} differ",
             if *whole { "as a whole" } else { "the residual" },

@@ -11,7 +11,7 @@ use segue_contract::{Address, SetAside, Side, StaleFind};
 use segue_language::Desired;
 use segue_plan::cutover::{Freshness, Lag, Phase, Settle, WayBack, settle};
 use segue_plan::event::{BootTime, Watch};
-use segue_plan::state::{CutoverState, Held, MigrationState, State, UnitState};
+use segue_plan::state::{AskedDeletions, CutoverState, Held, MigrationState, State, UnitState};
 use segue_run::clock::{Clock, rfc3339};
 use segue_run::execute::{Brakes, HeldUp};
 use segue_run::session::Snapshot;
@@ -163,6 +163,16 @@ struct MigrationView {
     lag_ms: Option<u64>,
     verified: Option<String>,
     verified_ms: Option<i64>,
+    /// A pass stopped before its first deletion.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deletions: Option<DeletionsView>,
+}
+
+/// A pass that stopped, and what lets it go.
+#[derive(Clone, Debug, Serialize)]
+struct DeletionsView {
+    hash: String,
+    asked: AskedDeletions,
 }
 
 impl StatusView {
@@ -413,6 +423,10 @@ impl Views<'_> {
             },
             verified: unit.verified.as_ref().map(|v| v.level.as_str().to_owned()),
             verified_ms: unit.verified.as_ref().map(|v| v.at_ms),
+            deletions: unit
+                .asked_deletions
+                .as_ref()
+                .map(|asked| DeletionsView { hash: asked.hash(address, name), asked: asked.clone() }),
         };
         known.units.iter().map(one).collect()
     }

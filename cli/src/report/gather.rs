@@ -133,6 +133,8 @@ impl<'a> Gather<'a> {
             | Event::AddressForgotten { .. }
             | Event::HealthLost { .. }
             | Event::BackRefused { .. }
+            | Event::DeletionsAsked { .. }
+            | Event::DeletionsAccepted { .. }
             | Event::Weight { .. }
             | Event::SideTakenBack { .. }
             | Event::RehearsalEnded { .. } => self.noted(event, at_ms),
@@ -215,6 +217,21 @@ impl<'a> Gather<'a> {
             Event::Weight { cutover, weight } if !matches!(weight, WeightEvent::Began { .. }) => {
                 let (about, what) = (cutover.to_string(), reads(weight));
                 self.reads.push(DecisionLine { at_ms, about, what, by: None });
+            }
+            Event::DeletionsAsked { migration, unit, asked } => {
+                let what = format!(
+                    "a pass of {unit} stopped before {} deletions of {}",
+                    asked.deletions, asked.known
+                );
+                self.stop(at_ms, migration, what);
+            }
+            Event::DeletionsAccepted { migration, unit, hash: _, allowed, by } => {
+                self.waive(
+                    at_ms,
+                    migration,
+                    format!("up to {allowed} deletions of {unit} accepted"),
+                    Some(by),
+                );
             }
             Event::HealthLost { cutover, epoch: _, watch, said } => {
                 self.stop(at_ms, cutover, format!("health lost at {watch}: {said}"));

@@ -7,7 +7,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Address, AttributeSchema, BlockRef, Checkpoint, Config, Finding, Severity, Side, StepError, StepIo,
+    Address, AttributeSchema, BlockRef, Checkpoint, Config, DeletionTerms, Finding, KeptDeleted, Severity,
+    Side, StepError, StepIo,
 };
 
 /// Which way data moves.
@@ -180,6 +181,9 @@ pub struct UnitJob {
     pub ledger: Option<ArtifactName>,
     /// What the writes of this job are stamped with where the target can refuse older ones (protocol P5).
     pub epoch: u64,
+    /// How many records it may delete without asking (protocol P28).
+    #[serde(default, skip_serializing_if = "DeletionTerms::is_default")]
+    pub deletions: DeletionTerms,
 }
 
 impl UnitJob {
@@ -258,6 +262,9 @@ pub struct PassReport {
     pub stale_total: u64,
     /// Where the time went.
     pub times: PassTimes,
+    /// What was deleted and kept aside, on the way back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept_deleted: Option<KeptDeleted>,
 }
 
 /// How closely to verify.
@@ -294,6 +301,9 @@ pub struct VerifyCall {
     /// Whether the side that is read is known to be quiet: then a difference to the ledger there is a mismatch too,
     /// and nothing is waited for.
     pub quiet: bool,
+    /// What the last pass set aside, as far as it was listed: such a record is missing, not a difference, and not
+    /// waiting to be carried.
+    pub set_aside: Vec<SetAside>,
 }
 
 /// A record that differs and stayed different after settling.
@@ -324,6 +334,13 @@ pub struct VerifyReport {
     pub mismatches: Vec<VerifyMismatch>,
     /// How many differ in all.
     pub mismatches_total: u64,
+    /// What the side that is read has and the other one has not, or not as it is now, because it was set aside; with
+    /// reasons, bounded, see `missing_total`.
+    #[serde(default)]
+    pub missing: Vec<SetAside>,
+    /// How many are missing in all.
+    #[serde(default)]
+    pub missing_total: u64,
     /// Time, in microseconds.
     pub took_us: u64,
 }
@@ -335,6 +352,13 @@ pub struct DriftReport {
     pub waiting_records: u64,
     /// Their bytes.
     pub waiting_bytes: u64,
+    /// Before the first load, and where it is known: how many bytes of room the other side needs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub needs_bytes: Option<u64>,
+    /// How many records the next pass would delete at least, where a look tells that, of how many; it stops where that is
+    /// too much.
+    #[serde(default)]
+    pub waiting_deletions: Option<(u64, u64)>,
     /// What changed on the other side behind Segue's back; bounded, see `drifted_total`.
     pub drifted: Vec<VerifyMismatch>,
     /// How many drifted in all.
@@ -417,7 +441,8 @@ pub trait Engine: Send + Sync {
         io: &dyn StepIo,
     ) -> Result<PassReport, StepError>;
 
-    /// One incremental pass: carries what changed since `job.ledger`.
+    /// One incremental pass: carries what changed since `job.ledger`. One that would delete more than `job.deletions`
+    /// allow stops before the first ([`DeletionTerms::check`]); a reverse pass keeps aside what it deletes.
     fn pass(
         &self,
         job: &UnitJob,

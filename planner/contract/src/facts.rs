@@ -81,6 +81,8 @@ pub struct EndpointFacts {
     pub barrier: Barrier,
     /// The units that the selection can choose from.
     pub units: Vec<UnitFacts>,
+    /// How many bytes it has room for, where that is known.
+    pub free_bytes: Option<u64>,
     /// Settings that should be alike on both sides, as text to be diffed.
     pub settings: BTreeMap<String, String>,
     /// What checks found here.

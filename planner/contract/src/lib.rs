@@ -9,6 +9,7 @@
 
 mod address;
 mod block;
+mod deletions;
 mod engine;
 mod error;
 mod facts;
@@ -23,6 +24,7 @@ mod step;
 
 pub use address::{Address, Side};
 pub use block::{BlockRef, Config, ConfigError, Secret, SecretRef, Setting};
+pub use deletions::{DeletionTerms, Deletions, KeptDeleted, MaxDeletions, TooManyDeletions};
 pub use engine::{
     ArtifactName, Direction, DriftReport, Engine, LoadMode, LoadModeSchema, LoadSettings, PassReport,
     PassTimes, Position, Select, SetAside, StaleFind, StaleReport, Transform, UnitJob, UnitName, VerifyCall,

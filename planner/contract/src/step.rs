@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Finding, Secret, SecretRef, StepError};
+use crate::{Address, Finding, Secret, SecretRef, StepError};
 
 /// How far a step is: opaque to everybody but the step, small (a low-water mark and a bounded window).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,8 +49,21 @@ pub trait StepIo: Send + Sync {
     /// cancel is seen).
     fn take(&self, bytes: u64);
 
+    /// Tells that an engine waits for a system by itself: for what, and how long until the next try. By default nobody
+    /// listens.
+    fn waits(&self, _for_what: &str, _next_try: std::time::Duration) {}
+
     /// The directory for artifacts (ledgers, scans, files kept aside), private to this state.
     fn artifacts(&self) -> &Path;
+
+    /// Notes, durably and before any of it is there, that what reverse passes of a migration delete is kept at `below` in the
+    /// artifact directory. May be repeated.
+    ///
+    /// # Errors
+    /// It cannot be noted: then nothing may be kept.
+    fn keeping_deleted(&self, _migration: &Address, _below: &str) -> Result<(), StepError> {
+        Ok(())
+    }
 
     /// Reads a secret.
     fn secret(&self, secret: &SecretRef) -> Result<Secret, StepError>;

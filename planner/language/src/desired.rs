@@ -4,15 +4,18 @@
 //! ([`segue_contract::SecretRef`]); their values, where the spec itself computed them, travel beside in
 //! [`Secrets`], which cannot be serialised.
 
+mod waivers;
+
 use std::collections::BTreeMap;
 
 use segue_contract::{
-    Address, BlockRef, Direction, LoadSettings, Secret, SecretRef, Select, SetAside, Side, Transform,
-    UnitJob, UnitName, VerifyLevel,
+    Address, BlockRef, DeletionTerms, Direction, LoadSettings, MaxDeletions, Secret, SecretRef, Select, Side,
+    Transform, UnitJob, UnitName, VerifyLevel,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::lang::Condition;
+pub use waivers::{SET_ASIDE, WAIVABLE, WaiverDecl};
 
 /// A whole spec, resolved. Maps are ordered, so equal specs serialise equally.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -107,10 +110,16 @@ pub struct MigrationDecl {
     pub load: LoadSettings,
     /// `sync { interval }`, default 30 s: the pause between passes of `apply --follow` and of a waiting gate.
     pub sync_interval_ms: u64,
+    /// `sync { max_deletions }`: a pass that would delete more stops and asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_deletions: Option<MaxDeletions>,
     /// `verify { level, valid_for, on_mismatch }`
     pub verify: VerifyDecl,
     /// `depends_on`
     pub depends_on: Vec<Address>,
+    /// Records of it that may be left out: `waive "SET_ASIDE" { keys, reason }`. Those of its cutover count as well.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waivers: Vec<WaiverDecl>,
 }
 
 impl MigrationDecl {
@@ -127,6 +136,7 @@ impl MigrationDecl {
             load: self.load.clone(),
             ledger: None,
             epoch: 0,
+            deletions: DeletionTerms { max: self.max_deletions, accepted: None },
         };
         units.iter().map(job).collect()
     }
@@ -402,56 +412,12 @@ pub enum RehearseMode {
     Before,
 }
 
-/// `waive "CODE" { keys, reason }`: a finding that somebody accepts. Part of the plan's hash.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct WaiverDecl {
-    /// The finding's code: one of [`WAIVABLE`].
-    pub code: String,
-    /// The records that it holds for, each whole or a beginning and `*`; empty: the finding as a whole.
-    pub keys: Vec<String>,
-    /// Why.
-    pub reason: String,
-}
-
-/// What may be waived: records that cannot be carried, and what a rehearsal finds.
-pub const WAIVABLE: [&str; 8] = [
-    SET_ASIDE,
-    "REHEARSE_DIFFERS",
-    "REHEARSE_DOWNTIME",
-    "REHEARSE_FAILED",
-    "REHEARSE_LAG",
-    "REHEARSE_PLACE",
-    "REHEARSE_QUIESCE",
-    "REHEARSE_TEST",
-];
-
-/// The code of records that cannot be carried.
-pub const SET_ASIDE: &str = "SET_ASIDE";
-
-impl WaiverDecl {
-    /// Whether it holds for a record.
-    pub fn covers(&self, key: &str) -> bool {
-        let one = |pattern: &String| match pattern.strip_suffix('*') {
-            Some(beginning) => key.starts_with(beginning),
-            None => pattern == key,
-        };
-        self.keys.iter().any(one)
-    }
-
-    /// The waiver that accepts a finding: as a whole; or record by record, where all of its records are known and
-    /// each is covered (protocol P24).
-    pub fn of<'w>(waivers: &'w [Self], code: &str, keys: &[String], all_known: bool) -> Option<&'w Self> {
-        let of_code = || waivers.iter().filter(|w| w.code == code);
-        let whole = of_code().find(|w| w.keys.is_empty());
-        let covered = |key: &String| of_code().any(|w| w.covers(key));
-        let by_key = || all_known && !keys.is_empty() && keys.iter().all(covered);
-        whole.or_else(|| of_code().next().filter(|_| by_key()))
-    }
-
-    /// Whether these waivers accept that records were left out: each is named, and these are all (protocol P24).
-    pub fn accept_left_out(waivers: &[Self], left_out: &[SetAside], total: u64) -> bool {
-        let keys: Vec<String> = left_out.iter().map(|s| s.key.clone()).collect();
-        Self::of(waivers, SET_ASIDE, &keys, left_out.len() as u64 == total).is_some()
+impl Desired {
+    /// The waivers that count for a migration: its own, and those of its cutover.
+    pub fn waivers_of(&self, migration: &Address) -> Vec<WaiverDecl> {
+        let own = self.migrations.get(migration).into_iter().flat_map(|m| &m.waivers);
+        let cutover = self.cutovers.values().filter(|c| c.migrations.contains(migration));
+        own.chain(cutover.flat_map(|c| &c.waivers)).cloned().collect()
     }
 }
 
@@ -459,34 +425,5 @@ impl CutoverDecl {
     /// See [`WaiverDecl::of`].
     pub fn waiver(&self, code: &str, keys: &[String], all_known: bool) -> Option<&WaiverDecl> {
         WaiverDecl::of(&self.waivers, code, keys, all_known)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{SET_ASIDE, WaiverDecl};
-
-    fn waiver(code: &str, keys: &[&str]) -> WaiverDecl {
-        let keys = keys.iter().map(|&k| k.to_owned()).collect();
-        WaiverDecl { code: code.to_owned(), keys, reason: "known".to_owned() }
-    }
-
-    #[test]
-    fn records_are_waived_one_by_one_and_only_when_all_are_known() {
-        let waivers = [waiver(SET_ASIDE, &["run/a.sock"]), waiver(SET_ASIDE, &["spool/*"])];
-        let keys = |list: &[&str]| list.iter().map(|&k| k.to_owned()).collect::<Vec<_>>();
-        let of = |code, list: &[&str], known| WaiverDecl::of(&waivers, code, &keys(list), known).is_some();
-        assert!(of(SET_ASIDE, &["run/a.sock", "spool/x"], true));
-        assert!(!of(SET_ASIDE, &["run/a.sock", "spool/x"], false));
-        assert!(!of(SET_ASIDE, &["run/b.sock"], true));
-        assert!(!of(SET_ASIDE, &[], true));
-        assert!(!of("REHEARSE_LAG", &[], true));
-    }
-
-    #[test]
-    fn a_waiver_without_keys_accepts_the_finding_as_a_whole() {
-        let waivers = [waiver("REHEARSE_LAG", &[])];
-        let found = WaiverDecl::of(&waivers, "REHEARSE_LAG", &[], true);
-        assert_eq!(found.map(|w| w.reason.as_str()), Some("known"));
     }
 }

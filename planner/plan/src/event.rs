@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cutover::Phase;
 use crate::plan::StepKind;
-use crate::state::State;
+use crate::state::{AskedDeletions, State};
 
 pub use attempt::{Attempt, BootTime, FallbackTerms, Leaving, Member, Proof, Watcher};
 pub use record::{MigrationRecord, RunRecord, StateBinding};
@@ -166,6 +166,28 @@ pub enum Event {
         began_boot: BootTime,
         /// Time, in microseconds.
         took_us: u64,
+    },
+    /// A pass stopped before its first deletion: it would delete more than it may (protocol P28).
+    DeletionsAsked {
+        /// The migration.
+        migration: Address,
+        /// The unit.
+        unit: String,
+        /// What it would delete.
+        asked: Box<AskedDeletions>,
+    },
+    /// A person let the deletions of a pass that stopped go.
+    DeletionsAccepted {
+        /// The migration.
+        migration: Address,
+        /// The unit.
+        unit: String,
+        /// What was typed: it names unit, direction and ledger.
+        hash: String,
+        /// At most so many.
+        allowed: u64,
+        /// Who.
+        by: String,
     },
     /// A verification completed.
     UnitVerified {

@@ -4,6 +4,7 @@ mod build;
 mod checks;
 mod condition_steps;
 mod cutover_steps;
+mod deletions;
 mod fallback_notes;
 mod file;
 mod forget_steps;

@@ -1,5 +1,6 @@
 //! What is known after the journal: the state, which one pure function folds from the events.
 
+mod deletions;
 mod fold;
 mod forgotten;
 mod rehearsals;
@@ -18,6 +19,7 @@ use crate::cutover::{Phase, Settle, settle};
 use crate::event::{Attempt, BootTime, MigrationRecord, RunRecord, StateBinding, WatchPlan};
 use crate::plan::StepKind;
 
+pub use deletions::AskedDeletions;
 pub use fold::fold;
 pub use forgotten::Forgotten;
 pub use rehearsals::{OpenRehearsal, RehearsalState, Rehearsed};
@@ -161,6 +163,9 @@ pub struct UnitState {
     pub verified: Option<VerifiedRecord>,
     /// What the last verification found different.
     pub mismatches_total: u64,
+    /// The last pass stopped before its first deletion.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked_deletions: Option<AskedDeletions>,
 }
 
 /// A completed load or pass, as estimates need it.

@@ -54,10 +54,17 @@ pub(super) fn facts(block: &BlockRef, place: &Place) -> Result<EndpointFacts, St
         exists: place.is_dir(),
         barrier: Barrier::None,
         units: vec![UnitFacts { name: TREE.to_owned(), records: None, bytes: None, marker: None }],
+        free_bytes: free_bytes(place),
         settings: settings(place, &mounts),
         findings,
         marker,
     })
+}
+
+/// What is free to this user. A file system that counts nothing has zeros.
+fn free_bytes(place: &Place) -> Option<u64> {
+    let at = statvfs(&place.nearest).ok().filter(|at| at.f_blocks > 0)?;
+    Some(at.f_bavail.saturating_mul(at.f_frsize))
 }
 
 fn into_step(error: segue_contract::MarkerError) -> StepError {

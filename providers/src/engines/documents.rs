@@ -6,6 +6,7 @@
 
 mod again;
 mod collection;
+mod deletions;
 mod drift;
 mod fill;
 mod foreign;
@@ -97,6 +98,7 @@ fn report_of(
         later: _,
         set_aside,
         stale,
+        kept,
     } = tally;
     PassReport {
         ledger,
@@ -110,6 +112,7 @@ fn report_of(
         stale: stale.list,
         stale_total: stale.total,
         times,
+        kept_deleted: kept,
     }
 }
 

@@ -15,6 +15,7 @@ mod apply;
 mod clock;
 mod close;
 mod content;
+mod deletions;
 mod drift;
 mod finds;
 mod inflight;

@@ -59,6 +59,8 @@ pub(super) fn facts(block: &BlockRef, io: &dyn StepIo) -> Result<EndpointFacts, 
         exists: prefix.is_empty() || !units.is_empty(),
         barrier: barrier(block),
         units,
+        // What its nodes have room for is in the findings of the pair.
+        free_bytes: None,
         settings,
         findings,
         marker: None,

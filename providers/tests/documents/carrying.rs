@@ -192,7 +192,7 @@ fn fields_are_changed_on_the_way_and_back_and_verification_knows() {
 fn a_difference_is_found_at_each_level_that_looks_for_it_and_repaired() {
     let mut world = World::loaded(400, 4);
     let differing = |world: &World, level| {
-        let call = VerifyCall { level, since: None, quiet: true };
+        let call = VerifyCall { level, since: None, quiet: true, set_aside: Vec::new() };
         let mut found = world.engine.verify(&world.job, &call, &world.io).unwrap().mismatches;
         found.sort_by(|a, b| a.key.cmp(&b.key));
         found.into_iter().map(|m| (m.key, m.what)).collect::<Vec<_>>()
@@ -228,7 +228,7 @@ fn what_passes_touched_since_a_verification_is_verified_alone() {
         unit.delete("d0002");
     });
     world.pass();
-    let call = VerifyCall { level: VerifyLevel::Full, since: before, quiet: true };
+    let call = VerifyCall { level: VerifyLevel::Full, since: before, quiet: true, set_aside: Vec::new() };
     let report = world.engine.verify(&world.job, &call, &world.io).unwrap();
     assert_eq!((report.records_read, report.mismatches), (3, vec![]));
     world.target.with(|unit| unit.put("d0001", "{\"n\":\"rotten\"}"));

@@ -8,6 +8,7 @@
 )]
 
 mod carrying;
+mod deletions;
 mod dying;
 mod filling;
 mod step;

@@ -438,6 +438,7 @@ impl World {
             load: LoadSettings { parallelism: 2, ..LoadSettings::default() },
             ledger: None,
             epoch: 1,
+            deletions: segue_contract::DeletionTerms::default(),
         };
         Self { _dir: dir, source, target, engine, job, io }
     }
@@ -484,7 +485,7 @@ impl World {
     }
 
     pub(crate) fn full(&self) -> VerifyCall {
-        VerifyCall { level: VerifyLevel::Full, since: None, quiet: true }
+        VerifyCall { level: VerifyLevel::Full, since: None, quiet: true, set_aside: Vec::new() }
     }
 
     /// Both sides are alike, the ledger says so, and nothing is anybody else's.

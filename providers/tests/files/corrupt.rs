@@ -94,7 +94,7 @@ fn every_damage_is_found_at_its_level_and_repaired() {
         damage(&world.target);
         let mut last = Vec::new();
         for level in [VerifyLevel::Count, VerifyLevel::Sampled, VerifyLevel::Full] {
-            let call = VerifyCall { level, since: None, quiet: false };
+            let call = VerifyCall { level, since: None, quiet: false, set_aside: Vec::new() };
             let found = engine.verify(&world.job, &call, &world.io).unwrap();
             if level >= least {
                 assert!(
@@ -128,7 +128,7 @@ fn changes_on_the_live_side_are_residual_until_it_is_quiet() {
     put(&world.source.join("a.txt"), "newer");
     put(&world.source.join("created"), "created");
     fs::remove_file(world.source.join("dir/empty")).unwrap();
-    let call = VerifyCall { level: VerifyLevel::Full, since: None, quiet: false };
+    let call = VerifyCall { level: VerifyLevel::Full, since: None, quiet: false, set_aside: Vec::new() };
     let found = engine.verify(&world.job, &call, &world.io).unwrap();
     assert_eq!(found.mismatches, vec![]);
     // The three and their directory.
@@ -140,7 +140,8 @@ fn changes_on_the_live_side_are_residual_until_it_is_quiet() {
 
     let report = engine.pass(&world.job, None, &world.io).unwrap();
     world.set(report.ledger);
-    let since = VerifyCall { level: VerifyLevel::Full, since: Some(first), quiet: true };
+    let since =
+        VerifyCall { level: VerifyLevel::Full, since: Some(first), quiet: true, set_aside: Vec::new() };
     let residual = engine.verify(&world.job, &since, &world.io).unwrap();
     assert_eq!(residual.mismatches, vec![]);
     assert!(residual.records_checked >= 3 && residual.records_checked < 8, "{residual:?}");

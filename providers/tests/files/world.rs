@@ -114,6 +114,7 @@ impl World {
             load: LoadSettings { parallelism: 2, ..LoadSettings::default() },
             ledger: None,
             epoch: 1,
+            deletions: segue_contract::DeletionTerms::default(),
         };
         let io = io(&artifacts);
         Self { _dir: dir, source, target, job, io }
@@ -124,7 +125,7 @@ impl World {
     }
 
     pub(crate) fn full(&self) -> VerifyCall {
-        VerifyCall { level: VerifyLevel::Full, since: None, quiet: true }
+        VerifyCall { level: VerifyLevel::Full, since: None, quiet: true, set_aside: Vec::new() }
     }
 
     pub(crate) fn assert_equal(&self) {

@@ -135,7 +135,7 @@ fn pass(job: &UnitJob, step: &Step<'_>) -> UnitJob {
 }
 
 fn verify(job: &UnitJob, step: &Step<'_>) -> VerifyReport {
-    let call = VerifyCall { level: VerifyLevel::Full, since: None, quiet: true };
+    let call = VerifyCall { level: VerifyLevel::Full, since: None, quiet: true, set_aside: Vec::new() };
     engine(job).verify(job, &call, step).expect("verifies")
 }
 

@@ -265,5 +265,6 @@ pub(crate) fn job(from: &Index<'_>, to: &Server, at_target: &str) -> UnitJob {
         load: LoadSettings { parallelism: 1, ..LoadSettings::default() },
         ledger: None,
         epoch: 1,
+        deletions: segue_contract::DeletionTerms::default(),
     }
 }

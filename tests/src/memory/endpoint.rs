@@ -64,6 +64,7 @@ impl Endpoint for MemoryEndpoint {
             exists: store.exists,
             barrier: barrier_of(block),
             units: if store.exists { vec![unit] } else { Vec::new() },
+            free_bytes: None,
             settings: BTreeMap::new(),
             findings: Vec::new(),
             marker: store.marker,

@@ -4,9 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use segue_contract::{
-    ArtifactName, Barrier, BlockRef, Checkpoint, DriftReport, Engine, Finding, PassReport, PassTimes,
-    Position, Severity, StaleFind, StaleReport, StepError, StepIo, UnitJob, VerifyCall, VerifyLevel,
-    VerifyMismatch, VerifyReport, paths,
+    ArtifactName, Barrier, BlockRef, Checkpoint, Deletions, DriftReport, Engine, Finding, PassReport,
+    PassTimes, Position, Severity, StaleFind, StaleReport, StepError, StepIo, UnitJob, VerifyCall,
+    VerifyLevel, VerifyMismatch, VerifyReport, paths,
 };
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
@@ -146,8 +146,16 @@ impl Tally {
             stale_total: self.stale.len() as u64,
             stale: self.stale,
             times: PassTimes::default(),
+            kept_deleted: None,
         })
     }
+}
+
+/// Protocol P28: before anything is written.
+fn check_deletions(job: &UnitJob, wanted: &Records, ledger: &Records) -> Result<(), StepError> {
+    let mut found = Deletions::default();
+    ledger.keys().filter(|key| !wanted.contains_key(*key)).for_each(|key| found.add(|| key.clone()));
+    job.deletions.check(&found, ledger.len() as u64)
 }
 
 /// Makes `keys` of the written side as they are in `wanted`; the writers go on between two chunks.
@@ -273,6 +281,7 @@ impl Engine for MemoryEngine {
             Ok(both(world, job))
         })?;
         let wanted = read.live();
+        check_deletions(job, &wanted, &ledger)?;
         let keys = keys([&wanted, &ledger], &written);
         let tally = carry_all(&call, job, &wanted, &ledger, &keys, io)?;
         let report = tally.report(&wanted, io)?;
@@ -322,6 +331,8 @@ impl Engine for MemoryEngine {
             residual,
             mismatches_total: mismatches.len() as u64,
             mismatches,
+            missing: Vec::new(),
+            missing_total: 0,
             took_us: 0,
         })
     }
@@ -360,6 +371,8 @@ impl Engine for MemoryEngine {
         Ok(DriftReport {
             waiting_records: keys([&read, &ledger], &Store::default()).iter().filter(waits).count() as u64,
             waiting_bytes: 0,
+            needs_bytes: None,
+            waiting_deletions: None,
             drifted_total: drifted.len() as u64,
             drifted,
         })

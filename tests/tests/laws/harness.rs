@@ -375,8 +375,10 @@ impl Lab {
             select: Select::default(),
             load: LoadSettings { parallelism: 1, ..LoadSettings::default() },
             sync_interval_ms: 1,
+            max_deletions: None,
             verify: VerifyDecl { level: VerifyLevel::Full, valid_for_ms: 86_400_000, repair: true },
             depends_on: Vec::new(),
+            waivers: Vec::new(),
         };
         let second = (self.kind == Kind::Group).then(|| self.second(&migration));
         let quiesce = self.block("cutover.site.quiesce", self.kind.quiesce(), &[]);
@@ -423,6 +425,7 @@ impl Lab {
             source: source.address.clone(),
             target: target.address.clone(),
             depends_on: vec![first.address.clone()],
+            waivers: Vec::new(),
             ..first.clone()
         };
         Second {

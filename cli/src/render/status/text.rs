@@ -2,7 +2,9 @@
 
 use segue_plan::cutover::Freshness;
 
-use super::{CutoverView, Fallback, GoingBack, HeldView, MigrationView, Reopens, StatusView, Writes};
+use super::{
+    CutoverView, DeletionsView, Fallback, GoingBack, HeldView, MigrationView, Reopens, StatusView, Writes,
+};
 use crate::printer::{Look, Paint};
 use crate::render::quantity::{ago, bytes, count, micros, millis, of};
 
@@ -342,6 +344,7 @@ fn migration_text(view: &MigrationView, now_ms: i64, look: &Look) -> String {
         lag_ms,
         verified,
         verified_ms,
+        deletions,
     } = view;
     let title = look.paint(Paint::Title, &format!("{migration} {unit}"));
     if !loaded {
@@ -352,12 +355,32 @@ fn migration_text(view: &MigrationView, now_ms: i64, look: &Look) -> String {
         (Some(level), Some(at)) => format!("verified ({level}) {}", ago(now_ms, *at)),
         _ => "not verified".to_owned(),
     };
-    format!(
+    let line = format!(
         "{title}: {}, {} carried in {}, {lag}, {verified}\n",
         of(*records, "record", "records"),
         bytes(*size),
         of(*passes, "pass", "passes")
-    )
+    );
+    match deletions {
+        Some(deletions) => line + &deletions_text(deletions, look),
+        None => line,
+    }
+}
+
+/// A pass that stopped before its first deletion, and what to type.
+fn deletions_text(view: &DeletionsView, look: &Look) -> String {
+    let DeletionsView { hash, asked } = view;
+    let word = look.paint(Paint::Bad, "STOPPED");
+    let (read, first) = (asked.direction.from(), asked.first.join(", "));
+    let what = format!(
+        "a pass from the {read} would delete {} of {} records: {first}",
+        count(asked.deletions),
+        count(asked.known)
+    );
+    match asked.accepted {
+        Some(most) => format!("  {word} {what}\n  up to {} are accepted for the next one\n", count(most)),
+        None => format!("  {word} {what}\n  if they are to go: segue apply --accept-deletions {hash}\n"),
+    }
 }
 
 #[cfg(test)]

@@ -14,8 +14,10 @@ use segue_contract::{Address, BlockRef, Config, Setting, Side};
 use super::body::{Nested, Settings};
 use super::resolve::{Instance, config};
 use super::shape::{AttributeShape, BodyShape};
-use crate::desired::{CutoverDecl, FallbackDecl, MAX_AGE_DEFAULT_MS, QuiesceDecl, Secrets};
+use crate::desired::{CutoverDecl, FallbackDecl, MAX_AGE_DEFAULT_MS, QuiesceDecl, Secrets, WAIVABLE};
 use crate::syntax::{Diagnostic, Diagnostics};
+
+pub(super) use rehearse::waivers;
 
 /// Protocol P4: two positions at least this far apart must be equal.
 const MIN_FREEZE_MS: u64 = 50;
@@ -60,7 +62,7 @@ pub(super) fn decode(
         })
         .collect();
     let fallback = settings.nested("fallback");
-    let waivers = rehearse::waivers(settings, diagnostics);
+    let waivers = waivers(settings, &WAIVABLE, diagnostics);
     (diagnostics.len() == before).then(|| CutoverDecl {
         address: instance.address.clone(),
         migrations,

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use segue_contract::{Address, AttributeType};
+use segue_contract::{Address, AttributeType, MaxDeletions};
 use serde_json::Value as Json;
 
 use super::body::Held;
@@ -38,6 +38,7 @@ pub(super) fn decode(value: &Value, shape: &AttributeShape, base_dir: &Path) -> 
     let ty = match &shape.ty {
         ShapeType::Any | ShapeType::Written | ShapeType::Condition => return Ok(Held::Any),
         ShapeType::Numbers => return numbers(value, &shape.name).map(Held::Plain),
+        ShapeType::Deletions => return deletions(value, &shape.name).map(Held::Plain),
         ShapeType::Reference(kinds) => return reference(value, &shape.name, kinds).map(Held::Block),
         ShapeType::References(kinds) => return references(value, &shape.name, kinds).map(Held::Blocks),
         ShapeType::Of(ty) => ty,
@@ -152,6 +153,20 @@ fn one_of_words(item: &Value, name: &str) -> Result<Json, Problem> {
         Data::String(s) => Ok(Json::from(&**s)),
         _ => Err(wrong_type(name, "a list of strings, all of them strings", item)),
     }
+}
+
+/// Held as the text that [`MaxDeletions::parse`] reads.
+fn deletions(value: &Value, name: &str) -> Result<Json, Problem> {
+    let text = match &value.data {
+        Data::Number(n) => n.as_i64().map(|n| n.to_string()),
+        Data::String(s) if s.trim().ends_with('%') => Some(s.to_string()),
+        _ => None,
+    };
+    text.filter(|text| MaxDeletions::parse(text).is_some()).map(Json::from).ok_or_else(|| Problem {
+        code: "SPEC_BAD_VALUE",
+        summary: format!("`{name}` is a number of records, or a share of them"),
+        help: Some("write 500, or \"20%\" (from \"0%\" to \"100%\")".to_owned()),
+    })
 }
 
 fn numbers(value: &Value, name: &str) -> Result<Json, Problem> {

@@ -1,11 +1,11 @@
 //! `migration` blocks as planning sees them.
 
-use segue_contract::{LoadMode, LoadSettings, Select, Transform, VerifyLevel};
+use segue_contract::{LoadMode, LoadSettings, MaxDeletions, Select, Transform, VerifyLevel};
 
 use super::body::Settings;
 use super::resolve::{Instance, config};
 use super::shape::{AttributeShape, BlockShape};
-use crate::desired::{MigrationDecl, Secrets, VerifyDecl};
+use crate::desired::{MigrationDecl, SET_ASIDE, Secrets, VerifyDecl};
 use crate::syntax::{Diagnostic, Diagnostics};
 
 /// More workers than this help nobody and take all descriptors.
@@ -55,12 +55,17 @@ pub(super) fn decode(
             mode: load.map(|l| mode(instance, l, shapes, secrets)).unwrap_or_default(),
         },
         sync_interval_ms: settings.nested("sync").and_then(|s| s.number("interval")).unwrap_or(30_000),
+        max_deletions: settings
+            .nested("sync")
+            .and_then(|s| s.text("max_deletions"))
+            .and_then(MaxDeletions::parse),
         verify: VerifyDecl {
             level,
             valid_for_ms: verify.and_then(|v| v.number("valid_for")).unwrap_or(86_400_000),
             repair: verify.and_then(|v| v.text("on_mismatch")) == Some("repair"),
         },
         depends_on: settings.references("depends_on").to_vec(),
+        waivers: super::cutover::waivers(settings, &[SET_ASIDE], diagnostics),
     })
 }
 

@@ -63,6 +63,8 @@ pub enum ShapeType {
     Any,
     /// A list of whole numbers, zero or more.
     Numbers,
+    /// A number of records, or a share of them in percent: `500`, `"20%"`.
+    Deletions,
     /// A block of one of these kinds.
     Reference(&'static [&'static str]),
     /// A list of blocks of these kinds.

@@ -221,7 +221,14 @@ fn migration(modes: Vec<AttributeShape>) -> BlockShape {
             "sync",
             &[],
             "The passes that keep the target fresh.",
-            vec![attribute("interval", DURATION, "Pause between passes.").or(json!(30_000))],
+            vec![
+                attribute("interval", DURATION, "Pause between passes.").or(json!(30_000)),
+                attribute(
+                    "max_deletions",
+                    ShapeType::Deletions,
+                    "A pass that would delete more records of a unit, or all, stops and asks: 500, or \"20%\". Absent: more than half of them and more than 100.",
+                ),
+            ],
         ),
         block(
             "verify",
@@ -237,6 +244,7 @@ fn migration(modes: Vec<AttributeShape>) -> BlockShape {
                     .or(json!("fail")),
             ],
         ),
+        waive(),
     ])
 }
 
@@ -365,21 +373,25 @@ fn cutover(
             ],
         ),
         rehearsal(),
-        block(
-            "waive",
-            &["code"],
-            "A finding that is accepted, and why; part of the plan's hash.",
-            vec![
-                attribute("reason", STRING, "Why.").required(),
-                attribute(
-                    "keys",
-                    WORDS,
-                    "The records that it holds for, each whole or a beginning and *; absent: the finding as a whole.",
-                ),
-            ],
-        )
-        .repeated(),
+        waive(),
     ])
+}
+
+fn waive() -> BlockShape {
+    block(
+        "waive",
+        &["code"],
+        "A finding that is accepted, and why; part of the plan's hash.",
+        vec![
+            attribute("reason", STRING, "Why.").required(),
+            attribute(
+                "keys",
+                WORDS,
+                "The records that it holds for, each whole or a beginning and *; absent: the finding as a whole.",
+            ),
+        ],
+    )
+    .repeated()
 }
 
 fn rehearsal() -> BlockShape {

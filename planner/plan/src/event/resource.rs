@@ -47,6 +47,8 @@ pub enum ResourceKind {
     Marker,
     /// What a stale writer left, kept aside.
     KeptAside,
+    /// What reverse passes deleted at the source, kept aside.
+    KeptDeleted,
     /// The ledger of a unit.
     Ledger,
     /// The old side, kept as the way back.
@@ -64,6 +66,7 @@ impl ResourceKind {
             Self::Target => "target",
             Self::Marker => "marker",
             Self::KeptAside => "kept_aside",
+            Self::KeptDeleted => "kept_deleted",
             Self::Ledger => "ledger",
             Self::Fallback => "fallback",
         }

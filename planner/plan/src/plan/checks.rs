@@ -1,6 +1,10 @@
 //! What a plan refuses, or says loudly, before anything runs.
 
-use segue_contract::{Address, Barrier, EndpointFacts, Finding, Marker, QuiesceKind, Severity, Side};
+use std::collections::BTreeSet;
+
+use segue_contract::{
+    Address, Barrier, EndpointFacts, Finding, Marker, QuiesceKind, SetAside, Severity, Side,
+};
 use segue_language::{CutoverDecl, MigrationDecl, SET_ASIDE, WaiverDecl};
 
 use super::Note;
@@ -54,6 +58,7 @@ pub(super) fn notes(ground: &Ground<'_>) -> Vec<Note> {
     }
     for decl in ground.desired.migrations.values() {
         migration(ground, &mut notes, decl);
+        super::deletions::notes(ground, &mut notes, decl);
     }
     for decl in ground.desired.cutovers.values() {
         cutover(ground, &mut notes, decl);
@@ -117,8 +122,31 @@ fn migration(ground: &Ground<'_>, notes: &mut Notes, decl: &MigrationDecl) {
             );
         }
     }
-    if let Some(known) = known {
-        set_aside(ground, notes, address, known);
+    match known {
+        Some(known) => set_aside(ground, notes, address, known),
+        None => room(ground, notes, decl),
+    }
+}
+
+/// Whether the target has room for what the first load brings. A warning: a file system may compress, or share.
+fn room(ground: &Ground<'_>, notes: &mut Notes, decl: &MigrationDecl) {
+    let seen = ground.observed.migrations.get(&decl.address);
+    let needs = seen.into_iter().flat_map(|m| m.units.values()).map(|unit| unit.fact()?.needs_bytes);
+    let target = ground.observed.endpoints.get(&decl.target).and_then(Seen::fact);
+    let (Some(needs), Some(free)) = (needs.sum::<Option<u64>>(), target.and_then(|t| t.free_bytes)) else {
+        return;
+    };
+    if needs > free {
+        notes.push(
+            &decl.target,
+            Severity::Warning,
+            "TARGET_SPACE",
+            format!(
+                "has {free} bytes free, and what {} carries takes about {needs} there (a scan of the source: each file once, in whole blocks, without holes)",
+                decl.address
+            ),
+            "make room, name a larger target, or leave something out with select { exclude = [...] }",
+        );
     }
 }
 
@@ -128,9 +156,12 @@ fn set_aside(ground: &Ground<'_>, notes: &mut Notes, address: &Address, known: &
         if unit.set_aside_total > 0 {
             let first =
                 unit.set_aside.first().map(|s| format!("{}: {}", s.key, s.reason)).unwrap_or_default();
-            let waivers = ground.cutover_of(address).map(|c| c.waivers.as_slice()).unwrap_or_default();
-            let waived = WaiverDecl::accept_left_out(waivers, &unit.set_aside, unit.set_aside_total);
-            let said = if waived { "; every one of them is waived" } else { "" };
+            let waivers = ground.desired.waivers_of(address);
+            let waived = WaiverDecl::accept_left_out(&waivers, &unit.set_aside, unit.set_aside_total);
+            let said = match waived {
+                true => format!("; every one of them is waived: {}", reasons(&waivers, &unit.set_aside)),
+                false => String::new(),
+            };
             notes.push(
                 &super::migration_steps::unit_address(address, name),
                 if waived { Severity::Info } else { Severity::Warning },
@@ -139,10 +170,17 @@ fn set_aside(ground: &Ground<'_>, notes: &mut Notes, address: &Address, known: &
                     "{} records were left out by the last pass, the first: {first}{said}",
                     unit.set_aside_total
                 ),
-                "make them readable, exclude them, or name them in waive \"SET_ASIDE\"; a cutover does not pass its gates before",
+                "mend them at the source, exclude them in select, or name them in waive \"SET_ASIDE\": a cutover does not pass its gates before, and apply exits 3",
             );
         }
     }
+}
+
+/// Why records are waived, each reason once.
+fn reasons(waivers: &[WaiverDecl], left_out: &[SetAside]) -> String {
+    let reasons = left_out.iter().filter_map(|s| WaiverDecl::of_left_out(waivers, &s.key));
+    let reasons: BTreeSet<&str> = reasons.map(|waiver| waiver.reason.as_str()).collect();
+    reasons.into_iter().collect::<Vec<_>>().join("; ")
 }
 
 /// Protocol P18 and P19: a marker of another state, or one that is ahead of this journal.

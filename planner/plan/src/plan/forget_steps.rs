@@ -51,6 +51,7 @@ fn left_as_it_is(ground: &Ground<'_>, address: &Address) -> Vec<String> {
             | ResourceKind::Marker
             | ResourceKind::Scratch
             | ResourceKind::KeptAside
+            | ResourceKind::KeptDeleted
             | ResourceKind::Fallback => true,
             // They lie in the state directory.
             ResourceKind::Ledger | ResourceKind::Lease | ResourceKind::Unfinished => false,

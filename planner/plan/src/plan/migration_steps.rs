@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use segue_contract::{Address, Direction, DriftReport};
-use segue_language::MigrationDecl;
+use segue_language::{MigrationDecl, WaiverDecl};
 
 use super::build::Ground;
-use super::{Estimate, PlanStep, Reason, StepKind, rehearsal_steps, side_name};
+use super::{Estimate, PlanStep, Reason, StepKind, deletions, rehearsal_steps, side_name};
 use crate::diff::Change;
 use crate::event::RehearsedUnit;
 use crate::observe::Seen;
@@ -135,6 +135,16 @@ impl Unit<'_> {
         }
     }
 
+    /// Whether a unit that was carried is carried again: what was set aside is tried again; and without a cutover nothing
+    /// else would carry what changed since.
+    fn goes_on(&self, unit: &UnitState, report: &DriftReport) -> bool {
+        let waivers = self.ground.desired.waivers_of(&self.decl.address);
+        let left_out = unit.set_aside_total > 0
+            && !WaiverDecl::accept_left_out(&waivers, &unit.set_aside, unit.set_aside_total);
+        let alone = self.ground.cutover_of(&self.decl.address).is_none();
+        unit.loaded && (left_out || alone && report.waiting_records > 0)
+    }
+
     fn steps(&self, before: &Address) -> Vec<PlanStep> {
         let base = unit_address(&self.decl.address, self.name);
         let (from, to) = match self.direction {
@@ -159,7 +169,9 @@ impl Unit<'_> {
         let what = format!("carry what changed from {from} to {to}, in passes, until they stop shrinking");
         let mut sync = PlanStep::new(&self.decl.address, base.step("sync"), StepKind::Sync, what);
         sync.waits_for = vec![load.address.clone()];
-        sync.done = unit.passes_total > 1 && !switches && !drifted;
+        sync.remarks.push(deletions::remark(self.decl));
+        let goes_on = !switches && !drifted && self.goes_on(unit, &report);
+        sync.done = unit.passes_total > 1 && !switches && !drifted && !goes_on;
         sync.estimate = (!sync.done).then(|| sync_estimate(unit, &report));
 
         let mut verify = PlanStep::new(
@@ -173,6 +185,13 @@ impl Unit<'_> {
             && !switches
             && !drifted;
         verify.estimate = (!verify.done).then(|| verify_estimate(unit, &report));
+        if goes_on {
+            sync.reason = Reason::Again;
+            if unit.set_aside_total > 0 {
+                sync.remarks
+                    .push(format!("tries again what was set aside: {} records", unit.set_aside_total));
+            }
+        }
         if unit.loaded && switches {
             sync.reason = Reason::Again;
             verify.reason = Reason::Again;

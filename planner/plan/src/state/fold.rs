@@ -88,6 +88,19 @@ fn fold_one(state: &mut State, entry: &Entry) {
             };
             carry(state, migration, unit, pass, report);
         }
+        Event::DeletionsAsked { migration, unit, asked } => {
+            if let Some(migration) = state.migrations.get_mut(migration) {
+                migration.units.entry(unit.clone()).or_default().asked_deletions = Some((**asked).clone());
+            }
+        }
+        Event::DeletionsAccepted { migration, unit, hash, allowed, by: _ } => {
+            let known = state.migrations.get_mut(migration).and_then(|m| m.units.get_mut(unit));
+            if let Some(asked) = known.and_then(|unit| unit.asked_deletions.as_mut())
+                && asked.hash(migration, unit) == *hash
+            {
+                asked.accepted = Some(*allowed);
+            }
+        }
         Event::UnitVerified { migration, unit, report, whole } => {
             verify(state, migration, unit, report, *whole, at_ms);
         }
@@ -293,6 +306,7 @@ fn carry(state: &mut State, migration: &Address, unit: &str, pass: PassRecord, r
     unit.records_seen = pass.records_seen;
     unit.set_aside.clone_from(&report.set_aside);
     unit.set_aside_total = report.set_aside_total;
+    unit.asked_deletions = None;
     unit.passes.push(pass);
     keep_last(&mut unit.passes, MEASUREMENTS_MAX);
     if let Some(cutover) = owner.and_then(|owner| state.cutovers.get_mut(&owner)) {

@@ -122,6 +122,7 @@ impl State {
             ResourceKind::Lease => Standing::LeftOver("its attempt is over".to_owned()),
             ResourceKind::Scratch => scratch(known, now_ms),
             ResourceKind::KeptAside => self.kept_aside(known, &owner, now_ms),
+            ResourceKind::KeptDeleted => kept_deleted(known, &owner, now_ms),
             ResourceKind::Fallback => way_back(known, &owner, now_ms),
             ResourceKind::Unfinished | ResourceKind::Target | ResourceKind::Marker | ResourceKind::Ledger => {
                 of_migration(known, &owner)
@@ -147,6 +148,18 @@ impl State {
                 Standing::Needed(format!("settled, and kept for another {}", duration(left / 1000 * 1000)))
             }
         }
+    }
+}
+
+fn kept_deleted(known: &ResourceState, owner: &Owner<'_>, now_ms: i64) -> Standing {
+    match (known.resource.ttl_ms, known.left_ms(now_ms), owner) {
+        (_, _, Owner::Gone) => Standing::LeftOver("its cutover was forgotten".to_owned()),
+        (_, _, Owner::Of(cutover)) if cutover.finished => {
+            Standing::LeftOver("the cutover is finished".to_owned())
+        }
+        (None, _, _) => Standing::Needed("kept until finished = true".to_owned()),
+        (Some(_), 0, _) => Standing::LeftOver("its time is over".to_owned()),
+        (Some(_), left, _) => Standing::Needed(format!("kept for another {}", duration(left / 1000 * 1000))),
     }
 }
 

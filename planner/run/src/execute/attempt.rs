@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use segue_contract::{Address, Direction, QuiesceCall, QuiesceKind, Side, StepError, UnitJob};
-use segue_language::{CutoverDecl, Desired, FallbackDecl, MigrationDecl};
+use segue_language::{CutoverDecl, Desired, FallbackDecl, MigrationDecl, WaiverDecl};
 use segue_plan::event::{Attempt, FallbackTerms, Member};
 use segue_plan::state::{CutoverState, State};
 
@@ -87,6 +87,12 @@ fn member(
     })
 }
 
+/// The cutover's waivers, and those of its migrations.
+fn waivers_of(desired: &Desired, decl: &CutoverDecl) -> Vec<WaiverDecl> {
+    let migrations = decl.migrations.iter().filter_map(|m| desired.migrations.get(m));
+    decl.waivers.iter().chain(migrations.flat_map(|m| &m.waivers)).cloned().collect()
+}
+
 /// An attempt as the spec declares it.
 pub(super) fn attempt_from_spec(
     ground: &Ground,
@@ -122,7 +128,7 @@ pub(super) fn attempt_from_spec(
         by_hand: by_hand_path(ground, &decl.address),
         watchdog: None,
         rehearsal: false,
-        waivers: decl.waivers.clone(),
+        waivers: waivers_of(desired, decl),
         fallback: terms_of(decl),
         leaves: None,
     })

@@ -469,6 +469,7 @@ mod tests {
                 stale: Vec::new(),
                 stale_total: 0,
                 times: segue_contract::PassTimes::default(),
+                kept_deleted: None,
             },
             took_us: 5,
         };

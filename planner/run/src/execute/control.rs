@@ -218,16 +218,22 @@ impl Control {
     }
 
     /// Waits until one more unit may be carried. `None`: somebody asked to stop.
-    pub(super) fn carry_one(&self) -> Option<Carrying<'_>> {
+    /// Waits for no longer than until `stop` (who makes that true nudges).
+    pub(super) fn carry_one(&self, stop: impl Fn() -> bool) -> Option<Carrying<'_>> {
         let mut asked = self.lock();
         while asked.carrying_max.is_some_and(|most| asked.carrying >= most.max(1)) {
-            if asked.stop != StopLevel::None {
+            if asked.stop != StopLevel::None || stop() {
                 return None;
             }
             asked = self.came.wait(asked).unwrap_or_else(PoisonError::into_inner);
         }
         asked.carrying += 1;
         Some(Carrying { control: self })
+    }
+
+    /// How many units may be carried at once, where that is bounded.
+    pub(super) fn carrying_max(&self) -> Option<usize> {
+        self.lock().carrying_max
     }
 
     /// Sets (`Some`: bytes a second, and whose wish it is) or takes back a limit, for one migration or for all
@@ -260,11 +266,21 @@ impl Control {
         self.change(|_| {});
     }
 
+    /// What [`Control::sleep_since`] compares with: rises with each message.
+    pub(super) fn version(&self) -> u64 {
+        self.lock().version
+    }
+
     /// Sleeps for `time`, or until a message comes.
     pub fn sleep(&self, time: Duration) {
+        self.sleep_since(self.version(), time);
+    }
+
+    /// Sleeps for `time`, or until a message came after this version was seen: none is missed that comes between a look
+    /// and the sleep.
+    pub(super) fn sleep_since(&self, version: u64, time: Duration) {
         let end = Instant::now() + time;
         let mut asked = self.lock();
-        let version = asked.version;
         while asked.version == version {
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -361,20 +377,21 @@ mod tests {
     fn no_more_units_are_carried_at_once_than_may() {
         let control = Control::default();
         control.bound(&RunLimits { parallelism: 2, ..RunLimits::default() });
-        let (first, second) = (control.carry_one(), control.carry_one());
+        let (first, second) = (control.carry_one(|| false), control.carry_one(|| false));
         let at_once = std::sync::atomic::AtomicUsize::new(2);
         std::thread::scope(|scope| {
             let third = scope.spawn(|| {
-                let carrying = control.carry_one();
+                let carrying = control.carry_one(|| false);
                 (carrying.is_some(), at_once.load(std::sync::atomic::Ordering::SeqCst))
             });
             at_once.store(1, std::sync::atomic::Ordering::SeqCst);
             drop(first);
             assert_eq!(third.join().expect("it goes on"), (true, 1), "not before one of the two was over");
         });
-        let third = control.carry_one();
+        let third = control.carry_one(|| false);
+        assert!(control.carry_one(|| true).is_none(), "so does whoever waits no more");
         control.stop();
-        assert!(control.carry_one().is_none(), "a stop ends the waiting");
+        assert!(control.carry_one(|| false).is_none(), "a stop ends the waiting");
         drop((second, third));
     }
 

@@ -17,6 +17,7 @@ use segue_plan::plan::{Plan, PlanStep, StepKind};
 use segue_plan::state::State;
 use tokio::sync::mpsc;
 
+use super::left_out::{left_out, tell_all};
 use super::unit::UnitRef;
 use super::{Ground, RunError, RunEvent, signals, socket};
 pub use attended::{attended, follow, rehearse, switch_back};
@@ -130,6 +131,7 @@ pub fn apply(
     ground.control.bound(&desired.limits);
     let (nodes, mut failures) = nodes(ground, desired, plan);
     if nodes.is_empty() {
+        failures.extend(not_carried(ground, desired, &failures));
         return if failures.is_empty() { Ok(()) } else { Err(failures) };
     }
     let job = Arc::new(Job {
@@ -140,7 +142,21 @@ pub fn apply(
     });
     let runtime = runtime().map_err(|e| vec![e])?;
     failures.extend(runtime.block_on(dispatch(job, nodes)));
+    failures.extend(not_carried(ground, desired, &failures));
     if failures.is_empty() { Ok(()) } else { Err(failures) }
+}
+
+/// What was set aside ends a run with that, unless it is waived or a gate said so already.
+fn not_carried(ground: &Ground, desired: &Desired, failures: &[RunError]) -> Vec<RunError> {
+    if ground.control.stopping() {
+        return Vec::new();
+    }
+    tell_all(ground, desired);
+    let said =
+        |step: &Address| failures.iter().any(|f| matches!(f, RunError::Gate { step: of, .. } if of == step));
+    let mut errors = left_out(ground, desired);
+    errors.retain(|error| !matches!(error, RunError::LeftOut { step, .. } if said(step)));
+    errors
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, RunError> {

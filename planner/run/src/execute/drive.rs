@@ -297,7 +297,11 @@ fn fail(flight: &Flight<'_>, act: Action, error: RunError) -> Result<(), RunErro
     let reason = match (&asked, lapsed) {
         (Some(asked), _) => asked.clone(),
         (None, Some(lapsed)) if matches!(error, RunError::Interrupted) => lapsed,
-        (None, _) => error.to_string(),
+        (None, _) => match &error {
+            // Held for it: whoever reads that has to know how it goes on.
+            RunError::Deletions { remedy, .. } => format!("{error} ({remedy})"),
+            other => other.to_string(),
+        },
     };
     ground.note_failure(&step, &error);
     abort(ground, cutover, &reason, Some(reason.clone()))?;

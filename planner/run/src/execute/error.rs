@@ -29,6 +29,16 @@ pub enum RunError {
         /// What to type.
         remedy: String,
     },
+    /// A pass stopped before its first deletion, and waits for a person (protocol P28).
+    #[error("{step}: {what}")]
+    Deletions {
+        /// Which.
+        step: Address,
+        /// What would go.
+        what: String,
+        /// What to type.
+        remedy: String,
+    },
     /// A cutover is held.
     #[error("{cutover} is held: {reason}")]
     Held {
@@ -102,6 +112,26 @@ pub enum RunError {
         /// One of them.
         first: String,
     },
+    /// A verification found records missing that passes set aside and nobody waived.
+    #[error("{step}: {total} records are missing, the first: {first}")]
+    Missing {
+        /// Which.
+        step: Address,
+        /// How many.
+        total: u64,
+        /// One of them, with the reason.
+        first: String,
+    },
+    /// Passes set records aside and nobody waived them.
+    #[error("{step}: {total} records were set aside, the first: {first}")]
+    LeftOut {
+        /// Which.
+        step: Address,
+        /// How many.
+        total: u64,
+        /// One of them, with the reason.
+        first: String,
+    },
     /// Somebody asked to stop.
     #[error("stopped as asked; the same command goes on from here")]
     Interrupted,
@@ -123,10 +153,14 @@ impl RunError {
     /// The exit code (design 3).
     pub fn exit_code(&self) -> i32 {
         match self {
-            Self::Gate { .. } | Self::Held { .. } | Self::Unreadable { .. } => 3,
+            Self::Gate { .. }
+            | Self::Held { .. }
+            | Self::Unreadable { .. }
+            | Self::Deletions { .. }
+            | Self::LeftOut { .. } => 3,
             Self::Aborted { .. } => 5,
             Self::WentBack { .. } => 7,
-            Self::Mismatch { .. } => 8,
+            Self::Mismatch { .. } | Self::Missing { .. } => 8,
             Self::Interrupted => 130,
             Self::Step { error, .. } | Self::Setup(error) if error.class == ErrorClass::Cancelled => 130,
             Self::Step { .. }
@@ -142,9 +176,10 @@ impl RunError {
     pub fn remedy(&self) -> Option<String> {
         match self {
             Self::Step { error, .. } | Self::Setup(error) => error.remedy.clone(),
-            Self::Gate { remedy, .. } | Self::Unhealthy { remedy, .. } | Self::Unreadable { remedy, .. } => {
-                Some(remedy.clone())
-            }
+            Self::Gate { remedy, .. }
+            | Self::Unhealthy { remedy, .. }
+            | Self::Unreadable { remedy, .. }
+            | Self::Deletions { remedy, .. } => Some(remedy.clone()),
             Self::Held { cutover, .. } => {
                 Some(format!("`segue unhold {cutover}` lets it go on, or edit live in the spec"))
             }
@@ -156,6 +191,9 @@ impl RunError {
             })),
             Self::Mismatch { .. } => Some(
                 "`segue drift --level full` lists them; verify { on_mismatch = \"repair\" } carries them again".to_owned(),
+            ),
+            Self::Missing { .. } | Self::LeftOut { .. } => Some(
+                "`segue status` lists them; mend each at the source, leave it out with select { exclude }, or name it in waive \"SET_ASIDE\" { keys, reason } of the migration; then `segue apply` tries again".to_owned(),
             ),
             Self::Marker { .. } => {
                 Some("work from that state directory; or, when it is gone for good, `segue adopt`".to_owned())

@@ -21,8 +21,8 @@ use segue_plan::state::UnitState;
 use super::control::Turn;
 use super::drive::CutoverTask;
 use super::io::Until;
-use super::unit::{UnitRef, pass};
-use super::{Ground, RunError, RunEvent};
+use super::unit::UnitRef;
+use super::{Ground, RunError, RunEvent, passes};
 use approval::Question;
 use look::{Look, Wants, look};
 use probes::Probes;
@@ -264,7 +264,7 @@ impl<'a> Waiting<'a> {
                 Wants::Verification(stale) => stale.as_slice(),
                 Wants::Pass | Wants::Approval | Wants::Time => &[],
             }) {
-                verified::again(self.ground, stale)?;
+                verified::again(self.ground, stale, &self.task.attempt.waivers)?;
             }
             return Ok(true);
         }
@@ -293,10 +293,7 @@ impl<'a> Waiting<'a> {
 }
 
 fn carry(ground: &Ground, units: &[UnitRef]) -> Result<(), RunError> {
-    for unit in units {
-        pass(ground, unit, &unit.step("sync"), &Until::Stopped)?;
-    }
-    Ok(())
+    passes::pass_all(ground, units, &Until::Stopped)
 }
 
 /// Passes that no longer get shorter while a gate is unmet (protocol P26). Returns whether it was said.

@@ -13,7 +13,7 @@ use segue_language::Secrets;
 use segue_plan::event::Event;
 
 use super::retry::STEP_DEADLINE;
-use super::{Ground, RunEvent};
+use super::{Ground, RunEvent, deletions};
 
 /// Sleeps of the rate limit are cut into slices of this length, so that a cancel is seen.
 const SLICE: Duration = Duration::from_millis(50);
@@ -181,8 +181,18 @@ impl StepIo for Io<'_> {
         }
     }
 
+    fn waits(&self, for_what: &str, next_try: Duration) {
+        let after_ms = u64::try_from(next_try.as_millis()).unwrap_or(u64::MAX);
+        let (step, message) = (self.step.clone(), for_what.to_owned());
+        self.ground.tell(&RunEvent::StepRetried { step, message, after_ms });
+    }
+
     fn artifacts(&self) -> &Path {
         &self.ground.artifacts
+    }
+
+    fn keeping_deleted(&self, migration: &Address, below: &str) -> Result<(), StepError> {
+        deletions::keeping(self.ground, migration, below).map_err(|e| StepError::permanent(e.to_string()))
     }
 
     fn secret(&self, secret: &SecretRef) -> Result<Secret, StepError> {

@@ -1,7 +1,9 @@
 //! Leaving a target that cannot be read (protocol P22): only where the spec accepts the loss, and only when the target
 //! is fenced from outside, for it may come back; or where clients may write to both sides anyway.
 
-use segue_contract::{Address, Barrier, BlockRef, MarkerError, QuiesceCall, QuiesceKind, Side, StepError};
+use segue_contract::{
+    Address, Barrier, BlockRef, MarkerError, QuiesceCall, QuiesceKind, Side, StepError, UnitJob,
+};
 use segue_plan::cutover::{Action, WayBack};
 use segue_plan::event::{
     Attempt, Event, FallbackTerms, Leaving, Member, Proof, Release, Resource, ResourceKind,
@@ -12,7 +14,7 @@ use super::drive::{CutoverTask, Flight, run_cutover};
 use super::gates::Conditions;
 use super::io::{Io, Until};
 use super::unit::{UnitRef, sync};
-use super::{Ground, RunError, RunEvent, claims};
+use super::{Ground, RunError, RunEvent, claims, passes};
 
 /// Goes back: what the side that serves took is carried first; a target that cannot be read is left, where that is
 /// allowed.
@@ -52,11 +54,11 @@ pub(super) fn go_back(ground: &Ground, cutover: &Address, mut attempt: Attempt) 
 
 /// Reverse passes until they stop shrinking.
 fn carry(ground: &Ground, attempt: &Attempt) -> Result<(), RunError> {
-    for job in &attempt.jobs {
-        let unit = UnitRef { migration: job.migration.clone(), unit: job.unit.clone() };
-        ground.step(&unit.step("sync"), StepKind::Sync, || sync(ground, &unit))?;
-    }
-    Ok(())
+    let unit = |job: &UnitJob| UnitRef { migration: job.migration.clone(), unit: job.unit.clone() };
+    let units: Vec<UnitRef> = attempt.jobs.iter().map(unit).collect();
+    passes::each(ground, &units, |unit| {
+        ground.step(&unit.step("sync"), StepKind::Sync, || sync(ground, unit))
+    })
 }
 
 /// Whether the side that an attempt leads away from is left unread; `None`: it can be read.

@@ -302,7 +302,7 @@ impl Drill<'_> {
         let Some(level) = level else { return Ok(()) };
         ground.step(&step, StepKind::Verify, || {
             let (job, _) = job_of(ground, unit)?;
-            let call = VerifyCall { level, since: None, quiet: false };
+            let call = VerifyCall { level, since: None, quiet: false, set_aside: Vec::new() };
             let report = compare(ground, unit, &step, &job, &call, &Until::Stopped)?;
             measured.level = Some(level);
             measured.verify_us = report.took_us;

@@ -10,7 +10,7 @@ use super::drive::open_where_segue_is_refused;
 use super::io::{Io, Until};
 use super::retry::{STEP_DEADLINE, retry};
 use super::unit::{UnitRef, job_of, pass};
-use super::{Ground, RunError, RunEvent, claims};
+use super::{Ground, RunError, RunEvent, claims, deletions};
 
 /// Releases what was temporary.
 pub(super) fn release(ground: &Ground, decl: &CutoverDecl, change: Change) -> Result<(), RunError> {
@@ -18,7 +18,9 @@ pub(super) fn release(ground: &Ground, decl: &CutoverDecl, change: Change) -> Re
     ground.step(&step, StepKind::Release, || match change {
         Change::Abandon => abandon(ground, decl, &step),
         _ => finish(ground, decl, &step),
-    })
+    })?;
+    deletions::release_kept(ground, &decl.address);
+    Ok(())
 }
 
 fn units(ground: &Ground, migration: &Address) -> Vec<UnitRef> {

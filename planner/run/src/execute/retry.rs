@@ -38,7 +38,11 @@ pub(super) fn retry<T>(
         }
         let after_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
         ground.tell(&RunEvent::StepRetried { step: step.clone(), message: error.to_string(), after_ms });
-        ground.control.sleep(wait);
+        let next = Instant::now() + wait;
+        // Messages that are for others wake it, too.
+        while !stop() && Instant::now() < next {
+            ground.control.sleep(next.saturating_duration_since(Instant::now()));
+        }
         if stop() {
             return Err(error);
         }

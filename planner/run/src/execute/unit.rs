@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use segue_contract::{
     Address, Direction, PassReport, StepError, StepIo, UnitJob, VerifyCall, VerifyLevel, VerifyReport,
 };
+use segue_language::WaiverDecl;
 use segue_plan::cutover::converged;
 use segue_plan::event::Event;
 use segue_plan::state::UnitState;
@@ -13,8 +14,9 @@ use super::control::Carrying;
 use super::ground::micros;
 use super::io::{Io, Until};
 use super::leave::is_itself;
+use super::left_out::LeftOut;
 use super::retry::{STEP_DEADLINE, retry};
-use super::{Ground, RunError, RunEvent};
+use super::{Ground, RunError, RunEvent, deletions};
 
 /// Passes that a sync step runs at most before it calls the unit converged enough: a writer that is as
 /// fast as the copy is reported, and the gates decide.
@@ -23,7 +25,7 @@ const PASSES_MAX: usize = 20;
 const REPAIRS_MAX: usize = 3;
 
 /// A unit of a migration.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct UnitRef {
     /// The migration.
     pub migration: Address,
@@ -60,7 +62,11 @@ pub(super) fn job_of(ground: &Ground, unit: &UnitRef) -> Result<(UnitJob, UnitSt
             error.remedy("bring it back, still fenced; then `segue unhold` of its cutover takes it back"),
         ));
     }
-    found.map(|(job, known, _)| (job, known)).ok_or_else(|| {
+    let found = found.map(|(mut job, known, _)| {
+        job.deletions.accepted = deletions::accepted(ground, &job);
+        (job, known)
+    });
+    found.ok_or_else(|| {
         RunError::Setup(
             StepError::permanent(format!("{}: unit {:?} is not in the state", unit.migration, unit.unit))
                 .remedy("run `segue apply`: it records what the spec declares"),
@@ -69,17 +75,21 @@ pub(super) fn job_of(ground: &Ground, unit: &UnitRef) -> Result<(UnitJob, UnitSt
 }
 
 /// Waits until one more unit may be carried (`segue { parallelism }`). Inside a pause clients wait, and on the way back
-/// health: nothing keeps those waiting.
+/// health: nothing keeps those waiting. Taken for each try by itself: who waits to try again keeps no other unit waiting.
 fn turn<'a>(
     ground: &'a Ground,
     direction: Direction,
     until: &Until,
-) -> Result<Option<Carrying<'a>>, RunError> {
+) -> Result<Option<Carrying<'a>>, StepError> {
+    let stop = || match until {
+        Until::Flag(flag) => flag.load(std::sync::atomic::Ordering::SeqCst),
+        Until::Stopped | Until::Deadline(..) | Until::Never => false,
+    };
     match (until, direction) {
-        (Until::Stopped | Until::Flag(_), Direction::Forward) => {
-            ground.control.carry_one().map(Some).ok_or(RunError::Interrupted)
+        (Until::Stopped, Direction::Forward) | (Until::Flag(_), _) => {
+            ground.control.carry_one(stop).map(Some).ok_or_else(StepError::cancelled)
         }
-        (Until::Deadline(..) | Until::Never, _) | (_, Direction::Reverse) => Ok(None),
+        (Until::Deadline(..) | Until::Never, _) | (Until::Stopped, Direction::Reverse) => Ok(None),
     }
 }
 
@@ -108,7 +118,7 @@ pub(super) fn carried(
         retry(ground, step, patience, || ground.control.stopping(), look)
             .map_err(|e| RunError::step(step, e))?;
     }
-    let report = work().map_err(|e| RunError::step(step, e))?;
+    let report = work().map_err(|e| deletions::failed(ground, unit, step, direction, e))?;
     // Rates and estimates are of the time in which it worked.
     let rested = ground.control.paused_in_all().saturating_sub(rested);
     let took_us = micros(began).saturating_sub(u64::try_from(rested.as_micros()).unwrap_or(0));
@@ -134,7 +144,6 @@ pub(super) fn load(ground: &Ground, unit: &UnitRef) -> Result<String, RunError> 
         return Ok("was loaded by the run before".to_owned());
     }
     let engine = ground.registry.engine(&job.source, &job.target).map_err(|e| RunError::step(&step, e))?;
-    let _turn = turn(ground, job.direction, &Until::Stopped)?;
     let io = Io::new(ground, &step).carrying(&job);
     let report = carried(ground, unit, &step, true, job.direction, STEP_DEADLINE, || {
         retry(
@@ -143,6 +152,7 @@ pub(super) fn load(ground: &Ground, unit: &UnitRef) -> Result<String, RunError> 
             STEP_DEADLINE,
             || ground.control.stopping(),
             || {
+                let _turn = turn(ground, job.direction, &Until::Stopped)?;
                 let from =
                     ground.recorder.look(|s| s.open_steps.get(&step).and_then(|o| o.checkpoint.clone()));
                 engine.load(&job, from.as_ref(), &io).map(|report| io.worked(report))
@@ -161,7 +171,6 @@ pub(super) fn pass(
 ) -> Result<PassReport, RunError> {
     let (job, _) = job_of(ground, unit)?;
     let engine = ground.registry.engine(&job.source, &job.target).map_err(|e| RunError::step(step, e))?;
-    let _turn = turn(ground, job.direction, until)?;
     let io = Io::new(ground, step).carrying(&job).until(until.clone());
     carried(ground, unit, step, false, job.direction, until.time_left(ground), || {
         retry(
@@ -169,8 +178,24 @@ pub(super) fn pass(
             step,
             STEP_DEADLINE,
             || ground.control.stopping(),
-            || engine.pass(&job, None, &io).map(|report| io.worked(report)),
+            || {
+                let _turn = turn(ground, job.direction, until)?;
+                engine.pass(&job, None, &io).map(|report| io.worked(report))
+            },
         )
+    })
+}
+
+/// One pass, not tried again: whoever asks for passes again and again does that by itself, and what ends them (`until`)
+/// must not wait for a side that cannot be read.
+pub(super) fn pass_once(ground: &Ground, unit: &UnitRef, until: &Until) -> Result<PassReport, RunError> {
+    let step = unit.step("sync");
+    let (job, _) = job_of(ground, unit)?;
+    let engine = ground.registry.engine(&job.source, &job.target).map_err(|e| RunError::step(&step, e))?;
+    let _turn = turn(ground, job.direction, until).map_err(|e| RunError::step(&step, e))?;
+    let io = Io::new(ground, &step).carrying(&job).until(until.clone());
+    carried(ground, unit, &step, false, job.direction, Duration::ZERO, || {
+        engine.pass(&job, None, &io).map(|report| io.worked(report))
     })
 }
 
@@ -204,7 +229,7 @@ fn mend_drift(ground: &Ground, unit: &UnitRef, step: &Address) -> Result<(), Run
     if drift.drifted_total == 0 {
         return Ok(());
     }
-    let call = VerifyCall { level: VerifyLevel::Count, since: None, quiet: false };
+    let call = VerifyCall { level: VerifyLevel::Count, since: None, quiet: false, set_aside: Vec::new() };
     let verify = || engine.verify(&job, &call, &io);
     let report =
         retry(ground, step, STEP_DEADLINE, || io.cancelled(), verify).map_err(|e| RunError::step(step, e))?;
@@ -217,24 +242,44 @@ fn mend_drift(ground: &Ground, unit: &UnitRef, step: &Address) -> Result<(), Run
     Ok(())
 }
 
+/// A verification that found no difference.
+#[derive(Debug)]
+pub struct Verified {
+    /// What was found on both sides.
+    pub said: String,
+    /// What is missing and not waived.
+    pub missing: Option<RunError>,
+}
+
 /// Compares both sides; carries again what differs where the spec says so.
 pub fn verify_unit(
     ground: &Ground,
     unit: &UnitRef,
     level: VerifyLevel,
     repair: bool,
-) -> Result<String, RunError> {
+    waivers: &[WaiverDecl],
+) -> Result<Verified, RunError> {
     let step = unit.step("verify");
     let mut repairs = 0;
     loop {
         let (job, _) = job_of(ground, unit)?;
-        let call = VerifyCall { level, since: None, quiet: false };
+        let call = VerifyCall { level, since: None, quiet: false, set_aside: Vec::new() };
         let report = compare(ground, unit, &step, &job, &call, &Until::Stopped)?;
+        let missing = LeftOut::of(waivers, &report.missing, report.missing_total);
+        if report.mismatches_total == 0 || !repair || repairs == REPAIRS_MAX {
+            missing.tell(ground, &step);
+        }
         if report.mismatches_total == 0 {
-            return Ok(format!(
-                "{} records compared, {} of them by content, all equal; {} changed since the last pass",
-                report.records_checked, report.records_read, report.residual
-            ));
+            let said = format!(
+                "{} records compared, {} of them by content, all equal{}; {} changed since the last pass, not carried yet",
+                report.records_checked,
+                report.records_read,
+                missing.said(),
+                report.residual
+            );
+            let total = missing.open_total;
+            let error = || RunError::Missing { step: step.clone(), total, first: missing.first() };
+            return Ok(Verified { said, missing: (total > 0).then(error) });
         }
         if !repair || repairs == REPAIRS_MAX {
             return Err(mismatch(&step, &report));
@@ -260,11 +305,18 @@ pub(super) fn compare(
     until: &Until,
 ) -> Result<VerifyReport, RunError> {
     let engine = ground.registry.engine(&job.source, &job.target).map_err(|e| RunError::step(step, e))?;
-    let _turn = turn(ground, job.direction, until)?;
     let io = Io::new(ground, step).carrying(job).until(until.clone());
-    let report =
-        retry(ground, step, until.time_left(ground), || io.cancelled(), || engine.verify(job, call, &io))
-            .map_err(|e| RunError::step(step, e))?;
+    let set_aside = ground.recorder.look(|s| {
+        let unit = s.migrations.get(&unit.migration)?.units.get(&unit.unit)?;
+        Some(unit.set_aside.clone())
+    });
+    let call = VerifyCall { set_aside: set_aside.unwrap_or_default(), ..call.clone() };
+    let verify = || {
+        let _turn = turn(ground, job.direction, until)?;
+        engine.verify(job, &call, &io)
+    };
+    let report = retry(ground, step, until.time_left(ground), || io.cancelled(), verify)
+        .map_err(|e| RunError::step(step, e))?;
     ground.record(Event::UnitVerified {
         migration: unit.migration.clone(),
         unit: unit.unit.clone(),

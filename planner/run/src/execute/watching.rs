@@ -10,7 +10,6 @@ pub(super) use looking::ask;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use segue_contract::Address;
 use segue_plan::event::{Attempt, Event, Watch, WatchPlan};
@@ -19,12 +18,9 @@ use segue_plan::state::CutoverState;
 
 use super::drive::drive;
 use super::ground::micros;
-use super::unit::{UnitRef, carried, job_of};
+use super::passes::{self, Wanted};
+use super::unit::UnitRef;
 use super::{Ground, RunError, RunEvent};
-use crate::execute::io::{Io, Until};
-
-/// How often it is told how fresh the fallback is.
-const TELL_EVERY_MS: u64 = 10_000;
 
 /// Whether what is left of an attempt is watching, which takes long, and nobody attends to signals: whoever only
 /// settles what died leaves it to the next apply.
@@ -202,52 +198,21 @@ impl Watching<'_> {
         recorded
     }
 
-    /// Reverse passes at the migrations' interval. One that fails is told and tried again: whether the new side is
-    /// healthy is for the watches to say.
+    /// Reverse passes at the migrations' interval, several at once.
     fn keep_fresh(&self) {
         let (ground, cutover) = (self.ground, self.cutover);
         if !self.attempt.reverse {
             ground.tell(&RunEvent::Fallback { cutover: cutover.clone(), behind_ms: None });
             return;
         }
-        let mut told_ms: Option<u64> = None;
-        let mut due_ms = ground.clock.boot_ms();
-        while !self.over() {
-            let now_ms = ground.clock.boot_ms();
-            if now_ms < due_ms {
-                ground.control.sleep(Duration::from_millis(due_ms - now_ms));
-                continue;
-            }
-            due_ms = now_ms.saturating_add(self.plan.sync_interval_ms.max(1));
-            let carried = self.attempt.jobs.iter().try_for_each(|job| {
-                let unit = UnitRef { migration: job.migration.clone(), unit: job.unit.clone() };
-                self.reverse_pass(&unit)
-            });
-            match carried {
-                Ok(()) if told_ms.is_none_or(|at| now_ms.saturating_sub(at) >= TELL_EVERY_MS) => {
-                    told_ms = Some(now_ms);
-                    let behind_ms = Some(ground.clock.boot_ms().saturating_sub(now_ms));
-                    ground.tell(&RunEvent::Fallback { cutover: cutover.clone(), behind_ms });
-                }
-                Ok(()) | Err(RunError::Interrupted) => {}
-                Err(error) => {
-                    let text = format!("{cutover}: a reverse pass failed, the fallback grows older: {error}");
-                    ground.tell(&RunEvent::Said { text });
-                }
-            }
+        let units = self.attempt.jobs.iter().map(|job| {
+            let unit = UnitRef { migration: job.migration.clone(), unit: job.unit.clone() };
+            (unit, self.plan.sync_interval_ms)
+        });
+        let units: Vec<Wanted> = units.collect();
+        if let Err(error) = passes::keep_fresh(ground, cutover, &units, &self.lost, &|| self.over()) {
+            let text = format!("{cutover}: reverse passes ended, the fallback grows older: {error}");
+            ground.tell(&RunEvent::Said { text });
         }
-    }
-
-    /// One pass, not tried again, and given up when health is lost: that must not wait for a side that cannot be read.
-    fn reverse_pass(&self, unit: &UnitRef) -> Result<(), RunError> {
-        let step = unit.step("sync");
-        let (job, _) = job_of(self.ground, unit)?;
-        let engine =
-            self.ground.registry.engine(&job.source, &job.target).map_err(|e| RunError::step(&step, e))?;
-        let io = Io::new(self.ground, &step).until(Until::Flag(Arc::clone(&self.lost))).carrying(&job);
-        carried(self.ground, unit, &step, false, job.direction, Duration::ZERO, || {
-            engine.pass(&job, None, &io).map(|report| io.worked(report))
-        })
-        .map(|_| ())
     }
 }

@@ -21,13 +21,18 @@ pub(crate) fn drift(sides: &Sides<'_>, level: VerifyLevel) -> Result<DriftReport
     // Several changes of one document are one record for a pass: this is the most that it can be.
     let waiting_records = here.changes_since(&settled);
     let each = known.bytes.checked_div(known.tally.records).unwrap_or(0);
+    // As many as are fewer by now; what was added since hides some.
+    let live = known.tally.live(sides.from());
+    let there = again(io, || sides.read.count())?;
     let mut report = DriftReport {
+        waiting_deletions: Some((live.saturating_sub(there), live)),
         waiting_records,
         waiting_bytes: waiting_records.saturating_mul(each),
         ..DriftReport::default()
     };
     if level == VerifyLevel::Full {
-        let found = verify(sides, name, &VerifyCall { level, since: None, quiet: false })?;
+        let found =
+            verify(sides, name, &VerifyCall { level, since: None, quiet: false, set_aside: Vec::new() })?;
         (report.drifted, report.drifted_total) = (found.mismatches, found.mismatches_total);
         return Ok(report);
     }

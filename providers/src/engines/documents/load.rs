@@ -11,6 +11,7 @@ use segue_contract::{Checkpoint, PassReport, PassTimes, Progress, StepError, Ste
 
 use super::again::again;
 use super::collection::{Documents, Stand, Want};
+use super::deletions::Gathered;
 use super::ledger::{About, Mark, Record, Stood};
 use super::made::Made;
 use super::notes::Notes;
@@ -175,26 +176,39 @@ impl Load<'_> {
         let stand = shown(&*sides.write, io)?;
         let there = sides.keys(sides.to(), &Windows::all(&stand))?;
         let mut join = Join::of(known.finish()?, there)?;
+        let (mut gathered, mut carried_in_all) = (Gathered::new(sides), 0);
         let of_the_dead = |(carried, found): (Option<Entry>, Option<Entry>)| {
+            carried_in_all += u64::from(carried.is_some());
             let record = found.filter(|_| carried.is_none())?.record;
-            sender.knows(&record.key, record.mark(sides.to()).version).then_some(record)
+            let of_the_dead = sender.knows(&record.key, record.mark(sides.to()).version);
+            carried_in_all += u64::from(of_the_dead);
+            of_the_dead.then_some(record)
         };
-        in_batches(|| join.next(), of_the_dead, |some| self.settle_some(sender, some))
+        in_batches(|| join.next(), of_the_dead, |some| self.settle_some(sender, some, &mut gathered))?;
+        match gathered.allowed(sides, carried_in_all)? {
+            Ok(few) => few.make(sender, self.head.stand.bound()),
+            // The first pass finds them, and asks: it has a ledger, which an acceptance names.
+            Err(many) => many.keep_as_carried(sides.from(), |entry| sender.sink().push(entry)),
+        }
     }
 
-    fn settle_some(&self, sender: &Sender<'_, Log>, some: Vec<Record>) -> Result<(), StepError> {
+    fn settle_some(
+        &self,
+        sender: &Sender<'_, Log>,
+        some: Vec<Record>,
+        gathered: &mut Gathered,
+    ) -> Result<(), StepError> {
         let now = self.sides.now(self.sides.from(), &some)?;
-        let mut gone = Vec::new();
         for (mut record, now) in some.into_iter().zip(now) {
             let Some(now) = now else {
-                gone.push(record);
+                gathered.add_dead(record)?;
                 continue;
             };
             // It changed since the load began: the first pass carries it, and is to know whose the old one is.
             record.set_mark(self.sides.from(), Mark::new(now.version, now.number));
             sender.sink().push(Entry { record, gone: false })?;
         }
-        sender.delete(&gone, self.head.stand.bound())
+        Ok(())
     }
 
     fn checkpoint_if_due(

@@ -12,6 +12,7 @@ use segue_contract::{PassReport, PassTimes, StepError, StepIo, UnitJob};
 
 use super::again::again;
 use super::collection::{Documents, Found, Key, Stand, Want};
+use super::deletions::Gathered;
 use super::foreign::{Finds, Foreign, look};
 use super::gone;
 use super::ledger::{About, Draft, Ledger, Record, Stood};
@@ -157,67 +158,74 @@ impl Pass<'_> {
         Ok(())
     }
 
-    /// Carries documents by their keys as they are now; those that are gone are deleted.
-    fn carry_keys(&self, mut wanted: Merged) -> Result<(), StepError> {
-        in_batches(|| wanted.next(), |entry| Some(entry.record), |some| self.carry_some(some))
+    /// Carries documents by their keys as they are now; those that are gone, and that the ledger does not have as being
+    /// there, are deleted. The others are found among the deletions of the pass.
+    fn carry_keys(&mut self, mut wanted: Merged) -> Result<(), StepError> {
+        let mut gone = Runs::new(self.sides.io.artifacts());
+        let carry = |some| self.carry_some(some, &mut gone);
+        in_batches(|| wanted.next(), |entry| Some(entry.record), carry)?;
+        if gone.is_empty() {
+            return Ok(());
+        }
+        let Self { sides, ledger, sender, here, .. } = self;
+        let from = sides.from();
+        let mut join = Join::of(ledger.records()?, gone.finish()?)?;
+        let nobodys = |(known, gone): (Option<Record>, Option<Entry>)| {
+            gone.filter(|_| known.is_none_or(|known| known.mark(from).version == 0)).map(|entry| entry.record)
+        };
+        in_batches(|| join.next(), nobodys, |some| sender.delete(&some, here.bound()))
     }
 
-    fn carry_some(&self, some: Vec<Record>) -> Result<(), StepError> {
+    fn carry_some(&self, some: Vec<Record>, gone: &mut Runs) -> Result<(), StepError> {
         self.sides.go_on()?;
         let keys: Vec<Key> = some.iter().map(|record| record.key.clone()).collect();
         let now = self.sides.look_up(self.sides.from(), &keys, Want::Bodies)?;
-        let (mut found, mut gone) = (Vec::new(), Vec::new());
+        let mut found = Vec::new();
         for (record, document) in some.into_iter().zip(now) {
             match document {
                 Some(document) => found.push(document),
-                None => gone.push(record),
+                None => gone.push(Entry { record, gone: true })?,
             }
         }
-        self.sender.carry(found)?;
-        self.sender.delete(&gone, self.here.bound())
+        self.sender.carry(found)
     }
 
     /// Finds the documents of the draft that the side that is read no longer has ([`gone`]), and deletes them; after every
     /// other write of the pass, with the version of what was settled before they were looked for.
-    fn deletions(&self, draft: Draft) -> Result<Draft, StepError> {
+    fn deletions(&mut self, draft: Draft) -> Result<Draft, StepError> {
         let (sides, io) = (self.sides, self.sides.io);
         let from = sides.from();
         let before = again(io, || sides.read.stand())?;
         let number = before.bound();
         let mut merged = draft.into_ledger(self.known.clone())?;
+        let mut gathered = Gathered::new(sides);
         match gone::find(sides, &mut merged, &self.here)? {
-            Some(gone) => self.delete_found(gone, number)?,
+            Some(gone) => gathered.add_all(gone)?,
             None => {
                 // What is not seen would have to be asked for one by one.
                 again(io, || sides.read.show())?;
                 let here = sides.keys(from, &Windows::all(&before))?;
-                self.delete_all_but(&mut merged, here, number)?;
+                self.all_but(&mut merged, here, &mut gathered)?;
             }
         }
+        gathered.check(sides, &mut self.ledger)?.make(&self.sender, number)?;
         merge(io.artifacts(), Some(&mut merged), self.sent()?, from, &self.here)
     }
 
-    /// Deletes what [`gone::find`] found.
-    fn delete_found(&self, mut gone: Merged, number: u64) -> Result<(), StepError> {
-        let delete = |some: Vec<Record>| {
-            self.sides.go_on()?;
-            self.sender.delete(&some, number)
-        };
-        in_batches(|| gone.next(), |entry| Some(entry.record), delete)
-    }
-
-    /// Deletes the records of a ledger whose documents are not among those that were found, nor there now.
-    fn delete_all_but(&self, ledger: &mut Ledger, here: Merged, number: u64) -> Result<(), StepError> {
+    /// The records of a ledger whose documents are not among those that were found, nor there now. One that changed while
+    /// the keys were looked at is in another window: it is asked for by itself.
+    fn all_but(&self, ledger: &mut Ledger, here: Merged, gathered: &mut Gathered) -> Result<(), StepError> {
         let mut join = Join::of(ledger.records()?, here)?;
         let not_found = |(record, found): (Option<Record>, Option<Entry>)| record.filter(|_| found.is_none());
-        in_batches(|| join.next(), not_found, |doubtful| self.delete_gone(doubtful, number))
-    }
-
-    /// A document that changed while the keys were looked at is in another window: it is asked for by itself.
-    fn delete_gone(&self, doubtful: Vec<Record>, number: u64) -> Result<(), StepError> {
-        let now = self.sides.now(self.sides.from(), &doubtful)?;
-        let gone = doubtful.into_iter().zip(now).filter(|(_, now)| now.is_none()).map(|(record, _)| record);
-        self.sender.delete(&gone.collect::<Vec<_>>(), number)
+        in_batches(
+            || join.next(),
+            not_found,
+            |doubtful| {
+                let now = self.sides.now(self.sides.from(), &doubtful)?;
+                let gone = doubtful.into_iter().zip(now).filter(|(_, now)| now.is_none());
+                gone.map(|(record, _)| record).try_for_each(|record| gathered.add(record))
+            },
+        )
     }
 
     /// Where the side that is written stands, and whether nobody else wrote there while the pass ran. If somebody did,

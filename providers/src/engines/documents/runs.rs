@@ -45,6 +45,10 @@ impl Runs {
         if self.held.len() >= self.held_max { self.spill() } else { Ok(()) }
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.held.is_empty() && self.files.is_empty()
+    }
+
     /// Sorts what is held; of each key the last stays.
     fn sorted(&mut self) -> Vec<Entry> {
         let mut held = std::mem::take(&mut self.held);

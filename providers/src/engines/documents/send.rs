@@ -6,11 +6,10 @@ mod clash;
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
 
-use segue_contract::{Direction, ErrorClass, SetAside, Side, StaleFind, StepError};
+use segue_contract::{Direction, ErrorClass, KeptDeleted, SetAside, Side, StaleFind, StepError};
 
-use super::again::{PATIENCE, pause};
+use super::again::{PATIENCE, Waiting, pause};
 use super::collection::{Found, Key, Want, Write, Written};
 use super::json;
 use super::ledger::{Mark, Record};
@@ -52,6 +51,8 @@ pub(crate) struct Tally {
     pub(crate) later: u64,
     pub(crate) set_aside: Bounded<SetAside>,
     pub(crate) stale: Bounded<StaleFind>,
+    /// What was deleted and kept aside.
+    pub(crate) kept: Option<KeptDeleted>,
 }
 
 /// See the module.
@@ -95,6 +96,11 @@ impl<'a, S: Sink> Sender<'a, S> {
         let sink = self.sink.into_inner().unwrap_or_else(PoisonError::into_inner);
         let tally = self.tally.into_inner().unwrap_or_else(PoisonError::into_inner);
         (sink, tally, self.epoch.into_inner())
+    }
+
+    /// The number of the pass.
+    pub(crate) fn pass(&self) -> u64 {
+        self.pass
     }
 
     pub(crate) fn tally(&self) -> MutexGuard<'_, Tally> {
@@ -270,7 +276,7 @@ impl<'a, S: Sink> Sender<'a, S> {
 
     /// Writes a batch; what is only not taken now is sent again. The answers are in the order of the batch.
     fn write_all(&self, batch: &[Write]) -> Result<Vec<Written>, StepError> {
-        let began = Instant::now();
+        let mut waiting = Waiting::new();
         let mut answers: Vec<Option<Written>> = vec![None; batch.len()];
         let mut left: Vec<usize> = (0..batch.len()).collect();
         while !left.is_empty() {
@@ -315,10 +321,11 @@ impl<'a, S: Sink> Sender<'a, S> {
             };
             match refused {
                 None => self.pace.went_well(&turn),
-                Some(error) if began.elapsed() > PATIENCE => return Err(error),
-                Some(_) => {
+                Some(error) if waiting.lasted() > PATIENCE => return Err(error),
+                Some(error) => {
                     drop(turn);
                     let wait = self.pace.too_much();
+                    waiting.failed(self.sides.io, &error, wait);
                     pause(self.sides.io, wait)?;
                 }
             }

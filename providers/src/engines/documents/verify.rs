@@ -4,9 +4,12 @@
 
 mod buckets;
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
-use segue_contract::{ArtifactName, Side, StepError, VerifyCall, VerifyLevel, VerifyMismatch, VerifyReport};
+use segue_contract::{
+    ArtifactName, SetAside, Side, StepError, VerifyCall, VerifyLevel, VerifyMismatch, VerifyReport,
+};
 
 use super::again::pause;
 use super::collection::{Found, Key, Want};
@@ -40,6 +43,7 @@ pub(crate) fn verify(
         bytes: 0,
         residual: 0,
         mismatches: Bounded::default(),
+        missing: Bounded::default(),
     };
     match (&call.since, call.level) {
         (Some(since), level) if level > VerifyLevel::Count => verify.since(&mut known, since)?,
@@ -50,6 +54,9 @@ pub(crate) fn verify(
         }
         (_, VerifyLevel::Full) => verify.full(&mut known)?,
     }
+    if call.since.is_none() {
+        verify.aside(&mut known, &call.set_aside)?;
+    }
     Ok(VerifyReport {
         level: call.level,
         ledger: ledger.clone(),
@@ -59,6 +66,8 @@ pub(crate) fn verify(
         residual: verify.residual,
         mismatches: verify.mismatches.list,
         mismatches_total: verify.mismatches.total,
+        missing: verify.missing.list,
+        missing_total: verify.missing.total,
         took_us: micros(verify.began.elapsed()),
     })
 }
@@ -73,6 +82,7 @@ struct Verify<'a> {
     bytes: u64,
     residual: u64,
     mismatches: Bounded<VerifyMismatch>,
+    missing: Bounded<SetAside>,
 }
 
 impl Verify<'_> {
@@ -117,6 +127,33 @@ impl Verify<'_> {
             at.is_multiple_of(step)
         };
         in_batches(|| records.next_where(&mut is_one_of_many), Some, |some| self.compare(some))
+    }
+
+    /// What was set aside, as both sides have it now: missing, unless the other side has it all the same.
+    fn aside(&mut self, ledger: &mut Ledger, known: &[SetAside]) -> Result<(), StepError> {
+        if self.known.tally.aside == 0 {
+            return Ok(());
+        }
+        let reasons: BTreeMap<&str, &str> =
+            known.iter().map(|set| (set.key.as_str(), set.reason.as_str())).collect();
+        let mut records = ledger.records()?;
+        let next = || records.next_where(&mut |marks: &Marks| marks.aside);
+        in_batches(next, Some, |some| {
+            self.sides.go_on()?;
+            let keys: Vec<Key> = some.into_iter().map(|record| record.key).collect();
+            let look_up = |side| self.sides.look_up(side, &keys, Want::Bodies);
+            let (here, there) = at_once(|| look_up(self.sides.from()), || look_up(self.sides.to()));
+            for ((key, here), there) in keys.iter().zip(here?).zip(there?) {
+                // What is gone at the side that is read, the next pass deletes.
+                if here.is_none() || self.difference(here.as_ref(), there.as_ref())?.is_none() {
+                    continue;
+                }
+                let key = key.to_string();
+                let reason = reasons.get(key.as_str()).copied().unwrap_or("set aside by an earlier pass");
+                self.missing.push(SetAside { reason: reason.to_owned(), key });
+            }
+            Ok(())
+        })
     }
 
     /// What passes touched since another ledger: on both sides by content.
@@ -240,8 +277,8 @@ impl Verify<'_> {
         Ok(())
     }
 
-    /// Reads both sides. Gives what differs, with what does. What is set aside is told as that, by its reason, and fails its
-    /// own gate: it is no difference.
+    /// Reads both sides. Gives what differs, with what does. What is set aside is no difference: it is missing, see
+    /// [`Self::aside`].
     fn look(&mut self, mut records: Vec<Record>, first: bool) -> Result<Vec<(Record, String)>, StepError> {
         records.retain(|record| !record.aside);
         let keys: Vec<Key> = records.iter().map(|record| record.key.clone()).collect();

@@ -7,7 +7,7 @@ mod retire;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use segue_contract::{ErrorClass, SetAside, StaleFind, StepError};
+use segue_contract::{ErrorClass, KeptDeleted, SetAside, StaleFind, StepError};
 
 use super::pool::Pool;
 use super::put::{Hand, Job, Outcome};
@@ -60,6 +60,8 @@ pub(crate) struct Tally {
     pub(crate) later: u64,
     /// Whether the written side was touched at all.
     pub(crate) touched: bool,
+    /// What was deleted and kept aside.
+    pub(crate) kept: Option<KeptDeleted>,
 }
 
 /// Applies changes; see the module.

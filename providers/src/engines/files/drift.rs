@@ -7,6 +7,7 @@ use segue_contract::{
     DriftReport, StaleFind, StaleReport, StepError, StepIo, UnitJob, VerifyCall, VerifyLevel, VerifyMismatch,
 };
 
+use super::deletions::Deleting;
 use super::inflight::Inflight;
 use super::join::{Join, Seen};
 use super::keep::holder;
@@ -36,6 +37,7 @@ fn everything(job: &UnitJob, io: &dyn StepIo) -> Result<DriftReport, StepError> 
         report.waiting_records += 1;
         report.waiting_bytes += entry.look.size;
     }
+    report.needs_bytes = Some(scan.aside.disk_bytes);
     Ok(report)
 }
 
@@ -52,11 +54,13 @@ pub(crate) fn drift(job: &UnitJob, level: VerifyLevel, io: &dyn StepIo) -> Resul
     // What a pass that died was doing is its own, and the next one's to finish: nobody else's.
     let (dead, _) = Inflight::looked_at(&side_file(io.artifacts(), "inflight", job), job.ledger.as_ref())?;
     let mut report = DriftReport::default();
+    let mut deleting = Deleting::default();
     let mut drifted = Bounded::default();
     while let Some(seen) = join.next()? {
         if io.cancelled() {
             return Err(StepError::cancelled());
         }
+        deleting.see(&seen, looking.read, &looking.chosen);
         let waits = match (&seen.read, &seen.record) {
             (Some(entry), Some(record)) => {
                 // What is only too fresh to be sure of waits for nothing.
@@ -80,9 +84,10 @@ pub(crate) fn drift(job: &UnitJob, level: VerifyLevel, io: &dyn StepIo) -> Resul
             drifted.push(VerifyMismatch { key: printed(&seen.path), what });
         }
     }
+    report.waiting_deletions = Some(deleting.count());
     (report.drifted, report.drifted_total) = (drifted.list, drifted.total);
     if level == VerifyLevel::Full {
-        let found = verify(job, &VerifyCall { level, since: None, quiet: false }, io)?;
+        let found = verify(job, &VerifyCall { level, since: None, quiet: false, set_aside: Vec::new() }, io)?;
         (report.drifted, report.drifted_total) = (found.mismatches, found.mismatches_total);
     }
     Ok(report)

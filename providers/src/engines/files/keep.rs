@@ -17,6 +17,16 @@ use crate::ledger::Kind;
 /// Versions of one path kept in one pass; a further one takes the last place's name with a number more.
 const VERSIONS: u32 = 10_000;
 
+/// What became of what is to be kept.
+pub(crate) enum Put {
+    /// It is there, below the artifact directory.
+    Kept(PathBuf),
+    /// It went away by itself.
+    Gone,
+    /// There is no room for a copy.
+    NoRoom,
+}
+
 /// Where to keep things: `below` is the directory in `artifacts`.
 pub(crate) struct Aside<'a> {
     pub(crate) artifacts: &'a Path,
@@ -34,28 +44,48 @@ impl Aside<'_> {
         look: &Look,
         what: &str,
     ) -> Result<StaleFind, StepError> {
+        let Put::Kept(kept) = self.put(copier, tree, dir, path, look, None)? else {
+            return Ok(find(path, "deleted", None));
+        };
+        let mut found = find(path, what, Some(kept));
+        found.process = holder(&tree.full(path));
+        Ok(found)
+    }
+
+    /// Puts a second name, or a copy, of what is at `path` in its place. With `fits`, a copy is made only where that says that
+    /// there is room, and the caller makes all of them durable; without it, it is made in any case, and is durable.
+    pub(crate) fn put(
+        &self,
+        copier: &mut Copier<'_>,
+        tree: &Tree,
+        dir: &OwnedFd,
+        path: &[u8],
+        look: &Look,
+        fits: Option<&dyn Fn() -> bool>,
+    ) -> Result<Put, StepError> {
         let name = super::tree::name_of(path);
         let mut kept = self.below.join(OsStr::from_bytes(path));
         if look.kind == Kind::Dir {
             paths::create_dir_all(&self.artifacts.join(&kept))?;
-        } else {
-            kept = self.free_name(&kept)?;
-            let place = self.artifacts.join(&kept);
-            match rustix::fs::linkat(dir, name, CWD, &place, AtFlags::empty()) {
-                Ok(()) => {}
-                Err(Errno::XDEV | Errno::PERM | Errno::MLINK | Errno::NOTSUP) => {
-                    copy_aside(copier, tree, dir, path, look, &place)?;
-                }
-                Err(Errno::NOENT) => return Ok(find(path, "deleted", None)),
-                Err(e) => return Err(failed("keep aside", place, e)),
-            }
-            if let Some(parent) = place.parent() {
-                paths::sync_dir(parent)?;
-            }
+            return Ok(Put::Kept(kept));
         }
-        let mut found = find(path, what, Some(kept));
-        found.process = holder(&tree.full(path));
-        Ok(found)
+        kept = self.free_name(&kept)?;
+        let place = self.artifacts.join(&kept);
+        match rustix::fs::linkat(dir, name, CWD, &place, AtFlags::empty()) {
+            Ok(()) => {}
+            Err(Errno::XDEV | Errno::PERM | Errno::MLINK | Errno::NOTSUP) => {
+                if fits.is_some_and(|fits| !fits()) {
+                    return Ok(Put::NoRoom);
+                }
+                copy_aside(copier, tree, dir, path, look, &place, fits.is_none())?;
+            }
+            Err(Errno::NOENT) => return Ok(Put::Gone),
+            Err(e) => return Err(failed("keep aside", place, e)),
+        }
+        if let Some(parent) = place.parent().filter(|_| fits.is_none()) {
+            paths::sync_dir(parent)?;
+        }
+        Ok(Put::Kept(kept))
     }
 
     fn free_name(&self, kept: &Path) -> Result<PathBuf, StepError> {
@@ -93,6 +123,7 @@ fn copy_aside(
     path: &[u8],
     look: &Look,
     place: &Path,
+    durable: bool,
 ) -> Result<(), StepError> {
     let name = super::tree::name_of(path);
     match look.kind {
@@ -116,7 +147,7 @@ fn copy_aside(
         ContentError::Write(e) => failed("keep aside", place, e),
         ContentError::Cancelled => StepError::cancelled(),
     })?;
-    rustix::fs::fsync(&to).map_err(|e| failed("sync", place, e))
+    if durable { rustix::fs::fsync(&to).map_err(|e| failed("sync", place, e)) } else { Ok(()) }
 }
 
 /// Who has a path open now, as far as this user may see it: `name (pid)`.

@@ -10,6 +10,7 @@ use segue_contract::{
 
 use super::apply::{Applier, Tally};
 use super::close::{self, Merge};
+use super::deletions;
 use super::pool::Pool;
 use super::renames::{self, MoveLog};
 use super::scan::{self, Aside};
@@ -88,6 +89,7 @@ fn settle(
     if renames::carry(work, log, &held, walked.seen)? {
         return Ok(None);
     }
+    walked.deleting.check(&work.deletions)?;
     for change in held {
         if work.stopping() {
             applier.finish()?;
@@ -139,6 +141,7 @@ fn finish(
         work.inflight.clear()?;
     }
     tell(work, &walked.aside);
+    deletions::settle(work, applier.tally.kept.as_ref())?;
     let mut tally = std::mem::take(&mut applier.tally);
     work.finds.add_earlier(&mut tally.stale);
     let open = (tally.later > 0).then_some(work.pass);
@@ -201,5 +204,6 @@ pub(crate) fn report(
         stale: tally.stale.list,
         stale_total: tally.stale.total,
         times,
+        kept_deleted: tally.kept,
     }
 }

@@ -45,8 +45,27 @@ pub(crate) struct Aside {
     pub(crate) mounts: Vec<Vec<u8>>,
     /// Entries given out.
     pub(crate) entries: u64,
-    /// The sum of the files' sizes.
-    pub(crate) bytes: u64,
+    /// What the files take on a disk, in bytes: each once, in whole blocks, without holes.
+    pub(crate) disk_bytes: u64,
+}
+
+/// The blocks of a file system, in bytes: most have these.
+const BLOCK: u64 = 4096;
+
+/// What an entry takes elsewhere, in bytes: a later name of a file nothing, a sparse file what it has.
+fn disk_bytes(entry: &Entry) -> u64 {
+    if entry.first.is_some() {
+        return 0;
+    }
+    match entry.look.kind {
+        Kind::File => {
+            let whole = entry.look.size.next_multiple_of(BLOCK);
+            // Very small files, and some file systems, have no blocks of their own.
+            if entry.look.blocks == 0 { whole.min(BLOCK) } else { whole.min(entry.look.blocks * 512) }
+        }
+        Kind::Dir => BLOCK,
+        _ => 0,
+    }
 }
 
 struct Node {
@@ -165,7 +184,7 @@ impl Scan {
             if let Some(mut entry) = self.ready.pop_front() {
                 self.join_group(&mut entry);
                 self.aside.entries += 1;
-                self.aside.bytes += entry.look.size;
+                self.aside.disk_bytes += disk_bytes(&entry);
                 return Ok(Some(entry));
             }
             if !self.step()? {

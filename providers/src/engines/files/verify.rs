@@ -3,12 +3,13 @@
 
 mod examine;
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use segue_contract::{
-    ArtifactName, Progress, StepError, StepIo, UnitJob, VerifyCall, VerifyLevel, VerifyMismatch, VerifyReport,
+    ArtifactName, Progress, SetAside, StepError, StepIo, UnitJob, VerifyCall, VerifyLevel, VerifyMismatch,
+    VerifyReport,
 };
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -42,11 +43,22 @@ struct Task {
 struct Found {
     suspects: Vec<(Task, String)>,
     mismatches: Bounded<VerifyMismatch>,
+    missing: Bounded<SetAside>,
     checked: u64,
     read: u64,
     bytes: u64,
     residual: u64,
     failure: Option<StepError>,
+}
+
+impl Found {
+    /// Counts a path as missing where it was set aside.
+    fn is_missing(&mut self, aside: &HashMap<&str, &str>, path: &[u8]) -> bool {
+        let key = printed(path);
+        let Some(reason) = aside.get(key.as_str()) else { return false };
+        self.missing.push(SetAside { reason: (*reason).to_owned(), key });
+        true
+    }
 }
 
 #[derive(Default)]
@@ -63,6 +75,8 @@ struct Verify<'a> {
     ledger: &'a ArtifactName,
     /// Files whose path hashes below this are read.
     sample: u64,
+    /// What the last pass set aside, and why.
+    aside: HashMap<&'a str, &'a str>,
     tasks: Tasks,
     found: Mutex<Found>,
 }
@@ -82,12 +96,13 @@ pub(crate) fn verify(job: &UnitJob, call: &VerifyCall, io: &dyn StepIo) -> Resul
             VerifyLevel::Sampled => sample_below(about.files),
             VerifyLevel::Full => u64::MAX,
         },
+        aside: call.set_aside.iter().map(|s| (s.key.as_str(), s.reason.as_str())).collect(),
         tasks: Tasks::default(),
         found: Mutex::new(Found::default()),
     };
     verify.sweep()?;
     let mut found = verify.found.into_inner().unwrap_or_else(PoisonError::into_inner);
-    settle(&verify.looking, io, call, &mut found)?;
+    settle(&verify.looking, io, call, &verify.aside, &mut found)?;
     Ok(VerifyReport {
         level: call.level,
         ledger: ledger.clone(),
@@ -97,6 +112,8 @@ pub(crate) fn verify(job: &UnitJob, call: &VerifyCall, io: &dyn StepIo) -> Resul
         residual: found.residual,
         mismatches: found.mismatches.list,
         mismatches_total: found.mismatches.total,
+        missing: found.missing.list,
+        missing_total: found.missing.total,
         took_us: clock::steady_us() - started,
     })
 }
@@ -109,7 +126,13 @@ fn sample_below(files: u64) -> u64 {
 }
 
 /// Looks again at what differed: under quiet at once it counts, otherwise after a moment.
-fn settle(looking: &Looking, io: &dyn StepIo, call: &VerifyCall, found: &mut Found) -> Result<(), StepError> {
+fn settle(
+    looking: &Looking,
+    io: &dyn StepIo,
+    call: &VerifyCall,
+    aside: &HashMap<&str, &str>,
+    found: &mut Found,
+) -> Result<(), StepError> {
     let suspects = std::mem::take(&mut found.suspects);
     if suspects.is_empty() {
         return Ok(());
@@ -124,8 +147,9 @@ fn settle(looking: &Looking, io: &dyn StepIo, call: &VerifyCall, found: &mut Fou
         }
         match examiner.examine(&task.path, task.record.as_ref(), task.read)? {
             Verdict::Same => {}
+            Verdict::Residual | Verdict::Missing(_) if found.is_missing(aside, &task.path) => {}
             Verdict::Residual => found.residual += 1,
-            Verdict::Differs(what) => {
+            Verdict::Missing(what) | Verdict::Differs(what) => {
                 found.mismatches.push(VerifyMismatch { key: printed(&task.path), what });
             }
         }
@@ -281,11 +305,12 @@ impl Verify<'_> {
             found.bytes += std::mem::take(&mut examiner.bytes);
             match verdict {
                 Ok(Verdict::Same) => {}
+                Ok(Verdict::Residual | Verdict::Missing(_)) if found.is_missing(&self.aside, &task.path) => {}
                 Ok(Verdict::Residual) => found.residual += 1,
-                Ok(Verdict::Differs(what)) if found.suspects.len() < RECHECKED => {
+                Ok(Verdict::Missing(what) | Verdict::Differs(what)) if found.suspects.len() < RECHECKED => {
                     found.suspects.push((task, what));
                 }
-                Ok(Verdict::Differs(what)) => {
+                Ok(Verdict::Missing(what) | Verdict::Differs(what)) => {
                     found.mismatches.push(VerifyMismatch { key: printed(&task.path), what });
                 }
                 Err(error) => found.failure = Some(error),

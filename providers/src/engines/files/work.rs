@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use segue_contract::{Address, Side, StepError, StepIo, UnitJob};
+use segue_contract::{Address, DeletionTerms, Side, StepError, StepIo, UnitJob};
 
 use super::finds::Finds;
 use super::inflight::Inflight;
@@ -42,6 +42,8 @@ pub(crate) struct Work<'a> {
     pub(crate) inflight: Inflight,
     pub(crate) finds: Finds,
     pub(crate) migration: Address,
+    /// What it may delete without asking.
+    pub(crate) deletions: DeletionTerms,
     pub(crate) threads: usize,
     /// Set when a worker failed for good.
     pub(crate) stop: AtomicBool,
@@ -74,6 +76,7 @@ impl<'a> Work<'a> {
             inflight: Inflight::open(&side_file(io.artifacts(), "inflight", job), job.ledger.as_ref())?,
             finds: Finds::open(&side_file(io.artifacts(), "finds", job), job.ledger.as_ref())?,
             migration: job.migration.clone(),
+            deletions: job.deletions,
             threads: threads(job),
             stop: AtomicBool::new(false),
             clones: AtomicBool::new(true),

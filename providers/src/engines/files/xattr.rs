@@ -8,6 +8,8 @@ use xxhash_rust::xxh3::Xxh3;
 
 /// Names of one file that fit without asking for the size first.
 const NAMES: usize = 1024;
+/// Free bytes with which a disk is not full: more than any attribute takes.
+const ROOM: u64 = 1024 * 1024;
 /// Tries when the attributes change while they are read.
 const TRIES: usize = 4;
 
@@ -49,6 +51,13 @@ impl Place<'_> {
             Self::Open(fd) => rustix::fs::fsetxattr(fd, name, value, XattrFlags::empty()),
             Self::At(dir, at) => rustix::fs::lsetxattr(Self::path(dir, at), name, value, XattrFlags::empty()),
         }
+    }
+
+    /// Whether the disk is not what is full.
+    fn has_room(&self) -> bool {
+        let (Self::Open(fd) | Self::At(fd, _)) = self;
+        let room = rustix::fs::fstatvfs(fd);
+        room.is_ok_and(|at| at.f_bavail.saturating_mul(at.f_frsize) >= ROOM && at.f_favail > 0)
     }
 
     fn remove(&self, name: &[u8]) -> Result<(), Errno> {
@@ -127,25 +136,33 @@ impl Xattrs {
         let mut refused = Vec::new();
         for (name, _) in &have.0 {
             if !self.0.iter().any(|(wanted, _)| wanted == name) {
-                settle(place.remove(name), name, &mut refused)?;
+                settle(place, place.remove(name), name, &mut refused)?;
             }
         }
         for (name, value) in &self.0 {
             if !have.0.iter().any(|(n, v)| n == name && v == value) {
-                settle(place.set(name, value), name, &mut refused)?;
+                settle(place, place.set(name, value), name, &mut refused)?;
             }
         }
         Ok(refused)
     }
 }
 
-fn settle(done: Result<(), Errno>, name: &[u8], refused: &mut Vec<String>) -> Result<(), Errno> {
-    match done {
-        Ok(()) | Err(Errno::NODATA) => Ok(()),
-        Err(Errno::NOTSUP | Errno::PERM | Errno::INVAL) => {
-            refused.push(String::from_utf8_lossy(name).into_owned());
-            Ok(())
-        }
-        Err(e) => Err(e),
-    }
+fn settle(
+    place: Place<'_>,
+    done: Result<(), Errno>,
+    name: &[u8],
+    refused: &mut Vec<String>,
+) -> Result<(), Errno> {
+    let too_large = match done {
+        Ok(()) | Err(Errno::NODATA) => return Ok(()),
+        Err(Errno::NOTSUP | Errno::PERM | Errno::INVAL) => false,
+        Err(Errno::TOOBIG | Errno::RANGE) => true,
+        // ext4 says so of a value that does not fit into a block.
+        Err(Errno::NOSPC) if place.has_room() => true,
+        Err(e) => return Err(e),
+    };
+    let name = String::from_utf8_lossy(name);
+    refused.push(if too_large { format!("{name} (too large for it)") } else { name.into_owned() });
+    Ok(())
 }

@@ -1,7 +1,7 @@
 //! The `rehearse` block of a cutover, and its `waive` blocks.
 
 use super::super::body::{Nested, Settings};
-use crate::desired::{RehearseDecl, RehearseMode, SET_ASIDE, WAIVABLE, WaiverDecl};
+use crate::desired::{RehearseDecl, RehearseMode, SET_ASIDE, WaiverDecl};
 use crate::syntax::{Diagnostic, Diagnostics, nearest};
 
 /// How long a rehearsal counts when nothing is said: a week.
@@ -20,21 +20,25 @@ pub(super) fn decode(settings: &Settings) -> RehearseDecl {
     }
 }
 
-/// The waivers; what is wrong is reported.
-pub(super) fn waivers(settings: &Settings, diagnostics: &mut Diagnostics) -> Vec<WaiverDecl> {
-    settings.all("waive").filter_map(|nested| waiver(nested, diagnostics)).collect()
+/// The waivers of some codes; what is wrong is reported.
+pub(in super::super) fn waivers(
+    settings: &Settings,
+    codes: &[&str],
+    diagnostics: &mut Diagnostics,
+) -> Vec<WaiverDecl> {
+    settings.all("waive").filter_map(|nested| waiver(nested, codes, diagnostics)).collect()
 }
 
-fn waiver(nested: &Nested, diagnostics: &mut Diagnostics) -> Option<WaiverDecl> {
+fn waiver(nested: &Nested, codes: &[&str], diagnostics: &mut Diagnostics) -> Option<WaiverDecl> {
     let own = &nested.settings;
     let code = nested.label.clone().unwrap_or_default();
-    if !WAIVABLE.contains(&code.as_str()) {
-        let help = match nearest(&code, WAIVABLE) {
+    if !codes.contains(&code.as_str()) {
+        let help = match nearest(&code, codes.iter().copied()) {
             Some(near) => format!("did you mean {near:?}?"),
-            None => format!("these can be waived: {}", WAIVABLE.join(", ")),
+            None => format!("these can be waived: {}", codes.join(", ")),
         };
         diagnostics.push(
-            Diagnostic::error("SPEC_WAIVER", format!("{code:?} is no finding that can be waived"))
+            Diagnostic::error("SPEC_WAIVER", format!("{code:?} is no finding that can be waived here"))
                 .at(own.header.clone(), "")
                 .help(help),
         );

@@ -1,20 +1,15 @@
 //! Runs that are no plan: passes that follow, a switch back by command; with signals and the control socket
 //! attended to as in an apply.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use segue_contract::{Address, Side, StepError};
 use segue_language::{CutoverDecl, Desired};
-use segue_plan::cutover::WayBack;
 use segue_plan::event::Event;
 use tokio::sync::mpsc;
 
 use super::super::attempt::{attempt_from_state, terms_of};
-use super::super::io::Until;
-use super::super::unit::{UnitRef, pass};
-use super::super::{Ground, RunError, RunEvent, check_claims, leave, socket};
+use super::super::{Ground, RunError, RunEvent, check_claims, leave, passes, socket};
 use super::{MESSAGES_MAX, Message, runtime, take_signal, watch_signals};
 
 /// Runs `work` with signals and the control socket attended to, as in an apply.
@@ -47,10 +42,31 @@ pub fn attended(
     })
 }
 
-/// Keeps passes running, each migration at its interval, until somebody asks to stop.
-pub fn follow(ground: &Arc<Ground>, desired: &Desired) -> Result<(), RunError> {
+/// Keeps passes running, each migration at its interval, until somebody asks to stop or nothing is left to follow.
+///
+/// # Errors
+/// What still failed in the end: each failure was told when it came, and tried again.
+pub fn follow(ground: &Arc<Ground>, desired: &Desired) -> Result<(), Vec<RunError>> {
     let desired = desired.clone();
-    attended(ground, move |ground| passes(ground, &desired))
+    attended_all(ground, move |ground| passes::follow(ground, &desired))
+}
+
+/// As [`attended`], for work that has several failures.
+fn attended_all(
+    ground: &Arc<Ground>,
+    work: impl FnOnce(&Ground) -> Result<(), Vec<RunError>> + Send + 'static,
+) -> Result<(), Vec<RunError>> {
+    let failures = Arc::new(Mutex::new(Vec::new()));
+    let failed = Arc::clone(&failures);
+    let attended = attended(ground, move |ground| {
+        if let Err(errors) = work(ground) {
+            *failed.lock().unwrap_or_else(PoisonError::into_inner) = errors;
+        }
+        Ok(())
+    });
+    let mut failures = std::mem::take(&mut *failures.lock().unwrap_or_else(PoisonError::into_inner));
+    failures.extend(attended.err());
+    if failures.is_empty() { Ok(()) } else { Err(failures) }
 }
 
 /// Sees to it, by command, that the declared source serves (protocol P31). Where it does, that is said and nothing
@@ -100,78 +116,17 @@ pub fn rehearse(
     cutovers: &[CutoverDecl],
 ) -> Result<(), Vec<RunError>> {
     let (desired, cutovers) = (desired.clone(), cutovers.to_vec());
-    let failures = Arc::new(Mutex::new(Vec::new()));
-    let failed = Arc::clone(&failures);
-    let attended = attended(ground, move |ground| {
+    attended_all(ground, move |ground| {
+        let mut failures = Vec::new();
         for decl in &cutovers {
             if let Err(error) = super::super::rehearse::rehearse(ground, &desired, decl, "") {
                 let last = matches!(error, RunError::Interrupted | RunError::Record(_));
-                failed.lock().unwrap_or_else(PoisonError::into_inner).push(error);
+                failures.push(error);
                 if last {
                     break;
                 }
             }
         }
-        Ok(())
-    });
-    let mut failures = std::mem::take(&mut *failures.lock().unwrap_or_else(PoisonError::into_inner));
-    failures.extend(attended.err());
-    if failures.is_empty() { Ok(()) } else { Err(failures) }
-}
-
-fn passes(ground: &Ground, desired: &Desired) -> Result<(), RunError> {
-    let mut due: BTreeMap<Address, u64> = BTreeMap::new();
-    let mut told = Told::default();
-    while !ground.control.stopping() {
-        let now = ground.clock.boot_ms();
-        for decl in desired.migrations.values() {
-            if due.get(&decl.address).is_some_and(|at| *at > now) {
-                continue;
-            }
-            due.insert(decl.address.clone(), now + decl.sync_interval_ms);
-            let names = ground.recorder.look(|s| {
-                let finished = s.cutover_of(&decl.address).is_some_and(|c| c.finished);
-                let units =
-                    s.migrations.get(&decl.address).map(|m| m.units.keys().cloned().collect::<Vec<_>>());
-                units.filter(|_| !finished).unwrap_or_default()
-            });
-            for unit in names {
-                let unit = UnitRef { migration: decl.address.clone(), unit };
-                match pass(ground, &unit, &unit.step("sync"), &Until::Stopped) {
-                    Ok(_) => {}
-                    Err(RunError::Interrupted) => return Ok(()),
-                    Err(error) => return Err(error),
-                }
-            }
-        }
-        told.ways_back(ground);
-        let next = due.values().min().copied().unwrap_or(now + 1000);
-        ground.control.sleep(Duration::from_millis(next.saturating_sub(ground.clock.boot_ms()).max(1)));
-    }
-    Ok(())
-}
-
-/// How often it is told how fresh the ways back are.
-const TELL_EVERY_MS: u64 = 10_000;
-
-/// When each way back was told of last, boot clock, milliseconds.
-#[derive(Default)]
-struct Told(BTreeMap<Address, u64>);
-
-impl Told {
-    /// Tells what going back now would cost, for each cutover that could.
-    fn ways_back(&mut self, ground: &Ground) {
-        let (now, now_ms) = (ground.now(), ground.clock.wall_ms());
-        let ways: Vec<(Address, WayBack)> = ground.recorder.look(|s| {
-            s.cutovers.keys().filter_map(|c| Some((c.clone(), WayBack::of(s, c, now_ms, &now)?))).collect()
-        });
-        for (cutover, way) in ways {
-            if self.0.get(&cutover).is_some_and(|at| now.ms.saturating_sub(*at) < TELL_EVERY_MS) {
-                continue;
-            }
-            self.0.insert(cutover.clone(), now.ms);
-            let behind_ms = way.reverse.then_some(way.behind_ms);
-            ground.tell(&RunEvent::Fallback { cutover, behind_ms });
-        }
-    }
+        if failures.is_empty() { Ok(()) } else { Err(failures) }
+    })
 }

@@ -14,7 +14,7 @@ use super::super::io::{Io, Until};
 use super::super::retry::retry;
 use super::super::together::{each_once, together};
 use super::super::unit::{UnitRef, carried, compare, mismatch};
-use super::super::{RunError, claims, prove, watching};
+use super::super::{RunError, claims, deletions, prove, watching};
 use super::{CATCH_UPS_MAX, COMMIT_MARGIN_MS, Flight, SETTLING_DEADLINE, open_where_segue_is_refused};
 use crate::lease::Decision;
 
@@ -117,6 +117,7 @@ impl Flight<'_> {
         let engine =
             self.ground.registry.engine(&job.source, &job.target).map_err(|e| RunError::step(step, e))?;
         let mut job = job.clone();
+        job.deletions.accepted = deletions::accepted(self.ground, &job);
         let mut records = 0;
         for _ in 0..CATCH_UPS_MAX {
             let patience = self.until().time_left(self.ground);
@@ -125,6 +126,7 @@ impl Flight<'_> {
             })?;
             records += report.records_written + report.records_deleted;
             job.ledger = Some(report.ledger.clone());
+            job.deletions.accepted = None;
             if report.position != *wanted {
                 continue;
             }
@@ -155,7 +157,7 @@ impl Flight<'_> {
                 unit.verified.as_ref().map(|v| v.ledger.clone())
             });
             let level = self.attempt.member(&job.migration).map_or(VerifyLevel::Full, |m| m.verify);
-            let call = VerifyCall { level, since, quiet: true };
+            let call = VerifyCall { level, since, quiet: true, set_aside: Vec::new() };
             let job = UnitJob { ledger: Some(ledger.clone()), ..(*job).clone() };
             let report = compare(self.ground, &unit, step, &job, &call, &self.until())?;
             match report.mismatches_total {

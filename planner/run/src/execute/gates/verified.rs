@@ -79,9 +79,12 @@ fn judged(unit: &UnitState, level: VerifyLevel, max_age_ms: u64, now_ms: i64) ->
 }
 
 /// Verifies a unit again, while writes go on.
-pub(super) fn again(ground: &Ground, stale: &Stale) -> Result<(), RunError> {
+pub(super) fn again(ground: &Ground, stale: &Stale, waivers: &[WaiverDecl]) -> Result<(), RunError> {
     let Stale { unit, level, repair } = stale;
-    ground.step(&unit.step("verify"), StepKind::Verify, || verify_unit(ground, unit, *level, *repair))
+    // What is missing is a failed gate by itself, unless it is waived.
+    ground.step(&unit.step("verify"), StepKind::Verify, || {
+        verify_unit(ground, unit, *level, *repair, waivers).map(|verified| verified.said)
+    })
 }
 
 #[cfg(test)]

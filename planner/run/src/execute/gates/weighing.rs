@@ -177,7 +177,7 @@ fn gates_hold(waiting: &mut Waiting<'_>) -> Result<bool, RunError> {
     for wants in &missing {
         if let Wants::Verification(stale) = wants {
             for unit in stale {
-                verified::again(ground, unit)?;
+                verified::again(ground, unit, &waiting.task.attempt.waivers)?;
             }
         }
     }

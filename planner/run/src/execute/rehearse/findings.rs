@@ -34,6 +34,9 @@ pub(super) fn failure(about: &Address, error: RunError) -> Result<RehearsalFindi
         RunError::Step { .. }
         | RunError::Gate { .. }
         | RunError::Aborted { .. }
+        | RunError::Deletions { .. }
+        | RunError::Missing { .. }
+        | RunError::LeftOut { .. }
         | RunError::Marker { .. }
         | RunError::Setup(_) => {
             let remedy = error.remedy().unwrap_or_else(|| "mend that, then rehearse again".to_owned());

@@ -4,6 +4,7 @@ use rustix::io::Errno;
 use segue_contract::{SetAside, StepError};
 
 use super::{Applier, Change, Slot};
+use crate::engines::files::deletions;
 use crate::engines::files::meta;
 use crate::engines::files::put::{Carried, Outcome, There, is_untouched};
 use crate::engines::files::tree::{name_of, printed, split};
@@ -165,7 +166,8 @@ impl Applier<'_, '_> {
                     }
                     self.tally.touched = true;
                 }
-                There::Ours(_) => {
+                There::Ours(look) => {
+                    deletions::keep(&mut self.hand, &mut self.tally, &dir, path, &look)?;
                     work.inflight.note(path, None)?;
                     self.hand.unlink(&dir, name_of(path), path)?;
                     self.tally.touched = true;

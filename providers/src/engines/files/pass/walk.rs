@@ -7,6 +7,7 @@ use segue_contract::{ArtifactName, Progress, SetAside, StepError};
 
 use super::compare::{differs_from_ledger, is_unchanged};
 use crate::engines::files::apply::{Applier, Change};
+use crate::engines::files::deletions::{self, Deleting};
 use crate::engines::files::join::{Join, Seen};
 use crate::engines::files::meta;
 use crate::engines::files::position::Digest;
@@ -50,6 +51,8 @@ pub(crate) struct Walked {
     pub(crate) held: Option<Vec<Change>>,
     /// Paths.
     pub(crate) seen: u64,
+    /// What would be deleted.
+    pub(crate) deleting: Deleting,
 }
 
 /// A walk; see the module.
@@ -67,6 +70,9 @@ pub(crate) struct Walk<'a> {
     blocked: Option<Vec<u8>>,
     seen: u64,
     held: Option<Vec<Change>>,
+    deleting: Deleting,
+    /// From which it walks; `None` once what it would delete was counted ahead.
+    uncounted: Option<ArtifactName>,
 }
 
 impl<'a> Walk<'a> {
@@ -90,6 +96,8 @@ impl<'a> Walk<'a> {
             blocked: None,
             seen: 0,
             held: hold.then(Vec::new),
+            deleting: Deleting::default(),
+            uncounted: Some(ledger.clone()),
         })
     }
 
@@ -116,6 +124,7 @@ impl<'a> Walk<'a> {
             scan_us: self.join.scan_us,
             held: self.held,
             seen: self.seen,
+            deleting: self.deleting,
         })
     }
 
@@ -142,6 +151,9 @@ impl<'a> Walk<'a> {
             applier.tally.set_aside.push(SetAside { key: printed(&seen.path), reason });
             self.blocked = Some(seen.path);
             return Ok(());
+        }
+        if self.held.is_some() {
+            self.deleting.see(&seen, self.work.read, &self.work.chosen);
         }
         while self.above.last().is_some_and(|(dir, ..)| !is_below(&seen.path, &dir.path)) {
             self.above.pop();
@@ -181,14 +193,26 @@ impl<'a> Walk<'a> {
 
     /// Hands a change on, or holds it back until the walk ends; more than the window holds is handed on.
     fn hand_on(&mut self, applier: &mut Applier<'_, '_>, change: Change) -> Result<(), StepError> {
-        let Some(held) = &mut self.held else { return applier.push(change) };
+        let Some(held) = &mut self.held else { return self.push(applier, change) };
         held.push(change);
         if held.len() > WINDOW {
+            self.deleting = Deleting::default();
             for change in self.held.take().unwrap_or_default() {
-                applier.push(change)?;
+                self.push(applier, change)?;
             }
         }
         Ok(())
+    }
+
+    /// Hands a change on before the walk is over: ahead of the first deletion all of them are counted.
+    fn push(&mut self, applier: &mut Applier<'_, '_>, change: Change) -> Result<(), StepError> {
+        if change.new.is_none()
+            && change.old.is_some()
+            && let Some(ledger) = self.uncounted.take()
+        {
+            deletions::look_ahead(self.work, &ledger)?;
+        }
+        applier.push(change)
     }
 
     /// Whether the side that is read, or its print, asks for a look.

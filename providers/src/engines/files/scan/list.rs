@@ -14,6 +14,8 @@ use crate::ledger::{Kind, Time};
 
 /// Names of a large directory that one piece of work stats.
 const PIECE: usize = 2048;
+/// See lost+found(8) of e2fsprogs' mklost+found.
+const LOST_FOUND: &[u8] = b"lost+found";
 /// The buffer of one getdents call.
 const DENTS: usize = 32 * 1024;
 
@@ -131,6 +133,9 @@ fn stat_piece(
             }
         };
         let is_dir = entry.look.kind == Kind::Dir;
+        if is_dir && is_empty_lost_found(tree, &entry.path) {
+            continue;
+        }
         if !chosen.is_all() && chosen.excludes(&entry.path, is_dir) {
             continue;
         }
@@ -141,6 +146,17 @@ fn stat_piece(
         listed.next = Some(Arc::new(Node::new(Work::Rest(Arc::clone(names), to))));
     }
     Ok(listed)
+}
+
+/// What mkfs makes at the root of a file system is data only when something was found.
+fn is_empty_lost_found(tree: &Tree, path: &[u8]) -> bool {
+    path == LOST_FOUND
+        && tree.open_dir(path).is_ok_and(|dir| {
+            let mut buffer = Vec::with_capacity(DENTS);
+            let mut dents = RawDir::new(&dir, buffer.spare_capacity_mut());
+            std::iter::from_fn(|| dents.next().map(|dent| dent.map(|d| d.file_name().to_bytes().to_vec())))
+                .all(|name| name.is_ok_and(|name| name == b"." || name == b".."))
+        })
 }
 
 /// Stands for what could not be looked at.

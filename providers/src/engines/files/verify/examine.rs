@@ -20,6 +20,8 @@ pub(super) enum Verdict {
     Same,
     /// Changed on the side that is read since the last pass.
     Residual,
+    /// As the side that is read has it, the other one has it not.
+    Missing(String),
     Differs(String),
 }
 
@@ -77,7 +79,7 @@ impl<'a> Examiner<'a> {
             return Ok(self.changed_here());
         }
         let Some(there) = there else {
-            return Ok(Verdict::Differs(format!("missing at {}", side.other())));
+            return Ok(Verdict::Missing(format!("missing at {}", side.other())));
         };
         let mut doubt = false;
         match differs_from_ledger(&mut self.to, &there, record, side.other()) {
@@ -97,7 +99,7 @@ impl<'a> Examiner<'a> {
 
     fn changed_here(&self) -> Verdict {
         if self.quiet {
-            return Verdict::Differs(format!("changed at {} since the last pass", self.looking.read));
+            return Verdict::Missing(format!("changed at {} since the last pass", self.looking.read));
         }
         Verdict::Residual
     }
