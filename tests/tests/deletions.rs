@@ -130,12 +130,14 @@ fn an_emptied_source_under_follow_empties_no_target() {
 fn an_emptied_target_is_told_before_the_pause_and_what_is_accepted_is_kept() {
     let scratch = switched();
     empty(&scratch, "new");
-    let stopped = scratch.segue(&["switch-back", "cutover.site"]).expect_code(3);
+    let stopped = scratch.segue(&["switch-back", "cutover.site", "--auto-approve"]).expect_code(3);
     says(&stopped, "7 of 7 records would be deleted");
     says(&stopped, "segue switch-back cutover.site --accept-deletions");
     assert_eq!((files(&scratch, "old"), scratch.at("pauses").exists()), (6, false), "told before the pause");
     assert_eq!(scratch.live(), "new");
-    scratch.segue(&["switch-back", "cutover.site", "--accept-deletions", &hash(&stopped)]).expect_code(0);
+    scratch
+        .segue(&["switch-back", "cutover.site", "--auto-approve", "--accept-deletions", &hash(&stopped)])
+        .expect_code(0);
     assert_eq!((files(&scratch, "old"), scratch.live().as_str()), (0, "old"));
     let kept = scratch.run("sh", &["-c", "find .segue/artifacts/deleted -type f | wc -l"]);
     assert_eq!(kept.stdout.trim(), "6", "what was deleted on the way back is kept: {}", kept.all());

@@ -16,6 +16,12 @@ pub(crate) struct Accepting {
 }
 
 impl Accepting {
+    /// A command to paste that lets the same go.
+    pub(crate) fn with(&self, words: &[&str]) -> segue_contract::SegueCommand {
+        let hashes = self.accept_deletions.iter().flat_map(|hash| ["--accept-deletions", hash.as_str()]);
+        segue_contract::segue(&words.iter().copied().chain(hashes).collect::<Vec<_>>())
+    }
+
     /// Records it, before anything is done.
     ///
     /// # Errors

@@ -39,14 +39,14 @@ use crate::writing::writing;
 pub(crate) struct SwitchBack {
     /// The cutover
     cutover: String,
-    #[command(flatten)]
-    accepting: Accepting,
     /// Do not ask
     #[arg(long)]
     auto_approve: bool,
     /// Show what it would do and what would be lost, and do nothing
     #[arg(long)]
     dry_run: bool,
+    #[command(flatten)]
+    accepting: Accepting,
 }
 
 impl SwitchBack {
@@ -138,7 +138,7 @@ impl SwitchBack {
             None => Err(Failure::new("nothing was done: there is nobody to ask")
                 .remedy(format!(
                     "`{}` goes back without asking",
-                    segue(&["switch-back", cutover.as_str(), "--auto-approve"])
+                    self.accepting.with(&["switch-back", cutover.as_str(), "--auto-approve"])
                 ))
                 .exit(Exit::Stopped)),
         }

@@ -82,15 +82,15 @@ impl Lost<'_> {
         if let RunError::Unreadable { why, remedy, .. } = error {
             return self.kept(why, remedy, true);
         }
+        if let RunError::Gate { what, remedy, .. } = error {
+            return self.kept(format!("the {to} keeps serving: {what}"), remedy, true);
+        }
         if let RunError::Deletions { what, remedy, .. } = error {
             return self.kept(
                 format!("the {to} is not left: going back would delete ({what})"),
                 remedy,
                 true,
             );
-        }
-        if let RunError::Gate { what, remedy, .. } = error {
-            return self.kept(format!("the {to} keeps serving: {what}"), remedy, true);
         }
         let why = format!(
             "the {to} is not left, because what it took since the last reverse pass would be lost{}: {error}",
