@@ -1,7 +1,7 @@
 //! Templates that match an index or a stream: composable ones with their components, and legacy ones, translated as an
 //! index is.
 
-use segue_contract::StepError;
+use segue_contract::{Severity, StepError};
 use serde_json::{Map, Value, json};
 
 use super::around::{Around, Surroundings};
@@ -131,7 +131,15 @@ fn translate(template: &mut Value, name: &str, from: &About, to: &About, around:
         ..Index::default()
     };
     let done = carry::translated(&index, from, to);
-    around.findings.extend(done.findings);
+    // A template is made without what the target does not know; the index itself has it or is refused.
+    around.findings.extend(done.findings.into_iter().map(|mut finding| {
+        if finding.severity == Severity::Critical && finding.code == "SEARCH_FIELD_TYPE" {
+            finding.severity = Severity::Warning;
+            finding.summary.push_str(", and is left out");
+            finding.remedy = "Indices that the template makes at the target lack the field: change the template there by hand.".to_owned();
+        }
+        finding
+    }));
     if map.contains_key("settings") {
         map.insert("settings".to_owned(), Value::Object(done.settings));
     }
