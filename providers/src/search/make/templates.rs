@@ -262,6 +262,22 @@ mod tests {
     }
 
     #[test]
+    fn a_template_is_made_without_a_field_that_the_target_does_not_know() {
+        let about = |product, version| About { product, version, name: String::new(), uuid: String::new() };
+        let from = about(Product::Elasticsearch, Version(7, 10, 2));
+        let to = about(Product::OpenSearch, Version(2, 19, 4));
+        let mut template = json!({"mappings": {"properties":
+            {"h": {"type": "histogram"}, "o": {"properties": {"v": {"type": "version"}, "k": {"type": "keyword"}}}}}});
+        let mut around = Around::default();
+        translate(&mut template, "t", &from, &to, &mut around);
+        let wanted = json!({"mappings": {"properties": {"o": {"properties": {"k": {"type": "keyword"}}}}}});
+        assert_eq!(template, wanted);
+        let told: Vec<(Severity, bool)> =
+            around.findings.iter().map(|f| (f.severity, f.summary.ends_with("and is left out"))).collect();
+        assert_eq!(told, [(Severity::Warning, true), (Severity::Warning, true)]);
+    }
+
+    #[test]
     fn what_the_other_product_does_not_know_of_data_streams_is_left_out_and_told_where_it_matters() {
         let to = About {
             product: Product::OpenSearch,
