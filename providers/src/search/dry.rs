@@ -5,6 +5,7 @@ use segue_contract::StepError;
 use serde_json::{Value, json};
 
 use super::carry::Translated;
+use super::carry::settings::{PARTITION_SIZE, ROUTING_SHARDS};
 use super::cluster::{Ask, Cluster, Effect};
 use super::names::encoded;
 use super::refusal::Refusal;
@@ -36,10 +37,13 @@ pub(crate) fn tried(
     let path = format!("/_index_template/_simulate_index/{}", encoded(name));
     let mut dropped = Vec::new();
     loop {
+        // The trial has one shard, whatever is asked for, and placement is held against that.
+        let mut settings = wanted.settings.clone();
+        settings.retain(|name, _| ![ROUTING_SHARDS, PARTITION_SIZE].contains(&name.as_str()));
         let body = json!({
             "index_patterns": [name],
             "priority": 999_999_999,
-            "template": {"settings": wanted.settings, "mappings": wanted.mapping},
+            "template": {"settings": settings, "mappings": wanted.mapping},
         });
         let refusal = match to.answer(&Ask::look(path.as_str(), &body))? {
             Ok(_) => return Ok((Trial::Well, dropped)),

@@ -11,6 +11,8 @@ pub(crate) const REPLICAS: &str = "index.number_of_replicas";
 pub(crate) const REFRESH: &str = "index.refresh_interval";
 /// By what documents are dealt out to shards: the same number, or they lie elsewhere.
 pub(crate) const ROUTING_SHARDS: &str = "index.number_of_routing_shards";
+/// To how many shards the documents of one routing go.
+pub(crate) const PARTITION_SIZE: &str = "index.routing_partition_size";
 /// A pipeline that every write runs through, also Segue's.
 pub(crate) const FINAL_PIPELINE: &str = "index.final_pipeline";
 
