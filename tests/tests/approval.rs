@@ -97,7 +97,7 @@ fn who_does_not_type_it_has_not_approved() {
     assert_eq!(scratch.live(), "old");
 }
 
-/// Accounts that exist in the tests' own view of `/etc/passwd` alone.
+/// Accounts that exist in the tests' own view of `/etc/passwd`, and of what a name service knows, alone.
 const ALICE: u32 = 64_101;
 const BOB: u32 = 64_102;
 const MALLORY: u32 = 64_103;
@@ -117,9 +117,12 @@ impl Team {
         let scratch =
             waits_for("gate \"approval\" {\n    approvers = [\"alice\", \"bob\"]\n    count     = 2\n  }");
         let people = [("root", 0), ("alice", ALICE), ("bob", BOB), ("mallory", MALLORY)];
-        let passwd: String =
-            people.iter().map(|(name, id)| format!("{name}:x:{id}:{id}::/:/bin/sh\n")).collect();
-        scratch.write("passwd", &passwd);
+        let account = |(name, id): &(&str, u32)| format!("{name}:x:{id}:{id}::/:/bin/sh\n");
+        // Bob's account is not in the file: a name service of its own knows him, as LDAP would.
+        let (served, listed): (Vec<_>, Vec<_>) = people.iter().partition(|(name, _)| *name == "bob");
+        scratch.write("passwd", &listed.into_iter().map(account).collect::<String>());
+        scratch.write("served/passwd", &served.into_iter().map(account).collect::<String>());
+        scratch.write("nsswitch.conf", "passwd: files extrausers\ngroup: files\n");
         scratch.run("chmod", &["755", "."]).expect_code(0);
         scratch.run("mkdir", &["-m", "700", ".segue"]).expect_code(0);
         scratch.run("chgrp", &[&TEAM.to_string(), ".segue"]).expect_code(0);
@@ -127,7 +130,8 @@ impl Team {
         // A program starts this: everything that runs has the accounts.
         scratch.executable(
             "machine",
-            "exec unshare -m sh -c 'mount --bind passwd /etc/passwd && exec \"$@\"' sh \"$@\"",
+            "exec unshare -m sh -c 'mount --bind passwd /etc/passwd && mount --bind nsswitch.conf /etc/nsswitch.conf \
+             && mount --bind served /var/lib/extrausers && exec \"$@\"' sh \"$@\"",
         );
         Self { scratch }
     }

@@ -6,6 +6,7 @@ mod condition_steps;
 mod cutover_steps;
 mod fallback_notes;
 mod file;
+mod forget_steps;
 mod hash;
 mod migration_steps;
 mod rehearsal_steps;
@@ -200,6 +201,8 @@ pub enum StepKind {
     Retain,
     /// Give up what was temporary.
     Release,
+    /// Manage a block no longer: the systems stay as they are.
+    Forget,
 }
 
 impl StepKind {
@@ -228,6 +231,7 @@ impl StepKind {
             Self::Watch => "watch",
             Self::Retain => "retain",
             Self::Release => "release",
+            Self::Forget => "forget",
         }
     }
 
@@ -249,7 +253,7 @@ impl StepKind {
             | Self::Open
             | Self::Switch => Stage::CutOver,
             Self::Watch | Self::Retain => Stage::After,
-            Self::Release => Stage::Release,
+            Self::Release | Self::Forget => Stage::Release,
         }
     }
 
@@ -268,7 +272,8 @@ impl StepKind {
             | Self::Quiesce
             | Self::CatchUp
             | Self::Harden
-            | Self::ArmReverse => Reversibility::Compensable,
+            | Self::ArmReverse
+            | Self::Forget => Reversibility::Compensable,
             Self::Commit | Self::Release => Reversibility::PointOfNoReturn,
             // After the commit the way back is a switch back.
             Self::Open | Self::Switch | Self::Watch | Self::Retain => Reversibility::BySwitchBack,

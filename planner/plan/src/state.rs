@@ -1,6 +1,7 @@
 //! What is known after the journal: the state, which one pure function folds from the events.
 
 mod fold;
+mod forgotten;
 mod rehearsals;
 mod resources;
 mod weight;
@@ -13,11 +14,12 @@ use segue_contract::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::cutover::Phase;
+use crate::cutover::{Phase, Settle, settle};
 use crate::event::{Attempt, BootTime, MigrationRecord, RunRecord, StateBinding, WatchPlan};
 use crate::plan::StepKind;
 
 pub use fold::fold;
+pub use forgotten::Forgotten;
 pub use rehearsals::{OpenRehearsal, RehearsalState, Rehearsed};
 pub use resources::{ResourceState, Standing};
 pub use weight::{WeightState, steps_to_hold};
@@ -52,8 +54,9 @@ pub struct State {
     pub approvals: BTreeMap<String, Approval>,
     /// Hashes of the plans that were begun.
     pub plans_begun: BTreeSet<String>,
-    /// Addresses given up by `state rm` or `removed`.
-    pub forgotten: BTreeSet<Address>,
+    /// What was given up by `state rm` or `removed`, as it was then: a spec that declares it again takes it up.
+    #[serde(default, rename = "given_up", skip_serializing_if = "BTreeMap::is_empty")]
+    pub forgotten: BTreeMap<Address, Forgotten>,
     /// The last findings of steps, newest last.
     pub findings: Vec<(Address, Finding)>,
     /// What Segue made or changed somewhere and takes away again, by name.
@@ -76,7 +79,7 @@ impl Default for State {
             open_steps: BTreeMap::new(),
             approvals: BTreeMap::new(),
             plans_begun: BTreeSet::new(),
-            forgotten: BTreeSet::new(),
+            forgotten: BTreeMap::new(),
             findings: Vec::new(),
             resources: BTreeMap::new(),
             importing: None,
@@ -396,6 +399,15 @@ impl CutoverState {
         }
     }
 
+    /// Until when the process that committed may take to let the new side take writes (protocol P30); `None`: nothing is
+    /// committed and still to be completed.
+    pub fn forward_until(&self) -> Option<BootTime> {
+        let attempt = self.attempt.as_deref()?;
+        let BootTime { ms, boot_id } = self.proofs.get(&Phase::Committed)?.at.clone()?;
+        let open = self.phase.is_pause() && settle(self.phase) == Settle::Complete;
+        open.then(|| BootTime { ms: ms.saturating_add(attempt.forward_ms()), boot_id })
+    }
+
     /// Whether the switch is done and watches are still to be looked at: nothing has to be settled, and the next
     /// apply goes on watching.
     pub fn watches(&self) -> bool {
@@ -415,17 +427,12 @@ impl CutoverState {
 impl State {
     /// Cutovers with an attempt in flight, which are settled before anything else (protocol P14).
     pub fn in_flight(&self) -> impl Iterator<Item = (&Address, &CutoverState)> {
-        self.cutovers
-            .iter()
-            .filter(|(_, c)| crate::cutover::settle(c.phase) != crate::cutover::Settle::Nothing)
+        self.cutovers.iter().filter(|(_, c)| settle(c.phase) != Settle::Nothing)
     }
 
     /// Cutovers at rest of which reads go to the target, or may: a run is at it, or it died.
     pub fn weighed(&self) -> impl Iterator<Item = (&Address, &WeightState)> {
-        let resting = self
-            .cutovers
-            .iter()
-            .filter(|(_, c)| crate::cutover::settle(c.phase) == crate::cutover::Settle::Nothing);
+        let resting = self.cutovers.iter().filter(|(_, c)| settle(c.phase) == Settle::Nothing);
         resting.filter_map(|(a, c)| Some((a, c.weight.as_deref().filter(|w| w.in_effect())?)))
     }
 
@@ -454,7 +461,8 @@ impl State {
 
     /// Every artifact that the state names; others in the artifact directory may be removed.
     pub fn artifacts(&self) -> Vec<ArtifactName> {
-        let units = self.migrations.values().flat_map(|m| m.units.values());
+        let forgotten = self.forgotten.values().filter_map(|f| f.migration.as_ref());
+        let units = self.migrations.values().chain(forgotten).flat_map(|m| m.units.values());
         let of_units = units.flat_map(|u| u.ledger.iter().chain(u.verified.iter().map(|v| &v.ledger)));
         let of_cutovers = self.cutovers.values().flat_map(|c| {
             let jobs = c.attempt.iter().flat_map(|a| a.jobs.iter().filter_map(|j| j.ledger.as_ref()));

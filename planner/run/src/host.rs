@@ -1,11 +1,18 @@
 //! This machine and its processes, as far as a lock or a settler must know them.
 
 use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use segue_contract::paths;
 use serde::{Deserialize, Serialize};
+
+/// Where getent(1) may lie. Never a place that `PATH` names: root asks it.
+const GETENT: [&str; 3] = ["/usr/bin/getent", "/bin/getent", "/run/current-system/sw/bin/getent"];
+/// How long a directory service may take to name a user.
+const GETENT_WITHIN: Duration = Duration::from_secs(5);
 
 /// A process that cannot be taken for a later one with the same number.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -128,18 +135,38 @@ pub fn hostname() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
-/// The user's name, or `uid N` where /etc/passwd does not have one.
+/// The user's name, or `uid N` where the system knows none.
 pub fn user() -> String {
     user_of(rustix::process::geteuid().as_raw())
 }
 
-/// The name of a user by number, from `/etc/passwd`, or `uid N`.
+/// The name of a user by number, or `uid N`: from `/etc/passwd`, and for users of LDAP, SSSD and the like from the
+/// system's name service, as getent(1) asks it.
 pub fn user_of(uid: u32) -> String {
     let uid = uid.to_string();
-    paths::read(Path::new("/etc/passwd"))
-        .ok()
-        .and_then(|passwd| name_of(&String::from_utf8_lossy(&passwd), &uid))
-        .unwrap_or_else(|| format!("uid {uid}"))
+    let listed = || {
+        let passwd = paths::read(Path::new("/etc/passwd")).ok()?;
+        name_of(&String::from_utf8_lossy(&passwd), &uid)
+    };
+    listed().or_else(|| served(&uid)).unwrap_or_else(|| format!("uid {uid}"))
+}
+
+/// What the name service says. `None`: it does not know the user, or does not answer in time.
+fn served(uid: &str) -> Option<String> {
+    let getent = GETENT.iter().find(|at| Path::new(at).is_file())?;
+    let mut command = Command::new(getent);
+    command.args(["passwd", uid]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn().ok()?;
+    let ended = pidfd_open(Pid::from_child(&child), PidfdFlags::empty()).is_ok_and(|descriptor| {
+        let within = GETENT_WITHIN.try_into().ok();
+        poll(&mut [PollFd::new(&descriptor, PollFlags::IN)], within.as_ref()).is_ok_and(|ready| ready > 0)
+    });
+    if !ended {
+        // Whether it has ended just now or is killed: it is waited for below.
+        let _ = child.kill();
+    }
+    let answer = child.wait_with_output().ok()?;
+    name_of(&String::from_utf8_lossy(&answer.stdout), uid)
 }
 
 /// passwd(5): `name:password:uid:...`.

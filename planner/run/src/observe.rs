@@ -22,6 +22,7 @@ pub fn observe(
     io: &dyn StepIo,
     clock: &dyn Clock,
 ) -> Observed {
+    let state = &*state.taking_up(desired);
     let mut observed = Observed::default();
     std::thread::scope(|scope| {
         let endpoints: Vec<_> = desired

@@ -7,8 +7,12 @@ use xxhash_rust::xxh3::xxh3_64;
 /// An operation that was acknowledged. Paths are below the tree; neither paths nor tags have blanks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Deed {
-    /// A file has this content and no other ([`content`] of the tag).
+    /// A new file has this name and this content, and no other ([`content`] of the tag).
     Put(String, String),
+    /// The file of this name, under all its names, has this content and no other.
+    Over(String, String),
+    /// A file has a second name.
+    Link(String, String),
     /// A file is gone.
     Delete(String),
     /// A file has another name.
@@ -27,6 +31,8 @@ impl Deed {
         let mut second = || words.next().map(str::to_owned);
         let deed = match verb {
             "put" => Self::Put(path, second()?),
+            "over" => Self::Over(path, second()?),
+            "link" => Self::Link(path, second()?),
             "delete" => Self::Delete(path),
             "move" => Self::Move(path, second()?),
             "movedir" => Self::MoveDir(path, second()?),
@@ -39,8 +45,8 @@ impl Deed {
     /// The path that it wrote or removed.
     pub fn path(&self) -> &str {
         match self {
-            Self::Put(path, _) | Self::Delete(path) | Self::Line(path, _) => path,
-            Self::Move(_, to) | Self::MoveDir(_, to) => to,
+            Self::Put(path, _) | Self::Over(path, _) | Self::Delete(path) | Self::Line(path, _) => path,
+            Self::Move(_, to) | Self::MoveDir(_, to) | Self::Link(_, to) => to,
         }
     }
 }
@@ -49,6 +55,8 @@ impl fmt::Display for Deed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Put(path, tag) => write!(f, "put {path} {tag}"),
+            Self::Over(path, tag) => write!(f, "over {path} {tag}"),
+            Self::Link(from, to) => write!(f, "link {from} {to}"),
             Self::Delete(path) => write!(f, "delete {path}"),
             Self::Move(from, to) => write!(f, "move {from} {to}"),
             Self::MoveDir(from, to) => write!(f, "movedir {from} {to}"),
@@ -75,6 +83,8 @@ mod tests {
         let text = |s: &str| s.to_owned();
         for deed in [
             Deed::Put(text("own/a/1"), text("a-1")),
+            Deed::Over(text("own/a/1"), text("a-2")),
+            Deed::Link(text("own/a/1"), text("own/a/3")),
             Deed::Delete(text("own/a/1")),
             Deed::Move(text("own/a/1"), text("own/a/2")),
             Deed::MoveDir(text("own/a"), text("own/b")),

@@ -52,7 +52,10 @@ enum Wanted {
 /// What the logs come to.
 pub struct Oracle {
     var: PathBuf,
-    wanted: BTreeMap<String, Wanted>,
+    /// Each name, and which file has it: hard links are names of one file.
+    wanted: BTreeMap<String, usize>,
+    /// The files, also those that have lost their last name.
+    files: Vec<Wanted>,
     read: BTreeMap<PathBuf, u64>,
     acknowledged: u64,
 }
@@ -63,11 +66,17 @@ impl Oracle {
     /// # Errors
     /// The tree cannot be read.
     pub fn new(tree: &Path, var: &Path) -> std::io::Result<Self> {
-        let mut wanted = BTreeMap::new();
+        let mut oracle = Self {
+            var: var.to_owned(),
+            wanted: BTreeMap::new(),
+            files: Vec::new(),
+            read: BTreeMap::new(),
+            acknowledged: 0,
+        };
         for (path, bytes) in files(tree)? {
-            wanted.insert(path, Wanted::Bytes(bytes));
+            oracle.name(path, Wanted::Bytes(bytes));
         }
-        Ok(Self { var: var.to_owned(), wanted, read: BTreeMap::new(), acknowledged: 0 })
+        Ok(oracle)
     }
 
     /// Reads what was logged since the last time. Returns how many operations that makes in all.
@@ -112,10 +121,27 @@ impl Oracle {
             .collect()
     }
 
+    /// A new file has this name.
+    fn name(&mut self, path: String, wanted: Wanted) {
+        self.wanted.insert(path, self.files.len());
+        self.files.push(wanted);
+    }
+
+    fn file(&mut self, path: &str) -> Option<&mut Wanted> {
+        self.wanted.get(path).and_then(|file| self.files.get_mut(*file))
+    }
+
     fn note(&mut self, deed: Deed) {
         match deed {
-            Deed::Put(path, tag) => {
-                self.wanted.insert(path, Wanted::Tag(tag));
+            Deed::Put(path, tag) => self.name(path, Wanted::Tag(tag)),
+            Deed::Over(path, tag) => match self.file(&path) {
+                Some(wanted) => *wanted = Wanted::Tag(tag),
+                None => self.name(path, Wanted::Tag(tag)),
+            },
+            Deed::Link(from, to) => {
+                if let Some(file) = self.wanted.get(&from).copied() {
+                    self.wanted.insert(to, file);
+                }
             }
             Deed::Delete(path) => {
                 self.wanted.remove(&path);
@@ -139,12 +165,11 @@ impl Oracle {
                     }
                 }
             }
-            Deed::Line(path, line) => {
-                match self.wanted.entry(path).or_insert_with(|| Wanted::Lines(Vec::new())) {
-                    Wanted::Lines(lines) => lines.push(line),
-                    other => *other = Wanted::Lines(vec![line]),
-                }
-            }
+            Deed::Line(path, line) => match self.file(&path) {
+                Some(Wanted::Lines(lines)) => lines.push(line),
+                Some(other) => *other = Wanted::Lines(vec![line]),
+                None => self.name(path, Wanted::Lines(vec![line])),
+            },
         }
     }
 
@@ -155,7 +180,8 @@ impl Oracle {
     pub fn judge(&self, tree: &Path) -> std::io::Result<Verdict> {
         let mut verdict = Verdict { acknowledged: self.acknowledged, ..Verdict::default() };
         let found = files(tree)?;
-        for (path, wanted) in &self.wanted {
+        for (path, file) in &self.wanted {
+            let Some(wanted) = self.files.get(*file) else { continue };
             let Some(bytes) = found.get(path) else {
                 verdict.lost += 1;
                 verdict.complain(format!("lost: {path}"));
@@ -251,14 +277,14 @@ mod tests {
         let mut oracle = Oracle::new(&tree, &var).expect("an oracle");
         write(
             &var.join("acknowledged-a"),
-            b"put a t-1\nput b t-2\nline l one\nline l two\nmove b c\nput d/x t-3\nmovedir d e\nput gone t-4\ndelete gone\n",
+            b"put a t-1\nput b t-2\nline l one\nline l two\nmove b c\nput d/x t-3\nmovedir d e\nput gone t-4\ndelete gone\nput f t-5\nlink f g\nover g t-6\n",
         );
-        assert_eq!(oracle.advance().expect("read"), 9);
-        assert_eq!(oracle.advance().expect("read"), 9, "each line once");
+        assert_eq!(oracle.advance().expect("read"), 12);
+        assert_eq!(oracle.advance().expect("read"), 12, "each line once");
         let judged = oracle.judge(&tree).expect("read");
-        assert_eq!((judged.lost, judged.doubled, judged.back), (4, 0, 0), "{judged:?}");
+        assert_eq!((judged.lost, judged.doubled, judged.back), (6, 0, 0), "{judged:?}");
         paths::create_dir_all(&tree.join("e")).expect("made");
-        for (path, tag) in [("a", "t-1"), ("c", "t-2"), ("e/x", "t-3")] {
+        for (path, tag) in [("a", "t-1"), ("c", "t-2"), ("e/x", "t-3"), ("f", "t-6"), ("g", "t-6")] {
             write(&tree.join(path), &super::content(tag));
         }
         write(&tree.join("l"), b"one\ntwo\n");

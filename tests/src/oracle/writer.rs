@@ -114,6 +114,15 @@ fn append(root: &str, path: &str, line: &str) -> io::Result<()> {
     file.write_all(format!("{line}\n").as_bytes())
 }
 
+/// Renames a file in place of what may be there. Where both are names of one file, rename(2) does nothing.
+fn move_name(from: &str, to: &str) -> io::Result<()> {
+    rustix::fs::rename(from, to)?;
+    match std::fs::remove_file(from) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
 struct Writer {
     name: String,
     log: File,
@@ -175,15 +184,17 @@ impl Writer {
                 Deed::Delete(path)
             }
             350..=499 if there => self.move_key(key)?,
+            500..=519 if there => self.link_key(key)?,
             n => {
                 let (path, tag) = (self.path(key), self.tag());
+                self.there[key as usize] = true;
                 if n % 2 == 0 {
                     put_by_rename("live", &path, &tag)?;
+                    Deed::Put(path, tag)
                 } else {
                     put_in_place("live", &path, &tag)?;
+                    Deed::Over(path, tag)
                 }
-                self.there[key as usize] = true;
-                Deed::Put(path, tag)
             }
         };
         acknowledge(&self.log, &deed)
@@ -201,10 +212,21 @@ impl Writer {
     fn move_key(&mut self, key: u64) -> io::Result<Deed> {
         let other = (key + 1 + self.random.below(KEYS - 1)) % KEYS;
         let (from, to) = (self.path(key), self.path(other));
-        rustix::fs::rename(format!("live/{from}"), format!("live/{to}"))?;
+        move_name(&format!("live/{from}"), &format!("live/{to}"))?;
         self.there[key as usize] = false;
         self.there[other as usize] = true;
         Ok(Deed::Move(from, to))
+    }
+
+    /// A second name for the file, mostly in another directory, in place of what may be there.
+    fn link_key(&mut self, key: u64) -> io::Result<Deed> {
+        let other = (key + 1 + self.random.below(KEYS - 1)) % KEYS;
+        let (from, to) = (self.path(key), self.path(other));
+        let temporary = format!("live/{}/.{other}.tmp", self.dir(other % DIRS));
+        rustix::fs::link(format!("live/{from}"), &temporary)?;
+        move_name(&temporary, &format!("live/{to}"))?;
+        self.there[other as usize] = true;
+        Ok(Deed::Link(from, to))
     }
 
     fn line(&mut self) -> io::Result<Deed> {
@@ -234,7 +256,7 @@ impl Writer {
             },
             _ => {
                 put_in_place("live", &path, &tag)?;
-                Deed::Put(path, tag)
+                Deed::Over(path, tag)
             }
         };
         acknowledge(&self.shared_log, &deed)?;

@@ -90,7 +90,10 @@ fn is_held(name: &str, way: Way) {
     says(&ended, "the target is not left: it cannot be read");
     says(&ended, "LOST is what the target took since the last reverse pass");
     says(&ended, "accept_loss = true");
-    assert!(!ended.all().contains("a reverse pass failed"), "it waited for a pass: {}", ended.all());
+    // Passes may fail before the watch has spoken. Then the one under way is given up, and no other is made.
+    let all = ended.all();
+    let (_, after) = all.split_once("2 of 2 in a row").expect("the look that decided");
+    assert!(after.matches("a reverse pass failed").count() <= 1, "it waited for passes: {all}");
     let status = scene.segue(&["status"]);
     says(&status, "HELD");
     says(&status, "health was lost");

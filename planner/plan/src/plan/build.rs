@@ -7,7 +7,8 @@ use segue_language::Desired;
 
 use super::hash::{base_of, basis};
 use super::{
-    CutoverBase, Drift, Note, Plan, PlanStep, Reason, StepKind, checks, cutover_steps, migration_steps,
+    CutoverBase, Drift, Note, Plan, PlanStep, Reason, StepKind, checks, cutover_steps, forget_steps,
+    migration_steps,
 };
 use crate::diff::{Change, SettingDiff, change, diff_lines};
 use crate::graph;
@@ -59,6 +60,7 @@ impl Ground<'_> {
 
 /// Makes a plan. Problems are notes in it, the critical ones refuse it.
 pub fn plan(desired: &Desired, state: &State, observed: &Observed, options: &PlanOptions) -> Plan {
+    let state = &*state.taking_up(desired);
     let base = options.base.clone().unwrap_or_else(|| base_of(desired, state));
     let changes =
         desired.cutovers.values().map(|c| (c.address.clone(), change_from(c, &base, state))).collect();
@@ -79,6 +81,7 @@ pub fn plan(desired: &Desired, state: &State, observed: &Observed, options: &Pla
     }
     let drift = drift(&ground);
     steps.extend(route_repairs(&ground));
+    steps.extend(forget_steps::steps(&ground));
     let basis_steps = steps.clone();
     let steps = match graph::order(steps) {
         Ok(steps) => steps,

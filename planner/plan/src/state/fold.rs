@@ -179,11 +179,11 @@ fn fold_one(state: &mut State, entry: &Entry) {
         }
         Event::AddressMoved { from, to } => move_address(state, from, to),
         Event::AddressForgotten { address } => {
+            // See `resources`, too.
             state.migrations.remove(address);
             state.cutovers.remove(address);
             rehearsals::forget(state, address);
             state.open_steps.retain(|step, _| !below(step, address));
-            state.forgotten.insert(address.clone());
         }
         // Evidence for the report; nothing is decided by it.
         Event::GateRead { .. } | Event::Steered { .. } => {}
@@ -244,6 +244,7 @@ fn import(state: &mut State, part: &State, first: bool, last: bool) {
     whole.open_steps.extend(part.open_steps.clone());
     whole.approvals.extend(part.approvals.clone());
     whole.resources.extend(part.resources.clone());
+    whole.forgotten.extend(part.forgotten.clone());
     if last && let Some(whole) = state.importing.take() {
         let (binding, last_run) = (state.binding.take(), state.last_run.take());
         *state = State { binding, last_run, ..*whole };
@@ -251,10 +252,10 @@ fn import(state: &mut State, part: &State, first: bool, last: bool) {
 }
 
 fn begin_migration(state: &mut State, record: &MigrationRecord) {
-    state.forgotten.remove(&record.migration);
+    state.take_up(&record.migration);
     if let Some(cutover) = &record.cutover {
+        state.take_up(cutover);
         state.cutovers.entry(cutover.clone()).or_default();
-        state.forgotten.remove(cutover);
     }
     let units = record.jobs.iter().map(|job| (job.unit.clone(), UnitState::default()));
     match state.migrations.get_mut(&record.migration) {

@@ -58,6 +58,7 @@ enum Work {
     Watch(Address),
     Release(Address, Change),
     Route(Address),
+    Forget(Address),
 }
 
 impl Work {
@@ -66,9 +67,12 @@ impl Work {
         match self {
             Self::Load(_) | Self::Sync(_) | Self::Verify(_) => Lane::Units,
             Self::Cutover(..) | Self::Watch(_) | Self::Rehearse(_) => Lane::Cutovers,
-            Self::Check(_) | Self::Provision(_) | Self::Protect(_) | Self::Release(..) | Self::Route(_) => {
-                Lane::Small
-            }
+            Self::Check(_)
+            | Self::Provision(_)
+            | Self::Protect(_)
+            | Self::Release(..)
+            | Self::Route(_)
+            | Self::Forget(_) => Lane::Small,
         }
     }
 }
@@ -159,11 +163,6 @@ pub(super) fn declare(
     if plan.pending().next().is_some() && !state.plans_begun.contains(&plan.hash) {
         ground.record(Event::PlanBegan { plan_hash: plan.hash.clone() })?;
     }
-    for address in &desired.removed {
-        if state.migrations.contains_key(address) || state.cutovers.contains_key(address) {
-            ground.record(Event::AddressForgotten { address: address.clone() })?;
-        }
-    }
     for decl in desired.cutovers.values() {
         let held = state.cutovers.get(&decl.address).and_then(|c| c.held.as_ref());
         if held.is_some_and(|h| h.wanted != decl.live) {
@@ -238,6 +237,7 @@ fn nodes(ground: &Ground, desired: &Desired, plan: &Plan) -> (Vec<Node>, Vec<Run
             (StepKind::Sync, Some(unit)) => push(Work::Sync(unit)),
             (StepKind::Verify, Some(unit)) => push(Work::Verify(unit)),
             (StepKind::Switch, _) if step.block.kind() == "route" => push(Work::Route(step.block.clone())),
+            (StepKind::Forget, _) => push(Work::Forget(step.block.clone())),
             (StepKind::Release, _) => {
                 let change = plan.changes.get(&step.block).copied().unwrap_or(Change::Stay);
                 push(Work::Release(step.block.clone(), change));

@@ -75,7 +75,7 @@ pub(crate) struct Applier<'w, 'p> {
     /// Jobs sent to workers whose outcomes have not come back.
     out_there: usize,
     dirs: Vec<OpenDir>,
-    /// The first names of files with more, by path.
+    /// The first names of files with more, by path: those that were carried, and those that did not change.
     pub(crate) groups: HashMap<Vec<u8>, Record>,
     /// A path that becomes something else than the directory it was, once that is empty.
     held: Option<Change>,

@@ -8,7 +8,7 @@
 //! The notes outlive the process, not a power cut: after one, what a dead pass wrote and its ledger does
 //! not know is compared by content, and kept aside when that differs. Nothing is lost either way.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
@@ -26,7 +26,7 @@ use crate::ledger::{Kind, Time};
 /// Key hash, inode, size, seconds, nanoseconds.
 const NOTE: usize = 16 + 8 + 8 + 8 + 4;
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct Note {
     ino: u64,
     size: u64,
@@ -38,6 +38,8 @@ pub(crate) struct Inflight {
     path: PathBuf,
     file: Mutex<Option<File>>,
     known: HashMap<u128, Vec<Note>>,
+    /// The same by what was put there: a file with several names is noted under one of them.
+    files: HashSet<Note>,
 }
 
 impl Inflight {
@@ -58,7 +60,7 @@ impl Inflight {
     /// The same for those who only look, beside a run perhaps; and how many bytes there are.
     pub(crate) fn looked_at(base: &Path, ledger: Option<&ArtifactName>) -> Result<(Self, usize), StepError> {
         let path = named(base, ledger);
-        let mut known: HashMap<u128, Vec<Note>> = HashMap::new();
+        let (mut known, mut files) = (HashMap::<u128, Vec<Note>>::new(), HashSet::new());
         let bytes = match paths::read(&path) {
             Ok(bytes) => bytes,
             Err(e) if e.source.kind() == std::io::ErrorKind::NotFound => Vec::new(),
@@ -67,9 +69,10 @@ impl Inflight {
         for note in bytes.chunks_exact(NOTE) {
             if let Some((key, note)) = parse(note) {
                 known.entry(key).or_default().push(note);
+                files.insert(note);
             }
         }
-        Ok((Self { path, file: Mutex::new(None), known }, bytes.len()))
+        Ok((Self { path, file: Mutex::new(None), known, files }, bytes.len()))
     }
 
     /// Whether an earlier run died in the middle.
@@ -105,6 +108,12 @@ impl Inflight {
     pub(crate) fn knows(&self, path: &[u8], look: Option<&Look>) -> bool {
         if self.known.is_empty() {
             return false;
+        }
+        // What was done to a file was done to all its names.
+        if let Some(look) = look.filter(|look| look.kind != Kind::Dir && look.nlink > 1)
+            && self.files.contains(&Note { ino: look.ino, size: look.size, mtime: look.mtime })
+        {
+            return true;
         }
         let notes = self.known.get(&xxh3_128(path)).map_or(&[][..], Vec::as_slice);
         notes.iter().any(|note| match look {

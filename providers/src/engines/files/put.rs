@@ -15,10 +15,11 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::content::{ContentError, Copier};
 use super::keep::{self, Aside};
+use super::meta;
 use super::scan::Entry;
 use super::tree::{Look, OpenDirs, TEMPORARY, name_of};
 use super::work::{Unknown, Work};
-use crate::ledger::{Kind, Record};
+use crate::ledger::{Kind, Print, Record};
 pub(crate) use alias::{alias_of, collision};
 
 /// A path to carry.
@@ -128,8 +129,27 @@ impl<'w> Hand<'w> {
                     There::Ours(look)
                 }
             }
+            (Some(look), Some(old)) if self.is_only_touched(dir, path, &look, old)? => There::Ours(look),
             (Some(look), Some(_)) => There::Other(Some(look), "changed"),
         })
+    }
+
+    /// Whether a file has all that Segue last put there, and only its change time has moved: another name of it came
+    /// or went, by a run that died perhaps. Nobody's write would be lost with it.
+    fn is_only_touched(
+        &mut self,
+        dir: &OwnedFd,
+        path: &[u8],
+        look: &Look,
+        old: &Record,
+    ) -> Result<bool, StepError> {
+        let print = Print { ctime: look.ctime, ..*old.print(self.work.write()) };
+        if look.kind == Kind::Dir || !is_untouched(look, old, &print) {
+            return Ok(false);
+        }
+        let xattrs = meta::xattrs_at(dir, name_of(path));
+        let xattrs = xattrs.map_err(|e| self.work.to.failed("look at", path, e))?;
+        Ok(xattrs.digest() == old.xattrs && self.hash_there(dir, path, look)? == Some(old.hash))
     }
 
     /// The hash of a file on the written side.
@@ -230,8 +250,8 @@ pub(crate) fn unreadable(doing: &str, errno: Errno) -> Stop {
 
 /// Whether a path still is what Segue last saw or wrote. A later name of a file, made or removed, moves
 /// the change time of all its names: for those it does not count.
-pub(crate) fn is_untouched(look: &Look, record: &Record, print: &crate::ledger::Print) -> bool {
-    let print = if record.linked { &crate::ledger::Print { ctime: look.ctime, ..*print } } else { print };
+pub(crate) fn is_untouched(look: &Look, record: &Record, print: &Print) -> bool {
+    let print = if record.linked { &Print { ctime: look.ctime, ..*print } } else { print };
     look.kind == record.kind
         && (look.mode, look.uid, look.gid) == (record.mode, record.uid, record.gid)
         && (look.kind == Kind::Dir || look.same_as(print))

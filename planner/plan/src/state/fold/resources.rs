@@ -16,6 +16,7 @@ const KEPT_ASIDE_MS: u64 = 30 * 24 * 3_600_000;
 /// What has to be looked at while the state still knows it.
 pub(super) fn before(state: &mut State, event: &Event) {
     if let Event::AddressForgotten { address } = event {
+        state.give_up(address);
         forget(state, address);
     }
 }
@@ -31,9 +32,7 @@ pub(super) fn after(state: &mut State, event: &Event, at_ms: i64) {
                 known.releasing = true;
             }
         }
-        Event::ResourceReleased { id, .. } => {
-            state.resources.remove(id);
-        }
+        Event::ResourceReleased { id, .. } => released(state, id),
         Event::EndpointMade { migration, .. } => target(state, migration, true, at_ms),
         Event::ClaimBegan { migration, epoch } => markers(state, migration, *epoch, at_ms),
         Event::ClaimReleased { migration } => drop_of(state, migration, ResourceKind::Marker),
@@ -72,6 +71,14 @@ fn put(state: &mut State, resource: Resource, at_ms: i64) {
     let state_id = state.binding.as_ref().map(|b| b.state_id.clone()).unwrap_or_default();
     let known = ResourceState { made_ms, state_id, releasing: false, resource };
     state.resources.insert(known.resource.id.clone(), known);
+}
+
+/// A block that was given up is not as it was any more once this is gone.
+fn released(state: &mut State, id: &str) {
+    let Some(ResourceState { resource, .. }) = state.resources.remove(id) else { return };
+    if matches!(resource.kind, ResourceKind::Target | ResourceKind::Marker | ResourceKind::Ledger) {
+        state.released_of(&resource.owner);
+    }
 }
 
 fn drop_of(state: &mut State, owner: &Address, kind: ResourceKind) {

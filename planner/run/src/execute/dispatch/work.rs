@@ -55,6 +55,12 @@ pub(super) fn run(job: &Job, work: &Work) -> Result<(), RunError> {
             let conditions = conditions(job, decl, *to, interval.min().unwrap_or_default());
             run_cutover(ground, CutoverTask { cutover: cutover.clone(), attempt, conditions })
         }
+        Work::Forget(address) => {
+            ground.step(&address.step(StepKind::Forget.as_str()), StepKind::Forget, || {
+                ground.record(Event::AddressForgotten { address: address.clone() })?;
+                Ok("managed no longer; the systems are as they were".to_owned())
+            })
+        }
         Work::Watch(cutover) => watching::go_on(ground, cutover),
         Work::Release(cutover, change) => {
             let decl = job.desired.cutovers.get(cutover).ok_or_else(|| lost(cutover))?;

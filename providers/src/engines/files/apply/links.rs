@@ -24,13 +24,11 @@ impl Applier<'_, '_> {
         let first_dir = self.hand.to.parent(first).map_err(fail)?;
         let Some(leader) = work.to.look_at(&first_dir, name_of(first)).map_err(fail)? else {
             // Set aside, or still changing: both names wait for the next pass.
-            self.tally.later += 1;
-            return self.keep_old(change);
+            return self.later(change);
         };
         let dir = self.hand.to.parent(path).map_err(fail)?;
-        let Some(mut record) = self.link_record(&change) else {
-            self.tally.later += 1;
-            return self.keep_old(change);
+        let Some(mut record) = self.link_record(&change, &leader) else {
+            return self.later(change);
         };
         let there = self.hand.there(&dir, path, change.old.as_ref())?;
         let at = work.to.look_at(&dir, name_of(path)).map_err(fail)?;
@@ -42,8 +40,7 @@ impl Applier<'_, '_> {
             if !matches!(work.from.look(other), Ok(None)) {
                 return Err(collision(work, &dir, path));
             }
-            self.tally.later += 1;
-            return self.keep_old(change);
+            return self.later(change);
         }
         if let There::Other(at, what) = &there {
             match work.unknown {
@@ -76,15 +73,17 @@ impl Applier<'_, '_> {
     }
 
     /// The record of a later name; what belongs to the file comes from the first one's record. `None` when
-    /// that is not known in this pass.
-    fn link_record(&mut self, change: &Change) -> Option<Record> {
+    /// that is not known in this pass, or `leader`, which has the first name at the written side, is not that file:
+    /// the first name may have become another file's since the scan.
+    fn link_record(&mut self, change: &Change, leader: &Look) -> Option<Record> {
         let work = self.hand.work;
         let entry = change.new.as_ref()?;
-        let known = change.old.as_ref().filter(|old| {
-            old.first == entry.first
-                && super::super::put::is_untouched(&entry.look, old, old.print(work.read))
-        });
-        let group = self.groups.get(entry.first.as_deref()?).or(known)?;
+        let first = self.groups.get(entry.first.as_deref()?);
+        let group = first.filter(|first| first.print(work.read).ino == entry.look.ino)?;
+        let written = group.print(work.write());
+        if (written.ino, written.size, written.mtime) != (leader.ino, leader.size, leader.mtime) {
+            return None;
+        }
         let mut record = record_of(work, entry, &entry.look);
         record.hash = group.hash;
         record.xattrs = group.xattrs;

@@ -66,16 +66,7 @@ impl Applier<'_, '_> {
                 self.aside(&change.path, reason);
                 self.keep_old(change)
             }
-            Outcome::Later => {
-                self.tally.later += 1;
-                if change.old.is_none() {
-                    self.remove_unknown(&change.path)?;
-                } else if self.is_beyond(&change)? {
-                    self.remove_unknown(&change.path)?;
-                    return self.out.push(&gone(&change.path)).map_err(StepError::from);
-                }
-                self.keep_old(change)
-            }
+            Outcome::Later => self.later(change),
             // Why is with the first failure that came in.
             Outcome::Failed(_) => {
                 self.failed = true;
@@ -84,11 +75,23 @@ impl Applier<'_, '_> {
         }
     }
 
+    /// Leaves a path to the next pass.
+    pub(super) fn later(&mut self, change: Change) -> Result<(), StepError> {
+        self.tally.later += 1;
+        if change.old.is_none() {
+            self.remove_unknown(&change.path)?;
+        } else if self.is_beyond(&change)? {
+            self.remove_unknown(&change.path)?;
+            return self.out.push(&gone(&change.path)).map_err(StepError::from);
+        }
+        self.keep_old(change)
+    }
+
     /// Whether a run that died left something else at a path than the ledger will say: recorded as it was, it would be a
     /// stale writer's to the next pass.
     fn is_beyond(&mut self, change: &Change) -> Result<bool, StepError> {
         let work = self.hand.work;
-        let Some(old) = change.old.as_ref().filter(|old| !old.linked && old.kind != Kind::Dir) else {
+        let Some(old) = change.old.as_ref().filter(|old| old.kind != Kind::Dir) else {
             return Ok(false);
         };
         let path = &change.path;

@@ -155,6 +155,13 @@ impl<'a> Walk<'a> {
         if is_dir && let Some(entry) = &seen.read {
             self.above.push((entry.clone(), if carry { None } else { seen.record.clone() }, carry));
         }
+        // The first name of a file, unchanged: a later name may need it.
+        if let Some(record) = seen.record.as_ref().filter(|_| !carry)
+            && record.linked
+            && record.first.is_none()
+        {
+            applier.groups.insert(seen.path.clone(), record.clone());
+        }
         if carry {
             self.hand_on(applier, Change { new: seen.read, old: seen.record, path: seen.path, force })?;
         }
