@@ -6,7 +6,7 @@ use segue_providers::search::SearchDocuments;
 use serde_json::json;
 
 use crate::world::{
-    Index, Io, Server, call, compared, elasticsearch, endpoint, job, opensearch, write_block,
+    Index, Io, Server, call, compared, critical, elasticsearch, endpoint, job, opensearch, write_block,
 };
 
 #[test]
@@ -57,7 +57,7 @@ fn documents_lie_in_the_shards_where_they_lay() {
         let made = Index { server: &to, name: format!("{}-new", books.name) };
         // The trial refuses no such index.
         let said = compared(&books, &to, &made.name);
-        assert!(said.is_empty(), "{said:?}");
+        assert!(critical(&said).is_empty(), "{said:?}");
         let job = job(&books, &to, &made.name);
         SearchDocuments.make(&job, &Io::default()).expect("makes");
         assert_eq!(made.setting("index.routing_partition_size").as_deref(), Some("3"));
