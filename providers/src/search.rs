@@ -22,6 +22,7 @@ mod observe;
 mod pair;
 mod probes;
 mod refusal;
+mod surroundings;
 mod tasks;
 mod texts;
 mod tune;

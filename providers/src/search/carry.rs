@@ -2,6 +2,7 @@
 //! each thing that does not go along. Nothing here asks a server.
 
 mod fields;
+pub(crate) mod growth;
 mod mapping;
 pub(crate) mod settings;
 
@@ -9,7 +10,7 @@ use segue_contract::{Finding, Severity};
 use serde_json::{Value, json};
 
 use super::about::About;
-use super::indices::Index;
+use super::indices::{self, Index};
 
 /// An index as it is to be made elsewhere.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,9 +21,21 @@ pub(crate) struct Translated {
     pub(crate) mapping: Value,
     /// What does not go along, or not as it is.
     pub(crate) findings: Vec<Finding>,
+    /// Fields that are left out: the other product has no such type. Their paths, and why.
+    pub(crate) left_out: Vec<(String, String)>,
 }
 
 impl Translated {
+    /// What was made by hand at the target with a type that it has is settled: fields that are there are not left out.
+    pub(crate) fn settle(&mut self, there: &Value) {
+        let mut paths = Vec::new();
+        indices::fields(there, &mut |path, _| paths.push(path.to_owned()));
+        let (settled, left): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.left_out).into_iter().partition(|(path, _)| paths.contains(path));
+        self.left_out = left;
+        self.findings.retain(|finding| !settled.iter().any(|(_, why)| finding.summary.ends_with(why)));
+    }
+
     /// The body of the call that makes the index.
     pub(crate) fn body(&self, to: &About) -> Value {
         let mapping = if to.has_types() { json!({"_doc": self.mapping}) } else { self.mapping.clone() };
@@ -48,18 +61,19 @@ pub(crate) fn translated(index: &Index, from: &About, to: &About) -> Translated 
     }
     let mapping = mapping::translated(&index.mapping, from, to, &mut said);
     let settings = settings::translated(&index.settings, from, to, &mut said);
-    Translated { settings, mapping, findings: said.findings }
+    Translated { settings, mapping, findings: said.findings, left_out: said.left_out }
 }
 
 /// What is said of one index.
 pub(crate) struct Said {
     index: String,
     pub(crate) findings: Vec<Finding>,
+    left_out: Vec<(String, String)>,
 }
 
 impl Said {
     pub(crate) fn new(index: &str) -> Self {
-        Self { index: index.to_owned(), findings: Vec::new() }
+        Self { index: index.to_owned(), findings: Vec::new(), left_out: Vec::new() }
     }
 
     fn push(&mut self, severity: Severity, code: &str, summary: &str, remedy: &str) {

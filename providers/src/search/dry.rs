@@ -5,7 +5,9 @@ use segue_contract::StepError;
 use serde_json::{Value, json};
 
 use super::carry::Translated;
+use super::carry::settings::{PARTITION_SIZE, ROUTING_SHARDS};
 use super::cluster::{Ask, Cluster, Effect};
+use super::names::encoded;
 use super::refusal::Refusal;
 
 /// More names than this are not in one mapping of settings that a server refuses.
@@ -23,20 +25,27 @@ pub(crate) enum Trial {
 }
 
 /// Asks whether an index would be made. Settings that the server does not know are taken out of `wanted`, and returned.
-pub(crate) fn tried(to: &Cluster, wanted: &mut Translated) -> Result<(Trial, Vec<String>), StepError> {
+pub(crate) fn tried(
+    to: &Cluster,
+    name: &str,
+    wanted: &mut Translated,
+) -> Result<(Trial, Vec<String>), StepError> {
     let about = to.about()?;
     if !about.has_composable_templates() {
         return Ok((Trial::Unknown(format!("{about} has no way to try it")), Vec::new()));
     }
+    let path = format!("/_index_template/_simulate_index/{}", encoded(name));
     let mut dropped = Vec::new();
     loop {
+        // The trial has one shard, whatever is asked for, and placement is held against that.
+        let mut settings = wanted.settings.clone();
+        settings.retain(|name, _| ![ROUTING_SHARDS, PARTITION_SIZE].contains(&name.as_str()));
         let body = json!({
-            // No template of anybody's has this pattern.
-            "index_patterns": ["segue-trial-of-an-index-*"],
+            "index_patterns": [name],
             "priority": 999_999_999,
-            "template": {"settings": wanted.settings, "mappings": wanted.mapping},
+            "template": {"settings": settings, "mappings": wanted.mapping},
         });
-        let refusal = match to.answer(&Ask::look("/_index_template/_simulate", &body))? {
+        let refusal = match to.answer(&Ask::look(path.as_str(), &body))? {
             Ok(_) => return Ok((Trial::Well, dropped)),
             Err(refusal) => refusal,
         };
@@ -85,7 +94,7 @@ mod tests {
     fn wanted() -> Translated {
         let settings = json!({"index.codec": "zstd", "index.strange": "1"});
         let settings = settings.as_object().cloned().unwrap_or_default();
-        Translated { settings, mapping: json!({}), findings: Vec::new() }
+        Translated { settings, mapping: json!({}), findings: Vec::new(), left_out: Vec::new() }
     }
 
     #[test]
@@ -102,7 +111,7 @@ mod tests {
             )
         });
         let mut wanted = wanted();
-        let said = tried(&cluster, &mut wanted).expect("answers");
+        let said = tried(&cluster, "books", &mut wanted).expect("answers");
         assert_eq!(said, (Trial::Well, vec!["index.strange".to_owned()]));
         assert_eq!(wanted.settings.keys().collect::<Vec<_>>(), ["index.codec"]);
     }
@@ -113,8 +122,8 @@ mod tests {
             json!({"error": {"type": "x", "reason": "Unknown tokenizer type [icu_tokenizer] for [t]"}});
         let cluster = server(move |_| Answer(400, "", body.to_string()));
         let refused = Trial::Refused("Unknown tokenizer type [icu_tokenizer] for [t]".to_owned());
-        assert_eq!(tried(&cluster, &mut wanted()).expect("answers").0, refused);
+        assert_eq!(tried(&cluster, "books", &mut wanted()).expect("answers").0, refused);
         let cluster = server(|_| Answer::status(403));
-        assert!(matches!(tried(&cluster, &mut wanted()).expect("answers").0, Trial::Unknown(_)));
+        assert!(matches!(tried(&cluster, "books", &mut wanted()).expect("answers").0, Trial::Unknown(_)));
     }
 }

@@ -124,6 +124,38 @@ pub(crate) fn named(cluster: &Cluster, names: &[String]) -> Result<BTreeMap<Stri
     Ok(found)
 }
 
+/// One index as it is now, with its mapping, and its aliases; by one request. Nothing is counted.
+///
+/// # Errors
+/// It is not there, or is an alias.
+pub(crate) fn described(cluster: &Cluster, name: &str) -> Result<(Index, Map<String, Value>), StepError> {
+    let path = format!("/{}?flat_settings=true", super::names::encoded(name));
+    let answer = cluster.maybe(&Ask::get(path))?.unwrap_or(Value::Null);
+    let found = &answer[name];
+    if found.is_null() {
+        return Err(absent(cluster, name));
+    }
+    let settings = settings_in(&answer, name);
+    let uuid = settings.get("index.uuid").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let mut index = Index { name: name.to_owned(), uuid, settings, ..Index::default() };
+    if cluster.about()?.has_types() {
+        typeless(&mut index, &found["mappings"]);
+    } else {
+        index.mapping = found["mappings"].clone();
+    }
+    Ok((index, found["aliases"].as_object().cloned().unwrap_or_default()))
+}
+
+/// By how many shards documents are dealt out before those are joined to the shards that there are. It decides where a
+/// document lies, and is no setting any more once an index is made.
+pub(crate) fn routing_shards(cluster: &Cluster, name: &str) -> Result<Option<u64>, StepError> {
+    const PART: &str = "metadata.indices.*.routing_num_shards";
+    let name_in_path = super::names::encoded(name);
+    let ask = Ask::get(format!("/_cluster/state/metadata/{name_in_path}?filter_path={PART}"));
+    let found = cluster.maybe(&ask)?.unwrap_or(Value::Null);
+    Ok(found["metadata"]["indices"][name]["routing_num_shards"].as_u64())
+}
+
 /// The settings of some indices by name.
 ///
 /// # Errors

@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 
 pub(crate) use around::{Around, Surroundings, make_aliases, make_around};
 
-use super::carry::settings::{REFRESH, REPLICAS};
+use super::carry::settings::{REFRESH, REPLICAS, ROUTING_SHARDS};
 use super::carry::{self, Said};
 use super::cluster::{Ask, Cluster, Effect};
 use super::indices::{self, Index};
@@ -85,7 +85,7 @@ pub(crate) fn make_index(
         // A death between note and index, or between index and its id.
         (_, None, _) | (None, Some(_), None) => {}
     }
-    let mut wanted = carry::translated(index, from.about()?, to.about()?);
+    let mut wanted = wanted(from, index, to)?;
     let put_back = if load { for_load(&mut wanted.settings) } else { BTreeMap::new() };
     let put_back = if put_back.is_empty() { put_back } else { tune::noted(to, name, &put_back)? };
     let mut findings = std::mem::take(&mut wanted.findings);
@@ -94,6 +94,15 @@ pub(crate) fn make_index(
     }
     note_uuid(to, &notes, name)?;
     Ok(Made { by_segue: true, put_back, findings })
+}
+
+/// An index as it is to be made: translated, and with documents where they lie at the source.
+pub(crate) fn wanted(from: &Cluster, index: &Index, to: &Cluster) -> Result<carry::Translated, StepError> {
+    let mut wanted = carry::translated(index, from.about()?, to.about()?);
+    if let Some(number) = indices::routing_shards(from, &index.name)? {
+        wanted.settings.insert(ROUTING_SHARDS.to_owned(), Value::from(number.to_string()));
+    }
+    Ok(wanted)
 }
 
 /// Takes replicas and refreshes out, and returns what they are to be afterwards.

@@ -16,7 +16,7 @@ use super::dry::{self, Trial};
 use super::indices::{self, Index};
 use super::names::index_of;
 use super::notes::{Kind, Notes};
-use super::{observe, texts};
+use super::{make, observe, texts};
 
 /// In how many indices versions are sampled.
 const SAMPLED_MAX: usize = 100;
@@ -78,7 +78,8 @@ fn looked(
     for (at, unit) in pair.units.iter().enumerate() {
         let mut said = Said::new(&unit.at_source);
         match &unit.source {
-            _ if unit.begun => pair.drifted(unit, &mut said),
+            // What grew since is carried by the next pass; `drift` says it.
+            _ if unit.begun => {}
             None => said.critical("SEARCH_MISSING", "it is not there", "Correct the selection, or make it."),
             Some(index) => {
                 plain::index(&from, index, at < SAMPLED_MAX, &mut said)?;
@@ -149,14 +150,17 @@ impl<'a> Pair<'a> {
 
     /// What becomes of an index at the target.
     fn carried(&self, unit: &Unit, index: &Index, said: &mut Said) -> Result<(), StepError> {
-        let (from, to) = (self.from.about()?, self.to.about()?);
-        let mut wanted = carry::translated(index, from, to);
+        let to = self.to.about()?;
+        let mut wanted = make::wanted(self.from, index, self.to)?;
+        if let Some(there) = &unit.target {
+            wanted.settle(&there.mapping);
+        }
         said.findings.append(&mut wanted.findings);
         if let Some(there) = &unit.target {
             there_already(unit, there, &wanted, said);
             return Ok(());
         }
-        let (trial, dropped) = dry::tried(self.to, &mut wanted)?;
+        let (trial, dropped) = dry::tried(self.to, &unit.at_target, &mut wanted)?;
         for name in dropped {
             said.warning(
                 "SEARCH_SETTING",
@@ -178,27 +182,6 @@ impl<'a> Pair<'a> {
             ),
         }
         Ok(())
-    }
-
-    /// After the index was made, a mapping can grow at the source, and Segue changes none at the target.
-    fn drifted(&self, unit: &Unit, said: &mut Said) {
-        let (Some(source), Some(target)) = (&unit.source, &unit.target) else {
-            return;
-        };
-        let paths = |index: &Index| {
-            let mut paths = Vec::new();
-            indices::fields(&index.mapping, &mut |path, _| paths.push(path.to_owned()));
-            paths
-        };
-        let there = paths(target);
-        let missing: Vec<String> = paths(source).into_iter().filter(|path| !there.contains(path)).collect();
-        if let Some(first) = missing.first().filter(|_| target.mapping["dynamic"] != "true") {
-            said.info(
-                "SEARCH_MAPPING",
-                format!("{} fields of its mapping are not in the target's, {first:?} for one", missing.len()),
-                "A document that has one adds it there where the mapping is dynamic; else add it by hand (`PUT /INDEX/_mapping`).",
-            );
-        }
     }
 
     /// Whether the target takes as many shards more.

@@ -16,6 +16,7 @@ use segue_contract::{
 };
 use serde_json::{Value, json};
 
+use super::carry::settings::FINAL_PIPELINE;
 use super::cluster::{Ask, Cluster, in_groups};
 use super::names::{encoded, listed, scope};
 use super::notes::{Kind, Notes};
@@ -102,7 +103,8 @@ impl Quiesce for WriteBlock {
         let mut failed = None;
         // One that cannot be opened keeps the others from nothing.
         for name in scope(&call.endpoint)? {
-            if let Err(error) = before::put_back(&cluster, &name, io) {
+            let whole = tune::put_back(&cluster, &name, &[FINAL_PIPELINE]);
+            if let Err(error) = whole.and_then(|()| before::put_back(&cluster, &name, io)) {
                 failed.get_or_insert(error);
             }
         }

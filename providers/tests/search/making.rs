@@ -1,11 +1,13 @@
 //! Making an index at the target from the source's, with what is around it, and taking away what Segue made.
 
-use segue_contract::Side;
+use segue_contract::{Direction, Side};
 use segue_providers::engines::documents::Documents;
 use segue_providers::search::SearchDocuments;
 use serde_json::json;
 
-use crate::world::{Index, Io, Server, compared, elasticsearch, endpoint, job, opensearch};
+use crate::world::{
+    Index, Io, Server, call, compared, critical, elasticsearch, endpoint, job, opensearch, write_block,
+};
 
 #[test]
 fn an_index_is_made_like_the_sources_and_served_as_that_one() {
@@ -44,6 +46,61 @@ fn an_index_is_made_like_the_sources_and_served_as_that_one() {
     SearchDocuments.remove(&job, &io).expect("removes");
     SearchDocuments.remove(&job, &io).expect("gone is fine");
     assert!(!SearchDocuments.exists(&job.target, &io).expect("asks"));
+}
+
+#[test]
+fn documents_lie_in_the_shards_where_they_lay() {
+    for (from, to) in [(elasticsearch(), opensearch()), (opensearch(), elasticsearch())] {
+        let settings = json!({
+            "index.number_of_shards": 4, "index.number_of_routing_shards": 24, "index.routing_partition_size": 3});
+        let books = from.index("placed", &settings, &json!({"_routing": {"required": true}}));
+        let made = Index { server: &to, name: format!("{}-new", books.name) };
+        // The trial refuses no such index.
+        let said = compared(&books, &to, &made.name);
+        assert!(critical(&said).is_empty(), "{said:?}");
+        let job = job(&books, &to, &made.name);
+        SearchDocuments.make(&job, &Io::default()).expect("makes");
+        assert_eq!(made.setting("index.routing_partition_size").as_deref(), Some("3"));
+        for n in 0..60 {
+            let path = format!("/_search_shards?routing=r{n}");
+            let shards = |index: &Index<'_>| {
+                let found = index.server.must("GET", &index.path(&path), None);
+                let shards =
+                    found["shards"].as_array().expect("shards").iter().map(|s| s[0]["shard"].clone());
+                shards.collect::<Vec<_>>()
+            };
+            assert_eq!(shards(&books), shards(&made), "documents of routing r{n}");
+        }
+    }
+}
+
+#[test]
+fn a_pipeline_that_would_change_what_is_carried_back_is_lifted_meanwhile() {
+    let (from, to) = (elasticsearch(), opensearch());
+    let pipeline = from.name("stamp").name.clone();
+    let stamp = json!({"processors": [{"set": {"field": "stamped", "value": true}}]});
+    from.must("PUT", &format!("/_ingest/pipeline/{pipeline}"), Some(&stamp));
+    let runs = json!({"index.final_pipeline": pipeline});
+    for by_opening in [true, false] {
+        let books = from.index("stamped", &runs, &json!({}));
+        let made = Index { server: &to, name: format!("{}-new", books.name) };
+        let (mut job, io) = (job(&books, &to, &made.name), Io::default());
+        SearchDocuments.make(&job, &io).expect("makes");
+        job.direction = Direction::Reverse;
+        for _ in 0..2 {
+            assert_eq!(SearchDocuments.surround(&job, &io).expect("looks"), []);
+            assert_eq!(books.setting("index.final_pipeline").as_deref(), Some("_none"));
+        }
+        if by_opening {
+            write_block().open(&call(&job.source, Side::Source), &io).expect("opens");
+        } else {
+            job.direction = Direction::Forward;
+            SearchDocuments.surround(&job, &io).expect("looks");
+        }
+        assert_eq!(books.setting("index.final_pipeline").as_deref(), Some(pipeline.as_str()));
+    }
+    // The next test's templates and indices know nothing of it.
+    from.must("DELETE", &format!("/_ingest/pipeline/{pipeline}"), None);
 }
 
 #[test]

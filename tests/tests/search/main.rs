@@ -7,6 +7,7 @@
 mod deletes;
 mod faults;
 mod fronts;
+mod grows;
 mod health;
 mod kinds;
 mod late;

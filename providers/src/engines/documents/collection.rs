@@ -6,7 +6,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use segue_contract::{BlockRef, Finding, LoadModeSchema, StepError, StepIo, UnitJob};
+use segue_contract::{BlockRef, Finding, LoadModeSchema, SetAside, StepError, StepIo, UnitJob};
 use serde::{Deserialize, Serialize};
 
 use super::fill::Memo;
@@ -296,6 +296,25 @@ pub trait Documents: Send + Sync {
     /// It cannot be set.
     fn serve(&self, _job: &UnitJob, _io: &dyn StepIo) -> Result<(), StepError> {
         Ok(())
+    }
+
+    /// Carries what surrounds the documents (what clients see beside them: mappings, aliases, settings) from the unit that
+    /// `job` reads to the one that it writes, as far as that lacks it. Called after it is known what a pass will read, and
+    /// before any of it is written. Gives what could not be carried, by its name: it stops the switch, as a record that was
+    /// set aside does. May be repeated.
+    ///
+    /// # Errors
+    /// It cannot be looked at, or not now.
+    fn surround(&self, _job: &UnitJob, _io: &dyn StepIo) -> Result<Vec<SetAside>, StepError> {
+        Ok(Vec::new())
+    }
+
+    /// What [`Documents::surround`] would find different now; changes nothing.
+    ///
+    /// # Errors
+    /// It cannot be looked at.
+    fn surroundings(&self, _job: &UnitJob, _io: &dyn StepIo) -> Result<Vec<SetAside>, StepError> {
+        Ok(Vec::new())
     }
 
     /// Prepares the unit that `job` writes for versions that must be refused late: deletions are remembered for as long as

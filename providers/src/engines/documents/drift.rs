@@ -30,10 +30,16 @@ pub(crate) fn drift(sides: &Sides<'_>, level: VerifyLevel) -> Result<DriftReport
         waiting_bytes: waiting_records.saturating_mul(each),
         ..DriftReport::default()
     };
+    let around = again(io, || sides.writes.surroundings(sides.job, io))?;
+    let around: Vec<VerifyMismatch> =
+        around.into_iter().map(|aside| VerifyMismatch { key: aside.key, what: aside.reason }).collect();
+    report.drifted_total = around.len() as u64;
+    report.drifted = around;
     if level == VerifyLevel::Full {
         let found =
             verify(sides, name, &VerifyCall { level, since: None, quiet: false, set_aside: Vec::new() })?;
-        (report.drifted, report.drifted_total) = (found.mismatches, found.mismatches_total);
+        report.drifted_total += found.mismatches_total;
+        report.drifted.extend(found.mismatches);
         return Ok(report);
     }
     if sides.adds() {
@@ -41,9 +47,9 @@ pub(crate) fn drift(sides: &Sides<'_>, level: VerifyLevel) -> Result<DriftReport
     }
     let notes = Notes::looked_at(io.artifacts(), sides.job)?;
     let finds = look(sides, &mut ledger, &notes, Finds::Told)?.finds;
-    report.drifted_total = finds.total;
+    report.drifted_total += finds.total;
     let drifted = finds.list.into_iter().map(|find| VerifyMismatch { key: find.key, what: find.what });
-    report.drifted = drifted.collect();
+    report.drifted.extend(drifted);
     Ok(report)
 }
 

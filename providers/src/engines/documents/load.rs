@@ -50,6 +50,8 @@ pub(crate) fn load(
         again(io, || sides.write.nothing_on_its_way())?;
     }
     let head = begin(&sides, from, &made)?;
+    // What could not be carried of it is told by the first pass.
+    again(io, || sides.writes.surround(job, io))?;
     let [log, _] = log_and_head(job, io);
     let log = Log::open(&log, head.len)?;
     believe_head(io)?;

@@ -54,6 +54,8 @@ pub(crate) fn carry(
     let mut ledger = Ledger::open(io.artifacts(), super::ledger_of(job)?)?;
     let known = ledger.about().clone();
     let here = shown(&*sides.read, io)?;
+    // After the last number that is read, and before anything is written.
+    let around = again(io, || sides.writes.surround(job, io))?;
     let versions = known.versions.next(job.direction, &here, known.highest(sides.to()));
     if versions != known.versions {
         again(io, || sides.writes.remember(job, io))?;
@@ -73,7 +75,10 @@ pub(crate) fn carry(
     }
     let sender = Sender::new(&sides, notes, versions.epoch, known.pass + 1, Runs::new(io.artifacts()));
     let pass = Pass { sides: &sides, ledger, known, here, versions, sender };
-    pass.run(foreign, began)
+    let mut report = pass.run(foreign, began)?;
+    report.set_aside_total += around.len() as u64;
+    report.set_aside.extend(around);
+    Ok(report)
 }
 
 struct Pass<'a> {
@@ -186,6 +191,11 @@ impl Pass<'_> {
                 Some(document) => found.push(document),
                 None => gone.push(Entry { record, gone: true })?,
             }
+        }
+        if !found.is_empty() {
+            // They are as they are now, and may have what the beginning of the pass did not know. What cannot be carried of
+            // it is told by the next pass.
+            again(self.sides.io, || self.sides.writes.surround(self.sides.job, self.sides.io))?;
         }
         self.sender.carry(found)
     }

@@ -26,18 +26,21 @@ impl Walk<'_> {
         let mut kept = Map::new();
         for (name, field) in map {
             let path = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
-            kept.insert(name.clone(), self.field(field, &path));
+            if let Some(field) = self.field(field, &path) {
+                kept.insert(name.clone(), field);
+            }
         }
         Value::Object(kept)
     }
 
-    fn field(&mut self, field: &Value, path: &str) -> Value {
+    /// One field; nothing where it has no counterpart.
+    fn field(&mut self, field: &Value, path: &str) -> Option<Value> {
         let Some(map) = field.as_object() else {
-            return field.clone();
+            return Some(field.clone());
         };
         let ty = map.get("type").and_then(Value::as_str).unwrap_or("object");
         let mut kept = match self.to.knows_type(ty) {
-            Some(false) => self.other_type(map, ty, path),
+            Some(false) => self.other_type(map, ty, path)?,
             Some(true) | None => map.clone(),
         };
         self.parameters(&mut kept, ty, path);
@@ -46,11 +49,11 @@ impl Walk<'_> {
                 kept.insert(inner.to_owned(), self.fields(&value, path));
             }
         }
-        Value::Object(kept)
+        Some(Value::Object(kept))
     }
 
     /// A type that the target does not have.
-    fn other_type(&mut self, field: &Map<String, Value>, ty: &str, path: &str) -> Map<String, Value> {
+    fn other_type(&mut self, field: &Map<String, Value>, ty: &str, path: &str) -> Option<Map<String, Value>> {
         let becomes = match ty {
             "flattened" if self.to.knows_type("flat_object") == Some(true) => Some(json!({"type": "flat_object"})),
             "flat_object" if self.to.knows_type("flattened") == Some(true) => Some(json!({"type": "flattened"})),
@@ -74,15 +77,17 @@ impl Walk<'_> {
                     format!("field {path:?} is {ty} at {}, which is {name} at {}", self.from, self.to),
                     "Documents are carried as they are; queries on the field have to be written anew, and its parameters are the target's defaults.",
                 );
-                other.clone()
+                Some(other.clone())
             }
             None => {
+                let why = format!("field {path:?} is {ty}, which {} does not have", self.to);
                 self.said.critical(
                     "SEARCH_FIELD_TYPE",
-                    format!("field {path:?} is {ty}, which {} does not have", self.to),
-                    "Change the field at the source or make the index at the target by hand with a type that it has, then plan again; or waive this to have it left to the target.",
+                    &why,
+                    "Change the field at the source, or make the index at the target by hand with a type that it has; then plan again.",
                 );
-                Map::new()
+                self.said.left_out.push((path.to_owned(), why));
+                None
             }
         }
     }

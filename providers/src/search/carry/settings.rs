@@ -9,6 +9,10 @@ use crate::search::about::{About, Product, Version};
 pub(crate) const REPLICAS: &str = "index.number_of_replicas";
 /// See [`REPLICAS`].
 pub(crate) const REFRESH: &str = "index.refresh_interval";
+/// By what documents are dealt out to shards: the same number, or they lie elsewhere.
+pub(crate) const ROUTING_SHARDS: &str = "index.number_of_routing_shards";
+/// To how many shards the documents of one routing go.
+pub(crate) const PARTITION_SIZE: &str = "index.routing_partition_size";
 /// A pipeline that every write runs through, also Segue's.
 pub(crate) const FINAL_PIPELINE: &str = "index.final_pipeline";
 
@@ -65,6 +69,31 @@ const PLACES: [&str; 3] = [
     "index.routing.allocation.exclude.",
     "index.routing.allocation.require.",
 ];
+
+/// What clients see the effect of, and every version knows: names, or beginnings that end with a dot. Copies, refreshes and
+/// where shards lie are each cluster's own.
+const SEEN_BY_CLIENTS: [&str; 15] = [
+    "index.analysis.",
+    "index.similarity.",
+    "index.mapping.total_fields.limit",
+    "index.mapping.depth.limit",
+    "index.mapping.nested_fields.limit",
+    "index.mapping.coerce",
+    "index.mapping.ignore_malformed",
+    "index.max_result_window",
+    "index.max_inner_result_window",
+    "index.max_rescore_window",
+    "index.max_ngram_diff",
+    "index.max_shingle_diff",
+    "index.max_terms_count",
+    "index.query.default_field",
+    "index.default_pipeline",
+];
+
+/// Whether clients see the effect of a setting.
+pub(crate) fn is_seen_by_clients(name: &str) -> bool {
+    SEEN_BY_CLIENTS.iter().any(|table| begins(name, table))
+}
 
 fn begins(name: &str, table: &str) -> bool {
     if table.ends_with('.') {
@@ -142,7 +171,7 @@ fn final_pipeline(value: &Value, said: &mut Said) {
             "{FINAL_PIPELINE} ({}) would run on what Segue carries, too, and is left out",
             value.as_str().unwrap_or("?")
         ),
-        "Set it at the target after the switch is finished; a reverse sync runs through the source's own.",
+        "Set it at the target after the switch is finished. At the source it is lifted while what the target took is carried back.",
     );
 }
 

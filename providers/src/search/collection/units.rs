@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use segue_contract::{BlockRef, Direction, Finding, LoadModeSchema, StepError, StepIo, UnitJob};
+use segue_contract::{BlockRef, Direction, Finding, LoadModeSchema, SetAside, StepError, StepIo, UnitJob};
 use serde_json::{Map, Value};
 
 use super::IndexCollection;
 use crate::engines::documents::{Collection, Documents, Memo, Stand};
+use crate::search::carry::settings::FINAL_PIPELINE;
 use crate::search::cluster::Cluster;
 use crate::search::indices::{self, Offer};
 use crate::search::make::{self, Surroundings};
-use crate::search::{fill, names, tune};
+use crate::search::{fill, names, surroundings, tune};
 
 /// How long the receiver remembers deletions, so that a late write of a dead sender is refused.
 const GC_DELETES: &str = "index.gc_deletes";
@@ -71,6 +72,14 @@ impl Documents for SearchDocuments {
         make::loaded(&Cluster::kept(job.writes(), io)?, &one(job.writes())?)
     }
 
+    fn surround(&self, job: &UnitJob, io: &dyn StepIo) -> Result<Vec<SetAside>, StepError> {
+        surroundings::carry(job, io)
+    }
+
+    fn surroundings(&self, job: &UnitJob, io: &dyn StepIo) -> Result<Vec<SetAside>, StepError> {
+        surroundings::differences(job, io)
+    }
+
     fn remember(&self, job: &UnitJob, io: &dyn StepIo) -> Result<(), StepError> {
         let wanted: Map<String, Value> =
             [(GC_DELETES.to_owned(), Value::from(REMEMBERED))].into_iter().collect();
@@ -78,7 +87,7 @@ impl Documents for SearchDocuments {
     }
 
     fn forget(&self, job: &UnitJob, io: &dyn StepIo) -> Result<(), StepError> {
-        tune::put_back(&Cluster::kept(job.writes(), io)?, &one(job.writes())?, &[GC_DELETES])
+        tune::put_back(&Cluster::kept(job.writes(), io)?, &one(job.writes())?, &[GC_DELETES, FINAL_PIPELINE])
     }
 
     fn fill_modes(&self) -> Vec<LoadModeSchema> {

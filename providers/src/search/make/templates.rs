@@ -1,7 +1,7 @@
 //! Templates that match an index or a stream: composable ones with their components, and legacy ones, translated as an
 //! index is.
 
-use segue_contract::StepError;
+use segue_contract::{Severity, StepError};
 use serde_json::{Map, Value, json};
 
 use super::around::{Around, Surroundings};
@@ -131,7 +131,15 @@ fn translate(template: &mut Value, name: &str, from: &About, to: &About, around:
         ..Index::default()
     };
     let done = carry::translated(&index, from, to);
-    around.findings.extend(done.findings);
+    // A template is made without what the target does not know; the index itself has it or is refused.
+    around.findings.extend(done.findings.into_iter().map(|mut finding| {
+        if finding.severity == Severity::Critical && finding.code == "SEARCH_FIELD_TYPE" {
+            finding.severity = Severity::Warning;
+            finding.summary.push_str(", and is left out");
+            finding.remedy = "Indices that the template makes at the target lack the field: change the template there by hand.".to_owned();
+        }
+        finding
+    }));
     if map.contains_key("settings") {
         map.insert("settings".to_owned(), Value::Object(done.settings));
     }
@@ -251,6 +259,22 @@ mod tests {
         for other in [json!({"timestamp_field": {"name": "at"}}), json!({"hidden": true})] {
             assert_ne!(of(&other), of(&written[0]));
         }
+    }
+
+    #[test]
+    fn a_template_is_made_without_a_field_that_the_target_does_not_know() {
+        let about = |product, version| About { product, version, name: String::new(), uuid: String::new() };
+        let from = about(Product::Elasticsearch, Version(7, 10, 2));
+        let to = about(Product::OpenSearch, Version(2, 19, 4));
+        let mut template = json!({"mappings": {"properties":
+            {"h": {"type": "histogram"}, "o": {"properties": {"v": {"type": "version"}, "k": {"type": "keyword"}}}}}});
+        let mut around = Around::default();
+        translate(&mut template, "t", &from, &to, &mut around);
+        let wanted = json!({"mappings": {"properties": {"o": {"properties": {"k": {"type": "keyword"}}}}}});
+        assert_eq!(template, wanted);
+        let told: Vec<(Severity, bool)> =
+            around.findings.iter().map(|f| (f.severity, f.summary.ends_with("and is left out"))).collect();
+        assert_eq!(told, [(Severity::Warning, true), (Severity::Warning, true)]);
     }
 
     #[test]
