@@ -53,6 +53,7 @@ pub(crate) fn carry(
     let mut ledger = Ledger::open(io.artifacts(), super::ledger_of(job)?)?;
     let known = ledger.about().clone();
     let here = shown(&*sides.read, io)?;
+    sides.prove(&here, known.stand(sides.from()))?;
     let versions = known.versions.next(job.direction, &here, known.highest(sides.to()));
     if versions != known.versions {
         again(io, || sides.writes.remember(job, io))?;
