@@ -61,8 +61,7 @@ fn a_pass_stopped_anywhere_is_repeated_and_takes_its_own_work_for_its_own() {
             if let Ok(report) = first {
                 world.set(report.ledger);
             }
-            let drift =
-                world.engine.drift(&world.job, segue_contract::VerifyLevel::Count, &world.io).unwrap();
+            let drift = world.engine.drift(&world.job, VerifyLevel::Count, &world.io).unwrap();
             assert_eq!(drift.drifted, vec![], "stopped at {stop_at}");
             let report = world.pass();
             assert_eq!(report.stale, vec![], "stopped at {stop_at}");
