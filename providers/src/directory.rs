@@ -44,7 +44,8 @@ pub(crate) fn schemas() -> Vec<BlockSchema> {
         schema(
             BlockKind::Source,
             "A directory on this machine whose tree is moved. Segue changes nothing in it but its marker, \
-             .segue-marker, which lies beside the directory when that is a mount point.",
+             .segue-marker, which lies beside the directory when that is a mount point; then the file \
+             .segue-marker.id names the file system from within.",
             "The directory; it must exist and be readable.",
         ),
         schema(
@@ -116,6 +117,10 @@ impl Endpoint for Directory {
     fn in_use(&self, block: &BlockRef, io: &dyn StepIo) -> Result<InUse, StepError> {
         let place = Place::of(block.path(PATH)?)?;
         holders::in_use(&place, io)
+    }
+
+    fn prove(&self, block: &BlockRef, _io: &dyn StepIo) -> Result<(), StepError> {
+        note::prove(&Place::of(block.path(PATH)?)?)
     }
 
     fn marker(&self, block: &BlockRef, _io: &dyn StepIo) -> Result<Option<Marker>, MarkerError> {

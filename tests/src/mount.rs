@@ -7,7 +7,11 @@ use tempfile::TempDir;
 
 /// A mounted file system.
 pub struct Mount {
-    dir: TempDir,
+    /// Also for what lies beside a mount point.
+    _dir: TempDir,
+    at: PathBuf,
+    /// The words with which `mount` mounts it again.
+    words: Vec<String>,
     /// The image that it is in, where that is the test's own too.
     _image: Option<TempDir>,
 }
@@ -38,7 +42,10 @@ impl Mount {
         let (program, words) = mkfs.split_first().expect("a mkfs");
         run(program, &[words, &[&image]].concat());
         let mut made = Self::prepared();
-        run("mount", &[mount, &[&image, &text(made.path())]].concat());
+        let at = text(made.path());
+        let words = [mount, &[&image, &at]].concat();
+        made.words = words.iter().map(|word| (*word).to_owned()).collect();
+        made.mount();
         made._image = Some(place);
         made
     }
@@ -54,17 +61,37 @@ impl Mount {
     fn prepared() -> Self {
         crate::timing::watch();
         let dir = tempfile::Builder::new().prefix("segue-mount-").tempdir().expect("a mount point");
-        Self { dir, _image: None }
+        let at = dir.path().join("disk");
+        std::fs::create_dir(&at).expect("a mount point");
+        Self { _dir: dir, at, words: Vec::new(), _image: None }
+    }
+
+    /// Unmounts it; lazily, what is open in it stays open.
+    pub fn unmount(&self, lazily: bool) {
+        let at = text(self.path());
+        let words: &[&str] = if lazily { &["-l", &at] } else { &[&at] };
+        run("umount", words);
+    }
+
+    /// Mounts one that was made in an image again.
+    pub fn mount(&self) {
+        run("mount", &self.words.iter().map(String::as_str).collect::<Vec<_>>());
+    }
+
+    /// The same with other options.
+    pub fn mount_with(&self, options: &str) {
+        let words = self.words.iter().map(String::as_str);
+        run("mount", &words.chain(["-o", options]).collect::<Vec<_>>());
     }
 
     /// Where it is mounted.
     pub fn path(&self) -> &Path {
-        self.dir.path()
+        &self.at
     }
 
     /// A path in it.
     pub fn at(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
+        self.at.join(name)
     }
 
     /// Gives a tmpfs another size, in bytes.

@@ -58,6 +58,15 @@ pub trait Endpoint: Send + Sync {
     /// Who still holds it open (protocol P3).
     fn in_use(&self, block: &BlockRef, io: &dyn StepIo) -> Result<InUse, StepError>;
 
+    /// Proves that a marker which is there says something of what it marks: one that lies beside a mount point says nothing
+    /// once that is not mounted (protocol P27).
+    ///
+    /// # Errors
+    /// It says nothing.
+    fn prove(&self, _block: &BlockRef, _io: &dyn StepIo) -> Result<(), StepError> {
+        Ok(())
+    }
+
     /// The marker that is there.
     fn marker(&self, block: &BlockRef, io: &dyn StepIo) -> Result<Option<Marker>, MarkerError>;
 

@@ -18,11 +18,12 @@ use segue_contract::{Claim, Marker, MarkerError, StepError};
 use serde::{Deserialize, Serialize};
 
 use super::place::Place;
+use crate::engines::files::is_own;
 
-/// The marker inside a directory; names that start so are Segue's own.
+/// The marker inside a directory.
 const MARKER: &str = ".segue-marker";
-/// What the files engine calls files that are not whole yet.
-const TEMPORARY: &str = ".segue-tmp-";
+/// What names the root for the files engine, which writes it.
+const IDENTITY: &str = ".segue-marker.id";
 /// The layout of [`Wire`].
 const VERSION: u32 = 1;
 /// A marker is a few hundred bytes; more is something else.
@@ -47,7 +48,7 @@ struct WireVersion {
 
 /// Whether a name inside an endpoint's directory is Segue's own and no data.
 pub(super) fn is_own_name(name: &[u8]) -> bool {
-    name.starts_with(MARKER.as_bytes()) || name.starts_with(TEMPORARY.as_bytes())
+    is_own(b"", name)
 }
 
 /// Where the marker is written.
@@ -199,7 +200,21 @@ fn forget(path: &Path) -> Result<bool, PathError> {
     }
 }
 
-/// Takes the marker away where it is this state's, with the lock file.
+/// Looks that a directory which was marked as a mount point is one.
+pub(super) fn prove(place: &Place) -> Result<(), StepError> {
+    if !is_left_beside(place) {
+        return Ok(());
+    }
+    let root = place.root.display();
+    Err(StepError::permanent(format!("{root} is not mounted: it was a file system of its own when it was marked"))
+        .remedy(format!(
+            "Mount it again and run the same command again: nothing is read from {root} as it is. If it was moved \
+             for good, remove {}.",
+            beside(place).display()
+        )))
+}
+
+/// Takes the marker away where it is this state's, with the lock file, and the file that names the root.
 pub(super) fn remove(place: &Place, state_id: &str) -> Result<(), MarkerError> {
     let mut paths = vec![at(place)];
     if is_left_beside(place) {
@@ -229,7 +244,13 @@ pub(super) fn remove(place: &Place, state_id: &str) -> Result<(), MarkerError> {
             .and_then(|_| sync_parent(&path));
         gone.map_err(StepError::from)?;
     }
-    Ok(())
+    let name = place.root.join(IDENTITY);
+    match fs::remove_file(&name) {
+        Ok(()) => Ok(()),
+        // A side that is kept closed may be read-only for good: the file means nothing to anybody else.
+        Err(e) if absent(&e) || e.kind() == io::ErrorKind::ReadOnlyFilesystem => Ok(()),
+        Err(e) => Err(StepError::from(PathError::new("remove", name, e)).into()),
+    }
 }
 
 /// The lock of a marker, until it is dropped.

@@ -3,7 +3,8 @@
 //! A load copies everything and writes the first ledger; a pass scans the metadata of the side that is
 //! read, carries what differs from the ledger, and writes the next one; verification compares both sides
 //! with it. Nothing is ever written outside the two roots and the artifact directory. Segue's own names
-//! ([`MARKER`] at a root, anything that starts with [`TEMPORARY`]) are no data.
+//! at a root ([`MARKER`] and what lies beside it) are no data, and neither are the files that a note of this state
+//! says are not whole yet; any other name is a user's, whatever it starts with.
 //!
 //! * Sockets are no data and are left out, counted in a finding.
 //! * Other file systems mounted below a root are crossed, and said in a finding.
@@ -18,10 +19,12 @@ mod content;
 mod deletions;
 mod drift;
 mod finds;
+mod identity;
 mod inflight;
 mod join;
 mod keep;
 mod load;
+mod made;
 mod meta;
 mod pass;
 mod pool;
@@ -43,6 +46,7 @@ use segue_contract::{
     VerifyCall, VerifyLevel, VerifyReport,
 };
 
+pub(crate) use tree::is_own;
 pub use tree::{MARKER, TEMPORARY};
 
 /// The unit of a tree: there is one.
@@ -110,6 +114,10 @@ impl Engine for FilesEngine {
 
     fn release(&self, job: &UnitJob, made_root: bool, io: &dyn StepIo) -> Result<(), StepError> {
         release::release(job, made_root, io)
+    }
+
+    fn finish(&self, job: &UnitJob, io: &dyn StepIo) -> Result<(), StepError> {
+        identity::Sides::of(job, io)?.forget()
     }
 
     fn tidy(&self, job: &UnitJob, io: &dyn StepIo) -> Result<u64, StepError> {

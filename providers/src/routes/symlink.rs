@@ -13,6 +13,9 @@ use segue_contract::{
 use crate::command::quoted;
 use crate::directory::FILES;
 
+/// Names that are tried for the new link.
+const NAMES: u32 = 16;
+
 pub(super) fn schema() -> BlockSchema {
     BlockSchema {
         kind: BlockKind::Route,
@@ -48,6 +51,33 @@ fn beside(link: &Path) -> PathBuf {
     let mut name = std::ffi::OsString::from(".segue-tmp-");
     name.push(link.file_name().unwrap_or_default());
     link.with_file_name(name)
+}
+
+/// Makes the new link beside the one that it is to replace. What a dead run left is replaced, and nothing else is: a name
+/// alone does not say whose a file is.
+fn make_beside(route: &BlockRef, link: &Path, wanted: &str) -> Result<PathBuf, StepError> {
+    let mut new = beside(link);
+    for _ in 0..NAMES {
+        let is_ours = |found: &Path| {
+            [Side::Source, Side::Target]
+                .into_iter()
+                .any(|side| text(route, side).is_ok_and(|text| found == Path::new(text)))
+        };
+        if std::fs::read_link(&new).is_ok_and(|found| is_ours(&found)) {
+            std::fs::remove_file(&new).map_err(|error| PathError::new("remove", &new, error))?;
+        }
+        match symlink(wanted, &new) {
+            Ok(()) => return Ok(new),
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+                let mut other = new.into_os_string();
+                other.push("~");
+                new = PathBuf::from(other);
+            }
+            Err(error) => return Err(PathError::new("make the link", &new, error).into()),
+        }
+    }
+    Err(StepError::permanent(format!("{} and others are in the way", beside(link).display()))
+        .remedy("move away what is not segue's, and run the same command again"))
 }
 
 impl Route for Symlink {
@@ -145,13 +175,7 @@ impl Route for Symlink {
             // It may have been set just before a death: durable only after this.
             return Ok(paths::sync_dir(directory(link))?);
         }
-        let new = beside(link);
-        match std::fs::remove_file(&new) {
-            Ok(()) => {}
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => return Err(PathError::new("remove", new, error).into()),
-        }
-        symlink(wanted, &new).map_err(|e| PathError::new("make the link", &new, e))?;
+        let new = make_beside(route, link, wanted)?;
         paths::rename(&new, link)?;
         Ok(paths::sync_dir(directory(link))?)
     }
@@ -195,6 +219,21 @@ mod tests {
         let left: Vec<_> =
             std::fs::read_dir(dir.path()).expect("list").flatten().map(|e| e.file_name()).collect();
         assert_eq!(left, ["live"]);
+    }
+
+    #[test]
+    fn a_file_of_somebody_under_the_temporary_name_is_kept() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        let (route, io) = (route(dir.path()), Io::default());
+        let users = dir.path().join(".segue-tmp-live");
+        paths::replace(&users, b"precious").expect("written");
+        Symlink.set(&route, Side::Target, &io).expect("sets");
+        assert_eq!(paths::read(&users).expect("kept"), b"precious");
+        std::fs::remove_file(&users).expect("moved away");
+        // What a run that died left is no obstacle.
+        symlink("new", &users).expect("left");
+        Symlink.set(&route, Side::Source, &io).expect("sets");
+        assert!(!users.is_symlink());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
-use segue_contract::{Engine, ErrorClass};
+use segue_contract::{Direction, Engine, ErrorClass, VerifyCall, VerifyLevel};
 
 use crate::world::{UNIT, Unit, World};
 
@@ -61,8 +61,7 @@ fn a_pass_stopped_anywhere_is_repeated_and_takes_its_own_work_for_its_own() {
             if let Ok(report) = first {
                 world.set(report.ledger);
             }
-            let drift =
-                world.engine.drift(&world.job, segue_contract::VerifyLevel::Count, &world.io).unwrap();
+            let drift = world.engine.drift(&world.job, VerifyLevel::Count, &world.io).unwrap();
             assert_eq!(drift.drifted, vec![], "stopped at {stop_at}");
             let report = world.pass();
             assert_eq!(report.stale, vec![], "stopped at {stop_at}");
@@ -172,6 +171,26 @@ fn a_target_that_is_made_anew_is_told_and_not_filled_in_silence() {
     world.source.units.lock().unwrap().remove(UNIT);
     let error = world.engine.pass(&world.job, None, &world.io).unwrap_err();
     assert!(error.to_string().contains("no such index"), "{error}");
+}
+
+/// The marker of an index lies beside it, in another one: it says nothing of one that was made anew.
+#[test]
+fn a_target_that_serves_and_is_made_anew_is_not_carried_back() {
+    let mut world = World::loaded(30, 2);
+    world.job.direction = Direction::Reverse;
+    world.pass();
+    let before = world.source.with(|unit| unit.bodies());
+    world.target.units.lock().unwrap().insert(UNIT.to_owned(), Unit::new("empty", 2));
+    let report = VerifyCall { level: VerifyLevel::Full, since: None, quiet: true, set_aside: Vec::new() };
+    let errors = [
+        world.engine.pass(&world.job, None, &world.io).unwrap_err(),
+        world.engine.verify(&world.job, &report, &world.io).unwrap_err(),
+        world.engine.drift(&world.job, VerifyLevel::Count, &world.io).unwrap_err(),
+    ];
+    for error in errors {
+        assert!(error.to_string().contains("is not what it was"), "{error}");
+    }
+    assert_eq!(world.source.with(|unit| unit.bodies()), before, "nothing was deleted");
 }
 
 #[test]

@@ -69,7 +69,8 @@ fn carries_every_type_of_entry_and_verifies_it() {
     fill(&world.source);
     let _socket = std::os::unix::net::UnixListener::bind(world.source.join("socket")).unwrap();
     put(&world.source.join(".segue-marker"), "source's");
-    put(&world.source.join("dir/.segue-tmp-abc"), "unfinished");
+    put(&world.source.join(".segue-marker-of-users"), "a user's");
+    put(&world.source.join("dir/.segue-tmp-abc"), "a user's");
     set_mtime(&world.source.join("dir"), 4_000_000);
     let engine = FilesEngine::new();
     let report = engine.load(&world.job, None, &world.io).unwrap();
@@ -77,12 +78,9 @@ fn carries_every_type_of_entry_and_verifies_it() {
     assert!(world.target.join("a").exists());
     assert!(!world.target.join("socket").exists());
     assert!(!world.target.join(".segue-marker").exists());
-    assert!(!world.target.join("dir/.segue-tmp-abc").exists());
     assert!(fs::metadata(world.target.join("sparse")).unwrap().blocks() < 1000);
     assert!(world.io.findings.lock().unwrap().iter().any(|f| f.code == "FILES_SOCKETS"));
     fs::remove_file(world.source.join("socket")).unwrap();
-    fs::remove_file(world.source.join("dir/.segue-tmp-abc")).unwrap();
-    set_mtime(&world.source.join("dir"), 4_000_000);
     world.assert_equal();
     world.set(report.ledger);
     let verified = engine

@@ -253,7 +253,7 @@ fn what_a_dead_pass_kept_aside_is_listed_by_the_next_one() {
 }
 
 #[test]
-fn a_directory_that_is_gone_goes_although_a_dead_run_left_something_half_written_in_it() {
+fn a_directory_that_is_gone_goes_and_what_nobody_noted_in_it_is_kept_aside_whatever_its_name() {
     let mut world = World::new();
     grow(&world, 30);
     let engine = FilesEngine::new();
@@ -261,9 +261,11 @@ fn a_directory_that_is_gone_goes_although_a_dead_run_left_something_half_written
     world.set(report.ledger);
     world.job.direction = Direction::Reverse;
     std::fs::remove_dir_all(world.target.join("many/3")).unwrap();
-    put(&world.source.join("many/3").join(format!(".segue-tmp-{:032x}", 7)), "half");
+    let name = format!("many/3/.segue-tmp-{:032x}", 7);
+    put(&world.source.join(&name), "half");
     let report = engine.pass(&world.job, None, &world.io).unwrap();
     world.set(report.ledger);
+    assert_eq!(report.stale.iter().map(|find| find.key.as_str()).collect::<Vec<_>>(), [name]);
     assert!(!world.source.join("many/3").exists(), "{:?}", world.io.findings.lock().unwrap());
     world.assert_equal();
 }

@@ -167,7 +167,7 @@ pub(crate) fn snapshot(root: &Path) -> BTreeMap<Vec<u8>, Node> {
     for path in paths {
         let meta = fs::symlink_metadata(&path).unwrap();
         let key = path.strip_prefix(root).unwrap().as_os_str().as_bytes().to_vec();
-        if key == b".segue-marker" {
+        if key == b".segue-marker" || key == b".segue-marker.id" {
             continue;
         }
         let content = if meta.is_symlink() {

@@ -127,7 +127,9 @@ pub(super) fn is_itself(ground: &Ground, migration: &Address, block: &BlockRef) 
         return Ok(());
     }
     let io = Io::new(ground, migration).until(Until::Never);
-    match ground.registry.endpoint(block)?.marker(block, &io) {
+    let endpoint = ground.registry.endpoint(block)?;
+    endpoint.prove(block, &io)?;
+    match endpoint.marker(block, &io) {
         Ok(Some(marker)) if marker.state_id == ground.who.state_id => Ok(()),
         Ok(Some(other)) => {
             Err(StepError::permanent(format!("{} is {}@{}'s by now", block.address, other.user, other.host)))

@@ -33,7 +33,8 @@ fn findings_say_what_is_wrong_with_a_directory() {
     let bare = mkdir(&dir.join("bare")).to_owned();
     mkdir(&bare.join("lost+found"));
     touch(&bare.join(".segue-marker.lock"));
-    touch(&bare.join(".segue-tmp-1"));
+    let users = mkdir(&dir.join("users")).to_owned();
+    touch(&users.join(".segue-tmp-1"));
     let found = mkdir(&dir.join("fsck")).to_owned();
     mkdir(&found.join("lost+found/#12"));
     let file = dir.join("file");
@@ -53,6 +54,7 @@ fn findings_say_what_is_wrong_with_a_directory() {
     assert_eq!(codes(&target(&bare)), none);
     assert_eq!(codes(&target(&full)), ["DIR_NOT_EMPTY"]);
     assert_eq!(codes(&target(&found)), ["DIR_NOT_EMPTY"]);
+    assert_eq!(codes(&target(&users)), ["DIR_NOT_EMPTY"]);
     Directory.write_marker(&target(&full), &claim("s", 1), &Io::default()).unwrap();
     assert_eq!(codes(&target(&full)), none);
     assert_eq!(seen(&target(&full)).marker, Some(claim("s", 1).marker));

@@ -17,6 +17,7 @@ pub(crate) fn drift(sides: &Sides<'_>, level: VerifyLevel) -> Result<DriftReport
     let mut ledger = Ledger::open(io.artifacts(), name)?;
     let known = ledger.about();
     let before = known.stand(sides.from());
+    sides.prove(&here, before)?;
     let settled = if before.is_of_one_unit_with(&here) { before.settled() } else { Vec::new() };
     // Several changes of one document are one record for a pass: this is the most that it can be.
     let waiting_records = here.changes_since(&settled);

@@ -54,6 +54,7 @@ pub(crate) fn carry(
     let mut ledger = Ledger::open(io.artifacts(), super::ledger_of(job)?)?;
     let known = ledger.about().clone();
     let here = shown(&*sides.read, io)?;
+    sides.prove(&here, known.stand(sides.from()))?;
     // After the last number that is read, and before anything is written.
     let around = again(io, || sides.writes.surround(job, io))?;
     let versions = known.versions.next(job.direction, &here, known.highest(sides.to()));

@@ -113,6 +113,31 @@ impl<'a> Sides<'a> {
         }
     }
 
+    /// Proves that the declared target, which is read back, is the unit that was loaded (protocol P27): one that was deleted
+    /// and made anew under its name would carry its emptiness to the declared source. Forward, a unit that was made anew is
+    /// read anew: the target only follows it.
+    pub(crate) fn prove(&self, here: &Stand, known: &Stand) -> Result<(), StepError> {
+        if self.job.direction == Direction::Forward || known.is_of_one_unit_with(here) {
+            return Ok(());
+        }
+        let (block, unit) = (self.job.reads(), self.job.reads().scope.join(", "));
+        Err(StepError::permanent(format!(
+            "{}: {unit} is not what it was: it was deleted and made anew ({} is known, {} is there)",
+            block.address, known.incarnation, here.incarnation
+        ))
+        .remedy(
+            "nothing was written or deleted: bring back the one that was loaded, then run the same command again",
+        ))
+    }
+
+    /// The same for those who do not look where it stands anyway.
+    pub(crate) fn prove_now(&self, known: &Stand) -> Result<(), StepError> {
+        match self.job.direction {
+            Direction::Forward => Ok(()),
+            Direction::Reverse => self.prove(&again(self.io, || self.read.stand())?, known),
+        }
+    }
+
     /// Ends the step where it was asked to.
     pub(crate) fn go_on(&self) -> Result<(), StepError> {
         if self.io.cancelled() { Err(StepError::cancelled()) } else { Ok(()) }

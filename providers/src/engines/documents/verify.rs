@@ -33,6 +33,7 @@ pub(crate) fn verify(
     call: &VerifyCall,
 ) -> Result<VerifyReport, StepError> {
     let mut known = Ledger::open(sides.io.artifacts(), ledger)?;
+    sides.prove_now(known.about().stand(sides.from()))?;
     let mut verify = Verify {
         sides,
         known: known.about().clone(),

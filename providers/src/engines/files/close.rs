@@ -7,6 +7,7 @@ use std::sync::Arc;
 use segue_contract::{ArtifactName, Side, StepError, StepIo};
 
 use super::clock;
+use super::put::is_displaced;
 use super::tree::{OpenDirs, Tree, name_of};
 use crate::ledger::{Kind, LedgerReader, LedgerWriter, PartReader, Print, Record, is_below};
 
@@ -108,7 +109,7 @@ impl Merge<'_> {
                 Ok(())
             }
             Ok(None) => Ok(()),
-            Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => Ok(()),
+            Err(e) if is_displaced(e) => Ok(()),
             Err(e) => Err(self.to.failed("look at", path, e)),
         }
     }

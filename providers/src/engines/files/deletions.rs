@@ -175,10 +175,11 @@ pub(crate) fn keep(
     let artifacts = work.io.artifacts();
     let aside = Aside { artifacts, below: PathBuf::from(&kept.place) };
     let fits = || has_room(artifacts, look.size);
-    match aside.put(&mut hand.copier, &work.to, dir, path, look, Some(&fits))? {
-        Put::Kept(_) => kept.records += 1,
-        Put::NoRoom => kept.not_kept += 1,
-        Put::Gone => {}
+    match aside.put(&mut hand.copier, &work.to, dir, path, look, Some(&fits)) {
+        Ok(Put::Kept(_)) => kept.records += 1,
+        Ok(Put::NoRoom) => kept.not_kept += 1,
+        Ok(Put::Gone) => {}
+        Err(stop) => stop.unless_later()?,
     }
     Ok(())
 }

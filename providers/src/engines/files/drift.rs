@@ -8,6 +8,7 @@ use segue_contract::{
 };
 
 use super::deletions::Deleting;
+use super::identity::Sides;
 use super::inflight::Inflight;
 use super::join::{Join, Seen};
 use super::keep::holder;
@@ -16,7 +17,7 @@ use super::put::{Hand, There};
 use super::renames::MoveLog;
 use super::scan::Scan;
 use super::select::Chosen;
-use super::tree::{OpenDirs, Tree, printed};
+use super::tree::{OpenDirs, printed};
 use super::verify::verify;
 use super::work::{Looking, Unknown, Work, threads};
 use crate::engines::beside::side_file;
@@ -27,7 +28,7 @@ const LOOKED_UP: u64 = 20;
 
 /// Before the first load everything waits, and the other side may not be there yet.
 fn everything(job: &UnitJob, io: &dyn StepIo) -> Result<DriftReport, StepError> {
-    let from = Arc::new(Tree::open(job.reads().path("path")?)?);
+    let from = Arc::new(Sides::to_look(job, io)?.open(job.direction.from())?);
     let mut scan = Scan::start(from, Arc::new(Chosen::new(&job.select)?), threads(job))?;
     let mut report = DriftReport::default();
     while let Some(entry) = scan.next()? {
@@ -46,7 +47,7 @@ pub(crate) fn drift(job: &UnitJob, level: VerifyLevel, io: &dyn StepIo) -> Resul
     if job.ledger.is_none() {
         return everything(job, io);
     }
-    let looking = Looking::open(job)?;
+    let looking = Looking::open(job, io)?;
     let (from, to) = (Some(looking.from.clone()), Some(looking.to.clone()));
     let mut join = Join::start(io, ledger_of(job)?, from, to, &looking.chosen, looking.threads)?;
     let mut from = OpenDirs::new(&looking.from);
@@ -84,6 +85,7 @@ pub(crate) fn drift(job: &UnitJob, level: VerifyLevel, io: &dyn StepIo) -> Resul
             drifted.push(VerifyMismatch { key: printed(&seen.path), what });
         }
     }
+    looking.prove()?;
     report.waiting_deletions = Some(deleting.count());
     (report.drifted, report.drifted_total) = (drifted.list, drifted.total);
     if level == VerifyLevel::Full {
@@ -111,7 +113,7 @@ fn written_differs(to: &mut OpenDirs<'_>, seen: &Seen, side: segue_contract::Sid
 
 /// See [`segue_contract::Engine::stale`].
 pub(crate) fn stale(job: &UnitJob, io: &dyn StepIo) -> Result<StaleReport, StepError> {
-    let work = Work::open(job, io, Unknown::Stale, 0, false)?;
+    let work = Work::open(job, Sides::to_look(job, io)?.open_both()?, io, Unknown::Stale, 0, false)?;
     let name = ledger_of(job)?;
     // What a pass that died renamed is no stale writer's.
     let base = MoveLog::open(job, &work)?.apply(&work, name)?;
@@ -157,5 +159,6 @@ pub(crate) fn stale(job: &UnitJob, io: &dyn StepIo) -> Result<StaleReport, StepE
         finds.push(StaleFind { key: printed(&seen.path), what: what.to_owned(), kept: None, process });
     }
     forget(io, base);
+    work.prove()?;
     Ok(StaleReport { records_seen: seen_total, finds: finds.list, total: finds.total })
 }

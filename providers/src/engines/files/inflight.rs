@@ -20,13 +20,13 @@ use segue_contract::{ArtifactName, StepError};
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::tree::Look;
-use crate::engines::beside::{named, remove_others};
+use crate::engines::beside::{named, read, remove_others};
 use crate::ledger::{Kind, Time};
 
 /// Key hash, inode, size, seconds, nanoseconds.
 const NOTE: usize = 16 + 8 + 8 + 8 + 4;
 
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Note {
     ino: u64,
     size: u64,
@@ -34,6 +34,7 @@ struct Note {
 }
 
 /// The notes of this run and of the dead ones before it.
+#[derive(Debug)]
 pub(crate) struct Inflight {
     path: PathBuf,
     file: Mutex<Option<File>>,
@@ -61,11 +62,7 @@ impl Inflight {
     pub(crate) fn looked_at(base: &Path, ledger: Option<&ArtifactName>) -> Result<(Self, usize), StepError> {
         let path = named(base, ledger);
         let (mut known, mut files) = (HashMap::<u128, Vec<Note>>::new(), HashSet::new());
-        let bytes = match paths::read(&path) {
-            Ok(bytes) => bytes,
-            Err(e) if e.source.kind() == std::io::ErrorKind::NotFound => Vec::new(),
-            Err(e) => return Err(e.into()),
-        };
+        let bytes = read(&path)?.unwrap_or_default();
         for note in bytes.chunks_exact(NOTE) {
             if let Some((key, note)) = parse(note) {
                 known.entry(key).or_default().push(note);
@@ -73,6 +70,36 @@ impl Inflight {
             }
         }
         Ok((Self { path, file: Mutex::new(None), known, files }, bytes.len()))
+    }
+
+    /// The notes of all earlier runs, from whichever ledger, for those who only look.
+    pub(crate) fn of_all(base: &Path) -> Result<Self, StepError> {
+        let mut all = Self {
+            path: base.to_owned(),
+            file: Mutex::new(None),
+            known: HashMap::new(),
+            files: HashSet::new(),
+        };
+        let (Some(dir), Some(prefix)) = (base.parent(), base.file_name()) else { return Ok(all) };
+        let listed = match std::fs::read_dir(dir) {
+            Ok(listed) => listed,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(all),
+            Err(e) => return Err(PathError::new("list", dir, e).into()),
+        };
+        for entry in listed {
+            let path = entry.map_err(|e| PathError::new("list", dir, e))?.path();
+            let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+            if !name.starts_with(prefix.as_encoded_bytes()) {
+                continue;
+            }
+            // It may have been removed by a run meanwhile.
+            for note in read(&path)?.unwrap_or_default().chunks_exact(NOTE) {
+                if let Some((key, note)) = parse(note) {
+                    all.known.entry(key).or_default().push(note);
+                }
+            }
+        }
+        Ok(all)
     }
 
     /// Whether an earlier run died in the middle.
@@ -124,6 +151,17 @@ impl Inflight {
         })
     }
 
+    /// Whether an earlier run made what is at `path` now, whatever it put in since. A run that died between the note and
+    /// the file noted no inode: then only what is empty, or no file, can be its own.
+    pub(crate) fn made(&self, path: &[u8], look: &Look) -> bool {
+        if self.known.is_empty() || look.kind == Kind::Dir {
+            return false;
+        }
+        let notes = self.known.get(&xxh3_128(path)).map_or(&[][..], Vec::as_slice);
+        let is_bare = look.kind != Kind::File || look.size == 0;
+        notes.iter().any(|note| note.ino == look.ino || (note.ino == 0 && is_bare))
+    }
+
     /// Forgets everything: the ledger, which stays the same, knows it.
     pub(crate) fn clear(&self) -> Result<(), StepError> {
         match std::fs::remove_file(&self.path) {
@@ -144,4 +182,46 @@ fn parse(bytes: &[u8]) -> Option<(u128, Note)> {
     let mtime = Time { s: i64::from_le_bytes(*s), ns: u32::from_le_bytes(*ns) };
     let note = Note { ino: u64::from_le_bytes(*ino), size: u64::from_le_bytes(*size), mtime };
     Some((u128::from_le_bytes(*key), note))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(ino: u64, size: u64) -> Look {
+        let never = Time::default();
+        Look {
+            kind: Kind::File,
+            mode: 0o600,
+            uid: 0,
+            gid: 0,
+            size,
+            mtime: never,
+            atime: never,
+            ctime: never,
+            ino,
+            dev: 1,
+            nlink: 1,
+            rdev: 0,
+            blocks: 0,
+        }
+    }
+
+    #[test]
+    fn only_what_a_note_names_and_describes_was_made_whatever_its_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let base = dir.path().join("inflight");
+        let all = || Inflight::of_all(&base).unwrap();
+        // Without a note, or once it is lost, it is somebody else's.
+        assert!(!all().made(b"d/.segue-tmp-1", &file(7, 0)));
+        let run = Inflight::open(&base, None).unwrap();
+        run.note(b"d/.segue-tmp-1", None).unwrap();
+        // The run may have died before the file was there: one with content cannot be its own.
+        assert!(all().made(b"d/.segue-tmp-1", &file(7, 0)));
+        assert!(!all().made(b"d/.segue-tmp-1", &file(7, 5)));
+        run.note(b"d/.segue-tmp-1", Some(&file(7, 0))).unwrap();
+        assert!(all().made(b"d/.segue-tmp-1", &file(7, 5)), "it was written to since");
+        assert!(!all().made(b"d/.segue-tmp-1", &file(8, 5)), "another file");
+        assert!(!all().made(b"e/.segue-tmp-1", &file(7, 5)), "another place");
+    }
 }

@@ -11,6 +11,7 @@ use segue_contract::paths;
 use segue_contract::{StaleFind, StepError};
 
 use super::content::{ContentError, Copier};
+use super::put::{Stop, is_open_at, unwritten};
 use super::tree::{Look, Tree, failed, printed};
 use crate::ledger::Kind;
 
@@ -43,7 +44,7 @@ impl Aside<'_> {
         path: &[u8],
         look: &Look,
         what: &str,
-    ) -> Result<StaleFind, StepError> {
+    ) -> Result<StaleFind, Stop> {
         let Put::Kept(kept) = self.put(copier, tree, dir, path, look, None)? else {
             return Ok(find(path, "deleted", None));
         };
@@ -62,11 +63,10 @@ impl Aside<'_> {
         path: &[u8],
         look: &Look,
         fits: Option<&dyn Fn() -> bool>,
-    ) -> Result<Put, StepError> {
+    ) -> Result<Put, Stop> {
         let name = super::tree::name_of(path);
-        let mut kept = self.below.join(OsStr::from_bytes(path));
+        let mut kept = self.place(path, look)?;
         if look.kind == Kind::Dir {
-            paths::create_dir_all(&self.artifacts.join(&kept))?;
             return Ok(Put::Kept(kept));
         }
         kept = self.free_name(&kept)?;
@@ -80,18 +80,45 @@ impl Aside<'_> {
                 copy_aside(copier, tree, dir, path, look, &place, fits.is_none())?;
             }
             Err(Errno::NOENT) => return Ok(Put::Gone),
-            Err(e) => return Err(failed("keep aside", place, e)),
+            Err(e) => return Err(failed("keep aside", place, e).into()),
         }
         if let Some(parent) = place.parent().filter(|_| fits.is_none()) {
-            paths::sync_dir(parent)?;
+            paths::sync_dir(parent).map_err(StepError::from)?;
         }
         Ok(Put::Kept(kept))
     }
 
-    fn free_name(&self, kept: &Path) -> Result<PathBuf, StepError> {
-        if let Some(parent) = self.artifacts.join(kept).parent() {
-            paths::create_dir_all(parent)?;
+    /// Where a path is kept, with the directories that are needed. What was kept as a file or a link in this pass may be a
+    /// directory by now: that goes into another place, for a kept link may lead anywhere.
+    fn place(&self, path: &[u8], look: &Look) -> Result<PathBuf, StepError> {
+        for version in 0..VERSIONS {
+            let mut below = self.below.as_os_str().to_owned();
+            if version > 0 {
+                below.push(format!("-{version}"));
+            }
+            let kept = Path::new(&below).join(OsStr::from_bytes(path));
+            let dir = if look.kind == Kind::Dir { Some(kept.as_path()) } else { kept.parent() };
+            let dir = dir.unwrap_or(&kept);
+            let is_taken = |at: &Path| {
+                let found = std::fs::symlink_metadata(self.artifacts.join(at));
+                found.is_ok_and(|found| !found.is_dir())
+            };
+            if dir.ancestors().any(is_taken) {
+                continue;
+            }
+            paths::create_dir_all(&self.artifacts.join(dir))?;
+            return Ok(kept);
         }
+        Err(self.too_many(&self.below))
+    }
+
+    fn too_many(&self, kept: &Path) -> StepError {
+        let place = self.artifacts.join(kept);
+        StepError::permanent(format!("cannot keep another version of {}", place.display()))
+            .remedy("look at the kept versions and move them away")
+    }
+
+    fn free_name(&self, kept: &Path) -> Result<PathBuf, StepError> {
         for version in 0..VERSIONS {
             let mut name = kept.as_os_str().to_owned();
             if version > 0 {
@@ -101,8 +128,7 @@ impl Aside<'_> {
                 return Ok(name.into());
             }
         }
-        Err(StepError::permanent(format!("cannot keep another version of {}", kept.display()))
-            .remedy("look at the kept versions and move them away"))
+        Err(self.too_many(kept))
     }
 }
 
@@ -124,30 +150,36 @@ fn copy_aside(
     look: &Look,
     place: &Path,
     durable: bool,
-) -> Result<(), StepError> {
+) -> Result<(), Stop> {
     let name = super::tree::name_of(path);
+    let read = |e| unwritten(tree, "read", path, e);
     match look.kind {
         Kind::File => {}
         Kind::Symlink => {
-            let text =
-                rustix::fs::readlinkat(dir, name, Vec::new()).map_err(|e| tree.failed("read", path, e))?;
-            return rustix::fs::symlink(text, place).map_err(|e| failed("keep aside", place, e));
+            let text = match rustix::fs::readlinkat(dir, name, Vec::new()) {
+                // No link any more.
+                Err(Errno::INVAL) => return Err(Stop::Later),
+                text => text.map_err(read)?,
+            };
+            return rustix::fs::symlink(text, place).map_err(|e| failed("keep aside", place, e).into());
         }
         // A pipe or a device node holds nothing.
         _ => return Ok(()),
     }
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let from =
-        rustix::fs::openat(dir, name, flags, Mode::empty()).map_err(|e| tree.failed("read", path, e))?;
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let from = rustix::fs::openat(dir, name, flags, Mode::empty()).map_err(read)?;
+    if !is_open_at(&from, look) {
+        return Err(Stop::Later);
+    }
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
     let to = rustix::fs::open(place, flags, Mode::from_raw_mode(0o600))
         .map_err(|e| failed("keep aside", place, e))?;
     copier.copy(&from, &to, look.size, look.blocks).map_err(|e| match e {
-        ContentError::Read(e) => tree.failed("read", path, e),
-        ContentError::Write(e) => failed("keep aside", place, e),
-        ContentError::Cancelled => StepError::cancelled(),
+        ContentError::Read(e) => read(e),
+        ContentError::Write(e) => failed("keep aside", place, e).into(),
+        ContentError::Cancelled => StepError::cancelled().into(),
     })?;
-    if durable { rustix::fs::fsync(&to).map_err(|e| failed("sync", place, e)) } else { Ok(()) }
+    if durable { rustix::fs::fsync(&to).map_err(|e| failed("sync", place, e).into()) } else { Ok(()) }
 }
 
 /// Who has a path open now, as far as this user may see it: `name (pid)`.

@@ -9,6 +9,7 @@ use segue_contract::{Checkpoint, PassReport, PassTimes, Progress, StepError, Ste
 
 use super::apply::{Applier, Change};
 use super::close::{self, Merge};
+use super::identity::Sides;
 use super::pool::Pool;
 use super::position::Digest;
 use super::scan::Scan;
@@ -39,7 +40,8 @@ pub(crate) fn load(
     }
     let begin = Begin::find(job, from, io)?;
     let unknown = if begin.empty { Unknown::Own } else { Unknown::Adopt };
-    let work = Work::open(job, io, unknown, LOAD_PASS, begin.resumed)?;
+    let mut sides = if from.is_some() { Sides::of(job, io)? } else { Sides::anew(job, io)? };
+    let work = Work::open(job, sides.open_known()?, io, unknown, LOAD_PASS, begin.resumed)?;
     let part_path = side_file(io.artifacts(), "part", job);
     let part = match &begin.mark {
         Some(mark) => PartWriter::resume(&part_path, mark.len, mark.checksum)?,
@@ -95,6 +97,7 @@ impl Load<'_, '_, '_> {
         if self.begin.resumed {
             begin::remove_leftovers(work, self.applier.out.path())?;
         }
+        work.prove()?;
         let ledger = Merge {
             io: work.io,
             to: &work.to,
@@ -190,6 +193,7 @@ impl Load<'_, '_, '_> {
 
     /// Everything recorded so far is made durable at the target, then here, and only then named (P11).
     fn checkpoint(&mut self) -> Result<(), StepError> {
+        self.work.prove()?;
         close::sync(&self.work.to, &[])?;
         let mark = self.applier.out.sync()?;
         self.records = mark.records;

@@ -7,6 +7,7 @@ use rustix::fs::{AtFlags, Gid, Mode, Timespec, Timestamps, Uid};
 use rustix::io::Errno;
 use segue_contract::StepError;
 
+use super::put::{Stop, is_displaced};
 use super::tree::{Look, Tree};
 use super::xattr::{self, Place, Xattrs};
 use crate::ledger::{Kind, Time};
@@ -25,6 +26,11 @@ impl From<Errno> for Unsettled {
 }
 
 impl Unsettled {
+    /// The same; what is gone by now is for the next look.
+    pub(crate) fn stop(self, tree: &Tree, path: &[u8]) -> Stop {
+        if is_displaced(self.errno) { Stop::Later } else { Stop::Failed(self.at(tree, path)) }
+    }
+
     /// The error for a path. Root is refused only by file systems that do not keep what was to be set.
     pub(crate) fn at(self, tree: &Tree, path: &[u8]) -> StepError {
         let error = tree.failed(self.doing, path, self.errno);

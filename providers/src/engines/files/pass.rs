@@ -12,6 +12,7 @@ use segue_contract::{
 use super::apply::{Applier, Tally};
 use super::close::{self, Merge};
 use super::deletions;
+use super::identity::Sides;
 use super::pool::Pool;
 use super::renames::{self, MoveLog};
 use super::scan::{self, Aside};
@@ -40,7 +41,8 @@ pub(crate) fn pass(job: &UnitJob, io: &dyn StepIo) -> Result<PassReport, StepErr
 pub(crate) fn carry(job: &UnitJob, forced: &Forced, io: &dyn StepIo) -> Result<PassReport, StepError> {
     let name = ledger_of(job)?;
     let number = ledger::summary(io.artifacts(), name)?.pass + 1;
-    let work = Work::open(job, io, Unknown::Stale, number, false)?;
+    let trees = Sides::of(job, io)?.open_known()?;
+    let work = Work::open(job, trees, io, Unknown::Stale, number, false)?;
     let part_path = side_file(io.artifacts(), "pass", job);
     let whole = job.direction == Direction::Reverse || work.inflight.is_resumed() || !forced.is_none();
     let started = clock::steady_us();
@@ -123,6 +125,8 @@ fn finish(
     applier.remove_emptied()?;
     let applied = clock::steady_us();
     applier.out.flush()?;
+    // What was read and written counts only if both were themselves to the end.
+    work.prove()?;
     let mut ledger = base.clone();
     if applier.tally.touched || applier.out.records() > 0 || base != name {
         close::sync(&work.to, &walked.aside.mounts)?;

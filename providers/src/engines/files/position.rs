@@ -5,9 +5,9 @@ use std::sync::Arc;
 use segue_contract::{Position, StepError};
 use xxhash_rust::xxh3::Xxh3;
 
+use super::identity::Sides;
 use super::scan::{Entry, Scan};
 use super::select::Chosen;
-use super::tree::Tree;
 use super::work::threads;
 use crate::ledger::Kind;
 
@@ -73,8 +73,8 @@ pub(crate) fn position(
     job: &segue_contract::UnitJob,
     io: &dyn segue_contract::StepIo,
 ) -> Result<Position, StepError> {
-    let tree = Arc::new(Tree::open(job.reads().path("path")?)?);
-    let mut scan = Scan::start(tree, Arc::new(Chosen::new(&job.select)?), threads(job))?;
+    let tree = Arc::new(Sides::to_look(job, io)?.open(job.direction.from())?);
+    let mut scan = Scan::start(Arc::clone(&tree), Arc::new(Chosen::new(&job.select)?), threads(job))?;
     let mut digest = Digest::new();
     while let Some(entry) = scan.next()? {
         if scan.aside.entries % 4096 == 0 && io.cancelled() {
@@ -82,5 +82,6 @@ pub(crate) fn position(
         }
         digest.add(&entry);
     }
+    tree.prove()?;
     Ok(digest.finish(None))
 }

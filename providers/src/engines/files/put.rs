@@ -15,9 +15,10 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::content::{ContentError, Copier};
 use super::keep::{self, Aside};
+use super::made;
 use super::meta;
 use super::scan::Entry;
-use super::tree::{Look, OpenDirs, TEMPORARY, name_of};
+use super::tree::{Look, OpenDirs, Tree, beside, name_of};
 use super::work::{Unknown, Work};
 use crate::ledger::{Kind, Print, Record};
 pub(crate) use alias::{alias_of, collision};
@@ -89,17 +90,24 @@ impl<'w> Hand<'w> {
             Kind::File => self.put_file(job),
             _ => self.put_node(job),
         };
-        done.unwrap_or_else(|stop| match stop {
+        let outcome = done.unwrap_or_else(|stop| match stop {
             Stop::Aside(reason) => Outcome::Aside(reason),
             Stop::Later => Outcome::Later,
             Stop::Failed(error) => Outcome::Failed(error),
-        })
+        });
+        if matches!(outcome, Outcome::Later) {
+            // What is open may be what is gone by now.
+            self.from.forget();
+            self.to.forget();
+        }
+        outcome
     }
 
     /// The open directories that hold `path` on both sides.
     fn dirs(&mut self, path: &[u8]) -> Result<(Arc<OwnedFd>, Arc<OwnedFd>), Stop> {
         let from = self.from.parent(path).map_err(|e| unreadable("open its directory", e))?;
-        let to = self.to.parent(path).map_err(|e| self.work.to.failed("open the directory of", path, e))?;
+        let to =
+            self.to.parent(path).map_err(|e| unwritten(&self.work.to, "open the directory of", path, e))?;
         Ok((from, to))
     }
 
@@ -159,8 +167,9 @@ impl<'w> Hand<'w> {
         }
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
         let fd = match rustix::fs::openat(dir, name_of(path), flags, Mode::empty()) {
-            Ok(fd) => fd,
-            Err(Errno::NOENT) => return Ok(None),
+            Ok(fd) if is_open_at(&fd, look) => fd,
+            // Something else is there by now.
+            Ok(_) | Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NXIO) => return Ok(None),
             Err(e) => return Err(self.work.to.failed("read", path, e)),
         };
         match self.copier.hash(&fd, look.size, look.blocks) {
@@ -177,7 +186,7 @@ impl<'w> Hand<'w> {
         path: &[u8],
         look: Option<&Look>,
         what: &str,
-    ) -> Result<StaleFind, StepError> {
+    ) -> Result<StaleFind, Stop> {
         let find = match look {
             None => keep::find(path, what, None),
             Some(look) => {
@@ -190,28 +199,52 @@ impl<'w> Hand<'w> {
     }
 
     /// Removes what is no directory from the written side.
-    pub(crate) fn unlink(&self, dir: &OwnedFd, name: &[u8], path: &[u8]) -> Result<(), StepError> {
+    pub(crate) fn unlink(&self, dir: &OwnedFd, name: &[u8], path: &[u8]) -> Result<(), Stop> {
+        self.work.before_deleting()?;
         match rustix::fs::unlinkat(dir, name, AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
-            Err(e) => Err(self.work.to.failed("remove", path, e)),
+            Err(e) => Err(unwritten(&self.work.to, "remove", path, e)),
         }
+    }
+
+    /// Removes a name that this run made, and that nobody needs now.
+    pub(crate) fn drop_temporary(dir: &OwnedFd, name: &[u8]) {
+        // Best effort: it is noted, and the next pass removes it.
+        let _ = rustix::fs::unlinkat(dir, name, AtFlags::empty());
+    }
+
+    /// Notes that a temporary name is about to be made for `path`, and after that what it is. A load into an empty target
+    /// needs no notes: all that is there is its own.
+    pub(crate) fn note_temporary(
+        &self,
+        path: &[u8],
+        name: &[u8],
+        made: Option<&Look>,
+    ) -> Result<(), StepError> {
+        if is_own_load(self.work) {
+            return Ok(());
+        }
+        self.work.inflight.note(&beside(path, name), made)
     }
 
     /// Puts a finished temporary name in the place of `path`. Where nothing was, nothing may have come meanwhile:
     /// another worker's name may be the same one to this file system.
-    fn land(&self, dir: &OwnedFd, temporary: &[u8], path: &[u8], there: &There) -> Result<(), StepError> {
+    fn land(&self, dir: &OwnedFd, temporary: &[u8], path: &[u8], there: &There) -> Result<(), Stop> {
         let name = name_of(path);
-        let fail = |e| self.work.to.failed("rename to", path, e);
+        let fail = |e| {
+            Self::drop_temporary(dir, temporary);
+            unwritten(&self.work.to, "rename to", path, e)
+        };
         if matches!(there, There::Nothing) {
             match rustix::fs::renameat_with(dir, temporary, dir, name, RenameFlags::NOREPLACE) {
                 Ok(()) => return Ok(()),
-                // The first two: a file system that cannot promise it.
-                Err(Errno::INVAL | Errno::NOSYS | Errno::EXIST) => {}
+                // A file system that cannot promise it.
+                Err(Errno::INVAL | Errno::NOSYS) if alias_of(&self.work.to, dir, path).is_none() => {}
+                Err(Errno::INVAL | Errno::NOSYS | Errno::EXIST) => {
+                    Self::drop_temporary(dir, temporary);
+                    return Err(collision(self.work, dir, path));
+                }
                 Err(e) => return Err(fail(e)),
-            }
-            if alias_of(&self.work.to, dir, path).is_some() {
-                self.unlink(dir, temporary, path)?;
-                return Err(collision(self.work, dir, path));
             }
         }
         rustix::fs::renameat(dir, temporary, dir, name).map_err(fail)
@@ -234,6 +267,16 @@ pub(crate) enum Stop {
     Failed(StepError),
 }
 
+impl Stop {
+    /// What cannot be left to the next look.
+    pub(crate) fn unless_later(self) -> Result<(), StepError> {
+        match self {
+            Self::Later | Self::Aside(_) => Ok(()),
+            Self::Failed(error) => Err(error),
+        }
+    }
+}
+
 impl From<StepError> for Stop {
     fn from(error: StepError) -> Self {
         Self::Failed(error)
@@ -243,9 +286,27 @@ impl From<StepError> for Stop {
 /// A failure on the side that is read: gone is for the next pass, the rest is set aside.
 pub(crate) fn unreadable(doing: &str, errno: Errno) -> Stop {
     match errno {
-        Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NXIO => Stop::Later,
+        Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NXIO | Errno::ISDIR | Errno::SPIPE => Stop::Later,
         _ => Stop::Aside(format!("cannot {doing}: {}", std::io::Error::from(errno))),
     }
+}
+
+/// A failure on the side that is written: what is gone, or of another kind, by the time it is used is for the next look.
+pub(crate) fn unwritten(tree: &Tree, doing: &'static str, path: &[u8], errno: Errno) -> Stop {
+    if is_displaced(errno) { Stop::Later } else { Stop::Failed(tree.failed(doing, path, errno)) }
+}
+
+/// Whether a call failed because something is gone, or of another kind, by now.
+pub(crate) fn is_displaced(errno: Errno) -> bool {
+    matches!(
+        errno,
+        Errno::NOENT | Errno::NOTDIR | Errno::ISDIR | Errno::NOTEMPTY | Errno::EXIST | Errno::LOOP
+    )
+}
+
+/// Whether what was opened is what was looked at.
+pub(crate) fn is_open_at(fd: &OwnedFd, look: &Look) -> bool {
+    rustix::fs::fstat(fd).is_ok_and(|stat| (stat.st_dev, stat.st_ino) == (look.dev, look.ino))
 }
 
 /// Whether a path still is what Segue last saw or wrote. A later name of a file, made or removed, moves
@@ -257,9 +318,9 @@ pub(crate) fn is_untouched(look: &Look, record: &Record, print: &Print) -> bool 
         && (look.kind == Kind::Dir || look.same_as(print))
 }
 
-/// The temporary name for `name`: a redo finds and replaces what a dead run left.
+/// The temporary name for `name`, of this process alone.
 pub(crate) fn temporary(name: &[u8]) -> Vec<u8> {
-    format!("{TEMPORARY}{:032x}", xxh3_128(name)).into_bytes()
+    format!("{}{:032x}", made::prefix(), xxh3_128(name)).into_bytes()
 }
 
 /// The record of a path as it was read.

@@ -4,6 +4,7 @@ use rustix::fs::AtFlags;
 use rustix::io::Errno;
 use segue_contract::{Finding, Severity, Side, StepError, StepIo, UnitJob};
 
+use super::identity::{self, Sides};
 use super::put::is_untouched;
 use super::scan::Scan;
 use super::select::Chosen;
@@ -42,6 +43,8 @@ struct Release<'a> {
     /// Directories to remove once what is below them is gone.
     open: Vec<Vec<u8>>,
     left: Bounded<String>,
+    /// Whether the tree was proven again before something was removed (protocol P27).
+    proven: bool,
 }
 
 /// See [`segue_contract::Engine::release`].
@@ -50,7 +53,8 @@ pub(crate) fn release(job: &UnitJob, made_root: bool, io: &dyn StepIo) -> Result
     if matches!(rustix::fs::lstat(root), Err(Errno::NOENT)) {
         return Ok(());
     }
-    let tree = std::sync::Arc::new(Tree::open(root)?);
+    let sides = Sides::leaving(job, io)?;
+    let tree = std::sync::Arc::new(sides.open(Side::Target)?);
     let chosen = std::sync::Arc::new(Chosen::new(&job.select)?);
     let part = side_file(io.artifacts(), "part", job);
     let mut records = match &job.ledger {
@@ -60,7 +64,7 @@ pub(crate) fn release(job: &UnitJob, made_root: bool, io: &dyn StepIo) -> Result
     let mut scan = Scan::start(std::sync::Arc::clone(&tree), chosen, threads(job))?;
     let source = match &job.ledger {
         Some(_) => None,
-        None => job.source.path("path").ok().and_then(|root| Tree::open(root).ok()),
+        None => sides.open(Side::Source).ok(),
     };
     let mut release = Release {
         tree: &tree,
@@ -68,6 +72,7 @@ pub(crate) fn release(job: &UnitJob, made_root: bool, io: &dyn StepIo) -> Result
         copied_from: source.as_ref(),
         open: Vec::new(),
         left: Bounded::default(),
+        proven: false,
     };
     let mut record = records.next()?;
     while let Some(entry) = scan.next()? {
@@ -87,12 +92,14 @@ pub(crate) fn release(job: &UnitJob, made_root: bool, io: &dyn StepIo) -> Result
         release.remove_dir(&dir)?;
     }
     let left = release.left;
+    tree.prove()?;
     tell(&tree, &left, io);
+    identity::remove_name(&tree)?;
     if made_root && left.total == 0 {
         remove_root(&tree)?;
     }
     let _ = std::fs::remove_file(part);
-    Ok(())
+    sides.forget()
 }
 
 /// See [`segue_contract::Engine::tidy`].
@@ -101,7 +108,8 @@ pub(crate) fn tidy(job: &UnitJob, io: &dyn StepIo) -> Result<u64, StepError> {
     if matches!(rustix::fs::lstat(root), Err(Errno::NOENT)) {
         return Ok(0);
     }
-    let tree = std::sync::Arc::new(Tree::open(root)?);
+    let sides = Sides::leaving(job, io)?;
+    let tree = std::sync::Arc::new(sides.open(job.direction.from().other())?);
     let chosen = std::sync::Arc::new(Chosen::new(&job.select)?);
     let mut scan = Scan::start(std::sync::Arc::clone(&tree), chosen, threads(job))?;
     while scan.next()?.is_some() {
@@ -115,6 +123,7 @@ pub(crate) fn tidy(job: &UnitJob, io: &dyn StepIo) -> Result<u64, StepError> {
         copied_from: None,
         open: Vec::new(),
         left: Bounded::default(),
+        proven: false,
     };
     for path in &scan.aside.leftovers {
         release.unlink(path)?;
@@ -162,23 +171,43 @@ impl Release<'_> {
         }
     }
 
+    /// Proves the tree again before the first removal.
+    fn prove(&mut self) -> Result<(), StepError> {
+        if !std::mem::replace(&mut self.proven, true) {
+            self.tree.prove()?;
+        }
+        Ok(())
+    }
+
     fn unlink(&mut self, path: &[u8]) -> Result<(), StepError> {
-        let dir = self.dirs.parent(path).map_err(|e| self.tree.failed("open the directory of", path, e))?;
-        match rustix::fs::unlinkat(&dir, name_of(path), AtFlags::empty()) {
-            Ok(()) | Err(Errno::NOENT) => Ok(()),
+        self.prove()?;
+        let gone = self
+            .dirs
+            .parent(path)
+            .and_then(|dir| rustix::fs::unlinkat(&dir, name_of(path), AtFlags::empty()));
+        match gone {
+            Ok(()) | Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(()),
+            // Somebody put a directory in its place.
+            Err(Errno::ISDIR) => {
+                self.left.push(format!("{} (changed since)", printed(path)));
+                Ok(())
+            }
             Err(e) => Err(self.tree.failed("remove", path, e)),
         }
     }
 
     fn remove_dir(&mut self, path: &[u8]) -> Result<(), StepError> {
+        self.prove()?;
         self.dirs.forget();
-        let dir = self
+        let gone = self
             .tree
             .open_dir(split(path).0)
-            .map_err(|e| self.tree.failed("open the directory of", path, e))?;
-        match rustix::fs::unlinkat(&dir, name_of(path), AtFlags::REMOVEDIR) {
-            // What keeps it is told itself, or was excluded.
-            Ok(()) | Err(Errno::NOENT | Errno::NOTEMPTY | Errno::EXIST) => Ok(()),
+            .and_then(|dir| rustix::fs::unlinkat(&dir, name_of(path), AtFlags::REMOVEDIR));
+        match gone {
+            // What keeps it is told itself, or was excluded; what is in its place is not Segue's.
+            Ok(()) | Err(Errno::NOENT | Errno::NOTEMPTY | Errno::EXIST | Errno::NOTDIR | Errno::LOOP) => {
+                Ok(())
+            }
             Err(e) => Err(self.tree.failed("remove directory", path, e)),
         }
     }

@@ -23,7 +23,7 @@ use rustix::io::Errno;
 use segue_contract::StepError;
 
 use super::apply::Change;
-use super::put::is_untouched;
+use super::put::{is_displaced, is_untouched};
 use super::scan::Scan;
 use super::tree::{Look, OpenDirs, name_of, split};
 use super::work::Work;
@@ -109,7 +109,7 @@ impl Mover<'_> {
             .filter_map(|change| change.old.as_ref())
             .map(|record| (record.path.as_slice(), record))
             .collect();
-        let mut scan = Scan::below(Arc::clone(&self.work.to), path)?;
+        let Some(mut scan) = Scan::below(&self.work.to, path)? else { return Ok(false) };
         scan.next()?;
         while let Some(entry) = scan.next()? {
             let Some(record) = known.remove(entry.path.as_slice()) else { return Ok(false) };
@@ -215,7 +215,7 @@ impl Mover<'_> {
                 }
                 Ok(self.to.parent(path).ok())
             }
-            Err(Errno::EXIST) => Ok(None),
+            Err(e) if is_displaced(e) => Ok(None),
             Err(e) => Err(self.work.to.failed("create directory", dir, e)),
         }
     }
@@ -251,13 +251,8 @@ impl Mover<'_> {
             Err(e) => {
                 self.log.take_back()?;
                 match e {
-                    Errno::XDEV
-                    | Errno::EXIST
-                    | Errno::NOTEMPTY
-                    | Errno::NOENT
-                    | Errno::NOTDIR
-                    | Errno::ISDIR
-                    | Errno::INVAL => Ok(false),
+                    Errno::XDEV | Errno::INVAL => Ok(false),
+                    e if is_displaced(e) => Ok(false),
                     e => Err(self.work.to.failed("rename to", new, e)),
                 }
             }

@@ -133,10 +133,16 @@ impl Scan {
         Self::start_at(tree, chosen, threads, &[])
     }
 
-    /// Everything at and below one directory, listed without workers.
-    pub(crate) fn below(tree: Arc<Tree>, path: &[u8]) -> Result<Self, StepError> {
+    /// Everything at and below one directory, listed without workers; `None`: it is none by now.
+    pub(crate) fn below(tree: &Arc<Tree>, path: &[u8]) -> Result<Option<Self>, StepError> {
         let chosen = Arc::new(Chosen::new(&segue_contract::Select::default())?);
-        Self::start_at(tree, chosen, 0, path)
+        match Self::start_at(Arc::clone(tree), chosen, 0, path) {
+            Ok(scan) => Ok(Some(scan)),
+            Err(_) if !tree.look(path).is_ok_and(|look| look.is_some_and(|l| l.kind == Kind::Dir)) => {
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     fn start_at(tree: Arc<Tree>, chosen: Arc<Chosen>, threads: usize, top: &[u8]) -> Result<Self, StepError> {
@@ -221,7 +227,7 @@ impl Scan {
             None => None,
             Some(Ok(listed)) => Some(listed),
             // Removed since it was listed above.
-            Some(Err(Errno::NOENT | Errno::NOTDIR)) => return Ok(true),
+            Some(Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP)) => return Ok(true),
             Some(Err(e)) => {
                 entry.trouble = Some(format!("cannot list: {e}"));
                 None

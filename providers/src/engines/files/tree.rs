@@ -12,11 +12,16 @@ use rustix::io::Errno;
 use segue_contract::paths::PathError;
 use segue_contract::{ErrorClass, StepError};
 
+use super::identity::{Expected, IDENTITY, Identity};
+use super::made::Temporaries;
 use crate::ledger::{Kind, Print, Time};
 
-/// The marker at the root of an endpoint; names that start with it (its lock) are Segue's own too.
+/// The marker at the root of an endpoint.
 pub const MARKER: &str = ".segue-marker";
-/// What the names of files that Segue is still writing start with.
+/// What is Segue's at a root: its marker, with what is needed to replace that, and the root's own name.
+const OWN: [&str; 5] =
+    [MARKER, ".segue-marker.lock", ".segue-marker.new", IDENTITY, super::identity::UNFINISHED];
+/// What the names of files that Segue is still writing start with; others may start so, too.
 pub const TEMPORARY: &str = ".segue-tmp-";
 
 /// Longest path handed to one system call; the kernel's limit is 4096 with the zero.
@@ -104,6 +109,10 @@ impl Look {
 pub(crate) struct Tree {
     root: PathBuf,
     fd: OwnedFd,
+    /// What it must be.
+    expected: Option<Expected>,
+    /// What in it is not whole.
+    temporaries: Option<Temporaries>,
     /// Whether owners are kept and compared: only root may change them.
     pub(crate) owners: bool,
 }
@@ -126,7 +135,15 @@ pub(crate) fn name_of(path: &[u8]) -> &[u8] {
 
 /// Whether a name at this place is Segue's own and no data.
 pub(crate) fn is_own(dir: &[u8], name: &[u8]) -> bool {
-    name.starts_with(TEMPORARY.as_bytes()) || (dir.is_empty() && name.starts_with(MARKER.as_bytes()))
+    dir.is_empty() && OWN.iter().any(|own| own.as_bytes() == name)
+}
+
+/// Another name in the directory of `path`.
+pub(crate) fn beside(path: &[u8], name: &[u8]) -> Vec<u8> {
+    match split(path).0 {
+        [] => name.to_vec(),
+        dir => [dir, b"/", name].concat(),
+    }
 }
 
 /// A path below the root as people see it; the root is `.`.
@@ -159,7 +176,31 @@ impl Tree {
                 _ => error,
             }
         })?;
-        Ok(Self { root: root.to_owned(), fd, owners: rustix::process::geteuid().is_root() })
+        let owners = rustix::process::geteuid().is_root();
+        Ok(Self { root: root.to_owned(), fd, expected: None, temporaries: None, owners })
+    }
+
+    /// The same tree, which must be this, with what in it is not whole.
+    pub(crate) fn expecting(self, expected: Expected, temporaries: Temporaries) -> Self {
+        Self { expected: Some(expected), temporaries: Some(temporaries), ..self }
+    }
+
+    /// Whether what is at a path was made by Segue, and is not whole.
+    pub(crate) fn is_temporary(&self, path: &[u8], look: &Look) -> bool {
+        self.temporaries.as_ref().is_some_and(|all| all.have(path, split(path).1, look))
+    }
+
+    /// From here on it must be this.
+    pub(crate) fn expect(&mut self, identity: Identity) {
+        if let Some(expected) = &mut self.expected {
+            expected.set(identity);
+        }
+    }
+
+    /// Proves that it is what it must be, through the descriptor that everything is read and written by, and that its
+    /// path still leads there (protocol P27).
+    pub(crate) fn prove(&self) -> Result<(), StepError> {
+        self.expected.as_ref().map_or(Ok(()), |expected| expected.prove(&self.root, &self.fd))
     }
 
     /// The root's path.

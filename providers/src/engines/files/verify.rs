@@ -87,7 +87,7 @@ pub(crate) fn verify(job: &UnitJob, call: &VerifyCall, io: &dyn StepIo) -> Resul
     let ledger = ledger_of(job)?;
     let about = ledger::summary(io.artifacts(), ledger)?;
     let verify = Verify {
-        looking: Looking::open(job)?,
+        looking: Looking::open(job, io)?,
         io,
         call,
         ledger,
@@ -103,6 +103,7 @@ pub(crate) fn verify(job: &UnitJob, call: &VerifyCall, io: &dyn StepIo) -> Resul
     verify.sweep()?;
     let mut found = verify.found.into_inner().unwrap_or_else(PoisonError::into_inner);
     settle(&verify.looking, io, call, &verify.aside, &mut found)?;
+    verify.looking.prove()?;
     Ok(VerifyReport {
         level: call.level,
         ledger: ledger.clone(),

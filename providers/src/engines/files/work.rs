@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use segue_contract::{Address, DeletionTerms, Side, StepError, StepIo, UnitJob};
 
 use super::finds::Finds;
+use super::identity::Sides;
 use super::inflight::Inflight;
 use super::select::Chosen;
 use super::tree::Tree;
@@ -45,6 +46,8 @@ pub(crate) struct Work<'a> {
     /// What it may delete without asking.
     pub(crate) deletions: DeletionTerms,
     pub(crate) threads: usize,
+    /// Set once both sides were proven again before something is deleted.
+    proven: AtomicBool,
     /// Set when a worker failed for good.
     pub(crate) stop: AtomicBool,
     /// Whether sharing extents is worth a try.
@@ -56,9 +59,10 @@ pub(crate) struct Work<'a> {
 }
 
 impl<'a> Work<'a> {
-    /// Opens both trees.
+    /// What a job on these trees needs: the one that is read, and the other.
     pub(crate) fn open(
         job: &UnitJob,
+        (from, to): (Tree, Tree),
         io: &'a dyn StepIo,
         unknown: Unknown,
         pass: u64,
@@ -66,8 +70,8 @@ impl<'a> Work<'a> {
     ) -> Result<Self, StepError> {
         Ok(Self {
             io,
-            from: Arc::new(Tree::open(job.reads().path("path")?)?),
-            to: Arc::new(Tree::open(job.writes().path("path")?)?),
+            from: Arc::new(from),
+            to: Arc::new(to),
             chosen: Arc::new(Chosen::new(&job.select)?),
             read: job.direction.from(),
             pass,
@@ -78,6 +82,7 @@ impl<'a> Work<'a> {
             migration: job.migration.clone(),
             deletions: job.deletions,
             threads: threads(job),
+            proven: AtomicBool::new(false),
             stop: AtomicBool::new(false),
             clones: AtomicBool::new(true),
             coarse: AtomicBool::new(false),
@@ -88,6 +93,20 @@ impl<'a> Work<'a> {
     /// The side that is written.
     pub(crate) fn write(&self) -> Side {
         self.read.other()
+    }
+
+    /// Proves both sides again.
+    pub(crate) fn prove(&self) -> Result<(), StepError> {
+        self.from.prove()?;
+        self.to.prove()
+    }
+
+    /// The same before the first deletion (protocol P27).
+    pub(crate) fn before_deleting(&self) -> Result<(), StepError> {
+        if !self.proven.swap(true, Ordering::Relaxed) {
+            self.prove()?;
+        }
+        Ok(())
     }
 
     /// Whether to stop at the next safe point.
@@ -122,14 +141,21 @@ pub(crate) struct Looking {
 }
 
 impl Looking {
-    /// Opens both trees.
-    pub(crate) fn open(job: &UnitJob) -> Result<Self, StepError> {
+    /// Opens both trees, and proves them.
+    pub(crate) fn open(job: &UnitJob, io: &dyn StepIo) -> Result<Self, StepError> {
+        let (from, to) = Sides::to_look(job, io)?.open_both()?;
         Ok(Self {
-            from: Arc::new(Tree::open(job.reads().path("path")?)?),
-            to: Arc::new(Tree::open(job.writes().path("path")?)?),
+            from: Arc::new(from),
+            to: Arc::new(to),
             chosen: Arc::new(Chosen::new(&job.select)?),
             read: job.direction.from(),
             threads: threads(job),
         })
+    }
+
+    /// Proves both sides again.
+    pub(crate) fn prove(&self) -> Result<(), StepError> {
+        self.from.prove()?;
+        self.to.prove()
     }
 }

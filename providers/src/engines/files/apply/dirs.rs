@@ -8,7 +8,8 @@ use super::{Applier, Change, Slot};
 use crate::engines::files::clock;
 use crate::engines::files::meta;
 use crate::engines::files::put::{
-    Outcome, Stop, There, alias_of, collision, is_own_load, is_same_data, record_of, refuse, unreadable,
+    Outcome, Stop, There, alias_of, collision, is_displaced, is_own_load, is_same_data, record_of, refuse,
+    unreadable, unwritten,
 };
 use crate::engines::files::scan::Entry;
 use crate::engines::files::tree::{Look, name_of, split};
@@ -53,7 +54,16 @@ impl Applier<'_, '_> {
                 return Ok(());
             }
         };
-        self.make_dir(&change, entry)?;
+        match self.make_dir(&change, entry) {
+            Ok(()) => {}
+            Err(Stop::Failed(error)) => return Err(error),
+            // Something came into its place, or its directory is gone.
+            Err(Stop::Later | Stop::Aside(_)) => {
+                self.hand.to.forget();
+                self.slots.push_back(Slot::Done(change, Outcome::Later));
+                return Ok(());
+            }
+        }
         let mut record = record_of(work, entry, &entry.look);
         record.xattrs = xattrs.digest();
         record.set_print(work.read, entry.look.print_read(started));
@@ -86,13 +96,13 @@ impl Applier<'_, '_> {
         Ok(())
     }
 
-    fn make_dir(&mut self, change: &Change, entry: &Entry) -> Result<(), StepError> {
+    fn make_dir(&mut self, change: &Change, entry: &Entry) -> Result<(), Stop> {
         let path = &change.path;
         if path.is_empty() {
             return Ok(());
         }
         let work = self.hand.work;
-        let fail = |e| work.to.failed("create directory", path, e);
+        let fail = |e| unwritten(&work.to, "create directory", path, e);
         let dir = self.hand.to.parent(path).map_err(fail)?;
         let name = name_of(path);
         let mode = Mode::from_raw_mode(0o700);
@@ -102,7 +112,7 @@ impl Applier<'_, '_> {
                 return Err(collision(work, &dir, path));
             }
             if look.kind == Kind::Dir {
-                return self.check_dir(change, entry, &look);
+                return Ok(self.check_dir(change, entry, &look)?);
             }
             self.clear_way(change, &dir, look)?;
         } else if work.unknown == Unknown::Stale
@@ -149,17 +159,12 @@ impl Applier<'_, '_> {
     }
 
     /// Removes what is no directory from where one is to be.
-    fn clear_way(
-        &mut self,
-        change: &Change,
-        dir: &std::os::fd::OwnedFd,
-        look: Look,
-    ) -> Result<(), StepError> {
+    fn clear_way(&mut self, change: &Change, dir: &std::os::fd::OwnedFd, look: Look) -> Result<(), Stop> {
         let path = &change.path;
         let work = self.hand.work;
         match self.hand.there(dir, path, change.old.as_ref())? {
             There::Other(_, what) => match work.unknown {
-                Unknown::Adopt => return Err(refuse(work, path, "is there and is no directory")),
+                Unknown::Adopt => return Err(refuse(work, path, "is there and is no directory").into()),
                 Unknown::Own => {}
                 Unknown::Stale => {
                     let find = self.hand.keep(dir, path, Some(&look), what)?;
@@ -199,6 +204,12 @@ impl Applier<'_, '_> {
         let work = self.hand.work;
         let fd = match work.to.open_dir(path) {
             Ok(fd) => fd,
+            // Somebody removed it, or put something in its place: the next pass looks at it again.
+            Err(e) if is_displaced(e) => {
+                self.lacking.insert(path.to_vec());
+                self.tally.later += 1;
+                return Ok(());
+            }
             Err(e) => return Err(work.to.failed("open directory", path, e)),
         };
         let done = meta::settle(&work.to, Place::Open(&fd), &plan.look, &plan.xattrs, false);
@@ -216,9 +227,10 @@ impl Applier<'_, '_> {
         self.hand.to.forget();
         let dir = match self.hand.to.parent(path) {
             Ok(dir) => dir,
-            Err(Errno::NOENT) => return Ok(()),
+            Err(e) if is_displaced(e) => return Ok(()),
             Err(e) => return Err(work.to.failed("open the directory of", path, e)),
         };
+        work.before_deleting()?;
         self.hand.work.inflight.note(path, None)?;
         match rustix::fs::unlinkat(&dir, name_of(path), AtFlags::REMOVEDIR) {
             Ok(()) => {
@@ -243,6 +255,7 @@ impl Applier<'_, '_> {
             self.hand.to.forget();
             let Ok(dir) = self.hand.to.parent(&path) else { continue };
             let above = work.to.look(split(&path).0);
+            work.before_deleting()?;
             match rustix::fs::unlinkat(&dir, name_of(&path), AtFlags::REMOVEDIR) {
                 Ok(()) => {
                     self.tally.touched = true;

@@ -1,12 +1,11 @@
 //! Recording, in path order, what became of each change.
 
-use rustix::io::Errno;
 use segue_contract::{SetAside, StepError};
 
 use super::{Applier, Change, Slot};
 use crate::engines::files::deletions;
 use crate::engines::files::meta;
-use crate::engines::files::put::{Carried, Outcome, There, is_untouched};
+use crate::engines::files::put::{Carried, Outcome, Stop, There, is_displaced, is_untouched};
 use crate::engines::files::tree::{name_of, printed, split};
 use crate::engines::files::xattr::Place;
 use crate::ledger::{Kind, Print, Record, is_below};
@@ -35,7 +34,16 @@ impl Applier<'_, '_> {
             }
             Slot::Remove(change) => {
                 self.leave(&change.path)?;
-                self.remove(&change)
+                match self.remove(&change) {
+                    Ok(()) => Ok(()),
+                    Err(Stop::Failed(error)) => Err(error),
+                    // Something else is there by now.
+                    Err(Stop::Later | Stop::Aside(_)) => {
+                        self.hand.to.forget();
+                        self.tally.later += 1;
+                        self.keep_old(change)
+                    }
+                }
             }
             Slot::Aside(change, reason) => {
                 self.leave(&change.path)?;
@@ -121,7 +129,7 @@ impl Applier<'_, '_> {
         }
         let above = work.to.look(split(path).0);
         work.inflight.note(path, None)?;
-        self.hand.unlink(&dir, name_of(path), path)?;
+        self.hand.unlink(&dir, name_of(path), path).or_else(Stop::unless_later)?;
         if let Ok(Some(above)) = above {
             meta::set_times(Place::Open(&dir), &above).map_err(|e| work.to.failed("change", path, e))?;
         }
@@ -144,7 +152,7 @@ impl Applier<'_, '_> {
         Ok(())
     }
 
-    fn remove(&mut self, change: &Change) -> Result<(), StepError> {
+    fn remove(&mut self, change: &Change) -> Result<(), Stop> {
         let path = &change.path;
         let work = self.hand.work;
         match self.hand.to.parent(path) {
@@ -173,12 +181,12 @@ impl Applier<'_, '_> {
                     self.tally.touched = true;
                 }
             },
-            Err(Errno::NOENT | Errno::NOTDIR) => {}
-            Err(e) => return Err(work.to.failed("open the directory of", path, e)),
+            Err(e) if is_displaced(e) => {}
+            Err(e) => return Err(work.to.failed("open the directory of", path, e).into()),
         }
         self.tally.deleted += 1;
         if !self.replaced.as_ref().is_some_and(|dir| is_below(path, dir)) {
-            self.out.push(&gone(path))?;
+            self.out.push(&gone(path)).map_err(StepError::from)?;
         }
         Ok(())
     }

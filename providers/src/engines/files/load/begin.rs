@@ -6,15 +6,16 @@ use std::path::Path;
 
 use rustix::io::Errno;
 use segue_contract::paths::create_dir_all;
-use segue_contract::{Checkpoint, StepError, StepIo, UnitJob};
+use segue_contract::{Checkpoint, Side, StepError, StepIo, UnitJob};
 
 use super::mark::Mark;
 use crate::engines::beside::side_file;
+use crate::engines::files::identity::Sides;
 use crate::engines::files::meta;
-use crate::engines::files::put::{Hand, refuse};
+use crate::engines::files::put::{Hand, Stop, is_displaced, refuse};
 use crate::engines::files::scan::Scan;
 use crate::engines::files::select::Chosen;
-use crate::engines::files::tree::{Look, Tree, name_of, split};
+use crate::engines::files::tree::{Look, name_of, split};
 use crate::engines::files::work::{Unknown, Work, threads};
 use crate::engines::files::xattr::Place;
 use crate::ledger::{Kind, PartMark, PartReader, PartWriter, compare_paths};
@@ -37,13 +38,15 @@ impl Begin {
         let root = job.writes().path("path")?;
         if let Some(checkpoint) = from {
             let mark = Mark::decode(checkpoint)?;
-            create_dir_all(root)?;
+            if !Sides::of(job, io)?.knows(Side::Target) {
+                create_dir_all(root)?;
+            }
             return Ok(Self { empty: mark.empty, resumed: true, mark: trusted(job, io, &mark) });
         }
         if matches!(rustix::fs::lstat(root), Err(Errno::NOENT)) {
             create_dir_all(root)?;
         }
-        let to = std::sync::Arc::new(Tree::open(root)?);
+        let to = std::sync::Arc::new(Sides::anew(job, io)?.open(Side::Target)?);
         let chosen = std::sync::Arc::new(Chosen::new(&job.select)?);
         let mut scan = Scan::start(to, chosen, 1)?;
         scan.next()?;
@@ -66,7 +69,7 @@ fn trusted(job: &UnitJob, io: &dyn StepIo, mark: &Mark) -> Option<PartMark> {
 
 /// Refuses a target that holds what the source does not: it is nobody's to overwrite.
 fn refuse_extras(job: &UnitJob, io: &dyn StepIo) -> Result<(), StepError> {
-    let work = Work::open(job, io, Unknown::Adopt, 0, false)?;
+    let work = Work::open(job, Sides::anew(job, io)?.open_both()?, io, Unknown::Adopt, 0, false)?;
     let mut theirs = Scan::start(work.to.clone(), work.chosen.clone(), threads(job))?;
     let mut ours = Scan::start(work.from.clone(), work.chosen.clone(), threads(job))?;
     let mut our = ours.next()?;
@@ -127,8 +130,7 @@ pub(super) fn remove_leftovers(work: &Work<'_>, part: &Path) -> Result<(), StepE
         if let Ok(Some(look)) = work.to.look(above) {
             touched.entry(above.to_vec()).or_insert(look);
         }
-        let dir = hand.to.parent(&entry.path).map_err(|e| work.to.failed("remove", &entry.path, e))?;
-        hand.unlink(&dir, name_of(&entry.path), &entry.path)?;
+        remove(work, &mut hand, &entry.path)?;
     }
     missing.extend(record.map(|record| record.path));
     if let Some(path) = missing.first() {
@@ -139,6 +141,16 @@ pub(super) fn remove_leftovers(work: &Work<'_>, part: &Path) -> Result<(), StepE
         .remedy("find out who removes things from the target, or whether it tells apart names that differ by case, then redo the load"));
     }
     clear(work, &mut hand, &scan, dirs, touched)
+}
+
+/// Removes what is no directory; what is gone, or another thing by now, is for the first pass.
+fn remove(work: &Work<'_>, hand: &mut Hand<'_>, path: &[u8]) -> Result<(), StepError> {
+    let dir = match hand.to.parent(path) {
+        Ok(dir) => dir,
+        Err(e) if is_displaced(e) => return Ok(()),
+        Err(e) => return Err(work.to.failed("remove", path, e)),
+    };
+    hand.unlink(&dir, name_of(path), path).or_else(Stop::unless_later)
 }
 
 fn clear(
@@ -155,14 +167,19 @@ fn clear(
         }
     }
     for path in &scan.aside.leftovers {
-        let dir = hand.to.parent(path).map_err(|e| work.to.failed("remove", path, e))?;
-        hand.unlink(&dir, name_of(path), path)?;
+        remove(work, hand, path)?;
     }
     while let Some(path) = dirs.pop() {
         hand.to.forget();
-        let dir = hand.to.parent(&path).map_err(|e| work.to.failed("remove", &path, e))?;
-        match rustix::fs::unlinkat(&dir, name_of(&path), rustix::fs::AtFlags::REMOVEDIR) {
-            Ok(()) | Err(Errno::NOENT) => {}
+        work.before_deleting()?;
+        let gone = hand
+            .to
+            .parent(&path)
+            .and_then(|dir| rustix::fs::unlinkat(&dir, name_of(&path), rustix::fs::AtFlags::REMOVEDIR));
+        match gone {
+            Ok(()) => {}
+            // Whatever is there by now is for the first pass.
+            Err(e) if is_displaced(e) => {}
             Err(e) => return Err(work.to.failed("remove directory", &path, e)),
         }
     }

@@ -11,6 +11,7 @@ use crate::engines::files::deletions::{self, Deleting};
 use crate::engines::files::join::{Join, Seen};
 use crate::engines::files::meta;
 use crate::engines::files::position::Digest;
+use crate::engines::files::put::is_displaced;
 use crate::engines::files::renames::WINDOW;
 use crate::engines::files::scan::{Aside, Entry};
 use crate::engines::files::tree::{OpenDirs, name_of, printed, split};
@@ -250,9 +251,16 @@ pub(crate) fn remove_unfinished(work: &Work<'_>, leftovers: &[Vec<u8>]) -> Resul
     let mut to = OpenDirs::new(&work.to);
     for path in leftovers {
         let Ok(dir) = to.parent(path) else { continue };
+        // What is there now may be somebody else's.
+        let look = work.to.look_at(&dir, name_of(path)).map_err(|e| work.to.failed("look at", path, e))?;
+        if !look.is_some_and(|look| work.to.is_temporary(path, &look)) {
+            continue;
+        }
+        work.before_deleting()?;
         let above = work.to.look(split(path).0);
         match rustix::fs::unlinkat(&dir, name_of(path), rustix::fs::AtFlags::empty()) {
-            Ok(()) | Err(rustix::io::Errno::NOENT) => {}
+            Ok(()) => {}
+            Err(e) if is_displaced(e) => continue,
             Err(e) => return Err(work.to.failed("remove", path, e)),
         }
         if let Ok(Some(look)) = above {

@@ -15,7 +15,7 @@ impl Hand<'_> {
         match self.work.from.look(other) {
             // Gone from there, and removed here in this pass: the next one has room.
             Ok(None) => Ok(Outcome::Later),
-            _ => Err(collision(self.work, dir, path).into()),
+            _ => Err(collision(self.work, dir, path)),
         }
     }
 }
@@ -61,14 +61,11 @@ fn folded(name: &[u8]) -> String {
     String::from_utf8_lossy(name).to_lowercase()
 }
 
-/// Two names of one side are one on the other.
-pub(crate) fn collision(work: &Work<'_>, dir: &OwnedFd, path: &[u8]) -> StepError {
-    let Some(other) = alias_of(&work.to, dir, path) else {
-        let place = work.to.full(path);
-        return StepError::permanent(format!("{} is there, and was not a moment ago", place.display()))
-            .remedy("find out who else writes to the target, then redo the load");
-    };
-    StepError::permanent(format!(
+/// Two names of one side are one on the other. Where that is not why something is there, somebody else put it there, and the
+/// next look decides.
+pub(crate) fn collision(work: &Work<'_>, dir: &OwnedFd, path: &[u8]) -> Stop {
+    let Some(other) = alias_of(&work.to, dir, path) else { return Stop::Later };
+    let error = StepError::permanent(format!(
         "{} and {} are one name in {}, whose file system does not tell them apart",
         printed(&other),
         printed(path),
@@ -77,5 +74,6 @@ pub(crate) fn collision(work: &Work<'_>, dir: &OwnedFd, path: &[u8]) -> StepErro
     .remedy(format!(
         "rename one of the two in {}, exclude one, or use a target that tells them apart; both are still there",
         work.from.root().display()
-    ))
+    ));
+    Stop::Failed(error)
 }

@@ -8,8 +8,8 @@ use segue_contract::{StaleFind, StepError};
 
 use super::regular::{carried, is_to_look_again};
 use super::{
-    Carried, Hand, Job, Outcome, Stop, There, collision, is_own_load, is_same_data, record_of, refuse,
-    temporary, unreadable,
+    Carried, Hand, Job, Outcome, Stop, There, collision, is_displaced, is_own_load, is_same_data, record_of,
+    refuse, temporary, unreadable, unwritten,
 };
 use crate::engines::files::clock;
 use crate::engines::files::meta;
@@ -27,7 +27,12 @@ impl Hand<'_> {
         let mut record = record_of(self.work, &job.entry, &job.entry.look);
         if record.kind == Kind::Symlink {
             let text = rustix::fs::readlinkat(&from, name_of(path), Vec::new());
-            record.symlink = text.map_err(|e| unreadable("read", e))?.into_bytes();
+            record.symlink = match text {
+                Ok(text) => text.into_bytes(),
+                // No link any more.
+                Err(Errno::INVAL) => return Ok(Outcome::Later),
+                Err(e) => return Err(unreadable("read", e)),
+            };
         }
         let xattrs =
             meta::xattrs_at(&from, name_of(path)).map_err(|e| unreadable("read the attributes", e))?;
@@ -57,6 +62,9 @@ impl Hand<'_> {
             return self.alias(&to, path, other);
         }
         let mut stale = None;
+        if let There::Ours(_) = &there {
+            stale = self.make_room(job, &to, &there)?;
+        }
         if let There::Other(at, _) = &there {
             let equal = match at {
                 Some(at) => self.is_equal_node(&to, path, at, &record)?,
@@ -66,7 +74,8 @@ impl Hand<'_> {
                 Unknown::Adopt if !equal => {
                     return Err(refuse(self.work, path, "is there and differs from the source").into());
                 }
-                Unknown::Own if !self.work.resumed => return Err(collision(self.work, &to, path).into()),
+                Unknown::Own if !self.work.resumed => return Err(collision(self.work, &to, path)),
+                Unknown::Own => stale = self.make_room(job, &to, &there)?,
                 Unknown::Stale if !equal => stale = self.make_room(job, &to, &there)?,
                 _ => {}
             }
@@ -86,17 +95,21 @@ impl Hand<'_> {
     ) -> Result<Outcome, Stop> {
         let path = &job.entry.path;
         let name = temporary(name_of(path));
+        self.note_temporary(path, &name, None)?;
         make(to, &name, &record).map_err(|e| self.cannot_make(path, &record, e))?;
-        let (_, refused) = meta::settle(&self.work.to, Place::At(to, &name), &job.entry.look, xattrs, false)
-            .map_err(|e| e.at(&self.work.to, path))?;
+        let settled = meta::settle(&self.work.to, Place::At(to, &name), &job.entry.look, xattrs, false);
+        let (_, refused) = settled.map_err(|e| {
+            Self::drop_temporary(to, &name);
+            e.stop(&self.work.to, path)
+        })?;
         let made = meta::look(&self.work.to, Place::At(to, &name));
-        let made = made.map_err(|e| self.work.to.failed("look at", path, e))?;
+        let made = made.map_err(|e| unwritten(&self.work.to, "look at", path, e))?;
         if !is_own_load(self.work) {
             self.work.inflight.note(path, Some(&made))?;
         }
         self.land(to, &name, path, there)?;
         let after = meta::look(&self.work.to, Place::At(to, name_of(path)));
-        let after = after.map_err(|e| self.work.to.failed("look at", path, e))?;
+        let after = after.map_err(|e| unwritten(&self.work.to, "look at", path, e))?;
         record.set_print(self.work.write(), after.print_written(clock::now()));
         Ok(carried(self.work, record, true, stale, &refused))
     }
@@ -114,9 +127,12 @@ impl Hand<'_> {
         if at.kind != Kind::Symlink {
             return Ok(true);
         }
-        let text = rustix::fs::readlinkat(to, name_of(path), Vec::new());
-        let text = text.map_err(|e| self.work.to.failed("read", path, e))?;
-        Ok(text.into_bytes() == record.symlink)
+        match rustix::fs::readlinkat(to, name_of(path), Vec::new()) {
+            Ok(text) => Ok(text.into_bytes() == record.symlink),
+            Err(Errno::INVAL) => Ok(false),
+            Err(e) if is_displaced(e) => Ok(false),
+            Err(e) => Err(self.work.to.failed("read", path, e)),
+        }
     }
 
     fn cannot_make(&self, path: &[u8], record: &Record, errno: Errno) -> Stop {
@@ -126,27 +142,31 @@ impl Hand<'_> {
         if matches!(errno, Errno::PERM | Errno::NOSYS | Errno::NOTSUP) {
             return Stop::Aside(format!("the written side's file system keeps no {}", record.kind.as_str()));
         }
-        Stop::Failed(self.work.to.failed("create", path, errno))
+        unwritten(&self.work.to, "create", path, errno)
     }
 
     /// Removes what a run that died left under `name`, whatever it is.
-    pub(crate) fn remove_any(&mut self, dir: &OwnedFd, name: &[u8], path: &[u8]) -> Result<(), StepError> {
+    pub(crate) fn remove_any(&mut self, dir: &OwnedFd, name: &[u8], path: &[u8]) -> Result<(), Stop> {
         let look = self.work.to.look_at(dir, name);
-        match look.map_err(|e| self.work.to.failed("look at", path, e))? {
+        match look.map_err(|e| unwritten(&self.work.to, "look at", path, e))? {
             Some(look) if look.kind == Kind::Dir => self.clear_dir(path, "created").map(drop),
             _ => self.unlink(dir, name, path),
         }
     }
 
-    /// Keeps aside a whole directory that lies where none should, and removes it.
-    pub(crate) fn clear_dir(&mut self, path: &[u8], what: &str) -> Result<StaleFind, StepError> {
-        let tree = std::sync::Arc::clone(&self.work.to);
-        let mut scan = Scan::below(tree, path)?;
+    /// Removes a whole directory that lies where none should. What a dead run did not put there is kept aside, and found.
+    pub(crate) fn clear_dir(&mut self, path: &[u8], what: &str) -> Result<Option<StaleFind>, Stop> {
+        self.work.before_deleting()?;
+        let Some(mut scan) = Scan::below(&self.work.to, path)? else { return Err(Stop::Later) };
+        let fail = |path: &[u8], e| unwritten(&self.work.to, "open the directory of", path, e);
         let mut dirs = Vec::new();
+        let mut foreign = false;
         while let Some(entry) = scan.next()? {
-            let dir = self.to.parent(&entry.path);
-            let dir = dir.map_err(|e| self.work.to.failed("open the directory of", &entry.path, e))?;
-            self.keep(&dir, &entry.path, Some(&entry.look), what)?;
+            let dir = self.to.parent(&entry.path).map_err(|e| fail(&entry.path, e))?;
+            if !is_own_load(self.work) && !self.work.inflight.knows(&entry.path, Some(&entry.look)) {
+                self.keep(&dir, &entry.path, Some(&entry.look), what)?;
+                foreign = true;
+            }
             if entry.look.kind == Kind::Dir {
                 dirs.push(entry.path);
             } else {
@@ -154,25 +174,21 @@ impl Hand<'_> {
             }
         }
         for path in &scan.aside.leftovers {
-            let dir =
-                self.to.parent(path).map_err(|e| self.work.to.failed("open the directory of", path, e))?;
+            let dir = self.to.parent(path).map_err(|e| fail(path, e))?;
             self.unlink(&dir, name_of(path), path)?;
         }
         self.to.forget();
         while let Some(path) = dirs.pop() {
-            let dir =
-                self.to.parent(&path).map_err(|e| self.work.to.failed("open the directory of", &path, e))?;
+            let dir = self.to.parent(&path).map_err(|e| fail(&path, e))?;
             match rustix::fs::unlinkat(&dir, name_of(&path), AtFlags::REMOVEDIR) {
                 Ok(()) | Err(Errno::NOENT) => {}
-                Err(e) => return Err(self.work.to.failed("remove", &path, e)),
+                Err(e) => return Err(unwritten(&self.work.to, "remove", &path, e)),
             }
         }
         self.to.forget();
-        let kept = self
-            .work
-            .stale_dir()
-            .join(std::path::Path::new(<std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(path)));
-        Ok(super::keep::find(path, what, Some(kept)))
+        let below = std::path::Path::new(<std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(path));
+        let kept = self.work.stale_dir().join(below);
+        Ok(foreign.then(|| crate::engines::files::keep::find(path, what, Some(kept))))
     }
 }
 

@@ -8,8 +8,8 @@ use rustix::io::Errno;
 use segue_contract::{Side, StaleFind};
 
 use super::{
-    Carried, Hand, Job, Outcome, Stop, There, alias_of, collision, count, is_own_load, is_same_data,
-    is_untouched, record_of, refuse, temporary, unreadable,
+    Carried, Hand, Job, Outcome, Stop, There, alias_of, collision, count, is_open_at, is_own_load,
+    is_same_data, is_untouched, record_of, refuse, temporary, unreadable, unwritten,
 };
 use crate::engines::files::clock;
 use crate::engines::files::meta;
@@ -162,8 +162,12 @@ impl Hand<'_> {
             })));
         }
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-        let fd = rustix::fs::openat(to, name_of(path), flags, Mode::empty());
-        let fd = fd.map_err(|e| self.work.to.failed("open", path, e))?;
+        let fd = match rustix::fs::openat(to, name_of(path), flags, Mode::empty()) {
+            Ok(fd) if is_open_at(&fd, at) => fd,
+            // Something else is there by now.
+            Ok(_) | Err(Errno::NXIO) => return Ok(Outcome::Later),
+            Err(e) => return Err(unwritten(&self.work.to, "open", path, e)),
+        };
         self.work.inflight.note(path, Some(&Look { mtime: taken.look.mtime, ..*at }))?;
         let (after, refused) =
             meta::settle(&self.work.to, Place::Open(&fd), &taken.look, &taken.xattrs, false)
@@ -187,12 +191,16 @@ impl Hand<'_> {
         let straight = is_own_load(self.work);
         let name = if straight { name_of(path).to_vec() } else { temporary(name_of(path)) };
         let taken = taken(0);
+        self.note_temporary(path, &name, None)?;
         let target = self.create(job, to, &name, &taken.look)?;
         let abandon = |stop: Stop| {
             // What is half written is no use to anybody, and the disk may be full.
-            let _ = rustix::fs::unlinkat(to, name.as_slice(), rustix::fs::AtFlags::empty());
+            Self::drop_temporary(to, &name);
             stop
         };
+        let made = meta::look(&self.work.to, Place::Open(&target));
+        let made = made.map_err(|e| abandon(unwritten(&self.work.to, "look at", path, e)))?;
+        self.note_temporary(path, &name, Some(&made))?;
         let copied = self.copier.copy(source, &target, taken.look.size, taken.look.blocks);
         let (hash, bytes) = copied.map_err(|e| abandon(self.content_error(path, e)))?;
         count(self.work, bytes);
@@ -206,7 +214,7 @@ impl Hand<'_> {
                 .map_err(|e| abandon(e.at(&self.work.to, path).into()))?;
         let mut stale = None;
         if !straight {
-            stale = self.make_room(job, to, there)?;
+            stale = self.make_room(job, to, there).map_err(abandon)?;
             self.work.inflight.note(path, Some(&after))?;
             self.land(to, &name, path, there)?;
             // Renaming moves the change time.
@@ -230,19 +238,19 @@ impl Hand<'_> {
         let make = || rustix::fs::openat(to, name, flags, Mode::from_raw_mode(mode));
         let made = match make() {
             Err(Errno::EXIST) if is_own_load(self.work) && !self.work.resumed => {
-                return Err(Stop::Failed(collision(self.work, to, path)));
+                return Err(collision(self.work, to, path));
             }
             // Half done by a run that died.
             Err(Errno::EXIST) => {
                 if is_own_load(self.work) && alias_of(&self.work.to, to, path).is_some() {
-                    return Err(Stop::Failed(collision(self.work, to, path)));
+                    return Err(collision(self.work, to, path));
                 }
                 self.remove_any(to, name, path)?;
                 make()
             }
             done => done,
         };
-        made.map_err(|e| Stop::Failed(self.work.to.failed("create", path, e)))
+        made.map_err(|e| unwritten(&self.work.to, "create", path, e))
     }
 
     /// Keeps what a stale writer left, and makes sure that a rename can replace it.
@@ -253,15 +261,13 @@ impl Hand<'_> {
         there: &There,
     ) -> Result<Option<StaleFind>, Stop> {
         let path = &job.entry.path;
-        let There::Other(at, what) = there else {
-            return Ok(None);
-        };
-        if let Some(at) = at
-            && at.kind == Kind::Dir
-        {
-            return Ok(Some(self.clear_dir(path, what)?));
+        match there {
+            There::Ours(at) if at.kind == Kind::Dir => self.clear_dir(path, "created"),
+            There::Other(Some(at), what) if at.kind == Kind::Dir => self.clear_dir(path, what),
+            There::Other(..) if is_own_load(self.work) => Ok(None),
+            There::Other(at, what) => Ok(Some(self.keep(to, path, at.as_ref(), what)?)),
+            There::Ours(_) | There::Nothing | There::Alias(_) => Ok(None),
         }
-        Ok(Some(self.keep(to, path, at.as_ref(), what)?))
     }
 }
 

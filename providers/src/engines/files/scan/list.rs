@@ -74,9 +74,6 @@ fn read_names(tree: &Tree, path: &[u8], listed: &mut Listed) -> Result<Names, Er
             continue;
         }
         if is_own(path, bare) {
-            if bare.starts_with(super::super::tree::TEMPORARY.as_bytes()) {
-                listed.leftovers.push(join(path, bare));
-            }
             continue;
         }
         if dent.file_type() == FileType::Socket {
@@ -121,6 +118,10 @@ fn stat_piece(
         let path = join(&names.path, name.to_bytes());
         let entry = match rustix::fs::statat(&names.dir, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => match Look::of(&stat, tree.owners) {
+                Some(look) if tree.is_temporary(&path, &look) => {
+                    listed.leftovers.push(path);
+                    continue;
+                }
                 Some(look) => Entry { path, look, first: None, trouble: None },
                 None => {
                     listed.sockets += 1;

@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicBool;
 
 use crate::engines::files::content::{ContentError, Copier};
 use crate::engines::files::pass::differs_from_ledger;
+use crate::engines::files::put::{is_displaced, is_open_at};
 use crate::engines::files::tree::{Look, OpenDirs, name_of};
 use crate::engines::files::work::Looking;
 use crate::ledger::{Kind, Record};
@@ -123,10 +124,15 @@ impl<'a> Examiner<'a> {
         if record.kind != Kind::Symlink {
             return Ok(None);
         }
-        let fail = |e| self.looking.to.failed("read", path, e);
-        let dir = self.to.parent(path).map_err(fail)?;
-        let text = rustix::fs::readlinkat(&dir, name_of(path), Vec::new()).map_err(fail)?;
-        Ok((text.as_bytes() != record.symlink).then_some("link target"))
+        let text =
+            self.to.parent(path).and_then(|dir| rustix::fs::readlinkat(&dir, name_of(path), Vec::new()));
+        match text {
+            Ok(text) => Ok((text.as_bytes() != record.symlink).then_some("link target")),
+            // No link by now.
+            Err(Errno::INVAL) => Ok(Some("type")),
+            Err(e) if is_displaced(e) => Ok(Some("type")),
+            Err(e) => Err(self.looking.to.failed("read", path, e)),
+        }
     }
 
     fn compare_content(
@@ -165,8 +171,9 @@ impl<'a> Examiner<'a> {
             }
         });
         let fd = match fd {
-            Ok(fd) => fd,
-            Err(Errno::NOENT | Errno::LOOP | Errno::NOTDIR) => return Ok(None),
+            Ok(fd) if is_open_at(&fd, look) => fd,
+            // Something else is there by now.
+            Ok(_) | Err(Errno::NOENT | Errno::LOOP | Errno::NOTDIR | Errno::NXIO) => return Ok(None),
             Err(e) => return Err(tree.failed("read", path, e)),
         };
         match self.copier.hash(&fd, look.size, look.blocks) {
