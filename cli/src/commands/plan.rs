@@ -61,8 +61,7 @@ impl PlanCommand {
         }
         let outlook = planned.plan.outlook();
         if let Some(path) = out {
-            let file = PlanFile::new(planned.plan, VERSION)?
-                .with_variables(workspace.loaded.variables.plain.clone());
+            let file = PlanFile::new(planned.plan, VERSION)?.with_variables(workspace.loaded.variables.plain);
             paths::replace(path, file.encode()?.as_bytes())?;
             printer.say(&format!("The plan is in {}, hash {}.", path.display(), file.plan.hash));
         }

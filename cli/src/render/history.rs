@@ -1,7 +1,7 @@
 //! The journal's events, a line each.
 
 use segue_contract::Severity;
-use segue_plan::event::{Entry, Event, WeightEvent};
+use segue_plan::event::{AcceptedDeletions, Entry, Event, StoppedPass, WeightEvent};
 use segue_run::clock::rfc3339;
 
 use super::quantity::{bytes, count, micros, millis};
@@ -51,13 +51,13 @@ fn phrase(event: &Event) -> String {
             bytes(report.bytes_written),
             micros(*took_us)
         ),
-        Event::DeletionsAsked { migration, unit, asked } => format!(
+        Event::DeletionsAsked(StoppedPass { migration, unit, asked }) => format!(
             "{migration} {unit}: a pass stopped before {} deletions of {} records, hash {}",
             count(asked.deletions),
             count(asked.known),
             asked.hash(migration, unit)
         ),
-        Event::DeletionsAccepted { migration, unit, hash, allowed, by } => {
+        Event::DeletionsAccepted(AcceptedDeletions { migration, unit, hash, allowed, by }) => {
             format!("{migration} {unit}: up to {} deletions accepted by {by}, hash {hash}", count(*allowed))
         }
         Event::UnitVerified { migration, unit, report, whole } => format!(

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use segue_contract::{Address, Registry, SetAside, Side};
 use segue_plan::cutover::Phase;
-use segue_plan::event::{Attempt, Entry, Event, WeightEvent};
+use segue_plan::event::{AcceptedDeletions, Attempt, Entry, Event, StoppedPass, WeightEvent};
 use segue_plan::state::{CutoverState, State, fold};
 
 use super::attempts::AttemptLine;
@@ -133,8 +133,8 @@ impl<'a> Gather<'a> {
             | Event::AddressForgotten { .. }
             | Event::HealthLost { .. }
             | Event::BackRefused { .. }
-            | Event::DeletionsAsked { .. }
-            | Event::DeletionsAccepted { .. }
+            | Event::DeletionsAsked(_)
+            | Event::DeletionsAccepted(_)
             | Event::Weight { .. }
             | Event::SideTakenBack { .. }
             | Event::RehearsalEnded { .. } => self.noted(event, at_ms),
@@ -218,14 +218,14 @@ impl<'a> Gather<'a> {
                 let (about, what) = (cutover.to_string(), reads(weight));
                 self.reads.push(DecisionLine { at_ms, about, what, by: None });
             }
-            Event::DeletionsAsked { migration, unit, asked } => {
+            Event::DeletionsAsked(StoppedPass { migration, unit, asked }) => {
                 let what = format!(
                     "a pass of {unit} stopped before {} deletions of {}",
                     asked.deletions, asked.known
                 );
                 self.stop(at_ms, migration, what);
             }
-            Event::DeletionsAccepted { migration, unit, hash: _, allowed, by } => {
+            Event::DeletionsAccepted(AcceptedDeletions { migration, unit, hash: _, allowed, by }) => {
                 self.waive(
                     at_ms,
                     migration,

@@ -4,6 +4,7 @@
 //! version is refused with the version that can read it. Nothing here holds a secret.
 
 mod attempt;
+mod deletions;
 mod record;
 mod rehearsal;
 mod resource;
@@ -18,9 +19,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::cutover::Phase;
 use crate::plan::StepKind;
-use crate::state::{AskedDeletions, State};
+use crate::state::State;
 
 pub use attempt::{Attempt, BootTime, FallbackTerms, Leaving, Member, Proof, Watcher};
+pub use deletions::{AcceptedDeletions, StoppedPass};
 pub use record::{MigrationRecord, RunRecord, StateBinding};
 pub use rehearsal::{Rehearsal, RehearsalFinding, RehearsalReport, RehearsedUnit};
 pub use resource::{Release, Resource, ResourceKind};
@@ -168,27 +170,9 @@ pub enum Event {
         took_us: u64,
     },
     /// A pass stopped before its first deletion: it would delete more than it may (protocol P28).
-    DeletionsAsked {
-        /// The migration.
-        migration: Address,
-        /// The unit.
-        unit: String,
-        /// What it would delete.
-        asked: Box<AskedDeletions>,
-    },
+    DeletionsAsked(StoppedPass),
     /// A person let the deletions of a pass that stopped go.
-    DeletionsAccepted {
-        /// The migration.
-        migration: Address,
-        /// The unit.
-        unit: String,
-        /// What was typed: it names unit, direction and ledger.
-        hash: String,
-        /// At most so many.
-        allowed: u64,
-        /// Who.
-        by: String,
-    },
+    DeletionsAccepted(AcceptedDeletions),
     /// A verification completed.
     UnitVerified {
         /// The migration.

@@ -51,13 +51,13 @@ fn stir(root: &Path, dice: &mut Dice) {
         4 | 5 => fs::hard_link(file, name),
         6 => fs::rename(dir, other),
         7 => fs::rename(dir, dice.of(root, 'm')).and_then(|()| fs::rename(dice.of(root, 'm'), other)),
-        8 | 9 => Ok(renameat_with(CWD, dir, CWD, link, RenameFlags::EXCHANGE).unwrap_or(())),
+        8 | 9 => renameat_with(CWD, dir, CWD, link, RenameFlags::EXCHANGE).map_err(Into::into),
         10 => fs::remove_file(&link).or_else(|_| fs::rename(&link, other)).and_then(|()| symlink("d0", link)),
         _ => {
             let _ = fs::remove_file(&file).and_then(|()| match size % 3 {
                 0 => fs::create_dir(&file),
                 1 => symlink("f1", &file),
-                _ => Ok(mknodat(CWD, &file, FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap_or(())),
+                _ => mknodat(CWD, &file, FileType::Fifo, Mode::from_raw_mode(0o600), 0).map_err(Into::into),
             });
             Ok(())
         }

@@ -21,6 +21,7 @@ const LEFT_OUT: &[&str] = &[
     "positions",
     "said",
     "began",
+    "at",
     "pauses",
     "pause_us",
     "at_ms",

@@ -13,7 +13,7 @@ use super::{
     UnitState, VerifiedRecord,
 };
 use crate::cutover::Phase;
-use crate::event::{Entry, Event, MigrationRecord, WeightEvent};
+use crate::event::{AcceptedDeletions, Entry, Event, MigrationRecord, StoppedPass, WeightEvent};
 use cutovers::{add_stale, begin_attempt, hold, reach, take_back, take_back_commit};
 
 /// Applies one event.
@@ -88,12 +88,12 @@ fn fold_one(state: &mut State, entry: &Entry) {
             };
             carry(state, migration, unit, pass, report);
         }
-        Event::DeletionsAsked { migration, unit, asked } => {
+        Event::DeletionsAsked(StoppedPass { migration, unit, asked }) => {
             if let Some(migration) = state.migrations.get_mut(migration) {
                 migration.units.entry(unit.clone()).or_default().asked_deletions = Some((**asked).clone());
             }
         }
-        Event::DeletionsAccepted { migration, unit, hash, allowed, by: _ } => {
+        Event::DeletionsAccepted(AcceptedDeletions { migration, unit, hash, allowed, by: _ }) => {
             let known = state.migrations.get_mut(migration).and_then(|m| m.units.get_mut(unit));
             if let Some(asked) = known.and_then(|unit| unit.asked_deletions.as_mut())
                 && asked.hash(migration, unit) == *hash

@@ -159,7 +159,7 @@ fn pause(ground: &Ground, by: String, why: Option<String>) -> Reply {
                 "paused: running steps stop at their next safe point, gates wait, what is watched is still looked at; `{}` goes on. It is forgotten when this run ends",
                 segue(&["resume"])
             );
-            Reply::Taken { said: said.to_owned() }
+            Reply::Taken { said }
         }
         Err(closing) => closed(closing.first().unwrap_or(&Address::new("a cutover")), Phase::Quiescing),
     }

@@ -1,7 +1,7 @@
 //! Mass deletion (protocol P28): a pass that would delete too much stops and asks, and a person lets it go by its hash.
 
 use segue_contract::{Address, Direction, Side, StepError, UnitJob};
-use segue_plan::event::{Event, Release, Resource, ResourceKind};
+use segue_plan::event::{AcceptedDeletions, Event, Release, Resource, ResourceKind, StoppedPass};
 use segue_plan::state::{AskedDeletions, ResourceState};
 
 use super::unit::UnitRef;
@@ -45,11 +45,11 @@ pub(super) fn failed(
     let asked = AskedDeletions::new(direction, ledger, stop);
     let hash = asked.hash(&unit.migration, &unit.unit);
     let same = before.as_ref().is_some_and(|b| AskedDeletions { accepted: None, ..b.clone() } == asked);
-    let event = Event::DeletionsAsked {
+    let event = Event::DeletionsAsked(StoppedPass {
         migration: unit.migration.clone(),
         unit: unit.unit.clone(),
         asked: Box::new(asked),
-    };
+    });
     if !same && let Err(error) = ground.record(event) {
         return error;
     }
@@ -136,13 +136,13 @@ pub fn accept_deletions(ground: &Ground, hash: &str, by: &str) -> Result<String,
         return Err(RunError::Setup(StepError::permanent(what).remedy(remedy)));
     };
     let allowed = asked.allowance();
-    ground.record(Event::DeletionsAccepted {
+    ground.record(Event::DeletionsAccepted(AcceptedDeletions {
         migration: migration.clone(),
         unit: unit.clone(),
         hash: hash.clone(),
         allowed,
         by: by.to_owned(),
-    })?;
+    }))?;
     Ok(format!(
         "{migration} {unit}: up to {allowed} deletions are accepted ({} of {} were shown)",
         asked.deletions, asked.known
