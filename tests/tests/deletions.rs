@@ -1,6 +1,8 @@
 //! Mass deletion from the released binary: a side that was emptied empties nothing before a person says so, and what a
 //! reverse pass deletes is kept.
 
+#![expect(clippy::expect_used, reason = "a test cannot go on without its set-up")]
+
 use segue_tests::{Ran, Running, Scratch, wait_until};
 
 const APPLY: [&str; 2] = ["apply", "--auto-approve"];

@@ -1,6 +1,8 @@
 //! Units beside each other: one that is slow, fails or misses a record keeps no other one waiting, and what is missing is
 //! told as missing.
 
+#![expect(clippy::expect_used, reason = "a test cannot go on without its set-up")]
+
 use std::os::unix::fs::PermissionsExt;
 
 use rustix::process::Signal;
@@ -43,7 +45,8 @@ fn a_unit_at_its_rate_limit_keeps_no_other_one_waiting() {
     for round in 0..3 {
         scratch.write("two/small", &round.to_string());
         wait_until("the other unit is carried meanwhile", || {
-            std::fs::read_to_string(scratch.at("two-new/small")).is_ok_and(|is| is == round.to_string())
+            segue_contract::paths::read_to_string(&scratch.at("two-new/small"))
+                .is_ok_and(|is| is == round.to_string())
         });
     }
     assert!(!scratch.at("one-new/large").exists(), "the first unit is still being carried");
@@ -55,12 +58,12 @@ fn a_unit_whose_source_vanished_stands_alone_and_goes_on_when_it_is_back() {
     let scratch = two("segue {\n  parallelism = 1\n}\n", "");
     let mut follow = Running::new(&scratch, &FOLLOW);
     follow.until_it_says("Keeping passes running");
-    std::fs::rename(scratch.at("one"), scratch.at("away")).expect("renamed");
+    segue_contract::paths::rename(&scratch.at("one"), &scratch.at("away")).expect("renamed");
     follow.until_it_says("tried again in");
     assert!(follow.output().contains("migration.one"), "{}", follow.output());
     scratch.write("two/more", "2");
     wait_until("the other unit goes on", || scratch.at("two-new/more").exists());
-    std::fs::rename(scratch.at("away"), scratch.at("one")).expect("renamed");
+    segue_contract::paths::rename(&scratch.at("away"), &scratch.at("one")).expect("renamed");
     scratch.write("one/more", "1");
     wait_until("the unit goes on by itself", || scratch.at("one-new/more").exists());
     follow.signal(Signal::INT);

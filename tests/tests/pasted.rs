@@ -52,7 +52,8 @@ fn pasted(scratch: &Scratch, line: &str) -> segue_tests::Ran {
 #[track_caller]
 fn told(text: &str, begins: &str) -> String {
     let line = text.lines().find_map(|line| line.split_once(begins).map(|(_, rest)| rest));
-    let line = line.unwrap_or_else(|| panic!("{begins:?} is missing: {text}"));
+    assert!(line.is_some(), "{begins:?} is missing: {text}");
+    let line = line.unwrap_or_default();
     format!("segue {}", line.split("   (").next().unwrap_or(line).trim())
 }
 

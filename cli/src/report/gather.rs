@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use segue_contract::{Address, Registry, SetAside, Side};
 use segue_plan::cutover::Phase;
-use segue_plan::event::{AcceptedDeletions, Attempt, Entry, Event, StoppedPass, WeightEvent};
+use segue_plan::event::{Attempt, Entry, Event, WeightEvent};
 use segue_plan::state::{CutoverState, State, fold};
 
 use super::attempts::AttemptLine;
@@ -218,20 +218,9 @@ impl<'a> Gather<'a> {
                 let (about, what) = (cutover.to_string(), reads(weight));
                 self.reads.push(DecisionLine { at_ms, about, what, by: None });
             }
-            Event::DeletionsAsked(StoppedPass { migration, unit, asked }) => {
-                let what = format!(
-                    "a pass of {unit} stopped before {} deletions of {}",
-                    asked.deletions, asked.known
-                );
-                self.stop(at_ms, migration, what);
-            }
-            Event::DeletionsAccepted(AcceptedDeletions { migration, unit, hash: _, allowed, by }) => {
-                self.waive(
-                    at_ms,
-                    migration,
-                    format!("up to {allowed} deletions of {unit} accepted"),
-                    Some(by),
-                );
+            Event::DeletionsAsked(stopped) => self.stop(at_ms, &stopped.migration, stopped.to_string()),
+            Event::DeletionsAccepted(accepted) => {
+                self.waive(at_ms, &accepted.migration, accepted.to_string(), Some(&accepted.by));
             }
             Event::HealthLost { cutover, epoch: _, watch, said } => {
                 self.stop(at_ms, cutover, format!("health lost at {watch}: {said}"));

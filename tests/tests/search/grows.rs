@@ -62,7 +62,7 @@ fn grown(scene: &Scene, at: &Client, head: &str) {
     let settings = at.get(&format!("/{index}/_settings?flat_settings=true"));
     let window = (20_000 + head.len()).to_string();
     assert_eq!(settings[&index]["settings"]["index.max_result_window"], json!(window));
-    assert_eq!(led(at, &format!("{index}-{head}")), [index.clone()], "the alias");
+    assert_eq!(led(at, &format!("{index}-{head}")), [index], "the alias");
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Deletions before which a pass stopped, and that a person let go.
 
+use std::fmt;
+
 use segue_contract::Address;
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +18,13 @@ pub struct StoppedPass {
     pub asked: Box<AskedDeletions>,
 }
 
+impl fmt::Display for StoppedPass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { migration: _, unit, asked } = self;
+        write!(f, "a pass of {unit} stopped before {} deletions of {}", asked.deletions, asked.known)
+    }
+}
+
 /// An acceptance of deletions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AcceptedDeletions {
@@ -29,4 +38,11 @@ pub struct AcceptedDeletions {
     pub allowed: u64,
     /// Who.
     pub by: String,
+}
+
+impl fmt::Display for AcceptedDeletions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { migration: _, unit, hash: _, allowed, by: _ } = self;
+        write!(f, "up to {allowed} deletions of {unit} accepted")
+    }
 }

@@ -26,8 +26,7 @@ impl Hand<'_> {
         let started = clock::now();
         let mut record = record_of(self.work, &job.entry, &job.entry.look);
         if record.kind == Kind::Symlink {
-            let text = rustix::fs::readlinkat(&from, name_of(path), Vec::new());
-            record.symlink = match text {
+            record.symlink = match rustix::fs::readlinkat(&from, name_of(path), Vec::new()) {
                 Ok(text) => text.into_bytes(),
                 // No link any more.
                 Err(Errno::INVAL) => return Ok(Outcome::Later),
@@ -61,10 +60,8 @@ impl Hand<'_> {
         if let There::Alias(other) = &there {
             return self.alias(&to, path, other);
         }
-        let mut stale = None;
-        if let There::Ours(_) = &there {
-            stale = self.make_room(job, &to, &there)?;
-        }
+        let ours = matches!(there, There::Ours(_));
+        let mut stale = if ours { self.make_room(job, &to, &there)? } else { None };
         if let There::Other(at, _) = &there {
             let equal = match at {
                 Some(at) => self.is_equal_node(&to, path, at, &record)?,
