@@ -2,7 +2,7 @@
 //! whether there is anything: every write of anybody moves it. If it moved, what changed since is held against the ledger
 //! and the notes of dead runs, and where documents are missing every key is looked at.
 
-use segue_contract::{StaleFind, StepError, StepIo, segue};
+use segue_contract::{StaleFind, StepError, StepIo};
 
 use super::again::again;
 use super::collection::{Key, Stand, Want};
@@ -70,7 +70,7 @@ pub(crate) fn look(
             "{}: {unit} is another one than the one that was loaded: it was deleted and made anew",
             sides.job.writes().address
         ))
-        .remedy(format!("nothing was written to it; find out who did that, then load it again: `{}` with the unit's load step", segue(&["apply", "--redo"]))));
+        .remedy("nothing was written to it; find out who did that, and bring back the one that was there. To begin anew, give the migration another name in the spec"));
     }
     let ends = |stand: &Stand| stand.slices.iter().map(|slice| slice.all).collect::<Vec<_>>();
     let mut foreign = Foreign { looked_from: before.clone(), ..Foreign::nobody(&stand, io) };

@@ -61,7 +61,7 @@ fn source(index: &Index, said: &mut Said) {
         said.critical(
             "SEARCH_SOURCE",
             "it keeps only some fields of its documents' source, and a copy would lose the others",
-            "Load it anew at the target from where the documents come from, or waive this when those fields are not needed.",
+            "Load it anew at the target from where the documents come from, or exclude it.",
         );
     } else if source["mode"] == "synthetic" || index.setting("index.mapping.source.mode") == Some("synthetic")
     {
