@@ -180,6 +180,8 @@ fn random_changes_are_carried_both_ways() {
             let mut world = World::new();
             let engine = FilesEngine::new();
             let (first, later) = rounds.split_first().unwrap();
+            // A tree that loses its last file is asked about.
+            put(&world.source.join("stays"), "whatever else goes");
             first.iter().for_each(|act| do_it(&world.source, act));
             let report = engine.load(&world.job, None, &world.io).unwrap();
             world.set(report.ledger);
