@@ -7,7 +7,7 @@ use rustix::process::Signal;
 use segue_tests::{Mount, Ran, Running, Scratch, run, wait_until};
 
 const APPLY: [&str; 2] = ["apply", "--auto-approve"];
-const BACK: [&str; 2] = ["switch-back", "cutover.site"];
+const BACK: [&str; 3] = ["switch-back", "cutover.site", "--auto-approve"];
 
 #[track_caller]
 fn says(ran: &Ran, wanted: &str) {
