@@ -12,11 +12,20 @@ use segue_contract::{
 pub(crate) struct Io {
     pub(crate) artifacts: PathBuf,
     pub(crate) found: Mutex<Vec<Finding>>,
+    /// What a person answers, the last first, and then nobody does; `None`: yes to everything.
+    pub(crate) answers: Mutex<Option<Vec<bool>>>,
 }
 
 impl Default for Io {
     fn default() -> Self {
-        Self { artifacts: std::env::temp_dir(), found: Mutex::default() }
+        Self { artifacts: std::env::temp_dir(), found: Mutex::default(), answers: Mutex::default() }
+    }
+}
+
+impl Io {
+    /// With a person who answers so many questions.
+    pub(crate) fn answered(answers: &[bool]) -> Self {
+        Self { answers: Mutex::new(Some(answers.iter().rev().copied().collect())), ..Self::default() }
     }
 }
 
@@ -38,8 +47,13 @@ impl StepIo for Io {
     fn find(&self, finding: Finding) {
         self.found.lock().expect("not poisoned").push(finding);
     }
-    fn yes_or_no(&self, _: &str) -> Result<bool, StepError> {
-        Ok(true)
+    fn yes_or_no(&self, question: &str) -> Result<bool, StepError> {
+        match &mut *self.answers.lock().expect("not poisoned") {
+            None => Ok(true),
+            Some(answers) => {
+                answers.pop().ok_or_else(|| StepError::permanent(format!("nobody to ask: {question}")))
+            }
+        }
     }
 }
 

@@ -141,64 +141,31 @@ impl Quiesce for Manual {
 
 #[cfg(test)]
 mod tests {
-    use std::path::{Path, PathBuf};
-
-    use segue_contract::{Checkpoint, Progress, Secret, SecretRef};
-
     use super::*;
-    use crate::testing::block;
-
-    /// Answers one question after the other, and fails when there are more.
-    struct Person(Mutex<Vec<bool>>);
-
-    impl StepIo for Person {
-        fn cancelled(&self) -> bool {
-            false
-        }
-        fn progress(&self, _: Progress) {}
-        fn checkpoint(&self, _: Checkpoint) -> Result<(), StepError> {
-            Ok(())
-        }
-        fn take(&self, _: u64) {}
-        fn artifacts(&self) -> &Path {
-            Path::new("/")
-        }
-        fn secret(&self, secret: &SecretRef) -> Result<Secret, StepError> {
-            Err(StepError::permanent(format!("no secret {secret}")))
-        }
-        fn find(&self, _: Finding) {}
-        fn yes_or_no(&self, question: &str) -> Result<bool, StepError> {
-            let answer = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            answer.ok_or_else(|| StepError::permanent(format!("nobody to ask: {question}")))
-        }
-    }
+    use crate::testing::{Io, block};
 
     fn call(side: Side) -> QuiesceCall {
-        let endpoint = block(
-            &format!("{side}.directory.a"),
-            "directory",
-            &[("path", PathBuf::from("a").display().to_string().into())],
-        );
+        let endpoint = block(&format!("{side}.directory.a"), "directory", &[("path", "a".into())]);
         QuiesceCall { block: block("cutover.c.quiesce.manual", "manual", &[]), endpoint, side }
     }
 
     #[test]
     fn a_step_is_asked_for_once_and_what_was_said_is_observed() {
         let (manual, old) = (Manual::default(), call(Side::Source));
-        let person = Person(Mutex::new(vec![true, true]));
+        let person = Io::answered(&[true, true]);
         manual.close(&old, &person).expect("stopped");
         manual.close(&old, &person).expect("closing what is closed asks nobody");
         assert!(matches!(manual.observe(&old, &person), Ok(BarrierState::Closed(_))));
         manual.open(&old, &person).expect("started");
         manual.open(&old, &person).expect("opening what is open asks nobody");
         assert!(matches!(manual.observe(&old, &person), Ok(BarrierState::Open)));
-        assert!(person.0.lock().expect("not poisoned").is_empty());
+        assert_eq!(*person.answers.lock().expect("not poisoned"), Some(Vec::new()));
     }
 
     #[test]
     fn a_no_has_a_meaning_of_its_own() {
         let (manual, old, new) = (Manual::default(), call(Side::Source), call(Side::Target));
-        let person = |answers: &[bool]| Person(Mutex::new(answers.to_vec()));
+        let person = Io::answered;
         let error = manual.close(&old, &person(&[false])).expect_err("they did not stop");
         assert!(error.to_string().contains("did not stop"), "{error}");
         // Some may have stopped: whether they run again is asked.
@@ -211,9 +178,9 @@ mod tests {
 
     #[test]
     fn after_a_death_nobody_has_said_anything_and_nobody_to_ask_is_not_known() {
-        let seen = Manual::default().observe(&call(Side::Source), &Person(Mutex::new(Vec::new())));
+        let seen = Manual::default().observe(&call(Side::Source), &Io::answered(&[]));
         assert!(matches!(seen, Ok(BarrierState::Unknown(_))), "{seen:?}");
-        let seen = Manual::default().observe(&call(Side::Source), &Person(Mutex::new(vec![false])));
+        let seen = Manual::default().observe(&call(Side::Source), &Io::answered(&[false]));
         assert!(matches!(seen, Ok(BarrierState::Open)), "{seen:?}");
     }
 }
