@@ -1,5 +1,6 @@
-//! Leaving a side by itself when its health is lost (protocol P22, P23): one that cannot be read may come back, and
-//! what went back by itself must not go forward again by itself.
+//! Leaving the new side, by itself when its health is lost (protocol P22, P23) or because a person types `switch-back`
+//! (protocol P31): a side that cannot be read may come back, what went back must not go forward again by itself, and
+//! what is typed once more leads nowhere else.
 
 use segue_contract::QuiesceKind;
 use segue_plan::cutover::{Action, Phase, Settle, action, advance, settle};
@@ -16,6 +17,10 @@ enum Reading {
     LeftUnproven,
     /// That the cutover is held is recorded when all is done.
     HeldRecordedLast,
+    /// `switch-back` leads to the other side, whichever serves.
+    Toggles,
+    /// Where `switch-back` leads is decided before it settles what a dead run left.
+    DecidedBeforeSettling,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +28,8 @@ struct Leaving {
     reading: Reading,
     /// A command that fences the new side from outside, and proves it.
     fence: bool,
+    /// How often a person types `switch-back`.
+    typed: u8,
     faults: u8,
 }
 
@@ -50,8 +57,13 @@ struct World {
     held: bool,
     /// The attempt was begun because health was lost.
     by_itself: bool,
-    /// It went back by itself, and forward again with nobody's word.
+    /// It went back, and forward again with nobody's word.
     flipped: bool,
+    /// `switch-back` led away from the declared source.
+    led_away: bool,
+    /// What the command does once it has settled what a dead run left: it leaves this side.
+    then_leaves: Option<Side>,
+    typed_left: u8,
     runner: Option<Runner>,
     lost: bool,
     downs_left: u8,
@@ -81,6 +93,8 @@ enum Event {
     Dies,
     /// An apply: it settles, goes back when health is lost, or switches to what the spec wants, which is the target.
     NextCommand,
+    /// `segue switch-back`: it settles, and then sees to it that the declared source serves.
+    BackTyped,
 }
 
 impl Leaving {
@@ -126,8 +140,7 @@ impl Leaving {
         let mut next = world.clone();
         let mut runner = world.runner?;
         let Some(op) = self.program(world, runner.aborting).get(usize::from(runner.op)).copied() else {
-            next.runner = None;
-            return Some(next);
+            return Some(self.ended(world));
         };
         let reachable = |side: Side| side == 0 || world.up;
         let from = world.from;
@@ -166,6 +179,46 @@ impl Leaving {
             runner = Runner { aborting: true, op: 0 };
         }
         next.runner = (!ends).then_some(runner);
+        Some(if ends { self.ended(&next) } else { next })
+    }
+
+    /// A run is at its end; a command that only settled goes on to what it is for.
+    fn ended(&self, world: &World) -> World {
+        let mut next = World { runner: None, then_leaves: None, ..world.clone() };
+        match world.then_leaves {
+            // It looks again at who serves.
+            Some(_) if next.live == 0 && !self.is(Reading::DecidedBeforeSettling) => {}
+            Some(_) => self.leave_for_a_person(&mut next),
+            None => {}
+        }
+        next
+    }
+
+    fn leave_for_a_person(&self, next: &mut World) {
+        let Some(left) = next.attempts_left.checked_sub(1) else { return };
+        next.attempts_left = left;
+        next.led_away |= next.live == 0;
+        (next.by_itself, next.held) = (false, true);
+        next.from = next.live;
+        next.phase = Phase::Quiescing;
+        next.runner = Some(Runner { aborting: false, op: 0 });
+    }
+
+    /// `switch-back`, typed while nothing runs: one that does is told what is wanted, and does the same.
+    fn back_typed(&self, world: &World) -> Option<World> {
+        let mut next = world.clone();
+        next.typed_left -= 1;
+        match settle(world.phase) {
+            Settle::Nothing if world.live == 1 || self.is(Reading::Toggles) => {
+                self.leave_for_a_person(&mut next);
+            }
+            Settle::Nothing => {}
+            Settle::Abort | Settle::Complete => {
+                next.then_leaves = Some(world.live);
+                let aborting = settle(world.phase) == Settle::Abort;
+                next.runner = Some(Runner { aborting, op: 0 });
+            }
+        }
         Some(next)
     }
 
@@ -184,7 +237,7 @@ impl Leaving {
                 if !goes_back && !forward {
                     return None;
                 }
-                next.flipped |= forward && world.by_itself;
+                next.flipped |= forward && world.from == 1;
                 next.attempts_left = world.attempts_left.checked_sub(1)?;
                 next.by_itself = goes_back;
                 next.held |= goes_back && !self.is(Reading::HeldRecordedLast);
@@ -207,10 +260,11 @@ impl Leaving {
             Event::ComesBack => next.up = true,
             Event::Step => return self.operate(world),
             Event::Dies => {
-                next.runner = None;
+                (next.runner, next.then_leaves) = (None, None);
                 next.faults_left -= 1;
             }
             Event::NextCommand => return self.command(world),
+            Event::BackTyped => return self.back_typed(world),
         }
         Some(next)
     }
@@ -246,6 +300,9 @@ impl Model for Leaving {
             held: false,
             by_itself: false,
             flipped: false,
+            led_away: false,
+            then_leaves: None,
+            typed_left: self.typed,
             runner: None,
             lost: false,
             downs_left: 1,
@@ -270,6 +327,9 @@ impl Model for Leaving {
                 events.push(Event::Dies);
             }
         }
+        if world.runner.is_none() && world.typed_left > 0 {
+            events.push(Event::BackTyped);
+        }
         events.push(Event::NextCommand);
     }
 
@@ -282,9 +342,12 @@ impl Model for Leaving {
             Property::always("S1: never two sides that take clients' writes", |_, world: &World| {
                 !(Self::serves(world, 0) && Self::serves(world, 1))
             }),
+            Property::always("held: what went back does not go forward by itself", |_, world: &World| {
+                !world.flipped
+            }),
             Property::always(
-                "held: what went back by itself does not go forward by itself",
-                |_, world: &World| !world.flipped,
+                "P31: typed at any time, switch-back leads to the declared source",
+                |_, world: &World| !world.led_away,
             ),
             Property::always("liveness: at rest the side that is live serves", |_, world: &World| {
                 let there = world.live == 0 || world.up;
@@ -300,36 +363,55 @@ impl Model for Leaving {
 }
 
 fn named(model: &Leaving) -> &'static str {
-    if model.fence { "leaving, fenced outside" } else { "leaving" }
+    match model {
+        Leaving { fence: true, .. } => "leaving, fenced outside",
+        Leaving { typed: 0, .. } => "leaving",
+        Leaving { .. } => "leaving, by a person too",
+    }
 }
 
-fn holds(fence: bool, faults: u8) {
-    let model = Leaving { reading: Reading::Real, fence, faults };
-    check::holds(&model, named(&model), &format!("one outage, {faults} faults"));
+fn holds(fence: bool, typed: u8, faults: u8) {
+    let model = Leaving { reading: Reading::Real, fence, typed, faults };
+    check::holds(&model, named(&model), &format!("one outage, {typed} typed, {faults} faults"));
 }
 
 #[track_caller]
-fn breaks(reading: Reading, faults: u8, invariant: &str) {
-    let model = Leaving { reading, fence: false, faults };
+fn breaks(reading: Reading, typed: u8, faults: u8, invariant: &str) {
+    let model = Leaving { reading, fence: false, typed, faults };
     check::breaks(&model, named(&model), &reading, invariant);
 }
 
 #[test]
 fn going_back_by_itself_breaks_nothing() {
-    holds(false, bound(2, 3));
+    holds(false, 0, bound(2, 3));
+}
+
+#[test]
+fn going_back_because_a_person_says_so_again_and_again_breaks_nothing() {
+    holds(false, 3, bound(2, 3));
 }
 
 #[test]
 fn a_side_that_is_fenced_from_outside_may_be_left() {
-    holds(true, 0);
+    holds(true, 0, 0);
 }
 
 #[test]
 fn a_side_that_was_left_because_loss_is_accepted_comes_back_open() {
-    breaks(Reading::LeftUnproven, 0, "S1");
+    breaks(Reading::LeftUnproven, 0, 0, "S1");
 }
 
 #[test]
 fn a_hold_that_is_recorded_last_flips_forward_again() {
-    breaks(Reading::HeldRecordedLast, 1, "held");
+    breaks(Reading::HeldRecordedLast, 0, 1, "held");
+}
+
+#[test]
+fn a_switch_back_that_toggles_leads_forward_when_it_is_typed_again() {
+    breaks(Reading::Toggles, 2, 0, "P31");
+}
+
+#[test]
+fn a_switch_back_that_decides_before_it_settles_leads_forward_after_a_death() {
+    breaks(Reading::DecidedBeforeSettling, 2, 1, "P31");
 }

@@ -163,3 +163,13 @@ fn writers_that_still_believe_the_old_route_lose_writes() {
 fn a_commit_that_is_taken_back_while_an_opening_is_on_its_way_opens_two_sides() {
     breaks(QuiesceKind::Data, Reading::TakenBackWithLateOpen, 2, "S1");
 }
+
+#[test]
+fn a_hardened_holder_that_is_waited_for_leaves_both_sides_closed() {
+    breaks(QuiesceKind::Data, Reading::NoForwardLease, 1, "liveness");
+}
+
+#[test]
+fn going_back_when_the_time_to_complete_is_over_opens_two_sides() {
+    breaks(QuiesceKind::Data, Reading::ForwardLeaseGoesBack, 1, "S1");
+}

@@ -43,6 +43,7 @@ pub(crate) enum Event {
     },
     TailLost,
     LeaseLapses,
+    ForwardLeaseLapses,
     WatchdogActs,
     NextCommand,
     Lands(Late),
@@ -85,7 +86,8 @@ impl Protocol {
             }
             let lands = now.late.first().map(|late| Event::Lands(*late));
             let ways = [Event::WriteLands, Event::Step(Who::Settler), Event::AnswersExpire];
-            let ways = ways.into_iter().chain(lands).chain([Event::NextCommand]);
+            let time = [Event::NextCommand, Event::LeaseLapses, Event::ForwardLeaseLapses];
+            let ways = ways.into_iter().chain(lands).chain(time);
             let next = ways.filter_map(|event| self.happens(&now, event)).find(|next| *next != now);
             match next {
                 Some(next) => now = next,
@@ -158,6 +160,8 @@ impl Protocol {
                     (runner.aborting, runner.op) = (true, 0);
                 }
             }
+            Event::ForwardLeaseLapses if !world.lapsed => return None,
+            Event::ForwardLeaseLapses => next.forward_lapsed = true,
             Event::WatchdogActs | Event::NextCommand if self.may_settle(world) => {
                 return self.take_over(world);
             }
@@ -320,6 +324,7 @@ impl Model for Protocol {
             unsynced: None,
             race: Race::Open,
             lapsed: false,
+            forward_lapsed: false,
             apply: None,
             stopped: false,
             watchdog: false,
@@ -355,6 +360,8 @@ impl Model for Protocol {
         }
         if in_flight && !world.lapsed {
             events.push(Event::LeaseLapses);
+        } else if in_flight && !world.forward_lapsed && world.race == Race::Hardened {
+            events.push(Event::ForwardLeaseLapses);
         }
         if world.watchdog {
             events.push(Event::WatchdogActs);
@@ -403,6 +410,13 @@ impl Model for Protocol {
                     let in_flight = settle(world.seen().phase) != Settle::Nothing;
                     let died = in_flight && world.apply.is_none() && world.settler.is_none();
                     !died || model.comes_to_rest(world)
+                },
+            ),
+            Property::always(
+                "liveness: a holder that stands still is not waited for",
+                |model: &Self, world: &World| {
+                    let in_flight = settle(world.seen().phase) != Settle::Nothing;
+                    !(in_flight && world.stopped && world.settler.is_none()) || model.comes_to_rest(world)
                 },
             ),
             Property::always("liveness: there is always a way on", |model: &Self, world: &World| {

@@ -47,4 +47,8 @@ pub(crate) enum Reading {
     RouteBelievedTooEarly,
     /// A commit is taken back while a call that opens the new side is on its way.
     TakenBackWithLateOpen,
+    /// A holder that hardened is waited for, however long it stands still.
+    NoForwardLease,
+    /// Who comes when a holder's time to complete is over goes back.
+    ForwardLeaseGoesBack,
 }

@@ -111,7 +111,7 @@ impl Protocol {
             if settle(runner.record.phase) == Settle::Nothing {
                 self.set(&mut next, who, None);
                 next.race = Race::Open;
-                next.lapsed = false;
+                (next.lapsed, next.forward_lapsed) = (false, false);
                 return Some(next);
             }
         } else {
@@ -159,8 +159,15 @@ impl Protocol {
             how = Settle::Complete;
             record.phase = Phase::Committed;
         }
+        if self.is(Reading::ForwardLeaseGoesBack) && world.forward_lapsed && how == Settle::Complete {
+            how = Settle::Abort;
+        }
         let behind = how == Settle::Abort && raised && !record.taken_back;
-        if behind && !matches!(self.reading, Reading::TailLostWithoutMarker | Reading::SettlesUnsynced) {
+        let believed = !matches!(
+            self.reading,
+            Reading::TailLostWithoutMarker | Reading::SettlesUnsynced | Reading::ForwardLeaseGoesBack
+        );
+        if behind && believed {
             next.unknown = true;
             return Some(next);
         }
@@ -197,7 +204,7 @@ impl Protocol {
         next.apply = Some(Runner { record: begun, op: 0, aborting: false });
         next.watchdog = true;
         next.race = Race::Open;
-        next.lapsed = false;
+        (next.lapsed, next.forward_lapsed) = (false, false);
         Some(next)
     }
 
@@ -211,7 +218,8 @@ impl Protocol {
         next
     }
 
-    /// Whether the watchdog (or a later command) may settle now: the holder is dead, or its lease is over.
+    /// Whether the watchdog (or a later command) may settle now: the holder is dead, or its lease is over, that of the
+    /// pause or, once hardened, the one after it.
     pub(crate) fn may_settle(&self, world: &World) -> bool {
         if world.settler.is_some() || world.unknown || settle(world.seen().phase) == Settle::Nothing {
             return false;
@@ -224,14 +232,18 @@ impl Protocol {
                 Reading::LeaseWithoutHardening
                 | Reading::LeaseCheckedOnlyAtCommit
                 | Reading::SettleWithoutKilling => settle(world.seen().phase) == Settle::Abort,
-                _ => world.race != Race::Hardened,
+                _ if world.race != Race::Hardened => true,
+                Reading::NoForwardLease => false,
+                _ => world.forward_lapsed,
             }
     }
 
     pub(crate) fn take_over(&self, world: &World) -> Option<World> {
         let mut before = world.clone();
         if world.apply.is_some() {
-            before.race = Race::Expired;
+            if before.race == Race::Open {
+                before.race = Race::Expired;
+            }
             if !self.is(Reading::SettleWithoutKilling) {
                 (before.apply, before.stopped) = (None, false);
             }

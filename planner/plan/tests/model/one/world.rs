@@ -97,7 +97,10 @@ pub(crate) struct World {
     /// Written and not synced: others see it, the machine's death may lose it.
     pub(crate) unsynced: Option<Record>,
     pub(crate) race: Race,
+    /// The lease of the pause is over.
     pub(crate) lapsed: bool,
+    /// The lease after it is over: what was hardened had the time to be completed (protocol P30).
+    pub(crate) forward_lapsed: bool,
     pub(crate) apply: Option<Runner>,
     /// The apply is stopped and may be let go again.
     pub(crate) stopped: bool,
