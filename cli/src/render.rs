@@ -2,6 +2,7 @@
 
 pub(crate) mod drift;
 pub(crate) mod history;
+pub(crate) mod pause;
 pub(crate) mod plan;
 pub(crate) mod quantity;
 pub(crate) mod resources;

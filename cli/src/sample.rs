@@ -7,7 +7,7 @@ use segue_contract::{
     Address, ArtifactName, BlockRef, Config, Direction, Finding, Identity, LoadSettings, QuiesceCall,
     QuiesceKind, Select, Severity, Side, StaleFind, UnitJob, VerifyLevel,
 };
-use segue_language::Desired;
+use segue_language::{Desired, Term};
 use segue_plan::cutover::{DowntimeTerm, Forecast, Phase};
 use segue_plan::diff::{Change, SettingDiff};
 use segue_plan::event::{Attempt, BootTime, FallbackTerms, Member, MigrationRecord};
@@ -324,6 +324,7 @@ pub(crate) fn first_plan() -> Plan {
         basis: "scan of the source; 200 MiB/s and 10000 records/s assumed".to_owned(),
     });
     steps[3].reason = Reason::Again;
+    steps[4].asks_approval = true;
     steps[5].remarks = vec!["not committed within 30s: abort, the source is re-opened first".to_owned()];
     let mut plan = plan_of(steps);
     plan.changes.insert(cut.clone(), Change::Switch);
@@ -344,12 +345,11 @@ pub(crate) fn first_plan() -> Plan {
                 .to_owned(),
         },
     }];
-    let term =
-        |name: &str, ms, basis: &str| DowntimeTerm { name: name.to_owned(), ms, basis: basis.to_owned() };
+    let term = |term, ms, basis: &str| DowntimeTerm { term, ms, basis: basis.to_owned(), unmeasured: false };
     let terms = vec![
-        term("quiesce and drain", 100, "assumed"),
-        term("fence", 70, "12 passes"),
-        term("open", 2000, "3 pauses"),
+        DowntimeTerm { unmeasured: true, ..term(Term::Drain, 0, "not measured") },
+        term(Term::Fence, 70, "12 passes"),
+        term(Term::Open, 2000, "3 pauses"),
     ];
     plan.forecasts.insert(cut, Forecast { terms });
     plan

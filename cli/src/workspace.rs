@@ -1,7 +1,7 @@
 //! From the global options to a loaded spec and its state directory, and from there to a plan.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use segue_language::{Desired, Loaded, Secrets, Severity, SpecInput, SpecPath, load};
 use segue_plan::plan::{Plan, PlanOptions, plan};
@@ -37,14 +37,6 @@ pub(crate) fn spec_path(invocation: &Invocation) -> SpecPath {
     }
 }
 
-fn base_dir(spec: &SpecPath) -> PathBuf {
-    let dir = match spec {
-        SpecPath::Dir(dir) => dir.as_path(),
-        SpecPath::File(file) => file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")),
-    };
-    std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned())
-}
-
 impl Workspace {
     /// Reads the spec. A spec that is wrong is no error yet: what a dead run left is settled first.
     pub(crate) fn read(invocation: &Invocation) -> Self {
@@ -55,7 +47,7 @@ impl Workspace {
     pub(crate) fn read_with(invocation: &Invocation, kept: BTreeMap<String, serde_json::Value>) -> Self {
         let global = &invocation.global;
         let spec = spec_path(invocation);
-        let base = base_dir(&spec);
+        let base = spec.base_dir();
         let input = SpecInput {
             dir_or_file: spec,
             vars: global.vars.clone(),
@@ -67,14 +59,14 @@ impl Workspace {
         };
         let loaded = load(&input, &invocation.registry);
         invocation.repeat_variables(&loaded.variables);
-        let state_dir = match &loaded.desired {
-            Some(desired) => desired.state_dir.clone(),
-            None => loaded
-                .sources
-                .iter()
-                .find_map(|source| backend_path(&source.text))
-                .map_or_else(|| base.join(STATE_DIR), |path| base.join(path)),
-        };
+        let state_dir = loaded.state_dir.clone().unwrap_or_else(|| {
+            let beside = base.join(STATE_DIR);
+            invocation.printer.warn(&format!(
+                "the `segue` block cannot be read, so the state directory is taken to be {}",
+                beside.display()
+            ));
+            beside
+        });
         Self { loaded, state_dir }
     }
 
@@ -146,38 +138,4 @@ pub(crate) struct Planned {
     pub(crate) plan: Plan,
     /// The state.
     pub(crate) snapshot: Snapshot,
-}
-
-/// The path of `backend "local"` in a text that may be wrong elsewhere. A cutover that died is settled before
-/// anybody mends the spec, and the state directory must be found for that.
-fn backend_path(text: &str) -> Option<String> {
-    let mut inside = false;
-    for line in text.lines().map(str::trim) {
-        let header = line.split_once("backend").and_then(|(_, rest)| rest.split_once('{'));
-        inside |= header.is_some();
-        let argument = header.map_or(line, |(_, rest)| rest).trim();
-        if inside && let Some(value) = argument.strip_prefix("path") {
-            let value = value.trim_start().strip_prefix('=')?.trim_start().strip_prefix('"')?;
-            let path = value.split('"').next()?;
-            return (!path.is_empty() && !path.contains("${")).then(|| path.to_owned());
-        }
-        if line.ends_with('}') {
-            inside = false;
-        }
-    }
-    None
-}
-
-#[cfg(test)]
-mod tests {
-    use super::backend_path;
-
-    #[test]
-    fn the_state_directory_of_a_broken_spec_is_found() {
-        let text = "segue {\n  backend \"local\" {\n    path = \"/var/lib/state\"\n  }\n}\nsource \"x {\n";
-        assert_eq!(backend_path(text).as_deref(), Some("/var/lib/state"));
-        assert_eq!(backend_path("segue { backend \"local\" { path = \"s\" } }").as_deref(), Some("s"));
-        assert_eq!(backend_path("source \"directory\" \"a\" {\n  path = \"b\"\n}\n"), None);
-        assert_eq!(backend_path("backend \"local\" {\n  path = \"${var.x}\"\n}"), None);
-    }
 }

@@ -194,6 +194,40 @@ fn the_predicted_pause_is_printed_term_by_term() {
 }
 
 #[test]
+fn a_pause_of_which_a_part_was_never_measured_is_not_predicted() {
+    let scratch = with("gate \"downtime\" {\n max = \"10s\"\n }");
+    let waits = scratch.segue(&APPLY).expect_code(3);
+    says(&waits, "nobody measured quiesce and drain, route, open");
+    says(&waits, "segue rehearse --quiesce");
+    assert_eq!(scratch.live(), "old");
+    // A rehearsal stops the writers and starts them again; it points no route.
+    scratch.segue(&["rehearse", "--quiesce"]).expect_code(0);
+    let waits = scratch.segue(&APPLY).expect_code(3);
+    says(&waits, "nobody measured route: ");
+    scratch.edit_spec("max = \"10s\"", "max = \"10s\"\n assume = { route = \"1s\", drain = \"9s\" }");
+    let planned = scratch.segue(&["plan"]).expect_code(0);
+    says(&planned, "assumed by the spec");
+    scratch.segue(&APPLY).expect_code(0);
+    assert_eq!(scratch.live(), "new");
+    // The switch has measured it: nothing is assumed on the way back.
+    scratch.edit_spec("assume = { route = \"1s\", drain = \"9s\" }", "");
+    scratch.edit_spec("live       = \"target\"", "live       = \"source\"");
+    scratch.segue(&APPLY).expect_code(0);
+    assert_eq!(scratch.live(), "old");
+}
+
+#[test]
+fn what_is_assumed_is_a_term_and_a_duration() {
+    let scratch = with("gate \"downtime\" {\n max = \"10s\"\n assume = { routes = \"1s\" }\n }");
+    let wrong = scratch.segue(&["validate"]).expect_code(1);
+    says(&wrong, "\"routes\" is no term of the predicted pause");
+    says(&wrong, "its terms are drain, fence, catch_up, verify_residual, harden, commit, route, open");
+    scratch.edit_spec("routes = \"1s\"", "route = \"soon\"");
+    let wrong = scratch.segue(&["validate"]).expect_code(1);
+    says(&wrong, "`assume` of route: ");
+}
+
+#[test]
 fn that_passes_do_not_converge_is_said_while_a_gate_waits_for_them() {
     let scratch = with("gate \"downtime\" {\n max = \"1ms\"\n wait = \"2m\"\n }");
     scratch

@@ -91,6 +91,9 @@ impl Apply {
             let at = serve_metrics(desk.ground, at, VERSION)?;
             invocation.printer.say(&format!("Metrics: http://{at}/metrics"));
         }
+        if self.follow {
+            desk.ground.board.follows();
+        }
         self.accepting.record(invocation, desk)?;
         let prepared = self.prepare(desk, desired)?;
         self.show(invocation, &prepared)?;

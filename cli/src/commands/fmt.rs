@@ -53,6 +53,7 @@ impl Fmt {
                     let loaded = Loaded {
                         sources: vec![source],
                         desired: None,
+                        state_dir: None,
                         secrets: Secrets::default(),
                         variables: Variables::default(),
                         diagnostics: problems,

@@ -5,6 +5,7 @@ use segue_run::execute::RunEvent;
 
 use super::rehearsed;
 use crate::printer::{Look, Paint};
+use crate::render::pause::{predicted, terms};
 use crate::render::quantity::{bytes, count, micros, millis};
 
 /// Differing records that are named; `segue drift` lists them all.
@@ -63,9 +64,7 @@ pub(crate) fn phrase(event: &RunEvent, look: &Look) -> Option<(Volume, String)> 
             format!("{cutover}: {} at {watch}: {said}\n  {next}", look.paint(Paint::Bad, "HEALTH LOST")),
         )),
         RunEvent::Forecast { cutover, forecast } => {
-            let terms: Vec<String> =
-                forecast.terms.iter().map(|t| format!("{} {}", t.name, millis(t.ms))).collect();
-            talk(format!("{cutover}: predicted pause {} ({})", millis(forecast.total_ms()), terms.join(", ")))
+            talk(format!("{cutover}: predicted pause {} ({})", predicted(forecast), terms(forecast)))
         }
         RunEvent::Phase { cutover, phase, took_us, said } => {
             let said = if said.is_empty() { String::new() } else { format!(": {said}") };

@@ -5,7 +5,8 @@ use segue_plan::cutover::p90;
 use segue_plan::event::{RehearsalReport, RehearsedUnit};
 
 use crate::printer::{Look, Paint};
-use crate::render::quantity::{bytes, count, micros, millis};
+use crate::render::pause::{predicted, term};
+use crate::render::quantity::{bytes, count, micros};
 
 /// The lines, the first about the whole.
 pub(super) fn text(cutover: &str, report: &RehearsalReport, look: &Look) -> String {
@@ -13,9 +14,8 @@ pub(super) fn text(cutover: &str, report: &RehearsalReport, look: &Look) -> Stri
     let mut lines =
         vec![format!("{cutover}: {} in {}", look.paint(Paint::Title, "rehearsed"), micros(*took_us))];
     lines.extend(units.iter().map(unit));
-    let terms: Vec<String> =
-        forecast.terms.iter().map(|t| format!("{} {} [{}]", t.name, millis(t.ms), t.basis)).collect();
-    lines.push(format!("  predicted pause {}: {}", millis(forecast.total_ms()), terms.join(" + ")));
+    let terms: Vec<String> = forecast.terms.iter().map(|t| format!("{} [{}]", term(t), t.basis)).collect();
+    lines.push(format!("  predicted pause {}: {}", predicted(forecast), terms.join(" + ")));
     for found in findings {
         let word = match found.finding.severity {
             Severity::Info => look.paint(Paint::Dim, "note"),

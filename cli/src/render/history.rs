@@ -93,7 +93,7 @@ fn phrase(event: &Event) -> String {
             let held = if held.is_some() { ", held" } else { "" };
             format!("{cutover}: attempt {epoch} is aborted{held}: {reason}")
         }
-        Event::SideReopened { cutover, epoch, side } => {
+        Event::SideReopened { cutover, epoch, side, took_us: _ } => {
             format!("{cutover}: attempt {epoch}: the {side} takes writes again")
         }
         Event::Aborted { cutover, epoch } => format!("{cutover}: attempt {epoch} is over"),

@@ -8,6 +8,7 @@ use segue_plan::diff::{Change, SettingDiff};
 use segue_plan::plan::{Note, Outlook, Plan, Reason};
 
 use super::drift;
+use super::pause::predicted;
 use super::quantity::{count, millis};
 use crate::printer::{Look, Paint};
 
@@ -119,7 +120,7 @@ impl PlanView<'_> {
         let pending = plan.pending().count() as u64;
         let mut out = format!("{} steps to do ({}). Plan {short}.\n", count(pending), counts.join(", "));
         if let What::Planned(command) = &self.what {
-            let asks = plan.pending().any(|s| s.address.as_str().ends_with(".gate.approval"));
+            let asks = plan.pending().any(|s| s.asks_approval);
             if asks {
                 out.push_str(&format!("To approve it: {}\n", segue(&["approve", hash])));
             }
@@ -142,15 +143,15 @@ fn change_text(change: Change) -> &'static str {
 }
 
 fn forecast_text(cutover: &str, forecast: &Forecast, look: &Look) -> String {
-    let total = millis(forecast.total_ms());
-    let title = look.paint(Paint::Title, &format!("Predicted pause of {cutover}: {total}"));
+    let title = format!("Predicted pause of {cutover}: {}", predicted(forecast));
+    let title = look.paint(Paint::Title, &title);
     let mut out = format!("{title}\n");
-    let wide = forecast.terms.iter().map(|t| t.name.len()).max().unwrap_or(0);
+    let wide = forecast.terms.iter().map(|t| t.term.words().len()).max().unwrap_or(0);
     for term in &forecast.terms {
         out.push_str(&format!(
             "  {:wide$}  {:>8}  {}\n",
-            term.name,
-            millis(term.ms),
+            term.term.words(),
+            if term.unmeasured { "?".to_owned() } else { millis(term.ms) },
             look.paint(Paint::Dim, &term.basis)
         ));
     }
@@ -244,8 +245,8 @@ mod tests {
           + cutover.site.retain (new)
               keep the source as fallback, 14d
 
-        Predicted pause of cutover.site: 2.2s
-          quiesce and drain     100ms  assumed
+        Predicted pause of cutover.site: more than 2.1s, not all of it was measured
+          quiesce and drain         ?  not measured
           fence                  70ms  12 passes
           open                     2s  3 pauses
 

@@ -84,10 +84,10 @@ struct CutoverView {
     fallback: Option<Fallback>,
     held: Option<HeldView>,
     /// What is watched after the switch, as last seen, and whether health was lost.
-    watch: Vec<String>,
+    watch: Vec<Line>,
     /// Reads that go to the target before the switch.
     #[serde(skip_serializing_if = "Option::is_none")]
-    reads: Option<String>,
+    reads: Option<Line>,
     stale: Vec<StaleFind>,
     stale_total: u64,
     /// Where what stale writers left is kept.
@@ -168,6 +168,25 @@ struct MigrationView {
     deletions: Option<DeletionsView>,
 }
 
+/// A line, and whether it tells of trouble.
+#[derive(Clone, Debug, Serialize)]
+#[serde(transparent)]
+struct Line {
+    text: String,
+    #[serde(skip)]
+    bad: bool,
+}
+
+impl Line {
+    fn good(text: String) -> Self {
+        Self { text, bad: false }
+    }
+
+    fn bad(text: String) -> Self {
+        Self { text, bad: true }
+    }
+}
+
 /// A pass that stopped, and what lets it go.
 #[derive(Clone, Debug, Serialize)]
 struct DeletionsView {
@@ -181,7 +200,8 @@ impl StatusView {
         let Snapshot { state, sequence: _, running, notices: _, state_id: _, artifacts, live } = snapshot;
         // The stage of a rehearsal is shown while somebody waits for its source to open.
         let shown = |a: &Address, c: &CutoverState| !state.is_stage(a) || settle(c.phase) != Settle::Nothing;
-        let views = Views { state, running: running.as_deref(), desired, now, artifacts };
+        let follows = live.as_ref().is_some_and(|live| live.follows);
+        let views = Views { state, running: running.as_deref(), follows, desired, now, artifacts };
         Self {
             doubts,
             running: running.clone(),
@@ -224,6 +244,8 @@ impl StatusView {
 struct Views<'a> {
     state: &'a State,
     running: Option<&'a str>,
+    /// The run that is under way goes on with passes.
+    follows: bool,
     desired: Option<&'a Desired>,
     now: &'a Now,
     artifacts: &'a std::path::Path,
@@ -279,27 +301,29 @@ impl Views<'_> {
         view
     }
 
-    fn watch(&self, known: &CutoverState) -> Vec<String> {
+    fn watch(&self, known: &CutoverState) -> Vec<Line> {
         let Some(watch) = known.watch.as_ref().filter(|_| known.live == Side::Target) else {
             return Vec::new();
         };
-        let lost = watch.lost.iter().map(|(address, said)| format!("HEALTH LOST at {address}: {said}"));
+        let lost =
+            watch.lost.iter().map(|(address, said)| Line::bad(format!("HEALTH LOST at {address}: {said}")));
         let line = |w: &Watch| {
             let address = &w.block.address;
             match watch.seen.get(address) {
-                Some(seen) if seen.ok => format!("{address}: good: {}", seen.said),
-                Some(seen) => {
-                    format!("{address}: NOT GOOD, {} of {} in a row: {}", seen.failed, w.failures, seen.said)
-                }
-                None => format!("{address}: not looked at yet"),
+                Some(seen) if seen.ok => Line::good(format!("{address}: good: {}", seen.said)),
+                Some(seen) => Line::bad(format!(
+                    "{address}: NOT GOOD, {} of {} in a row: {}",
+                    seen.failed, w.failures, seen.said
+                )),
+                None => Line::good(format!("{address}: not looked at yet")),
             }
         };
         let lines = watch.plan.watches.iter().filter(|_| known.watches()).map(line);
         let paused = known.watches() && self.running.is_none();
-        lost.chain(lines).chain(paused.then(|| "nobody watches now".to_owned())).collect()
+        lost.chain(lines).chain(paused.then(|| Line::good("nobody watches now".to_owned()))).collect()
     }
 
-    fn reads(&self, known: &CutoverState) -> Option<String> {
+    fn reads(&self, known: &CutoverState) -> Option<Line> {
         let weight = known.weight.as_deref().filter(|w| w.in_effect())?;
         let since =
             self.now.boot().since(&weight.since).map(|ms| format!(" for {}", millis(ms))).unwrap_or_default();
@@ -309,12 +333,12 @@ impl Views<'_> {
             (percent, false) => format!("{percent} % are being sent to the target"),
         };
         Some(match self.running {
-            Some(_) => what,
-            None => format!(
+            Some(_) => Line::good(what),
+            None => Line::bad(format!(
                 "{what}; THE RUN DIED: nobody keeps them fresh, `{}` or `{}` takes them back",
                 segue(&["apply"]),
                 segue(&["abort"])
-            ),
+            )),
         })
     }
 
@@ -369,7 +393,7 @@ impl Views<'_> {
                 .or_else(|| ages.collect::<Option<Vec<_>>>().and_then(|ages| ages.into_iter().max())),
             reverse,
             freshness: way_back.filter(|w| w.reverse).map(|w| w.freshness()),
-            follower: self.running.is_some_and(|r| r.contains("--follow")),
+            follower: self.follows,
             retain_ms: retain,
             served_ms: served,
         })

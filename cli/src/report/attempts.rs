@@ -2,7 +2,8 @@
 //! term (protocol P25).
 
 use segue_contract::{Address, Registry, Side};
-use segue_plan::cutover::{Phase, forecast};
+use segue_language::Term;
+use segue_plan::cutover::{Known, Phase, forecast, siblings};
 use segue_plan::event::{Attempt, Proof};
 use segue_plan::state::{State, UnitState};
 use serde::Serialize;
@@ -57,7 +58,8 @@ pub(crate) struct PhaseLine {
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct TermLine {
     pub(crate) term: String,
-    pub(crate) predicted_ms: u64,
+    /// `None`: nobody had measured it.
+    pub(crate) predicted_ms: Option<u64>,
     /// Where the prediction comes from.
     pub(crate) basis: String,
     pub(crate) measured_us: Option<u64>,
@@ -80,10 +82,20 @@ impl AttemptLine {
         let pauses = before.cutovers.get(cutover).map(|c| c.pauses.as_slice()).unwrap_or_default();
         let ttls = attempt.routes.iter().filter_map(|r| registry.route(r).ok().map(|route| route.ttl_ms(r)));
         let rehearsed = before.rehearsed(cutover).map(|r| &r.report);
-        let predicted = forecast(&units, pauses, rehearsed, attempt.freeze_ms, ttls.max().unwrap_or(0));
+        let quiesces: Vec<&str> = attempt.members.iter().map(|m| m.close.block.provider.as_str()).collect();
+        let routes: Vec<&str> = attempt.routes.iter().map(|r| r.provider.as_str()).collect();
+        let predicted = forecast(&Known {
+            units,
+            pauses: pauses.to_vec(),
+            siblings: siblings(before, cutover, &quiesces, &routes),
+            rehearsed,
+            freeze_ms: attempt.freeze_ms,
+            ttl_ms: ttls.max().unwrap_or(0),
+            ..Known::default()
+        });
         let terms = predicted.terms.into_iter().map(|term| TermLine {
-            term: term.name,
-            predicted_ms: term.ms,
+            term: term.term.words().to_owned(),
+            predicted_ms: (!term.unmeasured).then_some(term.ms),
             basis: term.basis,
             measured_us: None,
         });
@@ -106,7 +118,8 @@ impl AttemptLine {
     }
 
     pub(super) fn reached(&mut self, phase: Phase, proof: &Proof, at_ms: i64, took_us: u64) {
-        if let Some(term) = term_of(phase).and_then(|name| self.terms.iter_mut().find(|t| t.term == name)) {
+        if let Some(term) = term_of(phase).and_then(|of| self.terms.iter_mut().find(|t| t.term == of.words()))
+        {
             term.measured_us = Some(term.measured_us.unwrap_or(0) + took_us);
         }
         self.phases.push(PhaseLine { phase, at_ms, took_us, said: proof.said.clone() });
@@ -132,23 +145,23 @@ impl AttemptLine {
         }
     }
 
-    /// The sum of the predicted terms.
-    pub(crate) fn predicted_ms(&self) -> u64 {
+    /// The sum of the predicted terms; `None`: nobody had measured one of them.
+    pub(crate) fn predicted_ms(&self) -> Option<u64> {
         self.terms.iter().map(|t| t.predicted_ms).sum()
     }
 }
 
 /// The predicted term that a phase's time belongs to.
-fn term_of(phase: Phase) -> Option<&'static str> {
+fn term_of(phase: Phase) -> Option<Term> {
     match phase {
-        Phase::Drained => Some("quiesce and drain"),
-        Phase::Fenced => Some("fence"),
-        Phase::CaughtUp => Some("catch up"),
-        Phase::Verified => Some("verify the residual"),
-        Phase::Hardened => Some("harden"),
-        Phase::ReverseArmed | Phase::Committed => Some("arm and commit"),
-        Phase::Routed => Some("route"),
-        Phase::Opened | Phase::Started => Some("open"),
+        Phase::Drained => Some(Term::Drain),
+        Phase::Fenced => Some(Term::Fence),
+        Phase::CaughtUp => Some(Term::CatchUp),
+        Phase::Verified => Some(Term::VerifyResidual),
+        Phase::Hardened => Some(Term::Harden),
+        Phase::ReverseArmed | Phase::Committed => Some(Term::Commit),
+        Phase::Routed => Some(Term::Route),
+        Phase::Opened | Phase::Started => Some(Term::Open),
         Phase::Ready
         | Phase::Quiescing
         | Phase::Watching

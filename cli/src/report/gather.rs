@@ -319,7 +319,7 @@ impl<'a> Gather<'a> {
                     line.aborting(reason);
                 }
             }
-            Event::SideReopened { cutover, epoch, side: _ } => {
+            Event::SideReopened { cutover, epoch, .. } => {
                 if let Some(line) = self.line(cutover, *epoch) {
                     line.reopened(at_ms);
                 }
@@ -439,7 +439,7 @@ fn heads(state: &State, attempts: &Newest<AttemptLine>) -> Vec<HeadLine> {
                 writes_paused: known.refuses_writes(),
                 held: known.held.as_ref().map(|h| h.reason.clone()),
                 pause_us: switch.map(|s| s.pause_us),
-                predicted_ms: of_switch.map(AttemptLine::predicted_ms),
+                predicted_ms: of_switch.and_then(AttemptLine::predicted_ms),
                 differ: units().map(|u| u.mismatches_total).sum(),
                 set_aside: units().map(|u| u.set_aside_total).sum(),
                 stale: known.stale_total,

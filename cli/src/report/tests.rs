@@ -109,7 +109,7 @@ fn everything_hostile() -> Vec<Event> {
             reason: HOSTILE.into(),
             held: Some(HOSTILE.into()),
         },
-        Event::SideReopened { cutover: cutover(), epoch: 2, side: Side::Source },
+        Event::SideReopened { cutover: cutover(), epoch: 2, side: Side::Source, took_us: None },
         Event::Aborted { cutover: cutover(), epoch: 2 },
         Event::Unheld { cutover: cutover(), by: HOSTILE.into() },
         Event::StaleSettled { cutover: cutover(), by: HOSTILE.into() },
@@ -198,7 +198,10 @@ fn an_abort_tells_its_reason_its_pause_and_what_was_predicted() {
     assert_eq!(attempt.outcome, Outcome::Aborted { reason: HOSTILE.to_owned() });
     assert_eq!(attempt.pause_us, Some(3_000_000));
     let drain = attempt.terms.iter().find(|t| t.term == "quiesce and drain").unwrap();
-    assert_eq!((drain.predicted_ms, drain.basis.as_str(), drain.measured_us), (100, "assumed", Some(10_000)));
+    assert_eq!(
+        (drain.predicted_ms, drain.basis.as_str(), drain.measured_us),
+        (None, "not measured", Some(10_000))
+    );
     assert_eq!(report.runs.kept.front().unwrap().exit, Some(5));
     assert_eq!(report.stops.total, 2);
 }

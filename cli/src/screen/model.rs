@@ -216,7 +216,7 @@ fn stage(stage: &segue_run::execute::LiveStage) -> StageView {
 }
 
 fn gate(gate: &LiveGate) -> ConditionView {
-    let LiveGate { gate, met, said, value: _, left_ms } = gate;
+    let LiveGate { gate, met, said, value: _, left_ms, asks_approval: _ } = gate;
     ConditionView {
         word: if *met { "met" } else { "waits" },
         good: *met,
@@ -268,6 +268,6 @@ fn messages(live: &Live) -> Vec<String> {
 
 /// The plan, if one of the gates that wait wants it approved.
 fn approvable(live: &Live) -> Option<String> {
-    let waits = live.gates.iter().any(|g| !g.met && g.gate.as_str().contains(".gate.approval"));
+    let waits = live.gates.iter().any(|g| !g.met && g.asks_approval);
     (waits && !live.plan_hash.is_empty()).then(|| live.plan_hash.clone())
 }

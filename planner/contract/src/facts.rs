@@ -87,6 +87,9 @@ pub struct EndpointFacts {
     pub settings: BTreeMap<String, String>,
     /// What checks found here.
     pub findings: Vec<Finding>,
+    /// What is there already and nothing says that it is Segue's; no matter to a state that filled this endpoint.
+    #[serde(default)]
+    pub foreign: Option<Finding>,
     /// The marker that is there.
     pub marker: Option<Marker>,
     /// Where it really lies, whatever path or name leads there; several where it can be told in several ways.

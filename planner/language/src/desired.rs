@@ -4,6 +4,7 @@
 //! ([`segue_contract::SecretRef`]); their values, where the spec itself computed them, travel beside in
 //! [`Secrets`], which cannot be serialised.
 
+mod terms;
 mod waivers;
 
 use std::collections::BTreeMap;
@@ -15,6 +16,7 @@ use segue_contract::{
 use serde::{Deserialize, Serialize};
 
 use crate::lang::Condition;
+pub use terms::Term;
 pub use waivers::{SET_ASIDE, WAIVABLE, WaiverDecl};
 
 /// A whole spec, resolved. Maps are ordered, so equal specs serialise equally.
@@ -217,6 +219,20 @@ impl CutoverDecl {
             q.side.is_none_or(|s| s == side) && (q.migrations.is_empty() || q.migrations.contains(migration))
         })
     }
+
+    /// What its gate "downtime" assumes of terms that nobody measured, in milliseconds.
+    pub fn assumed(&self) -> BTreeMap<Term, u64> {
+        assumed(&self.gates)
+    }
+}
+
+/// What a gate "downtime" among these assumes of terms that nobody measured, in milliseconds.
+pub fn assumed(gates: &[GateDecl]) -> BTreeMap<Term, u64> {
+    let of = |gate: &GateDecl| match &gate.condition {
+        GateCondition::Downtime { assume, .. } => Some(assume.clone()),
+        _ => None,
+    };
+    gates.iter().find_map(of).unwrap_or_default()
 }
 
 /// A `quiesce` block.
@@ -250,10 +266,13 @@ pub enum GateCondition {
         /// Limit, in milliseconds.
         max_ms: u64,
     },
-    /// `gate "downtime" { max = "30s" }`: predicted (protocol P25).
+    /// `gate "downtime" { max, assume }`: predicted (protocol P25).
     Downtime {
         /// Limit, in milliseconds.
         max_ms: u64,
+        /// A person's numbers for terms that nobody measured, in milliseconds.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        assume: BTreeMap<Term, u64>,
     },
     /// `gate "verified" { level, max_age, migrations }`: the last whole verification (protocol P24).
     Verified {

@@ -14,7 +14,7 @@ mod types;
 mod units;
 mod value;
 
-pub use condition::{Condition, Judged, Verdict};
+pub use condition::{Condition, Judged, LooksAt, Verdict};
 pub(crate) use evaluate::Evaluator;
 pub(crate) use functions::FunctionContext;
 pub(crate) use references::{Reference, references_of_body, references_of_expression};

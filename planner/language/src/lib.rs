@@ -13,12 +13,12 @@ mod syntax;
 pub use conflicts::{Conflict, Use, conflicts};
 pub use desired::{
     CutoverDecl, Day, Desired, FallbackDecl, GateCondition, GateDecl, MAX_AGE_DEFAULT_MS, MigrationDecl,
-    Origin, QuiesceDecl, RehearseDecl, RehearseMode, RouteDecl, RunLimits, SET_ASIDE, Secrets, VerifyDecl,
-    WAIVABLE, WaiverDecl, WatchDecl, WeightsDecl, WindowDecl,
+    Origin, QuiesceDecl, RehearseDecl, RehearseMode, RouteDecl, RunLimits, SET_ASIDE, Secrets, Term,
+    VerifyDecl, WAIVABLE, WaiverDecl, WatchDecl, WeightsDecl, WindowDecl, assumed,
 };
 pub use lang::{
-    BlockValue, Collection, Condition, Data, Judged, Number, Sealed, Sensitivity, TooLarge, Value, Verdict,
-    parse_bytes, parse_duration_ms, parse_rate,
+    BlockValue, Collection, Condition, Data, Judged, LooksAt, Number, Sealed, Sensitivity, TooLarge, Value,
+    Verdict, parse_bytes, parse_duration_ms, parse_rate,
 };
 pub use spec::{
     AttributeShape, BlockShape, BodyShape, Loaded, ShapeType, SpecInput, Variables, core_blocks, load,

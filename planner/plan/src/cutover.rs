@@ -14,7 +14,10 @@ mod window;
 
 pub use approval::{counted, may_approve, person, wanted_text};
 pub use by_hand::by_hand_file;
-pub use forecast::{DowntimeTerm, Forecast, Lag, converged, forecast, p90, will_not_converge};
+pub(crate) use forecast::REOPENED;
+pub use forecast::{
+    DowntimeTerm, Forecast, Known, Lag, converged, forecast, how_to_measure, p90, siblings, will_not_converge,
+};
 pub use group::{Failed, Retreat, begins_in_part, goes_back_again, opens_members, retreat};
 pub use observed::{Facts, observed, observed_shape};
 pub use phase::{Action, Opens, Phase, Settle, TABLE, Transition, When, action, advance, settle};

@@ -269,6 +269,9 @@ pub enum Event {
         epoch: u64,
         /// The side.
         side: Side,
+        /// How long opening it took, in microseconds; `None`: not known.
+        #[serde(default)]
+        took_us: Option<u64>,
     },
     /// An abort is complete.
     Aborted {

@@ -121,6 +121,9 @@ pub struct PlanStep {
     pub stage: Stage,
     /// What is done, a phrase: `copy the tree from old to new`.
     pub what: String,
+    /// Whether it waits for people who approve this plan.
+    #[serde(default)]
+    pub asks_approval: bool,
     /// Why.
     pub reason: Reason,
     /// Whether it is done already.
@@ -145,6 +148,7 @@ impl PlanStep {
             kind,
             stage: kind.stage(),
             what: what.into(),
+            asks_approval: false,
             reason: Reason::New,
             done: false,
             waits_for: Vec::new(),

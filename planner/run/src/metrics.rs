@@ -296,6 +296,7 @@ mod tests {
                 said: String::new(),
                 value: Some(2500.0),
                 left_ms: 1500,
+                asks_approval: false,
             }],
             ..Live::default()
         };

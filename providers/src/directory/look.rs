@@ -46,9 +46,8 @@ pub(super) fn facts(block: &BlockRef, place: &Place) -> Result<EndpointFacts, St
             "Mount the file system again. If it was moved for good, remove that file.".to_owned(),
         ));
     }
-    if !is_source && !blocked && marker.is_none() && place.is_dir() {
-        findings.extend(not_empty(block, place)?);
-    }
+    let may_be_foreign = !is_source && !blocked && marker.is_none() && place.is_dir();
+    let foreign = if may_be_foreign { not_empty(block, place)? } else { None };
     Ok(EndpointFacts {
         identity: place.identity(),
         exists: place.is_dir(),
@@ -57,6 +56,7 @@ pub(super) fn facts(block: &BlockRef, place: &Place) -> Result<EndpointFacts, St
         free_bytes: free_bytes(place),
         settings: settings(place, &mounts),
         findings,
+        foreign,
         marker,
         places: places(place, &mounts),
     })

@@ -69,11 +69,13 @@ pub(crate) struct Said {
     index: String,
     pub(crate) findings: Vec<Finding>,
     left_out: Vec<(String, String)>,
+    /// A field became a vector of the k-NN plugin.
+    vectors: bool,
 }
 
 impl Said {
     pub(crate) fn new(index: &str) -> Self {
-        Self { index: index.to_owned(), findings: Vec::new(), left_out: Vec::new() }
+        Self { index: index.to_owned(), findings: Vec::new(), left_out: Vec::new(), vectors: false }
     }
 
     fn push(&mut self, severity: Severity, code: &str, summary: &str, remedy: &str) {

@@ -63,6 +63,7 @@ pub(super) fn facts(block: &BlockRef, io: &dyn StepIo) -> Result<EndpointFacts, 
         free_bytes: None,
         settings,
         findings,
+        foreign: None,
         marker: None,
         places: vec![SystemPath::units_of(format!("cluster {}", cluster.about()?.uuid))],
     })

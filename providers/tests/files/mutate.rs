@@ -101,12 +101,7 @@ fn do_it(root: &Path, act: &Act) {
         Act::Rename(a, b, c, d) => {
             let (from, to) = (path(root, a, b), path(root, c, d));
             if exists(&from) && !to.starts_with(&from) && !from.starts_with(&to) {
-                room(root, &to);
-                // The way to it may lead through what is cleared, by a symbolic link.
-                clear(&to);
-                if exists(&from) {
-                    fs::rename(from, to).unwrap();
-                }
+                rename(root, &from, &to);
             }
         }
         Act::Link(a, b, c, d) => {
@@ -139,6 +134,15 @@ fn do_it(root: &Path, act: &Act) {
             }
         }
         Act::Chmod(..) | Act::Chown(..) | Act::Xattr(..) | Act::Mtime(..) => describe(root, act),
+    }
+}
+
+fn rename(root: &Path, from: &Path, to: &Path) {
+    room(root, to);
+    // The way to it may lead through what is cleared, by a symbolic link.
+    clear(to);
+    if exists(from) {
+        fs::rename(from, to).unwrap();
     }
 }
 

@@ -67,6 +67,7 @@ impl Endpoint for MemoryEndpoint {
             free_bytes: None,
             settings: BTreeMap::new(),
             findings: Vec::new(),
+            foreign: None,
             marker: store.marker,
             places: Vec::new(),
         })

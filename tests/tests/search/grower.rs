@@ -30,17 +30,17 @@ pub(crate) struct Grower {
 impl Grower {
     /// Its fields and the ids of its documents begin with `head`.
     pub(crate) fn start(scene: &Scene, head: &str) -> Self {
-        let (door, name, head) = (scene.door(), scene.name.clone(), head.to_owned());
+        let (door, name, index, head) = (scene.door(), scene.name.clone(), scene.index(), head.to_owned());
         let stop = Arc::new(AtomicBool::new(false));
         let told = Arc::clone(&stop);
         let thread = std::thread::spawn(move || {
             let mut grown = BTreeMap::new();
             while !told.load(Ordering::Relaxed) && grown.len() < FIELDS_MAX {
                 let n = grown.len();
-                let (field, id) = (format!("{head}_{n}"), format!("{head}-grown-{n}"));
+                let (field, id) = (format!("{head}_{n}"), format!("grown-{head}-{n}"));
                 let body = json!({ field.clone(): format!("10.0.{}.{}", n / 256, n % 256) });
                 // As a client does: the mapping first, then the document, and both again where it was refused.
-                while !has_grown(&door.client(), &name, &field, &id, &body) {
+                while !has_grown(&door.client(), (&name, &index), &field, &id, &body) {
                     std::thread::sleep(REFUSED);
                 }
                 grown.insert(id, body);
@@ -58,14 +58,16 @@ impl Grower {
     }
 }
 
-fn has_grown(at: &Client, alias: &str, field: &str, id: &str, body: &Value) -> bool {
-    let good = |method, path: &str, body: &Value| {
-        let bytes = body.to_string().into_bytes();
-        at.ask(method, path, Some(&bytes)).is_ok_and(|reply| reply.is_good())
+fn has_grown(at: &Client, (alias, index): (&str, &str), field: &str, id: &str, body: &Value) -> bool {
+    let asked = |method, path: &str, body: Option<&Value>| {
+        let bytes = body.map(|body| body.to_string().into_bytes());
+        at.ask(method, path, bytes.as_deref()).ok().filter(|reply| reply.is_good()).map(|reply| reply.body)
     };
     let mapping = json!({ "properties": { field: { "type": TYPE } } });
-    good("PUT", &format!("/{alias}/_mapping"), &mapping)
-        && good("PUT", &format!("{}?require_alias=true", Client::doc(alias, id)), body)
+    asked("PUT", &format!("/{alias}/_mapping"), Some(&mapping)).is_some()
+        // Not that of the index to which the alias leads where nobody serves.
+        && asked("GET", &format!("/{alias}/_mapping/field/{field}"), None).is_some_and(|at| at.get(index).is_some())
+        && asked("PUT", &format!("{}?require_alias=true", Client::doc(alias, id)), Some(body)).is_some()
 }
 
 /// Every field has the type that it was given, at the side that serves.

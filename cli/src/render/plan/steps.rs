@@ -51,6 +51,7 @@ fn step_text(step: &PlanStep, before: Option<&PlanStep>, look: &Look) -> String 
         kind: _,
         stage: _,
         what,
+        asks_approval: _,
         reason,
         done,
         waits_for,

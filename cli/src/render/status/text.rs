@@ -4,7 +4,8 @@ use segue_contract::segue;
 use segue_plan::cutover::Freshness;
 
 use super::{
-    CutoverView, DeletionsView, Fallback, GoingBack, HeldView, MigrationView, Reopens, StatusView, Writes,
+    CutoverView, DeletionsView, Fallback, GoingBack, HeldView, Line, MigrationView, Reopens, StatusView,
+    Writes,
 };
 use crate::printer::{Look, Paint};
 use crate::render::quantity::{ago, bytes, count, micros, millis, of};
@@ -162,7 +163,7 @@ fn cutover_text(view: &CutoverView, look: &Look) -> String {
         let line = format!("since {since}: {reason}; {waits}");
         out.line("HELD", &line, Paint::Warning);
     }
-    seen(&mut out, reads.as_deref(), watch);
+    seen(&mut out, reads.as_ref(), watch);
     trouble(&mut out, view);
     for (i, command) in next.iter().enumerate() {
         out.plain(if i == 0 { "next" } else { "" }, command);
@@ -171,15 +172,13 @@ fn cutover_text(view: &CutoverView, look: &Look) -> String {
 }
 
 /// Reads at the target before the switch, and what is watched after it.
-fn seen(out: &mut Section<'_>, reads: Option<&str>, watch: &[String]) {
+fn seen(out: &mut Section<'_>, reads: Option<&Line>, watch: &[Line]) {
     if let Some(reads) = reads {
-        let paint = if reads.contains("DIED") { Paint::Bad } else { Paint::Warning };
-        out.line("reads", reads, paint);
+        out.line("reads", &reads.text, if reads.bad { Paint::Bad } else { Paint::Warning });
     }
     for (i, line) in watch.iter().enumerate() {
-        let bad = line.contains("NOT GOOD") || line.starts_with("HEALTH LOST");
-        let paint = if bad { Paint::Bad } else { Paint::Good };
-        out.line(if i == 0 { "watch" } else { "" }, line, paint);
+        let paint = if line.bad { Paint::Bad } else { Paint::Good };
+        out.line(if i == 0 { "watch" } else { "" }, &line.text, paint);
     }
 }
 

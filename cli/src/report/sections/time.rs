@@ -200,13 +200,19 @@ fn terms(html: &mut Html, attempt: &AttemptLine) {
     if attempt.pause_us.is_none() || attempt.terms.iter().all(|t| t.measured_us.is_none()) {
         return;
     }
+    let unknown = || "?".to_owned();
     let line = |term: &TermLine| {
         let TermLine { term, predicted_ms, basis, measured_us } = term;
         let measured = measured_us.map_or_else(|| "not measured".to_owned(), micros);
-        vec![term.clone(), millis(*predicted_ms), measured, basis.clone()]
+        vec![term.clone(), predicted_ms.map_or_else(unknown, millis), measured, basis.clone()]
     };
     let sum: u64 = attempt.terms.iter().filter_map(|t| t.measured_us).sum();
-    let sum = vec!["sum".to_owned(), millis(attempt.predicted_ms()), micros(sum), String::new()];
+    let sum = vec![
+        "sum".to_owned(),
+        attempt.predicted_ms().map_or_else(unknown, millis),
+        micros(sum),
+        String::new(),
+    ];
     html.table(
         &["Term of the pause", "predicted", "measured", "the prediction rests on"],
         &[1, 2],

@@ -8,6 +8,7 @@ use segue_run::clock::rfc3339;
 use segue_run::execute::Live;
 
 use super::CutoverView;
+use crate::render::pause::{predicted, term};
 use crate::render::quantity::{micros, millis};
 use crate::render::status::Now;
 
@@ -109,9 +110,8 @@ fn of_attempt(known: &CutoverState) -> &[PauseTerm] {
 
 fn pause(address: &Address, known: &CutoverState, live: Option<&Live>) -> String {
     let predicted = live.and_then(|l| l.forecasts.get(address)).map(|f| {
-        let terms: Vec<String> =
-            f.terms.iter().filter(|t| t.ms > 0).map(|t| format!("{} {}", t.name, millis(t.ms))).collect();
-        format!("predicted {} ({})", millis(f.total_ms()), terms.join(", "))
+        let terms = f.terms.iter().filter(|t| t.ms > 0 || t.unmeasured).map(term).collect::<Vec<_>>();
+        format!("predicted {} ({})", predicted(f), terms.join(", "))
     });
     let last = known.last_switch.as_ref().map(|s| format!("last {}", micros(s.pause_us)));
     let parts: Vec<String> = last.into_iter().chain(predicted).collect();

@@ -70,7 +70,25 @@ impl Judged {
     }
 }
 
+/// Which endpoints a condition has to be told about: asking one costs it something.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LooksAt {
+    /// The sources.
+    pub source: bool,
+    /// The targets.
+    pub target: bool,
+}
+
 impl Condition {
+    /// The endpoints that it names; both where a name is computed, as in `observed[local.side]`.
+    pub fn looks_at(&self) -> LooksAt {
+        on_deep_stack(|| {
+            let body = parse_body(&format!("condition = {}\n", self.text));
+            let expr = body.as_ref().ok().and_then(|body| body.get_attribute("condition"));
+            expr.map(|attribute| endpoints_of(&attribute.value)).unwrap_or_default()
+        })
+    }
+
     /// Judges it by what was observed.
     ///
     /// # Errors
@@ -110,6 +128,47 @@ impl Condition {
                 Err(told.join("; "))
             }
         }
+    }
+}
+
+/// The bytes of a unit are the source's answer, too.
+fn endpoints_of(expr: &Expression) -> LooksAt {
+    let mut found = LooksAt::default();
+    let (mut units, mut bytes) = (false, false);
+    visit_expression(expr, &mut |inner, bound| {
+        let is_observed = |name: &str| name == OBSERVED && !bound.iter().any(|b| b == OBSERVED);
+        match inner {
+            Expression::Variable(name) if is_observed(name.value().as_str()) => {
+                found = LooksAt { source: true, target: true };
+            }
+            Expression::Traversal(traversal) => {
+                let mut steps = traversal.operators.iter().map(|operator| named_by(operator.value()));
+                bytes |= steps.clone().any(|name| name.is_none_or(|name| name == "bytes"));
+                let Expression::Variable(root) = &traversal.expr else { return };
+                if !is_observed(root.value().as_str()) {
+                    return;
+                }
+                match steps.next().flatten() {
+                    Some("source") => found.source = true,
+                    Some("target") => found.target = true,
+                    Some("units") => units = true,
+                    Some(_) => {}
+                    None => found = LooksAt { source: true, target: true },
+                }
+            }
+            _ => {}
+        }
+    });
+    found.source |= units && bytes;
+    found
+}
+
+/// The name that a step of a traversal has; `None`: it is computed, or there are several.
+fn named_by(operator: &TraversalOperator) -> Option<&str> {
+    match operator {
+        TraversalOperator::GetAttr(name) => Some(name.value().as_str()),
+        TraversalOperator::Index(Expression::String(name)) => Some(name.value().as_str()),
+        _ => None,
     }
 }
 
@@ -256,5 +315,33 @@ fn open_block(value: Value) -> Value {
             Value::string(address.as_str())
         }
         _ => value,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_endpoints_that_a_condition_looks_at_are_told_by_its_names_and_not_by_its_text() {
+        let both = LooksAt { source: true, target: true };
+        let source = LooksAt { source: true, target: false };
+        let target = LooksAt { source: false, target: true };
+        let none = LooksAt::default();
+        for (text, wanted) in [
+            ("observed[local.side][\"migration.site\"].exists", both),
+            ("length([for s in [\"source\"] : 1 if observed[s][\"migration.site\"].exists]) == 1", both),
+            ("observed == null", both),
+            ("observed.source[\"migration.site\"].records > 0", source),
+            ("observed[\"target\"][\"migration.site\"].exists", target),
+            ("observed.units[\"migration.target\"][\"source\"].records > 0 && \"bytes\" != \"target\"", none),
+            ("observed.units[\"migration.site\"][\"tree\"].bytes > 0", source),
+            ("length([for m in observed.units : 1 if m[\"tree\"].bytes > 0]) == 0", source),
+            ("observed.forecast_ms < 100 && observed.now != local.bytes", none),
+            ("length([for observed in local.lists : 1 if observed.source]) == 0", none),
+        ] {
+            let condition = Condition { text: text.to_owned(), known: BTreeMap::new() };
+            assert_eq!(condition.looks_at(), wanted, "{text}");
+        }
     }
 }

@@ -19,6 +19,8 @@ use crate::syntax::{
     Diagnostic, Diagnostics, Item, Source, SpecPath, on_deep_stack, parse_items, read_file, read_sources,
 };
 
+/// The state directory beside the spec, where the spec names none.
+const STATE_DIR: &str = ".segue";
 /// So much at once at most: each has threads of its own.
 const AT_ONCE_MAX: usize = 64;
 
@@ -53,6 +55,9 @@ pub struct Loaded {
     pub sources: Vec<Source>,
     /// The spec, resolved; `None` when there are errors.
     pub desired: Option<Desired>,
+    /// The state directory, also where the spec has errors: what a dead run left is settled before anybody mends them.
+    /// `None`: the `segue` block that names it cannot be read.
+    pub state_dir: Option<PathBuf>,
     /// Values of secrets that the spec computed.
     pub secrets: Secrets,
     /// The variables that the spec declares.
@@ -83,16 +88,22 @@ fn load_here(input: &SpecInput, registry: &Registry) -> Loaded {
     }
     let mut secrets = Secrets::default();
     let mut variables = Variables::default();
+    let base_dir = input.dir_or_file.base_dir();
     let desired = if items.is_empty() && diagnostics.has_errors() {
-        Desired::default()
+        Desired { state_dir: base_dir.join(STATE_DIR), ..Desired::default() }
     } else {
         let read = Read { sources: &sources, items: &items, var_files: &var_files };
         evaluate(input, registry, read, &mut variables, &mut secrets, &mut diagnostics)
     };
+    let unreadable = items.iter().any(|item| match item {
+        Item::Broken(broken) => broken.header.first().is_some_and(|word| word == "segue"),
+        Item::Parsed(_) => false,
+    });
+    let state_dir = (!unreadable).then(|| desired.state_dir.clone());
     let desired = (!diagnostics.has_errors()).then_some(desired);
     let diagnostics = diagnostics.into_sorted();
     blank_literal_secrets(&diagnostics, &mut sources);
-    Loaded { desired, sources, secrets, variables, diagnostics }
+    Loaded { desired, state_dir, sources, secrets, variables, diagnostics }
 }
 
 /// The texts of a spec, parsed.
@@ -124,7 +135,7 @@ fn evaluate(
     }
     let setting = Setting { shapes: &shapes, sources, functions: &functions, base_dir: &base_dir };
     let instances = resolve(&declarations, setting, &mut world, diagnostics);
-    let mut desired = Desired { state_dir: base_dir.join(".segue"), ..Desired::default() };
+    let mut desired = Desired { state_dir: base_dir.join(STATE_DIR), ..Desired::default() };
     settings(&declarations, setting, &world, &mut desired, diagnostics);
     outputs(&declarations, setting, &world, &mut desired, diagnostics);
     decode(&instances, &shapes, registry, &base_dir, &mut desired, secrets, diagnostics);

@@ -36,7 +36,7 @@ pub enum SpecPath {
 impl SpecPath {
     /// The directory that relative paths and commands start at; absolute if the current directory can be
     /// found out.
-    pub(crate) fn base_dir(&self) -> PathBuf {
+    pub fn base_dir(&self) -> PathBuf {
         let dir = match self {
             Self::Dir(dir) => dir.as_path(),
             Self::File(file) => file.parent().unwrap_or(Path::new("")),

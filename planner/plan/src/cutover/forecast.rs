@@ -1,10 +1,13 @@
 //! Lag, convergence and predicted downtime (protocol P25, P26): arithmetic over measured passes.
 
-use segue_contract::PassTimes;
+use std::collections::{BTreeMap, BTreeSet};
+
+use segue_contract::{Address, PassTimes, segue};
+use segue_language::Term;
 use serde::{Deserialize, Serialize};
 
 use crate::event::{BootTime, RehearsalReport};
-use crate::state::{PassRecord, PauseTerm, UnitState};
+use crate::state::{PassRecord, PauseTerm, State, UnitState};
 
 /// An upper bound of the age of the oldest source change that is not yet at the target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,12 +31,16 @@ impl Lag {
 /// One term of the predicted downtime.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DowntimeTerm {
-    /// `drain`, `catch up`, ...
-    pub name: String,
-    /// Milliseconds, the 90th percentile of what was measured.
+    /// Which.
+    #[serde(alias = "name")]
+    pub term: Term,
+    /// Milliseconds, the 90th percentile of what was measured; 0 where nobody did.
     pub ms: u64,
-    /// Where the number comes from: `3 pauses`, `12 passes`, `assumed`.
+    /// Where the number comes from: `3 pauses`, `12 passes`, `assumed by the spec`, `not measured`.
     pub basis: String,
+    /// Nobody measured it, and the spec assumes nothing: the sum is not known.
+    #[serde(default)]
+    pub unmeasured: bool,
 }
 
 /// The predicted downtime: from QUIESCING to the first write accepted through the route.
@@ -44,10 +51,43 @@ pub struct Forecast {
 }
 
 impl Forecast {
-    /// The sum, in milliseconds.
+    /// The sum of what is known, in milliseconds.
     pub fn total_ms(&self) -> u64 {
         self.terms.iter().map(|t| t.ms).sum()
     }
+
+    /// The terms that nobody measured: the pause takes longer than the sum by what they take.
+    pub fn unmeasured(&self) -> Vec<Term> {
+        self.terms.iter().filter(|t| t.unmeasured).map(|t| t.term).collect()
+    }
+
+    /// The terms that nobody measured, as words of a list; empty: all are known.
+    pub fn unmeasured_words(&self) -> String {
+        self.unmeasured().iter().map(|t| t.words()).collect::<Vec<_>>().join(", ")
+    }
+
+    /// The sum, term by term.
+    pub fn terms_words(&self) -> String {
+        let of = |t: &DowntimeTerm| match t.unmeasured {
+            true => format!("{} not measured", t.term.words()),
+            false => format!("{} {} ms", t.term.words(), t.ms),
+        };
+        self.terms.iter().map(of).collect::<Vec<_>>().join(" + ")
+    }
+}
+
+/// How a term that nobody measured comes to a number.
+pub fn how_to_measure(terms: &[Term]) -> String {
+    let mut ways = Vec::new();
+    if terms.iter().any(|t| !matches!(t, Term::Route)) {
+        ways.push(format!("`{}` measures passes, stopping and starting", segue(&["rehearse", "--quiesce"])));
+    }
+    if terms.contains(&Term::Route) {
+        ways.push("an attempt, or a cutover with routes of the same type, measures the route".to_owned());
+    }
+    let keys: Vec<String> = terms.iter().map(|t| format!("{} = \"...\"", t.key())).collect();
+    ways.push(format!("or write your own numbers into the gate: assume = {{ {} }}", keys.join(", ")));
+    ways.join("; ")
 }
 
 /// The 90th percentile of measurements, nearest rank; `None` without any.
@@ -58,56 +98,112 @@ pub fn p90(values: &[u64]) -> Option<u64> {
     sorted.get(rank.checked_sub(1)?).copied()
 }
 
-/// What stopping and starting writers costs when it was never measured, in milliseconds.
-const ASSUMED_QUIESCE_MS: u64 = 100;
+/// What a prediction is made from.
+#[derive(Clone, Debug, Default)]
+pub struct Known<'a> {
+    /// The cutover's units.
+    pub units: Vec<&'a UnitState>,
+    /// The phases of its own earlier pauses.
+    pub pauses: Vec<PauseTerm>,
+    /// Those of other cutovers whose blocks are of the same types ([`siblings`]).
+    pub siblings: Vec<PauseTerm>,
+    /// What a rehearsal measured.
+    pub rehearsed: Option<&'a RehearsalReport>,
+    /// A person's numbers, in milliseconds.
+    pub assumed: BTreeMap<Term, u64>,
+    /// The least time between the fence and the last look, in milliseconds.
+    pub freeze_ms: u64,
+    /// The longest life of a route's old answer, in milliseconds.
+    pub ttl_ms: u64,
+}
 
-/// Predicts the downtime of a cutover whose units are `units`, from its earlier pauses and the units' passes; before
-/// there are any, from what a rehearsal measured. `ttl_ms` is the longest life of a route's old answer, `freeze_ms`
-/// the least time between the fence and the last look.
-pub fn forecast(
-    units: &[&UnitState],
-    pauses: &[PauseTerm],
-    rehearsed: Option<&RehearsalReport>,
-    freeze_ms: u64,
-    ttl_ms: u64,
-) -> Forecast {
-    let of_name = |terms: &[PauseTerm], name: &str| -> Vec<u64> {
-        terms.iter().filter(|t| t.name == name).map(|t| t.us.div_ceil(1000)).collect()
+/// What other cutovers of this state measured of stopping, starting and routing, where they have the same types of
+/// blocks for it.
+pub fn siblings(state: &State, cutover: &Address, quiesces: &[&str], routes: &[&str]) -> Vec<PauseTerm> {
+    let same = |own: &[&str], theirs: BTreeSet<&str>| {
+        !own.is_empty() && own.iter().copied().collect::<BTreeSet<_>>() == theirs
     };
-    let rehearsal = |values: &[u64]| p90(values).map(|ms| (ms, "the rehearsal".to_owned()));
-    let measured = |name: &str| {
-        let values = of_name(pauses, name);
-        let own = p90(&values).map(|ms| (ms, format!("{} pauses", values.len())));
-        own.or_else(|| rehearsal(&of_name(&rehearsed?.pauses, name)))
-    };
-    // The first load says nothing of a pass in the pause.
-    let incremental = || units.iter().flat_map(|u| u.passes.iter()).filter(|p| !p.load);
-    let passes = |of: fn(&PassTimes) -> u64| {
-        let values: Vec<u64> = incremental().map(|p| of(&p.times).div_ceil(1000)).collect();
-        let own = p90(&values).map(|ms| (ms, format!("{} passes", values.len())));
-        own.or_else(|| {
-            let passes = rehearsed?.units.iter().flat_map(|u| u.passes.iter());
-            rehearsal(&passes.map(|p| of(p).div_ceil(1000)).collect::<Vec<_>>())
+    let others = state.cutovers.iter().filter(|(address, _)| *address != cutover && !state.is_stage(address));
+    let mut found = Vec::new();
+    for (_, known) in others {
+        let Some(attempt) = &known.attempt else { continue };
+        let stops = same(quiesces, attempt.members.iter().map(|m| m.close.block.provider.as_str()).collect());
+        let points = same(routes, attempt.routes.iter().map(|r| r.provider.as_str()).collect());
+        found.extend(known.pauses.iter().filter(|term| match term.name.as_str() {
+            DRAINED | STARTED | OPENED | REOPENED => stops,
+            ROUTED => points,
+            _ => false,
+        }));
+    }
+    found.into_iter().cloned().collect()
+}
+
+/// Names of what pauses are made of ([`PauseTerm::name`]).
+const DRAINED: &str = "DRAINED";
+const ROUTED: &str = "ROUTED";
+const STARTED: &str = "OPEN";
+const OPENED: &str = "TARGET_OPEN";
+/// The side that served was opened again, by an abort or at the end of a rehearsal.
+pub(crate) const REOPENED: &str = "REOPENED";
+
+impl Known<'_> {
+    /// By its own pauses, then a rehearsal, then its siblings.
+    fn measured(&self, names: &[&str]) -> Option<(u64, String)> {
+        let of = |terms: &[PauseTerm]| -> Vec<u64> {
+            let named = terms.iter().filter(|t| names.contains(&t.name.as_str()));
+            named.map(|t| t.us.div_ceil(1000)).collect()
+        };
+        let own = of(&self.pauses);
+        let found = p90(&own).map(|ms| (ms, format!("{} pauses", own.len())));
+        let found = found.or_else(|| p90(&of(&self.rehearsed?.pauses)).map(|ms| (ms, REHEARSAL.to_owned())));
+        let theirs = of(&self.siblings);
+        found.or_else(|| p90(&theirs).map(|ms| (ms, format!("{} pauses of others", theirs.len()))))
+    }
+
+    /// By its passes, then a rehearsal's. The first load says nothing of a pass in the pause.
+    fn passes(&self, of: fn(&PassTimes) -> u64) -> Option<(u64, String)> {
+        let incremental = self.units.iter().flat_map(|u| u.passes.iter()).filter(|p| !p.load);
+        let own: Vec<u64> = incremental.map(|p| of(&p.times).div_ceil(1000)).collect();
+        let found = p90(&own).map(|ms| (ms, format!("{} passes", own.len())));
+        found.or_else(|| {
+            let passes = self.rehearsed?.units.iter().flat_map(|u| u.passes.iter());
+            let rehearsed: Vec<u64> = passes.map(|p| of(p).div_ceil(1000)).collect();
+            p90(&rehearsed).map(|ms| (ms, REHEARSAL.to_owned()))
         })
+    }
+}
+
+const REHEARSAL: &str = "the rehearsal";
+
+/// Predicts the downtime of a cutover, term by term.
+pub fn forecast(known: &Known<'_>) -> Forecast {
+    let scan = known.passes(|p| p.scan_us);
+    let and_freeze = |(ms, basis): (u64, String)| (ms + known.freeze_ms, basis);
+    let armed = known.measured(&["REVERSE_ARMED"]).map_or(0, |(ms, _)| ms);
+    let committed = known.measured(&["COMMITTED"]).map(|(ms, basis)| (armed + ms, basis));
+    let found = [
+        (Term::Drain, known.measured(&[DRAINED])),
+        (Term::Fence, known.measured(&["FENCED"]).or(scan.clone())),
+        (
+            Term::CatchUp,
+            known.passes(|p| p.scan_us + p.apply_us + p.sync_us).or(known.measured(&["CAUGHT_UP"])),
+        ),
+        (Term::VerifyResidual, known.measured(&["VERIFIED"]).or(known.passes(|p| p.apply_us))),
+        (Term::Harden, known.measured(&["HARDENED"]).or(scan.clone())),
+        (Term::Commit, committed.or(scan.map(and_freeze))),
+        (Term::Route, known.measured(&[ROUTED])),
+        (Term::Open, known.measured(&[STARTED, OPENED]).or(known.measured(&[REOPENED]))),
+    ];
+    let assumed = |term: Term| Some((*known.assumed.get(&term)?, "assumed by the spec".to_owned()));
+    let term = |(term, found): (Term, Option<(u64, String)>)| {
+        let found = found.or_else(|| assumed(term));
+        let unmeasured = found.is_none();
+        let (ms, basis) = found.unwrap_or((0, "not measured".to_owned()));
+        DowntimeTerm { term, ms, basis, unmeasured }
     };
-    let mut terms = Vec::new();
-    let mut push = |name: &str, found: Option<(u64, String)>, assumed: u64| {
-        let (ms, basis) = found.unwrap_or((assumed, "assumed".to_owned()));
-        terms.push(DowntimeTerm { name: name.to_owned(), ms, basis });
-    };
-    let scan = passes(|p| p.scan_us);
-    let scan_ms = scan.as_ref().map_or(0, |s| s.0);
-    push("quiesce and drain", measured("DRAINED"), ASSUMED_QUIESCE_MS);
-    push("fence", measured("FENCED").or(scan), 0);
-    push("catch up", passes(|p| p.scan_us + p.apply_us + p.sync_us).or(measured("CAUGHT_UP")), 0);
-    push("verify the residual", measured("VERIFIED").or(passes(|p| p.apply_us)), 0);
-    push("harden", measured("HARDENED"), scan_ms);
-    let armed = measured("REVERSE_ARMED").map_or(0, |(ms, _)| ms);
-    push("arm and commit", measured("COMMITTED").map(|(ms, basis)| (armed + ms, basis)), scan_ms + freeze_ms);
-    push("route", measured("ROUTED"), 0);
-    push("open", measured("OPEN"), ASSUMED_QUIESCE_MS);
-    if ttl_ms > 0 {
-        push("old answers expire", Some((ttl_ms, "the route's TTL".to_owned())), 0);
+    let mut terms: Vec<DowntimeTerm> = found.into_iter().map(term).collect();
+    if known.ttl_ms > 0 {
+        terms.push(term((Term::Settle, Some((known.ttl_ms, "the route's TTL".to_owned())))));
     }
     Forecast { terms }
 }
@@ -178,8 +274,8 @@ mod tests {
         };
         let unit =
             UnitState { passes: vec![pass(true, 9_000_000), pass(false, 4_000)], ..UnitState::default() };
-        let predicted = forecast(&[&unit], &[], None, 50, 0);
-        let catch_up = predicted.terms.iter().find(|t| t.name == "catch up").expect("a term");
+        let predicted = forecast(&Known { units: vec![&unit], freeze_ms: 50, ..Known::default() });
+        let catch_up = predicted.terms.iter().find(|t| t.term == Term::CatchUp).expect("a term");
         assert_eq!((catch_up.ms, catch_up.basis.as_str()), (4, "1 passes"));
     }
 
@@ -187,7 +283,7 @@ mod tests {
     fn what_was_rehearsed_counts_until_something_was_measured() {
         let times = PassTimes { scan_us: 2_000, apply_us: 5_000, sync_us: 1_000 };
         let unit = crate::event::RehearsedUnit {
-            migration: segue_contract::Address::new("migration.a"),
+            migration: Address::new("migration.a"),
             unit: "tree".to_owned(),
             records: 1,
             bytes: 1,
@@ -197,24 +293,47 @@ mod tests {
             verify_us: 0,
             verify_bytes: 0,
         };
-        let pauses = vec![PauseTerm { name: "DRAINED".to_owned(), us: 40_000 }];
+        let measured = |name: &str, us| PauseTerm { name: name.to_owned(), us };
+        let pauses = vec![measured("DRAINED", 40_000), measured("REOPENED", 70_000)];
         let report = RehearsalReport { units: vec![unit], pauses, ..RehearsalReport::default() };
-        let term = |forecast: &Forecast, name: &str| {
-            let found = forecast.terms.iter().find(|t| t.name == name).expect("a term");
+        let term = |forecast: &Forecast, term: Term| {
+            let found = forecast.terms.iter().find(|t| t.term == term).expect("a term");
             (found.ms, found.basis.clone())
         };
-        let before = forecast(&[], &[], Some(&report), 50, 0);
-        assert_eq!(term(&before, "quiesce and drain"), (40, "the rehearsal".to_owned()));
-        assert_eq!(term(&before, "catch up"), (8, "the rehearsal".to_owned()));
-        let own = [PauseTerm { name: "DRAINED".to_owned(), us: 10_000 }];
-        let after = forecast(&[], &own, Some(&report), 50, 0);
-        assert_eq!(term(&after, "quiesce and drain"), (10, "1 pauses".to_owned()));
+        let siblings = vec![measured("DRAINED", 900_000), measured("ROUTED", 6_000)];
+        let known = Known { rehearsed: Some(&report), siblings, freeze_ms: 50, ..Known::default() };
+        let before = forecast(&known);
+        assert_eq!(term(&before, Term::Drain), (40, "the rehearsal".to_owned()));
+        assert_eq!(term(&before, Term::CatchUp), (8, "the rehearsal".to_owned()));
+        assert_eq!(term(&before, Term::Open), (70, "the rehearsal".to_owned()), "the source, opened again");
+        assert_eq!(term(&before, Term::Route), (6, "1 pauses of others".to_owned()));
+        assert_eq!(before.unmeasured(), []);
+        let own = vec![measured("DRAINED", 10_000), measured("TARGET_OPEN", 3_000)];
+        let after = forecast(&Known { pauses: own, ..known });
+        assert_eq!(term(&after, Term::Drain), (10, "1 pauses".to_owned()));
+        assert_eq!(term(&after, Term::Open), (3, "1 pauses".to_owned()));
     }
 
     #[test]
-    fn every_term_of_the_forecast_says_where_it_comes_from() {
-        let forecast = forecast(&[], &[], None, 50, 5000);
-        assert_eq!(forecast.total_ms(), 100 + 50 + 100 + 5000);
-        assert!(forecast.terms.iter().all(|t| !t.basis.is_empty()));
+    fn what_nobody_measured_is_no_number_unless_the_spec_assumes_one() {
+        let times = PassTimes { scan_us: 2_000, apply_us: 5_000, sync_us: 1_000 };
+        let passes = vec![PassRecord { times, ..PassRecord::default() }];
+        let unit = UnitState { passes, ..UnitState::default() };
+        let known = Known { units: vec![&unit], freeze_ms: 50, ttl_ms: 5_000, ..Known::default() };
+        let predicted = forecast(&known);
+        assert_eq!(predicted.unmeasured(), [Term::Drain, Term::Route, Term::Open]);
+        assert_eq!(predicted.total_ms(), 2 + 8 + 5 + 2 + 52 + 5_000);
+        assert!(predicted.terms_words().starts_with("quiesce and drain not measured + fence 2 ms + "));
+        assert!(how_to_measure(&predicted.unmeasured()).contains("assume = { drain = \"...\", route = "));
+        let assumed =
+            BTreeMap::from([(Term::Drain, 700), (Term::Route, 20), (Term::Open, 1_000), (Term::Fence, 9)]);
+        let predicted = forecast(&Known { assumed, ..known });
+        assert_eq!(predicted.unmeasured(), []);
+        assert_eq!(
+            predicted.total_ms(),
+            700 + 20 + 1_000 + 2 + 8 + 5 + 2 + 52 + 5_000,
+            "what is measured counts"
+        );
+        assert_eq!(forecast(&Known::default()).unmeasured(), Term::ASSUMABLE);
     }
 }

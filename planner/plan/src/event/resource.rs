@@ -35,6 +35,8 @@ pub struct Resource {
 pub enum ResourceKind {
     /// Writes refused, or writers stopped, on a side.
     Quiesce,
+    /// A side that is kept from serving from outside, until somebody takes it back.
+    Fence,
     /// The file that decides about an attempt's lease.
     Lease,
     /// Files that a load or pass which died had half written.
@@ -60,6 +62,7 @@ impl ResourceKind {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Quiesce => "quiesce",
+            Self::Fence => "fence",
             Self::Lease => "lease",
             Self::Unfinished => "unfinished",
             Self::Scratch => "scratch",

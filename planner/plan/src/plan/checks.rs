@@ -78,9 +78,10 @@ fn endpoint(ground: &Ground<'_>, notes: &mut Notes, address: &Address, facts: &E
         .migrations
         .values()
         .any(|m| m.record.target.address == *address && m.record.target_identity == facts.identity);
-    let findings: Vec<Finding> =
-        facts.findings.iter().filter(|f| !(ours && f.code.ends_with("NOT_EMPTY"))).cloned().collect();
-    notes.extend(address, &findings);
+    notes.extend(address, &facts.findings);
+    if !ours {
+        notes.extend(address, facts.foreign.as_slice());
+    }
 }
 
 fn migration(ground: &Ground<'_>, notes: &mut Notes, decl: &MigrationDecl) {

@@ -35,7 +35,7 @@ pub(super) fn gate_step(
     let mut remarks = vec![format!("at most {}", duration(*timeout_ms))];
     let what = match condition {
         GateCondition::Lag { max_ms } => format!("wait until the lag is at most {}", duration(*max_ms)),
-        GateCondition::Downtime { max_ms } => format!(
+        GateCondition::Downtime { max_ms, assume: _ } => format!(
             "wait until the predicted pause is at most {} (now {})",
             duration(*max_ms),
             duration(forecast.total_ms())
@@ -81,9 +81,8 @@ pub(super) fn gate_step(
             format!("wait until {} says yes, asked every {}", block.provider, duration(*interval_ms))
         }
     };
-    let mut step = PlanStep::new(&decl.address, address.clone(), StepKind::Gate, what);
-    step.remarks = remarks;
-    step
+    let asks_approval = matches!(condition, GateCondition::Approval { .. });
+    PlanStep { remarks, asks_approval, ..PlanStep::new(&decl.address, address.clone(), StepKind::Gate, what) }
 }
 
 pub(super) fn watch_step(cutover: &Address, watch: &Watch) -> PlanStep {

@@ -8,7 +8,7 @@ use super::build::Ground;
 use super::condition_steps::{gate_step, watch_of, watch_step, weigh_steps};
 use super::migration_steps::last_steps;
 use super::{PlanStep, Reason, StepKind, rehearsal_steps};
-use crate::cutover::{Action, Forecast, Opens, Phase, action, advance, forecast};
+use crate::cutover::{Action, Forecast, Known, Opens, Phase, action, advance, forecast, siblings};
 use crate::diff::Change;
 use crate::observe::Seen;
 use crate::state::UnitState;
@@ -79,8 +79,18 @@ fn predicted(ground: &Ground<'_>, decl: &CutoverDecl) -> Forecast {
         .collect();
     let pauses = ground.state.cutovers.get(&decl.address).map(|c| c.pauses.as_slice()).unwrap_or_default();
     let ttl_ms = decl.routes.iter().filter_map(|r| ground.observed.routes.get(r)).map(|r| r.ttl_ms).max();
-    let rehearsed = ground.state.rehearsed(&decl.address).map(|r| &r.report);
-    forecast(&units, pauses, rehearsed, decl.freeze_ms, ttl_ms.unwrap_or(0))
+    let quiesces: Vec<&str> = decl.quiesces.iter().map(|q| q.block.provider.as_str()).collect();
+    let declared = decl.routes.iter().filter_map(|r| ground.desired.routes.get(r));
+    let routes: Vec<&str> = declared.map(|route| route.block.provider.as_str()).collect();
+    forecast(&Known {
+        units,
+        pauses: pauses.to_vec(),
+        siblings: siblings(ground.state, &decl.address, &quiesces, &routes),
+        rehearsed: ground.state.rehearsed(&decl.address).map(|r| &r.report),
+        assumed: decl.assumed(),
+        freeze_ms: decl.freeze_ms,
+        ttl_ms: ttl_ms.unwrap_or(0),
+    })
 }
 
 /// How the members' sides open: decides the order of opening and routing.

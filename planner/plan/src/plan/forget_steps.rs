@@ -47,6 +47,7 @@ fn left_as_it_is(ground: &Ground<'_>, address: &Address) -> Vec<String> {
         .filter(|resource| resource.owner == *address)
         .filter(|resource| match resource.kind {
             ResourceKind::Quiesce
+            | ResourceKind::Fence
             | ResourceKind::Target
             | ResourceKind::Marker
             | ResourceKind::Scratch

@@ -151,14 +151,9 @@ fn fold_one(state: &mut State, entry: &Entry) {
                 }
             }
         }
-        Event::SideReopened { cutover, epoch, .. } => {
-            if let Some(aborting) = state
-                .cutovers
-                .get_mut(cutover)
-                .filter(|c| c.epoch == *epoch)
-                .and_then(|c| c.aborting.as_mut())
-            {
-                aborting.reopened = true;
+        Event::SideReopened { cutover, epoch, took_us, .. } => {
+            if let Some(cutover) = state.cutovers.get_mut(cutover).filter(|c| c.epoch == *epoch) {
+                cutovers::reopened(cutover, *took_us);
             }
         }
         Event::Aborted { cutover, epoch } => {

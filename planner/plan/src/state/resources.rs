@@ -119,7 +119,7 @@ impl State {
             ));
         }
         match known.resource.kind {
-            ResourceKind::Quiesce => closed(known, &owner),
+            ResourceKind::Quiesce | ResourceKind::Fence => closed(known, &owner),
             ResourceKind::Lease => Standing::LeftOver("its attempt is over".to_owned()),
             ResourceKind::Scratch => scratch(known, now_ms),
             ResourceKind::KeptAside => self.kept_aside(known, &owner, now_ms),

@@ -47,6 +47,9 @@ pub struct Live {
     pub forecasts: BTreeMap<Address, Forecast>,
     /// The hash of the plan that is applied; empty: none is.
     pub plan_hash: String,
+    /// Whether it goes on with passes when the plan is done (`--follow`).
+    #[serde(default)]
+    pub follows: bool,
     /// The last messages, oldest first, long lists in them cut.
     pub told: Vec<Told>,
 }
@@ -112,6 +115,9 @@ pub struct LiveGate {
     pub value: Option<f64>,
     /// How long it is still waited for, in milliseconds, as of the look.
     pub left_ms: u64,
+    /// Whether it waits for people who approve the plan.
+    #[serde(default)]
+    pub asks_approval: bool,
 }
 
 /// How much of a stage is done.
@@ -147,6 +153,7 @@ struct Inner {
     /// The plan's steps: whether each is done.
     plan: BTreeMap<Address, (Stage, bool)>,
     plan_hash: String,
+    follows: bool,
     forecasts: BTreeMap<Address, Forecast>,
     told: VecDeque<Told>,
     /// Steps that are ready and wait for a slot.
@@ -167,6 +174,11 @@ struct Running {
 impl Board {
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The run goes on with passes when its plan is done.
+    pub fn follows(&self) {
+        self.lock().follows = true;
     }
 
     /// A plan is about to be executed.
@@ -192,10 +204,8 @@ impl Board {
     }
 
     /// A gate was looked at.
-    pub(super) fn gate(&self, gate: &Address, met: bool, said: &str, value: Option<f64>, left: Duration) {
-        let left_ms = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
-        let shown = LiveGate { gate: gate.clone(), met, said: said.to_owned(), value, left_ms };
-        self.lock().gates.insert(gate.clone(), (shown, Instant::now()));
+    pub(super) fn gate(&self, shown: LiveGate) {
+        self.lock().gates.insert(shown.gate.clone(), (shown, Instant::now()));
     }
 
     /// Takes what a run tells.
@@ -264,6 +274,7 @@ impl Board {
             stages: stages.into_values().collect(),
             forecasts: inner.forecasts.clone(),
             plan_hash: inner.plan_hash.clone(),
+            follows: inner.follows,
             told: inner.told.iter().cloned().collect(),
         }
     }

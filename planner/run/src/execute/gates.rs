@@ -18,6 +18,7 @@ use segue_plan::event::{Event, WatchPlan};
 use segue_plan::plan::StepKind;
 use segue_plan::state::UnitState;
 
+use super::board::LiveGate;
 use super::control::Turn;
 use super::drive::CutoverTask;
 use super::io::Until;
@@ -148,7 +149,14 @@ impl<'a> Waiting<'a> {
         let looks: Vec<Look> = gates.iter().map(|gate| look(self, gate)).collect();
         for (gate, look) in gates.iter().zip(&looks) {
             let left = Duration::from_millis(gate.timeout_ms).saturating_sub(self.began.elapsed());
-            ground.board.gate(&gate.address, look.met, &look.said, look.value, left);
+            ground.board.gate(LiveGate {
+                gate: gate.address.clone(),
+                met: look.met,
+                said: look.said.clone(),
+                value: look.value,
+                left_ms: u64::try_from(left.as_millis()).unwrap_or(u64::MAX),
+                asks_approval: matches!(gate.condition, GateCondition::Approval { .. }),
+            });
             self.told.look(ground, &self.task.cutover, &gate.address, look)?;
         }
         Ok((asked, looks))

@@ -343,7 +343,7 @@ impl Flight<'_> {
 fn fence_resource(cutover: &Address, epoch: u64, block: &BlockRef, endpoint: &Address) -> Resource {
     Resource {
         id: format!("{cutover}/fence/{endpoint}"),
-        kind: ResourceKind::Quiesce,
+        kind: ResourceKind::Fence,
         what: format!("fenced from outside by {}", block.address),
         place: endpoint.to_string(),
         owner: cutover.clone(),

@@ -15,7 +15,8 @@ fn seen(block: &BlockRef) -> EndpointFacts {
 }
 
 fn codes(block: &BlockRef) -> Vec<String> {
-    let findings = seen(block).findings;
+    let seen = seen(block);
+    let findings: Vec<_> = seen.findings.into_iter().chain(seen.foreign).collect();
     assert!(findings.iter().all(|f| f.severity == Severity::Critical && !f.remedy.is_empty()));
     findings.into_iter().map(|f| f.code).collect()
 }

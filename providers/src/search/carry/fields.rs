@@ -77,6 +77,7 @@ impl Walk<'_> {
                     format!("field {path:?} is {ty} at {}, which is {name} at {}", self.from, self.to),
                     "Documents are carried as they are; queries on the field have to be written anew, and its parameters are the target's defaults.",
                 );
+                self.said.vectors |= name == "knn_vector";
                 Some(other.clone())
             }
             None => {

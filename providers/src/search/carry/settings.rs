@@ -153,15 +153,10 @@ pub(super) fn translated(
             "Set it at the target when shards are to lie on certain nodes there.",
         );
     }
-    if to.product == Product::OpenSearch && !kept.contains_key("index.knn") && has_vectors(said) {
+    if to.product == Product::OpenSearch && !kept.contains_key("index.knn") && said.vectors {
         kept.insert("index.knn".to_owned(), Value::from("true"));
     }
     kept
-}
-
-/// Whether the mapping's translation made vectors for the k-NN plugin.
-fn has_vectors(said: &Said) -> bool {
-    said.findings.iter().any(|f| f.code == "SEARCH_FIELD_TYPE" && f.summary.contains("which is knn_vector"))
 }
 
 fn final_pipeline(value: &Value, said: &mut Said) {

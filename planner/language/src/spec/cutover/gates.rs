@@ -7,8 +7,8 @@ use segue_contract::{Address, BlockRef, VerifyLevel};
 use super::super::body::{Nested, Settings};
 use super::super::resolve::{Instance, config};
 use super::{Surroundings, nested_address, same_before, window};
-use crate::desired::{GateCondition, GateDecl, Secrets};
-use crate::lang::Value;
+use crate::desired::{GateCondition, GateDecl, Secrets, Term};
+use crate::lang::{Value, parse_duration_ms};
 use crate::syntax::{Diagnostic, Diagnostics, Span};
 
 /// Two of these say the same thing twice.
@@ -41,7 +41,7 @@ pub(super) fn decode(
         let max_ms = own.number("max").unwrap_or(0);
         let condition = match ty {
             "lag" => Some(GateCondition::Lag { max_ms }),
-            "downtime" => Some(GateCondition::Downtime { max_ms }),
+            "downtime" => Some(GateCondition::Downtime { max_ms, assume: assume(own, diagnostics) }),
             "verified" => Some(verified(instance, own, diagnostics)),
             "approval" => Some(approval(own, diagnostics)),
             "window" => window::decode(own, diagnostics).map(GateCondition::Window),
@@ -52,6 +52,28 @@ pub(super) fn decode(
         gates.extend(condition.map(|condition| GateDecl { address, timeout_ms, condition }));
     }
     gates
+}
+
+/// `assume = { drain = "2s", route = "1s" }`
+fn assume(own: &Settings, diagnostics: &mut Diagnostics) -> BTreeMap<Term, u64> {
+    let mut assumed = BTreeMap::new();
+    let mut refuse = |summary: String, help: String| {
+        diagnostics.push(Diagnostic::error("SPEC_BAD_VALUE", summary).at(own.place("assume"), "").help(help));
+    };
+    for (name, text) in own.pairs("assume") {
+        let Some(term) = Term::ASSUMABLE.into_iter().find(|term| term.key() == name) else {
+            let known = Term::ASSUMABLE.map(Term::key).join(", ");
+            refuse(format!("{name:?} is no term of the predicted pause"), format!("its terms are {known}"));
+            continue;
+        };
+        match parse_duration_ms(&text) {
+            Ok(ms) => {
+                assumed.insert(term, ms);
+            }
+            Err(why) => refuse(format!("`assume` of {name}: {why}"), "write for example \"2s\"".to_owned()),
+        }
+    }
+    assumed
 }
 
 fn verified(instance: &Instance, own: &Settings, diagnostics: &mut Diagnostics) -> GateCondition {

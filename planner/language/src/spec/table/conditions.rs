@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use super::super::shape::{AttributeShape, BodyShape, ShapeType, attribute};
-use super::{DURATION, NUMBER, STRING, WORDS};
+use super::{DURATION, NUMBER, PAIRS, STRING, WORDS};
 
 fn wait() -> AttributeShape {
     attribute("wait", DURATION, "How long to wait for it at most.").or(json!(3_600_000))
@@ -30,7 +30,15 @@ pub(super) fn gates(provided: BTreeMap<String, BodyShape>) -> BTreeMap<String, B
             "downtime".to_owned(),
             body(
                 "The predicted write pause is short.",
-                vec![max("The longest pause, predicted from measured rates."), wait()],
+                vec![
+                    max("The longest pause, predicted term by term from what was measured."),
+                    attribute(
+                        "assume",
+                        PAIRS,
+                        "Your own numbers for terms that nobody measured: a duration for each of drain, fence, catch_up, verify_residual, harden, commit, route, open. What is measured counts instead.",
+                    ),
+                    wait(),
+                ],
             ),
         ),
         ("verified".to_owned(), body("The last whole verification is good enough.", verified())),

@@ -6,7 +6,7 @@ use super::super::{
     Aborting, CutoverState, Held, LIST_MAX, LeftSide, MEASUREMENTS_MAX, PauseTerm, State, SwitchRecord,
 };
 use super::keep_last;
-use crate::cutover::{Phase, begins_in_part};
+use crate::cutover::{Phase, REOPENED, begins_in_part};
 use crate::event::{Attempt, Proof};
 use segue_contract::Address;
 
@@ -95,6 +95,17 @@ pub(super) fn reach(cutover: &mut CutoverState, phase: Phase, proof: &Proof, too
     {
         let pause_us = pause_of_last_attempt(&cutover.pauses, name);
         cutover.last_switch = Some(SwitchRecord { epoch: attempt.epoch, to: attempt.to, at_ms, pause_us });
+    }
+}
+
+/// The side that served takes writes again. How long that took is what starting its writers takes.
+pub(super) fn reopened(cutover: &mut CutoverState, took_us: Option<u64>) {
+    if let Some(aborting) = cutover.aborting.as_mut() {
+        aborting.reopened = true;
+    }
+    if let Some(us) = took_us {
+        cutover.pauses.push(PauseTerm { name: REOPENED.to_owned(), us });
+        keep_last(&mut cutover.pauses, MEASUREMENTS_MAX * 10);
     }
 }
 

@@ -57,10 +57,7 @@ pub(super) fn after(state: &mut State, event: &Event, at_ms: i64) {
         }
         Event::CommitTakenBack { cutover, .. } => drop_of(state, cutover, ResourceKind::Fallback),
         Event::CutoverFinished { cutover } => cutover_finished(state, cutover),
-        Event::SideTakenBack { cutover, .. } => {
-            let prefix = format!("{cutover}/fence/");
-            state.resources.retain(|id, _| !id.starts_with(&prefix));
-        }
+        Event::SideTakenBack { cutover, .. } => drop_of(state, cutover, ResourceKind::Fence),
         Event::AddressMoved { from, to } => moved(state, from, to),
         _ => {}
     }

@@ -1,10 +1,13 @@
 //! The ways back: an abort before COMMITTED, a commit that is taken back, a group that goes back.
 
+use std::time::Instant;
+
 use segue_contract::{Address, BarrierState, ErrorClass, QuiesceKind, RouteAt, StepError};
 use segue_plan::cutover::{Action, Failed, Phase, Retreat, retreat};
 use segue_plan::event::{Attempt, Event, Member};
 
 use super::super::attempt::{attempt_going_back_again, attempt_of_group_going_back, write_by_hand};
+use super::super::ground::micros;
 use super::super::io::{Io, Until};
 use super::super::retry::retry;
 use super::super::together::together;
@@ -186,6 +189,7 @@ pub(in super::super) fn abort(
         held,
     });
     let step = cutover.step("abort");
+    let began = Instant::now();
     let reopened = match (taken_back, flight.known.in_part) {
         (true, _) => flight.reopen_after_commit(&step),
         // The switch that this attempt was to undo may not have come to its routes.
@@ -209,6 +213,7 @@ pub(in super::super) fn abort(
         cutover: cutover.clone(),
         epoch,
         side: flight.attempt.from,
+        took_us: Some(micros(began)),
     })?;
     // Clients' writes come first; what they read follows, before the abort is said to be complete (protocol P15).
     weights::take_back(ground, cutover)?;

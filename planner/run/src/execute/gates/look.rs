@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use segue_contract::{Address, EndpointFacts, Side};
-use segue_language::{Condition, GateCondition, GateDecl, Verdict, WindowDecl};
+use segue_language::{Condition, GateCondition, GateDecl, Term, Verdict, WindowDecl, assumed};
 use segue_plan::cutover::{
-    Facts, Forecast, Lag, WindowState, forecast, local_time, observed, window_at, window_text,
+    Facts, Forecast, Known, Lag, WindowState, forecast, how_to_measure, local_time, observed, siblings,
+    window_at, window_text,
 };
 use segue_plan::state::UnitState;
 
@@ -65,7 +66,7 @@ impl Look {
 pub(super) fn look(waiting: &Waiting<'_>, gate: &GateDecl) -> Look {
     match &gate.condition {
         GateCondition::Lag { max_ms } => lag(waiting, *max_ms),
-        GateCondition::Downtime { max_ms } => downtime(waiting, *max_ms),
+        GateCondition::Downtime { max_ms, assume: _ } => downtime(waiting, *max_ms),
         GateCondition::Verified { level, max_age_ms, migrations } => {
             verified::look(waiting, *level, *max_age_ms, migrations)
         }
@@ -114,11 +115,22 @@ fn worst_lag(ground: &Ground, units: &[UnitRef]) -> Lag {
 fn downtime(waiting: &Waiting<'_>, max_ms: u64) -> Look {
     let forecast = predicted(waiting);
     let total = forecast.total_ms();
-    let terms: Vec<String> = forecast.terms.iter().map(|t| format!("{} {} ms", t.name, t.ms)).collect();
-    let terms = terms.join(" + ");
+    let terms = forecast.terms_words();
+    let unmeasured = forecast.unmeasured();
     let look = if total > max_ms {
         let said = format!("the predicted pause is {total} ms, at most {max_ms} ms are allowed: {terms}");
         Look::unmet(said, Wants::Pass)
+    } else if !unmeasured.is_empty() {
+        let said = format!(
+            "the pause cannot be predicted, nobody measured {}: {}",
+            forecast.unmeasured_words(),
+            how_to_measure(&unmeasured)
+        );
+        // Passes measure the rest; stopping, starting and pointing are measured by others that switch meanwhile.
+        let own = &waiting.task.cutover;
+        let alone = waiting.ground.recorder.look(|state| state.in_flight().all(|(other, _)| other == own));
+        let by_a_pause = [Term::Drain, Term::Route, Term::Open];
+        Look::unmet(said, Wants::Pass).hopeless(alone && unmeasured.iter().any(|t| by_a_pause.contains(t)))
     } else {
         Look::met(format!("predicted pause {total} ms, at most {max_ms} ms: {terms}"))
     };
@@ -140,8 +152,17 @@ fn predicted(waiting: &Waiting<'_>) -> Forecast {
         .filter_map(|r| ground.registry.route(r).ok().map(|route| route.ttl_ms(r)))
         .max();
     let rehearsed = ground.recorder.look(|s| s.rehearsed(&task.cutover).map(|r| r.report.clone()));
-    let units: Vec<&UnitState> = known.iter().collect();
-    forecast(&units, &pauses, rehearsed.as_ref(), task.attempt.freeze_ms, ttl_ms.unwrap_or(0))
+    let quiesces: Vec<&str> = task.attempt.members.iter().map(|m| m.close.block.provider.as_str()).collect();
+    let routes: Vec<&str> = task.attempt.routes.iter().map(|r| r.provider.as_str()).collect();
+    forecast(&Known {
+        units: known.iter().collect(),
+        pauses,
+        siblings: ground.recorder.look(|state| siblings(state, &task.cutover, &quiesces, &routes)),
+        rehearsed: rehearsed.as_ref(),
+        assumed: assumed(&task.conditions.gates),
+        freeze_ms: task.attempt.freeze_ms,
+        ttl_ms: ttl_ms.unwrap_or(0),
+    })
 }
 
 fn window(waiting: &Waiting<'_>, window: &WindowDecl, timeout_ms: u64) -> Look {
@@ -215,11 +236,11 @@ fn check(waiting: &Waiting<'_>, condition: &Condition, message: Option<&str>) ->
 
 /// The endpoints are asked only where a condition looks at them: each look costs them something.
 fn endpoints(waiting: &Waiting<'_>, condition: &Condition) -> BTreeMap<(Address, Side), EndpointFacts> {
-    let names = |words: &[&str]| words.iter().any(|w| condition.text.contains(w));
+    let looks_at = condition.looks_at();
     let mut found = BTreeMap::new();
     for job in &waiting.task.attempt.jobs {
-        let source = (Side::Source, &job.source, names(&["source", "bytes"]));
-        let target = (Side::Target, &job.target, names(&["target"]));
+        let source = (Side::Source, &job.source, looks_at.source);
+        let target = (Side::Target, &job.target, looks_at.target);
         for (side, block, wanted) in [source, target] {
             let key = (job.migration.clone(), side);
             if !wanted || found.contains_key(&key) {

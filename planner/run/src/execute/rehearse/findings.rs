@@ -1,8 +1,8 @@
 //! Judging a rehearsal: what would fail, with its cause and what to do.
 
 use segue_contract::{Address, Finding, PassTimes, Severity, segue};
-use segue_language::{CutoverDecl, Desired, GateCondition, SET_ASIDE};
-use segue_plan::cutover::{Forecast, forecast, p90};
+use segue_language::{CutoverDecl, Desired, GateCondition, GateDecl, SET_ASIDE};
+use segue_plan::cutover::{Forecast, Known, forecast, how_to_measure, p90};
 use segue_plan::event::{RehearsalFinding, RehearsalReport};
 
 use super::super::unit::UnitRef;
@@ -85,42 +85,64 @@ pub(super) fn untried(decl: &CutoverDecl) -> RehearsalFinding {
     found(&decl.address, Severity::Info, "REHEARSE_NO_PAUSE", summary.to_owned(), &remedy)
 }
 
+/// Why a gate would not let the cutover through.
+fn unmet(gate: &GateDecl, pass_ms: u64, forecast: &Forecast) -> Option<RehearsalFinding> {
+    let total_ms = forecast.total_ms();
+    let unmeasured = forecast.unmeasured();
+    match &gate.condition {
+        GateCondition::Lag { max_ms } if pass_ms > *max_ms => Some(found(
+            &gate.address,
+            Severity::Critical,
+            "REHEARSE_LAG",
+            format!(
+                "a pass takes {pass_ms} ms, so the lag never gets to the {max_ms} ms that the gate allows"
+            ),
+            "raise the gate's max, or make passes quicker: load { parallelism }, fewer records in select",
+        )),
+        GateCondition::Downtime { max_ms, .. } if total_ms > *max_ms => Some(found(
+            &gate.address,
+            Severity::Critical,
+            "REHEARSE_DOWNTIME",
+            format!(
+                "a pause of {total_ms} ms is predicted, the gate allows {max_ms} ms: {}",
+                forecast.terms_words()
+            ),
+            "make the longest term shorter, or raise the gate's max",
+        )),
+        GateCondition::Downtime { .. } if !unmeasured.is_empty() => Some(found(
+            &gate.address,
+            Severity::Warning,
+            "REHEARSE_UNMEASURED",
+            format!("this gate waits, nobody measured {}", forecast.unmeasured_words()),
+            &how_to_measure(&unmeasured),
+        )),
+        _ => None,
+    }
+}
+
 /// What these numbers predict, and which gates would not let the cutover through.
 pub(super) fn predict(ground: &Ground, desired: &Desired, decl: &CutoverDecl, report: &mut RehearsalReport) {
     let routes = decl.routes.iter().filter_map(|r| desired.routes.get(r));
     let ttls =
         routes.filter_map(|r| ground.registry.route(&r.block).ok().map(|route| route.ttl_ms(&r.block)));
     let ttl_ms = ttls.max().unwrap_or(0).max(decl.settle_ms);
-    report.forecast = forecast(&[], &[], Some(report), decl.freeze_ms, ttl_ms);
+    let known = Known {
+        rehearsed: Some(report),
+        assumed: decl.assumed(),
+        freeze_ms: decl.freeze_ms,
+        ttl_ms,
+        ..Known::default()
+    };
+    report.forecast = forecast(&known);
     // What was never loaded predicts nothing.
     if report.units.iter().any(|u| u.passes.is_empty()) {
         return;
     }
     let pass_ms = slowest_pass_ms(report);
     let total_ms = report.forecast.total_ms();
-    let terms = terms(&report.forecast);
-    let mut more = Vec::new();
-    for gate in &decl.gates {
-        match &gate.condition {
-            GateCondition::Lag { max_ms } if pass_ms > *max_ms => more.push(found(
-                &gate.address,
-                Severity::Critical,
-                "REHEARSE_LAG",
-                format!(
-                    "a pass takes {pass_ms} ms, so the lag never gets to the {max_ms} ms that the gate allows"
-                ),
-                "raise the gate's max, or make passes quicker: load { parallelism }, fewer records in select",
-            )),
-            GateCondition::Downtime { max_ms } if total_ms > *max_ms => more.push(found(
-                &gate.address,
-                Severity::Critical,
-                "REHEARSE_DOWNTIME",
-                format!("a pause of {total_ms} ms is predicted, the gate allows {max_ms} ms: {terms}"),
-                "make the longest term shorter, or raise the gate's max",
-            )),
-            _ => {}
-        }
-    }
+    let terms = report.forecast.terms_words();
+    let mut more: Vec<RehearsalFinding> =
+        decl.gates.iter().filter_map(|gate| unmet(gate, pass_ms, &report.forecast)).collect();
     if total_ms > decl.timeout_ms {
         more.push(found(
             &decl.address,
@@ -134,11 +156,6 @@ pub(super) fn predict(ground: &Ground, desired: &Desired, decl: &CutoverDecl, re
         ));
     }
     report.findings.extend(more);
-}
-
-fn terms(forecast: &Forecast) -> String {
-    let terms: Vec<String> = forecast.terms.iter().map(|t| format!("{} {} ms", t.name, t.ms)).collect();
-    terms.join(" + ")
 }
 
 /// The 90th percentile of a pass, of the unit that takes longest.
