@@ -1,7 +1,7 @@
 //! `segue switch-back`
 
 use clap::Args;
-use segue_run::execute::switch_back;
+use segue_run::execute::{Goal, switch_back};
 use segue_run::host;
 
 use crate::exit::Exit;
@@ -10,12 +10,15 @@ use crate::invocation::Invocation;
 use crate::names;
 use crate::render::summary;
 use crate::workspace::Workspace;
-use crate::writing::writing;
+use crate::writing::{reach_running, writing};
 
 /// Switch a cutover back to the side that served before, without touching the spec
 ///
 /// The same protocol, the other way round, with no gates: what the other side took since is carried back
 /// first. The cutover is held afterwards, so that no apply flips it again.
+///
+/// An apply that follows or watches goes back by itself, and says here how far it is. In its pause it says what happens
+/// now.
 ///
 /// A target that cannot be read is left only with fallback { accept_loss = true } and either fence = [...], a command
 /// that keeps it from serving and proves it, or dual_write = true; what is lost is said. Otherwise nothing is touched,
@@ -32,6 +35,13 @@ impl SwitchBack {
     pub(crate) fn run(&self, invocation: &Invocation) -> Result<Exit, Failure> {
         let workspace = Workspace::read(invocation);
         let printer = &invocation.printer;
+        let snapshot = workspace.snapshot(invocation)?;
+        if !snapshot.state.cutovers.is_empty() {
+            let cutover = names::find("cutover", &self.cutover, snapshot.state.cutovers.keys())?;
+            if let Some(exit) = reach_running(invocation, &workspace, &cutover, Goal::SourceServes)? {
+                return Ok(exit);
+            }
+        }
         writing(invocation, &workspace, "switch-back", false, |desk| {
             let before = desk.ground.state();
             let cutover = names::find("cutover", &self.cutover, before.cutovers.keys())?;

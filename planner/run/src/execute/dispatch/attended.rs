@@ -8,13 +8,11 @@ use std::time::Duration;
 use segue_contract::{Address, StepError};
 use segue_language::{CutoverDecl, Desired};
 use segue_plan::cutover::WayBack;
-use segue_plan::event::Event;
 use tokio::sync::mpsc;
 
-use super::super::attempt::{attempt_from_state, terms_of};
 use super::super::io::Until;
 use super::super::unit::{UnitRef, pass};
-use super::super::{Ground, RunError, RunEvent, check_claims, leave, socket};
+use super::super::{Ground, RunError, RunEvent, goals, socket};
 use super::{MESSAGES_MAX, Message, runtime, take_signal, watch_signals};
 
 /// Runs `work` with signals and the control socket attended to, as in an apply.
@@ -47,39 +45,51 @@ pub fn attended(
     })
 }
 
-/// Keeps passes running, each migration at its interval, until somebody asks to stop.
+/// Keeps passes running, each migration at its interval, until somebody asks to stop or nothing is left to follow. Goals
+/// that the run is asked for meanwhile are reached between passes, which then go on from the side that serves.
+///
+/// # Errors
+/// What ended it. A way back that failed ends it only where both sides are closed or nothing can be recorded.
 pub fn follow(ground: &Arc<Ground>, desired: &Desired) -> Result<(), RunError> {
     let desired = desired.clone();
-    attended(ground, move |ground| passes(ground, &desired))
+    attended(ground, move |ground| {
+        ground.control.goals(|goals| goals.follow(true));
+        let ended = follow_and_serve(ground, &desired);
+        ground.control.goals(|goals| goals.follow(false));
+        ended
+    })
 }
 
-/// Switches back by command: reverse passes until they stop shrinking, then the protocol, with no gates; the
-/// cutover is held afterwards (protocol P23). What `desired` says of the way back counts before what was recorded.
+fn follow_and_serve(ground: &Ground, desired: &Desired) -> Result<(), RunError> {
+    loop {
+        passes(ground, desired)?;
+        let served = goals::serve(ground, None, Some(desired));
+        if served.is_empty() {
+            return Ok(());
+        }
+        for (_, _, result) in served {
+            match result {
+                Err(error @ (RunError::Record(_) | RunError::BothClosed { .. })) => return Err(error),
+                Err(RunError::Interrupted) => return Ok(()),
+                // Whoever asked was told; the side that serves is followed on.
+                Ok(()) | Err(_) => {}
+            }
+        }
+    }
+}
+
+/// Switches back by command, with signals and the control socket attended to: see [`goals::source_serves`].
+///
+/// # Errors
+/// The source does not serve, and why.
 pub fn switch_back(
     ground: &Arc<Ground>,
     cutover: &Address,
     reason: &str,
     desired: Option<&Desired>,
 ) -> Result<(), RunError> {
-    if let Some(problem) = check_claims(ground, &ground.state()).into_iter().next() {
-        let error = StepError::permanent(format!("who serves is not known here: {problem}"));
-        return Err(RunError::Setup(
-            error
-                .remedy("bring back the newest state directory; nothing is opened or closed from an old one"),
-        ));
-    }
-    let terms = desired.and_then(|d| d.cutovers.get(cutover)).map(terms_of);
-    let attempt = attempt_from_state(ground, cutover, reason, terms)?;
-    let cutover = cutover.clone();
-    attended(ground, move |ground| {
-        let ended = leave::go_back(ground, &cutover, attempt);
-        if let Err(RunError::Unreadable { why, .. }) = &ended {
-            let epoch = ground.recorder.look(|s| s.cutovers.get(&cutover).map_or(0, |c| c.epoch));
-            let why = why.clone();
-            ground.record(Event::BackRefused { cutover, epoch, why, held: true })?;
-        }
-        ended
-    })
+    let (cutover, reason, desired) = (cutover.clone(), reason.to_owned(), desired.cloned());
+    attended(ground, move |ground| goals::source_serves(ground, &cutover, &reason, desired.as_ref()))
 }
 
 /// Rehearses cutovers by command, one after the other; every one is, whatever is found in those before it.
@@ -114,7 +124,11 @@ pub fn rehearse(
 fn passes(ground: &Ground, desired: &Desired) -> Result<(), RunError> {
     let mut due: BTreeMap<Address, u64> = BTreeMap::new();
     let mut told = Told::default();
-    while !ground.control.stopping() {
+    while !ground.control.stopping() && !ground.control.goal_waits(None) {
+        if let Some(said) = nothing_left(ground, desired) {
+            ground.tell(&RunEvent::Said { text: said });
+            return Ok(());
+        }
         let now = ground.clock.boot_ms();
         for decl in desired.migrations.values() {
             if due.get(&decl.address).is_some_and(|at| *at > now) {
@@ -141,6 +155,36 @@ fn passes(ground: &Ground, desired: &Desired) -> Result<(), RunError> {
         ground.control.sleep(Duration::from_millis(next.saturating_sub(ground.clock.boot_ms()).max(1)));
     }
     Ok(())
+}
+
+/// Why nothing is to be followed any more, where that is so: each unit is of a cutover that is finished, or would be
+/// written to a side that was left.
+fn nothing_left(ground: &Ground, desired: &Desired) -> Option<String> {
+    let (mut finished, mut left, mut units) = (0_usize, Vec::new(), 0_usize);
+    ground.recorder.look(|s| {
+        for migration in desired.migrations.keys() {
+            let known = s.cutovers.iter().find(|(_, c)| {
+                c.attempt.as_ref().is_some_and(|a| a.migrations().any(|of| of == migration))
+            });
+            match known {
+                Some((_, known)) if known.finished => finished += 1,
+                Some((cutover, known)) if known.left.as_ref().is_some_and(|l| l.side != known.live) => {
+                    left.push(cutover.to_string());
+                }
+                _ => units += s.migrations.get(migration).map_or(0, |m| m.units.len()),
+            }
+        }
+    });
+    left.dedup();
+    match (units, left.first(), finished) {
+        (1.., _, _) => None,
+        (_, Some(cutover), _) => Some(format!(
+            "Nothing is left to follow: the other side of {} was left, and takes nothing before `segue unhold {cutover}`.",
+            left.join(", ")
+        )),
+        (_, None, 1..) => Some("Nothing is left to follow: what the spec declares is finished.".to_owned()),
+        (_, None, 0) => Some("Nothing is left to follow: nothing is loaded.".to_owned()),
+    }
 }
 
 /// How often it is told how fresh the ways back are.
