@@ -87,6 +87,65 @@ fn when_the_watchdog_is_dead_and_the_process_hangs_the_next_command_kills_it_and
     assert!(!apply.kill(), "it was not killed");
 }
 
+/// An apply that is committed, and hangs while it starts the writers on the new side.
+fn hangs_after_the_commit(scratch: &Scratch) -> Running {
+    scratch.app(&["start"]).expect_code(0);
+    scratch.edit_spec("timeout    = \"30s\"", "timeout    = \"6s\"");
+    scratch.edit_spec("[\"./app\", \"resume\"]", "[\"./resume\"]");
+    scratch.executable(
+        "resume",
+        "[ -e resuming ] || { : >resuming; while [ ! -e go ]; do sleep 0.01; done; }; ./app resume",
+    );
+    let mut apply = Running::new(scratch, &APPLY);
+    wait_until("it starts the writers", || scratch.at("resuming").exists());
+    apply.signal(Signal::STOP);
+    apply
+}
+
+#[test]
+fn a_process_that_hangs_after_the_commit_is_killed_and_its_switch_completed() {
+    let scratch = Scratch::new();
+    let mut apply = hangs_after_the_commit(&scratch);
+    let status = scratch.segue(&["status"]).expect_code(0);
+    assert!(status.stdout.contains("the watchdog completes"), "{}", status.all());
+    wait_until("the target takes writes", || scratch.app(&["try-write"]).code == Some(0));
+    wait_until("it is settled", || scratch.status()["cutovers"][0]["writes"]["state"] == "open");
+    assert!(!apply.kill(), "it was not killed");
+    scratch.segue(&APPLY).expect_code(0);
+    scratch.settled_at("new");
+    scratch.app(&["stop"]).expect_code(0);
+}
+
+#[test]
+fn without_a_watchdog_the_next_command_completes_what_hangs_after_the_commit() {
+    let scratch = Scratch::new();
+    let mut apply = hangs_after_the_commit(&scratch);
+    kill_process(watchdog_of(&scratch), Signal::KILL).expect("killed");
+    // Within its time it is not a case for settling.
+    scratch.segue(&["unhold", "cutover.site"]).expect_code(6);
+    wait_until("its time is over", || scratch.segue(&["unhold", "cutover.site"]).code != Some(6));
+    scratch.app(&["try-write"]).expect_code(0);
+    assert!(!apply.kill(), "it was not killed");
+    scratch.segue(&APPLY).expect_code(0);
+    scratch.settled_at("new");
+    scratch.app(&["stop"]).expect_code(0);
+}
+
+#[test]
+fn of_both_that_were_stopped_the_one_that_goes_on_ends_the_other() {
+    let scratch = Scratch::new();
+    let mut apply = hangs_after_the_commit(&scratch);
+    let watchdog = watchdog_of(&scratch);
+    kill_process(watchdog, Signal::STOP).expect("stopped");
+    apply.signal(Signal::CONT);
+    scratch.write("go", "");
+    apply.wait().expect_code(0);
+    assert!(rustix::process::test_kill_process(watchdog).is_err(), "the watchdog was left stopped");
+    scratch.segue(&APPLY).expect_code(0);
+    scratch.settled_at("new");
+    scratch.app(&["stop"]).expect_code(0);
+}
+
 #[test]
 fn a_process_that_hangs_within_its_lease_is_killed_by_hand() {
     let scratch = Scratch::new();

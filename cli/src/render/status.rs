@@ -106,8 +106,8 @@ enum Writes {
 enum Reopens {
     /// The running command: commits, or aborts at the latest then.
     RunningBeforeCommit { side: Side, at_most_ms: Option<u64> },
-    /// The running command, which is past the commit.
-    RunningAfterCommit { side: Side },
+    /// The running command, which is past the commit; or whoever completes for it at the latest then.
+    RunningAfterCommit { side: Side, at_most_ms: Option<u64>, watchdog: bool },
     /// Nobody by itself.
     Nobody { side: Side, by_hand: PathBuf },
 }
@@ -308,7 +308,15 @@ impl Views<'_> {
                 side: if complete { attempt.to } else { attempt.from },
                 by_hand: attempt.by_hand.clone(),
             },
-            (false, true) => Reopens::RunningAfterCommit { side: attempt.to },
+            (false, true) => {
+                let now = self.now.boot();
+                let until = known.forward_until().filter(|until| until.boot_id == now.boot_id);
+                Reopens::RunningAfterCommit {
+                    side: attempt.to,
+                    at_most_ms: until.map(|until| until.ms.saturating_sub(now.ms)),
+                    watchdog: attempt.watchdog.is_some(),
+                }
+            }
             (false, false) => Reopens::RunningBeforeCommit {
                 side: attempt.from,
                 at_most_ms: since_ms.map(|since| attempt.timeout_ms.saturating_sub(since)),

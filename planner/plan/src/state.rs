@@ -14,7 +14,7 @@ use segue_contract::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::cutover::Phase;
+use crate::cutover::{Phase, Settle, settle};
 use crate::event::{Attempt, BootTime, MigrationRecord, RunRecord, StateBinding, WatchPlan};
 use crate::plan::StepKind;
 
@@ -399,6 +399,15 @@ impl CutoverState {
         }
     }
 
+    /// Until when the process that committed may take to let the new side take writes (protocol P30); `None`: nothing is
+    /// committed and still to be completed.
+    pub fn forward_until(&self) -> Option<BootTime> {
+        let attempt = self.attempt.as_deref()?;
+        let BootTime { ms, boot_id } = self.proofs.get(&Phase::Committed)?.at.clone()?;
+        let open = self.phase.is_pause() && settle(self.phase) == Settle::Complete;
+        open.then(|| BootTime { ms: ms.saturating_add(attempt.forward_ms()), boot_id })
+    }
+
     /// Whether the switch is done and watches are still to be looked at: nothing has to be settled, and the next
     /// apply goes on watching.
     pub fn watches(&self) -> bool {
@@ -418,17 +427,12 @@ impl CutoverState {
 impl State {
     /// Cutovers with an attempt in flight, which are settled before anything else (protocol P14).
     pub fn in_flight(&self) -> impl Iterator<Item = (&Address, &CutoverState)> {
-        self.cutovers
-            .iter()
-            .filter(|(_, c)| crate::cutover::settle(c.phase) != crate::cutover::Settle::Nothing)
+        self.cutovers.iter().filter(|(_, c)| settle(c.phase) != Settle::Nothing)
     }
 
     /// Cutovers at rest of which reads go to the target, or may: a run is at it, or it died.
     pub fn weighed(&self) -> impl Iterator<Item = (&Address, &WeightState)> {
-        let resting = self
-            .cutovers
-            .iter()
-            .filter(|(_, c)| crate::cutover::settle(c.phase) == crate::cutover::Settle::Nothing);
+        let resting = self.cutovers.iter().filter(|(_, c)| settle(c.phase) == Settle::Nothing);
         resting.filter_map(|(a, c)| Some((a, c.weight.as_deref().filter(|w| w.in_effect())?)))
     }
 

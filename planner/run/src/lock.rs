@@ -39,6 +39,9 @@ pub struct Holder {
     pub command: String,
     /// Since when, in milliseconds since 1970.
     pub since_ms: i64,
+    /// The same in milliseconds since the boot.
+    #[serde(default)]
+    pub since_boot_ms: Option<u64>,
 }
 
 impl Holder {
@@ -53,6 +56,7 @@ impl Holder {
             user: host::user(),
             command: command.to_owned(),
             since_ms: clock.wall_ms(),
+            since_boot_ms: Some(clock.boot_ms()),
         }
     }
 

@@ -252,8 +252,19 @@ fn writes_text(writes: &Writes, phase: segue_plan::cutover::Phase) -> (String, O
             ),
             None => format!("when the switch is through, or aborted: the {side} opens"),
         },
-        Reopens::RunningAfterCommit { side } => {
-            format!("the {side}, as soon as the running command is through")
+        Reopens::RunningAfterCommit { side, at_most_ms, watchdog } => {
+            let through = format!("the {side}, as soon as the running command is through");
+            match (at_most_ms, watchdog) {
+                (Some(0), true) => format!("{through}; its time is over: the watchdog ends it and completes"),
+                (Some(0), false) => {
+                    format!("{through}; its time is over: `segue apply` here ends it and completes")
+                }
+                (Some(ms), true) => format!("{through}; in {} the watchdog completes", millis(*ms)),
+                (Some(ms), false) => {
+                    format!("{through}; from {} on `segue apply` here ends it and completes", millis(*ms))
+                }
+                (None, _) => through,
+            }
         }
         Reopens::Nobody { side, by_hand } => {
             format!(

@@ -141,6 +141,12 @@ impl Attempt {
         self.leaves.as_ref().map(|_| self.from)
     }
 
+    /// How long letting the new side take writes may take from COMMITTED on (protocol P30), in milliseconds: as long as the
+    /// pause before it might, and the time in which old answers expire.
+    pub fn forward_ms(&self) -> u64 {
+        self.timeout_ms.saturating_add(self.settle_ms.max(self.old_answers_ms))
+    }
+
     /// The migrations.
     pub fn migrations(&self) -> impl Iterator<Item = &Address> {
         self.members.iter().map(|m| &m.migration)
@@ -322,4 +328,7 @@ pub struct Proof {
     /// For people: `probe refused: exit 1; no process holds the tree open`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub said: String,
+    /// COMMITTED: when it was handed to the journal. The forward lease runs from then (protocol P30).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<BootTime>,
 }

@@ -185,6 +185,9 @@ fn quiesce_remarks(ground: &Ground<'_>, decl: &CutoverDecl, from: Side) -> Vec<S
             ),
         });
     }
+    remarks.push(format!(
+        "if this process dies or hangs after the commit, its watchdog completes the switch: at once, or {timeout} after it"
+    ));
     remarks
 }
 

@@ -85,7 +85,8 @@ fn enter(ground: &Ground, cutover: &Address, mut attempt: Attempt) -> Result<(),
     let ttls = attempt.routes.iter().filter_map(|r| Some(ground.registry.route(r).ok()?.ttl_ms(r)));
     attempt.old_answers_ms = ttls.max().unwrap_or(0);
     attempt.began = ground.now();
-    let (epoch, deadline_ms) = (attempt.epoch, attempt.began.ms.saturating_add(attempt.timeout_ms));
+    let (epoch, forward_ms) = (attempt.epoch, attempt.forward_ms());
+    let deadline_ms = attempt.began.ms.saturating_add(attempt.timeout_ms);
     ground.record_settling(Event::AttemptBegan { cutover: cutover.clone(), attempt: Box::new(attempt) })?;
     ground.tell(&RunEvent::Phase {
         cutover: cutover.clone(),
@@ -93,7 +94,7 @@ fn enter(ground: &Ground, cutover: &Address, mut attempt: Attempt) -> Result<(),
         took_us: 0,
         said: String::new(),
     });
-    if let Err(error) = ground.guard.lease(cutover, epoch, deadline_ms) {
+    if let Err(error) = ground.guard.lease(cutover, epoch, deadline_ms, forward_ms) {
         let reason = error.to_string();
         abort(ground, cutover, &reason, None)?;
         return Err(RunError::step(&cutover.step("quiesce"), error));
@@ -244,6 +245,9 @@ pub(super) fn drive(ground: &Ground, cutover: &Address) -> Result<(), RunError> 
                     return Err(unrecorded(&flight, next, error));
                 }
                 ground.tell(&RunEvent::Phase { cutover: cutover.clone(), phase: next, took_us, said });
+                if next == Phase::Committed {
+                    forward(ground, cutover);
+                }
                 if next == Phase::Watching {
                     over(&flight);
                 }
@@ -264,6 +268,15 @@ fn unrecorded(flight: &Flight<'_>, next: Phase, error: RunError) -> RunError {
     }
     let error = StepError::permanent(error.to_string());
     RunError::BothClosed { cutover: flight.cutover.clone(), error }
+}
+
+/// From here on there is only the way forward, and it has a term (protocol P30). A watchdog that does not hear of it
+/// counts from the end of the pause's lease.
+fn forward(ground: &Ground, cutover: &Address) {
+    let until = ground.recorder.look(|s| s.cutovers.get(cutover).and_then(CutoverState::forward_until));
+    if let Some(until) = until {
+        ground.guard.forward(cutover, until.ms);
+    }
 }
 
 /// The new sides take writes, or the old ones do again: nobody has to settle this attempt any more.

@@ -54,11 +54,27 @@ impl Guard {
         self.lock().is_some()
     }
 
-    /// Tells it until when this process may abort an attempt by itself.
-    pub(super) fn lease(&self, cutover: &Address, epoch: u64, deadline_ms: u64) -> Result<(), StepError> {
+    /// Tells it until when this process may abort an attempt by itself, and for how much longer it may complete one.
+    pub(super) fn lease(
+        &self,
+        cutover: &Address,
+        epoch: u64,
+        deadline_ms: u64,
+        forward_ms: u64,
+    ) -> Result<(), StepError> {
         match self.lock().as_mut() {
-            Some(watchdog) => watchdog.lease(cutover, epoch, deadline_ms).map_err(|e| unguarded(&e)),
+            Some(watchdog) => {
+                watchdog.lease(cutover, epoch, deadline_ms, forward_ms).map_err(|e| unguarded(&e))
+            }
             None => Ok(()),
+        }
+    }
+
+    /// Tells it that an attempt is committed, and until when this process may complete it by itself. One that does not
+    /// hear it gives it the time that the lease named.
+    pub(super) fn forward(&self, cutover: &Address, deadline_ms: u64) {
+        if let Some(watchdog) = self.lock().as_mut() {
+            let _ = watchdog.forward(cutover, deadline_ms);
         }
     }
 

@@ -15,9 +15,11 @@ use segue_plan::event::Watcher;
 
 use super::watching::{Answer, Message, Orders};
 
-/// How long the watchdog may take to answer. It does nothing else: this is the time that a loaded machine needs
-/// to start a process.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long the watchdog may take to start: the time that a loaded machine needs to start a process.
+const STARTS_WITHIN: Duration = Duration::from_secs(10);
+/// How long it may take to answer: it does nothing else. One that was stopped is killed then, for it would act on an
+/// old order when it goes on.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 /// Its log, beside the state: whoever starts Segue may be gone when it acts.
 const LOG: &str = "watchdog.log";
 /// Answers that wait to be read; it sends one for each message.
@@ -45,8 +47,8 @@ pub enum WatchdogError {
     #[error("the watchdog ended ({0}); its log is watchdog.log in the state directory")]
     Ended(String),
     /// It does not answer.
-    #[error("the watchdog does not answer within {} s", PATIENCE.as_secs())]
-    Silent,
+    #[error("the watchdog did not answer within {} s, and was killed", .0.as_secs())]
+    Silent(Duration),
     /// It said something else.
     #[error("the watchdog answered {0:?}")]
     Strange(String),
@@ -95,7 +97,7 @@ impl Watchdog {
             .map_err(WatchdogError::Start)?;
         let mut watchdog = Self { child, input, answers, watcher: Watcher { pid: 0, start_time: 0 } };
         watchdog.send(&Message::Begin(Box::new(orders.clone())))?;
-        match watchdog.answer()? {
+        match watchdog.answer(STARTS_WITHIN)? {
             Answer::Ready { pid, start_ticks } => watchdog.watcher = Watcher { pid, start_time: start_ticks },
             other => return Err(WatchdogError::Strange(format!("{other:?}"))),
         }
@@ -107,12 +109,27 @@ impl Watchdog {
         self.watcher.clone()
     }
 
-    /// Tells it of a lease: the attempt may be aborted by this process until `deadline_ms` on the boot clock.
+    /// Tells it of a lease: the attempt may be aborted by this process until `deadline_ms` on the boot clock, and one
+    /// that was hardened until then may be completed by it for `forward_ms` more.
     ///
     /// # Errors
     /// See [`WatchdogError`].
-    pub fn lease(&mut self, cutover: &Address, epoch: u64, deadline_ms: u64) -> Result<(), WatchdogError> {
-        self.exchange(&Message::Lease { cutover: cutover.clone(), epoch, deadline_ms })
+    pub fn lease(
+        &mut self,
+        cutover: &Address,
+        epoch: u64,
+        deadline_ms: u64,
+        forward_ms: u64,
+    ) -> Result<(), WatchdogError> {
+        self.exchange(&Message::Lease { cutover: cutover.clone(), epoch, deadline_ms, forward_ms })
+    }
+
+    /// The attempt is committed: this process completes it until `deadline_ms` on the boot clock, or is killed.
+    ///
+    /// # Errors
+    /// See [`WatchdogError`].
+    pub fn forward(&mut self, cutover: &Address, deadline_ms: u64) -> Result<(), WatchdogError> {
+        self.exchange(&Message::Forward { cutover: cutover.clone(), deadline_ms })
     }
 
     /// Returns when it has answered.
@@ -131,16 +148,17 @@ impl Watchdog {
         self.exchange(&Message::Over { cutover: cutover.clone() })
     }
 
-    /// Lets it go: this process ends by itself.
+    /// Lets it go: its process ends by itself, or is killed when it does not.
     pub fn dismiss(mut self) {
-        if self.send(&Message::Dismissed).is_ok() {
+        // It answers nothing: the end of its output is its end.
+        if self.send(&Message::Dismissed).is_ok() && self.answer(ANSWERS_WITHIN).is_err() {
             let _ = self.child.wait();
         }
     }
 
     fn exchange(&mut self, message: &Message) -> Result<(), WatchdogError> {
         self.send(message)?;
-        match self.answer()? {
+        match self.answer(ANSWERS_WITHIN)? {
             Answer::Here => Ok(()),
             other => Err(WatchdogError::Strange(format!("{other:?}"))),
         }
@@ -152,10 +170,14 @@ impl Watchdog {
         self.input.write_all(&line).map_err(|e| self.ended(&e.to_string()))
     }
 
-    fn answer(&mut self) -> Result<Answer, WatchdogError> {
-        match self.answers.recv_timeout(PATIENCE) {
+    fn answer(&mut self, within: Duration) -> Result<Answer, WatchdogError> {
+        match self.answers.recv_timeout(within) {
             Ok(line) => serde_json::from_str(&line).map_err(|_| WatchdogError::Strange(line)),
-            Err(RecvTimeoutError::Timeout) => Err(WatchdogError::Silent),
+            Err(RecvTimeoutError::Timeout) => {
+                // It may have ended just now.
+                let _ = self.child.kill();
+                Err(WatchdogError::Silent(within))
+            }
             Err(RecvTimeoutError::Disconnected) => Err(self.ended("it closed its end")),
         }
     }

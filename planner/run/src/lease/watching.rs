@@ -61,7 +61,8 @@ impl Orders {
 #[serde(rename_all = "snake_case")]
 pub(super) enum Message {
     Begin(Box<Orders>),
-    Lease { cutover: Address, epoch: u64, deadline_ms: u64 },
+    Lease { cutover: Address, epoch: u64, deadline_ms: u64, forward_ms: u64 },
+    Forward { cutover: Address, deadline_ms: u64 },
     There,
     Over { cutover: Address },
     Dismissed,
@@ -99,6 +100,10 @@ pub fn leave_session() -> std::io::Result<()> {
 struct Lease {
     epoch: u64,
     deadline_ms: u64,
+    /// How long it goes on after `deadline_ms` when the attempt was hardened by then.
+    forward_ms: u64,
+    /// Whether the attempt cannot be aborted by this lease any more: there is nothing to decide when it is over.
+    forward: bool,
 }
 
 /// Watches until the holder lets it go, or is dead. `begin` is called with the orders before the first answer.
@@ -162,8 +167,13 @@ fn say(output: &mut impl Write, answer: &Answer) -> std::io::Result<()> {
 
 fn take(leases: &mut BTreeMap<Address, Lease>, message: Message) {
     match message {
-        Message::Lease { cutover, epoch, deadline_ms } => {
-            leases.insert(cutover, Lease { epoch, deadline_ms });
+        Message::Lease { cutover, epoch, deadline_ms, forward_ms } => {
+            leases.insert(cutover, Lease { epoch, deadline_ms, forward_ms, forward: false });
+        }
+        Message::Forward { cutover, deadline_ms } => {
+            if let Some(lease) = leases.get_mut(&cutover) {
+                (lease.deadline_ms, lease.forward) = (deadline_ms, true);
+            }
         }
         Message::Over { cutover } => {
             leases.remove(&cutover);
@@ -177,16 +187,23 @@ fn wait(leases: &BTreeMap<Address, Lease>, now_ms: u64) -> Duration {
     next.map_or(LOOK, |at| Duration::from_millis(at.saturating_sub(now_ms)).min(LOOK))
 }
 
-/// The first lease that is over and was not hardened. One that was hardened, or cannot be decided, is looked at
-/// again when settling should long be over.
+/// The first lease that is over: one that was not hardened, or whose holder did not complete what it had committed in
+/// the time for that (protocol P30). One that cannot be decided is looked at again when settling should long be over.
 fn lapsed(orders: &Orders, leases: &mut BTreeMap<Address, Lease>, now_ms: u64) -> Option<String> {
     for (cutover, lease) in leases {
         if now_ms < lease.deadline_ms.saturating_add(GRACE_MS) {
             continue;
         }
+        if lease.forward {
+            return Some(format!("{cutover} was not completed in its time"));
+        }
         match LeaseFile::of(&orders.state_dir, cutover, lease.epoch).decide(Decision::Expired) {
             Ok(Decision::Expired) => return Some(format!("the lease of {cutover} lapsed")),
-            Ok(Decision::Hardened) | Err(_) => lease.deadline_ms = now_ms.saturating_add(SETTLING_MS),
+            Ok(Decision::Hardened) => {
+                lease.deadline_ms = lease.deadline_ms.saturating_add(lease.forward_ms);
+                lease.forward = true;
+            }
+            Err(_) => lease.deadline_ms = now_ms.saturating_add(SETTLING_MS),
         }
     }
     None
@@ -259,7 +276,7 @@ mod tests {
     }
 
     fn lease(deadline_ms: u64) -> Message {
-        Message::Lease { cutover: cutover(), epoch: 7, deadline_ms }
+        Message::Lease { cutover: cutover(), epoch: 7, deadline_ms, forward_ms: 600_000 }
     }
 
     #[test]
@@ -289,14 +306,27 @@ mod tests {
     }
 
     #[test]
-    fn a_hardened_lease_does_not_lapse() {
+    fn a_holder_that_does_not_complete_in_time_is_killed() {
+        let (dir, holder) = (tempfile::tempdir().unwrap(), Holder::new());
+        LeaseFile::of(dir.path(), &cutover(), 7).decide(Decision::Hardened).unwrap();
+        let later = lease(SystemClock::new().boot_ms() + 600_000);
+        let forward = Message::Forward { cutover: cutover(), deadline_ms: 1 };
+        assert!(matches!(run(&holder, dir.path().into(), &[later, forward], true), Ended::Settle { .. }));
+        assert_eq!(holder.id().liveness(), crate::host::Liveness::Gone);
+    }
+
+    #[test]
+    fn a_hardened_lease_goes_on_for_as_long_as_completing_may_take() {
         let dir = tempfile::tempdir().unwrap();
         LeaseFile::of(dir.path(), &cutover(), 7).decide(Decision::Hardened).unwrap();
         let holder = Holder::new();
         let orders = Orders { state_dir: dir.path().into(), holder: holder.id(), secrets: Vec::new() };
-        let mut leases = BTreeMap::from([(cutover(), Lease { epoch: 7, deadline_ms: 1 })]);
+        let lease = Lease { epoch: 7, deadline_ms: 1, forward_ms: 500, forward: false };
+        let mut leases = BTreeMap::from([(cutover(), lease)]);
         assert_eq!(lapsed(&orders, &mut leases, 1 + GRACE_MS), None);
-        assert!(leases[&cutover()].deadline_ms > SETTLING_MS, "and is not asked again at once");
+        assert_eq!(lapsed(&orders, &mut leases, 500 + GRACE_MS), None);
+        let why = lapsed(&orders, &mut leases, 501 + GRACE_MS).unwrap();
+        assert_eq!(why, "cutover.site was not completed in its time");
     }
 
     #[test]

@@ -23,6 +23,8 @@ pub(super) fn fail_after_commit(
     // When it cannot be told, what failed first is what is said.
     let by_hand = flight.known.phase == Phase::Committed && flight.opened_by_hand(act).unwrap_or(false);
     ground.note_failure(step, &error);
+    // This process is alive, and what comes now takes its time.
+    ground.guard.forward(cutover, ground.clock.boot_ms().saturating_add(SETTLING_MS));
     let reason = if by_hand {
         "the old side was opened by hand before the new one".to_owned()
     } else {
@@ -176,7 +178,7 @@ pub(in super::super) fn abort(
     ground.tell(&RunEvent::Aborting { cutover: cutover.clone(), reason: reason.to_owned() });
     // From here on this process re-opens what it closed; it is not to be killed for that.
     let patience = ground.clock.boot_ms().saturating_add(SETTLING_MS);
-    let _ = ground.guard.lease(cutover, epoch, patience);
+    let _ = ground.guard.lease(cutover, epoch, patience, SETTLING_MS);
     let intent = ground.record_settling(Event::AbortBegan {
         cutover: cutover.clone(),
         epoch,

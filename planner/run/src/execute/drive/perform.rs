@@ -62,7 +62,10 @@ impl Flight<'_> {
             Action::VerifyResidual => self.verify_residual(&step),
             Action::Harden => self.harden(&step).map(said).map_err(bind),
             Action::ArmReverse => self.arm_reverse(&step),
-            Action::Commit => self.last_look(&step).map(said).map_err(bind),
+            Action::Commit => {
+                let looked = self.last_look(&step).map(said).map_err(bind)?;
+                Ok(Proof { at: Some(self.ground.now()), ..looked })
+            }
             Action::RaiseAndOpen => {
                 self.raise(&step)?;
                 self.open(&step, act).map(said).map_err(bind)
@@ -307,9 +310,13 @@ impl Flight<'_> {
     }
 
     /// How long opening the new side is tried before the old one is looked at again (protocol P16): both are closed
-    /// meanwhile, so no longer than the spec allows a pause to be.
+    /// meanwhile, so no longer than the spec allows a pause to be, nor than what this process has left of the forward
+    /// lease. Whoever completes for one that is dead has a time of its own.
     fn opening_patience(&self) -> Duration {
-        SETTLING_DEADLINE.min(Duration::from_millis(self.attempt.timeout_ms))
+        let most = SETTLING_DEADLINE.min(Duration::from_millis(self.attempt.timeout_ms));
+        let ends = self.known.forward_until().filter(|_| self.fenced_ms.is_some());
+        let left = ends.map(|ends| ends.ms.saturating_sub(self.ground.clock.boot_ms()));
+        left.map_or(most, |ms| most.min(Duration::from_millis(ms)))
     }
 
     /// Points every route to the new side, and looks that it does; with stopped writers old answers expire
