@@ -84,7 +84,11 @@ fn that_whoever_asked_is_killed_and_another_asks_too_changes_nothing() {
     let _ = first.kill();
     // It is under way, in its pause, or done: each is an answer, and none begins another way back.
     let second = scratch.segue(&BACK);
-    assert!(["under way", "is at", "already"].iter().any(|word| second.all().contains(word)), "{}", second.all());
+    assert!(
+        ["under way", "is at", "already"].iter().any(|word| second.all().contains(word)),
+        "{}",
+        second.all()
+    );
     wait_until("the source serves", || scratch.live() == "old" && held(&scratch));
     assert_eq!(epoch(&scratch), epoch_before + 1);
     scratch.nothing_is_lost();

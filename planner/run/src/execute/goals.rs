@@ -94,8 +94,7 @@ pub(super) struct Goals {
 impl Goals {
     /// Takes a goal. `false`: the same is under way already.
     fn ask(&mut self, cutover: &Address, goal: &Goal, by: &str, stage: Stage) -> bool {
-        let same =
-            |asked: &Asked| asked.goal == *goal && matches!(asked.stage, Stage::Waits | Stage::Begun);
+        let same = |asked: &Asked| asked.goal == *goal && matches!(asked.stage, Stage::Waits | Stage::Begun);
         if self.of.get(cutover).is_some_and(same) {
             return false;
         }
@@ -181,7 +180,8 @@ pub(super) fn ask(ground: &Arc<Ground>, cutover: &Address, goal: Goal, by: &str)
     let Some(known) = ground.recorder.look(|s| s.cutovers.get(cutover).cloned()) else {
         return Reply::Refused { said: format!("{cutover} is not in the state of this run") };
     };
-    if ground.control.goals(|goals| goals.under_way(cutover) && !goals.ask(cutover, &goal, by, Stage::Waits)) {
+    if ground.control.goals(|goals| goals.under_way(cutover) && !goals.ask(cutover, &goal, by, Stage::Waits))
+    {
         return Reply::Taken { said: format!("{cutover}: this was asked for already, and is under way") };
     }
     if let Some(end) = not_now(ground, cutover, &known) {
@@ -203,10 +203,17 @@ pub(super) fn ask(ground: &Arc<Ground>, cutover: &Address, goal: Goal, by: &str)
             if !taken {
                 return over(GoalEnd::busy(
                     format!("the run of process {} is at work on its plan", std::process::id()),
-                    format!("`segue abort` stops it at its next safe point; then `segue switch-back {cutover}`"),
+                    format!(
+                        "`segue abort` stops it at its next safe point; then `segue switch-back {cutover}`"
+                    ),
                 ));
             }
-            Reply::Taken { said: format!("{cutover}: the run of process {} leads back to the source", std::process::id()) }
+            Reply::Taken {
+                said: format!(
+                    "{cutover}: the run of process {} leads back to the source",
+                    std::process::id()
+                ),
+            }
         }
     }
 }
@@ -219,7 +226,9 @@ fn not_now(ground: &Ground, cutover: &Address, known: &CutoverState) -> Option<G
     match (settle(known.phase), known.phase) {
         (Settle::Nothing, _) | (Settle::Complete, Phase::Watching) => {
             let begins = ground.control.closes(cutover);
-            begins.then(|| GoalEnd::busy(format!("{cutover} begins its pause in process {pid}"), again(cutover)))
+            begins.then(|| {
+                GoalEnd::busy(format!("{cutover} begins its pause in process {pid}"), again(cutover))
+            })
         }
         (Settle::Abort, Phase::Aborting) => {
             Some(GoalEnd::busy(at("it is aborted, the side that served opens first"), again(cutover)))
@@ -228,9 +237,10 @@ fn not_now(ground: &Ground, cutover: &Address, known: &CutoverState) -> Option<G
             at(&format!("it is on its way to the {to}, and the {} serves until it is committed", to.other())),
             format!("`segue abort {cutover}` keeps the {} serving; or {}", to.other(), again(cutover)),
         )),
-        (Settle::Complete, _) => {
-            Some(GoalEnd::busy(at(&format!("it is committed, and the {to} takes writes in a moment")), again(cutover)))
-        }
+        (Settle::Complete, _) => Some(GoalEnd::busy(
+            at(&format!("it is committed, and the {to} takes writes in a moment")),
+            again(cutover),
+        )),
     }
 }
 
@@ -242,9 +252,9 @@ fn again(cutover: &Address) -> String {
 fn unhold_aside(ground: &Arc<Ground>, cutover: &Address, stale: bool, by: &str) -> Reply {
     let goal = Goal::GoesOn { stale };
     let busy = || GoalEnd::busy(format!("{cutover}: another goal is under way in this run"), again(cutover));
-    let begun = ground.control.goals(|goals| {
-        !goals.under_way(cutover) && goals.ask(cutover, &goal, by, Stage::Begun)
-    });
+    let begun = ground
+        .control
+        .goals(|goals| !goals.under_way(cutover) && goals.ask(cutover, &goal, by, Stage::Begun));
     if !begun {
         return Reply::Goal { said: Vec::new(), end: Some(busy()) };
     }
@@ -252,7 +262,8 @@ fn unhold_aside(ground: &Arc<Ground>, cutover: &Address, stale: bool, by: &str) 
     let spawned = std::thread::Builder::new().name("unhold".to_owned()).spawn(move || {
         let end = match unhold(&shared, &of, stale, &by) {
             Ok(said) => {
-                said.iter().for_each(|text| shared.tell(&RunEvent::Said { text: format!("{text} (by {by})") }));
+                said.iter()
+                    .for_each(|text| shared.tell(&RunEvent::Said { text: format!("{text} (by {by})") }));
                 GoalEnd::reached(said.join("\n"))
             }
             Err(error) => GoalEnd::failed(&error),
@@ -260,7 +271,9 @@ fn unhold_aside(ground: &Arc<Ground>, cutover: &Address, stale: bool, by: &str) 
         shared.control.goals(|goals| goals.end(&of, end));
     });
     match spawned {
-        Ok(_) => Reply::Taken { said: format!("{cutover}: the run of process {} does it", std::process::id()) },
+        Ok(_) => {
+            Reply::Taken { said: format!("{cutover}: the run of process {} does it", std::process::id()) }
+        }
         Err(error) => {
             let end = GoalEnd { exit: 1, said: format!("no thread for it: {error}"), remedy: None };
             ground.control.goals(|goals| goals.end(cutover, end.clone()));

@@ -163,9 +163,10 @@ fn nothing_left(ground: &Ground, desired: &Desired) -> Option<String> {
     let (mut finished, mut left, mut units) = (0_usize, Vec::new(), 0_usize);
     ground.recorder.look(|s| {
         for migration in desired.migrations.keys() {
-            let known = s.cutovers.iter().find(|(_, c)| {
-                c.attempt.as_ref().is_some_and(|a| a.migrations().any(|of| of == migration))
-            });
+            let known = s
+                .cutovers
+                .iter()
+                .find(|(_, c)| c.attempt.as_ref().is_some_and(|a| a.migrations().any(|of| of == migration)));
             match known {
                 Some((_, known)) if known.finished => finished += 1,
                 Some((cutover, known)) if known.left.as_ref().is_some_and(|l| l.side != known.live) => {
