@@ -26,7 +26,7 @@ pub(super) fn answer(ground: &Arc<Ground>, question: Ask, uid: Option<u32>) -> R
         }
         Ask::Approve { plan_hash, by } => approve(ground, plan_hash, who(by)),
         Ask::Abort { cutover, by } => abort(ground, cutover.as_ref(), &who(by)),
-        Ask::Reach { cutover, goal, by } => goals::ask(ground, &cutover, goal, &who(by)),
+        Ask::Reach { cutover, goal, by } => goals::ask(ground, &cutover, &goal, &who(by)),
         Ask::Hear { cutover, heard } => {
             let (said, end) = ground.control.hear(&cutover, heard, HEAR);
             Reply::Goal { said, end }

@@ -175,12 +175,12 @@ impl Goals {
 }
 
 /// Answers who asks for a goal: taken, reached already, or why not now and what to type.
-pub(super) fn ask(ground: &Arc<Ground>, cutover: &Address, goal: Goal, by: &str) -> Reply {
+pub(super) fn ask(ground: &Arc<Ground>, cutover: &Address, goal: &Goal, by: &str) -> Reply {
     let over = |end: GoalEnd| Reply::Goal { said: Vec::new(), end: Some(end) };
     let Some(known) = ground.recorder.look(|s| s.cutovers.get(cutover).cloned()) else {
         return Reply::Refused { said: format!("{cutover} is not in the state of this run") };
     };
-    if ground.control.goals(|goals| goals.under_way(cutover) && !goals.ask(cutover, &goal, by, Stage::Waits))
+    if ground.control.goals(|goals| goals.under_way(cutover) && !goals.ask(cutover, goal, by, Stage::Waits))
     {
         return Reply::Taken { said: format!("{cutover}: this was asked for already, and is under way") };
     }
@@ -188,7 +188,7 @@ pub(super) fn ask(ground: &Arc<Ground>, cutover: &Address, goal: Goal, by: &str)
         return over(end);
     }
     match goal {
-        Goal::GoesOn { stale } => unhold_aside(ground, cutover, stale, by),
+        Goal::GoesOn { stale } => unhold_aside(ground, cutover, *stale, by),
         Goal::SourceServes if known.live == Side::Source => over(GoalEnd::reached(format!(
             "{cutover}: the source serves already: nothing to do. Where this run waits to lead it to the target, `segue abort {cutover}` stops that"
         ))),
