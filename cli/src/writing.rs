@@ -4,12 +4,12 @@
 use std::sync::Arc;
 
 use segue_contract::{Address, segue};
-use segue_run::execute::{Ask, Ground, Reply, SocketError, ask, settle_all};
+use segue_run::execute::{Ask, Goal, GoalEnd, Ground, Reply, SocketError, ask, settle_all};
 use segue_run::host;
 use segue_run::session::{Session, Start};
 
 use crate::exit::Exit;
-use crate::failure::Failure;
+use crate::failure::{Failure, Reason};
 use crate::invocation::{Invocation, VERSION};
 use crate::printer::Paint;
 use crate::progress;
@@ -87,12 +87,62 @@ pub(crate) fn ask_running(
         Err(closed @ SocketError::Closed(_)) => Err(Failure::new(closed.to_string()).remedy(
             "ask its owner for the group that may enter it: `chgrp TEAM .segue && chmod 2750 .segue`, before the next apply",
         )),
-        Ok(Reply::Status { .. } | Reply::Live { .. }) => {
+        Ok(Reply::Status { .. } | Reply::Live { .. } | Reply::Goal { .. }) => {
             Err(Failure::new("the running apply answered something else"))
         }
         // One that does not answer hangs: whoever takes the lock sees whether its time is over.
         Err(SocketError::Nobody(_) | SocketError::Path(_) | SocketError::Broken(_)) => Ok(None),
+        // A run that ended in the middle of an answer: what it left is looked at like any other.
+        Err(SocketError::Garbled(error)) if error.is_eof() => Ok(None),
         Err(error) => Err(error.into()),
+    }
+}
+
+/// Has the apply that runs in the state directory reach a goal, tells how far it is, and ends as the command would have
+/// by itself. `None`: none runs, or it ended before.
+///
+/// # Errors
+/// The goal was not reached, and why.
+pub(crate) fn reach_running(
+    invocation: &Invocation,
+    workspace: &Workspace,
+    cutover: &Address,
+    goal: Goal,
+    accept: &[String],
+) -> Result<Option<Exit>, Failure> {
+    let mut question = Ask::Reach { cutover: cutover.clone(), goal, accept: accept.to_vec(), by: here() };
+    let mut heard = 0;
+    loop {
+        match ask(&workspace.state_dir, &question) {
+            Ok(Reply::Goal { said, end }) => {
+                heard += said.len();
+                said.iter().for_each(|line| invocation.printer.say(line));
+                if let Some(end) = end {
+                    return ended(invocation, end).map(Some);
+                }
+            }
+            Ok(Reply::Taken { said }) => invocation.printer.say(&said),
+            Ok(Reply::Refused { said }) => return Err(Failure::new(said)),
+            Ok(Reply::Status { .. } | Reply::Live { .. }) => {
+                return Err(Failure::new("the running apply answered something else"));
+            }
+            Err(SocketError::Nobody(_) | SocketError::Path(_) | SocketError::Broken(_)) => return Ok(None),
+            // A run that ended in the middle of an answer: what it left is looked at like any other.
+            Err(SocketError::Garbled(error)) if error.is_eof() => return Ok(None),
+            Err(error) => return Err(error.into()),
+        }
+        question = Ask::Hear { cutover: cutover.clone(), heard };
+    }
+}
+
+fn ended(invocation: &Invocation, end: GoalEnd) -> Result<Exit, Failure> {
+    let GoalEnd { exit, said, remedy } = end;
+    match Exit::from_number(exit) {
+        Exit::Done => {
+            invocation.printer.say(&said);
+            Ok(Exit::Done)
+        }
+        exit => Err(Failure { exit, reasons: vec![Reason { message: said, remedy }] }),
     }
 }
 

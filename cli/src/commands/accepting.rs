@@ -16,6 +16,11 @@ pub(crate) struct Accepting {
 }
 
 impl Accepting {
+    /// The hashes.
+    pub(crate) fn hashes(&self) -> &[String] {
+        &self.accept_deletions
+    }
+
     /// A command to paste that lets the same go.
     pub(crate) fn with(&self, words: &[&str]) -> segue_contract::SegueCommand {
         let hashes = self.accept_deletions.iter().flat_map(|hash| ["--accept-deletions", hash.as_str()]);

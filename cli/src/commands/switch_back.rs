@@ -6,7 +6,7 @@ use segue_language::Desired;
 use segue_plan::cutover::{Settle, settle};
 use segue_plan::state::{CutoverState, State};
 use segue_run::clock::SystemClock;
-use segue_run::execute::{switch_back, way_back_refused};
+use segue_run::execute::{Goal, switch_back, way_back_refused};
 use segue_run::host;
 use segue_run::session::Snapshot;
 
@@ -19,7 +19,7 @@ use crate::render::status::Now;
 use crate::render::summary;
 use crate::render::way_back::WayBackView;
 use crate::workspace::Workspace;
-use crate::writing::writing;
+use crate::writing::{reach_running, writing};
 
 /// See to it that the declared source serves, without touching the spec
 ///
@@ -28,6 +28,9 @@ use crate::writing::writing;
 /// afterwards, so that no apply flips it again. A run that died is settled first.
 ///
 /// It shows what it will do and what would be lost, and asks. Without a terminal it needs --auto-approve.
+///
+/// An apply that follows or watches goes back by itself, and says here how far it is. In its pause it says what happens
+/// now.
 ///
 /// A target that cannot be read is left only with fallback { accept_loss = true } and either fence = [...], a command
 /// that keeps it from serving and proves it, or dual_write = true; what is lost is said. Otherwise nothing is touched,
@@ -85,6 +88,10 @@ impl SwitchBack {
         cutover: &Address,
         asked: bool,
     ) -> Result<Exit, Failure> {
+        let accept = self.accepting.hashes();
+        if let Some(exit) = reach_running(invocation, workspace, cutover, Goal::SourceServes, accept)? {
+            return Ok(exit);
+        }
         let desired = workspace.desired_if_right();
         writing(invocation, workspace, "switch-back", false, |desk| {
             self.accepting.record(invocation, desk)?;

@@ -111,7 +111,7 @@ fn put(state_dir: &Path, question: &Ask) -> String {
     match ask(state_dir, question) {
         Ok(Reply::Taken { said }) => said,
         Ok(Reply::Refused { said }) => format!("refused: {said}"),
-        Ok(Reply::Status { .. } | Reply::Live { .. }) => {
+        Ok(Reply::Status { .. } | Reply::Live { .. } | Reply::Goal { .. }) => {
             "the running apply answered something else".to_owned()
         }
         Err(SocketError::Nobody(_) | SocketError::Path(_)) => {

@@ -413,6 +413,11 @@ impl CutoverState {
         open.then(|| BootTime { ms: ms.saturating_add(attempt.forward_ms()), boot_id })
     }
 
+    /// Whether the side that does not serve was left without a look: nothing is written there before it is taken back.
+    pub fn leaves_the_other(&self) -> bool {
+        self.left.as_ref().is_some_and(|left| left.side != self.live)
+    }
+
     /// Whether the switch is done and watches are still to be looked at: nothing has to be settled, and the next
     /// apply goes on watching.
     pub fn watches(&self) -> bool {

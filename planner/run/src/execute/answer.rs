@@ -1,5 +1,8 @@
 //! The answers to what comes over the control socket.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use segue_contract::{Address, Side, segue};
 use segue_plan::cutover::{Phase, Settle, settle};
 use segue_plan::event::{Event, WHY_MAX, Wish, rate_text};
@@ -7,11 +10,14 @@ use segue_plan::state::State;
 
 use super::brake::{Paused, WISHED_MAX, Why};
 use super::socket::{Ask, Reply};
-use super::{Ground, RunEvent};
+use super::{Ground, RunEvent, goals};
 use crate::host;
 
+/// How long a question after a goal waits for something new: less than either end's patience.
+const HEAR: Duration = Duration::from_secs(2);
+
 /// Answers a question. Who asks is whom the kernel says is at the other end (`uid`), where it can say so.
-pub(super) fn answer(ground: &Ground, question: Ask, uid: Option<u32>) -> Reply {
+pub(super) fn answer(ground: &Arc<Ground>, question: Ask, uid: Option<u32>) -> Reply {
     let who = |by: String| uid.map_or(by, |uid| format!("{}@{}", host::user_of(uid), ground.who.host));
     match question {
         Ask::Status => Reply::Status { state: Box::new(ground.state()), live: Some(Box::new(ground.live())) },
@@ -21,6 +27,11 @@ pub(super) fn answer(ground: &Ground, question: Ask, uid: Option<u32>) -> Reply 
         }
         Ask::Approve { plan_hash, by } => approve(ground, plan_hash, who(by)),
         Ask::Abort { cutover, by } => abort(ground, cutover.as_ref(), &who(by)),
+        Ask::Reach { cutover, goal, accept, by } => goals::ask(ground, &cutover, &goal, &accept, &who(by)),
+        Ask::Hear { cutover, heard } => {
+            let (said, end) = ground.control.hear(&cutover, heard, HEAR);
+            Reply::Goal { said, end }
+        }
         Ask::Pause { by, why } => pause(ground, who(by), why),
         Ask::Resume { by } => {
             let by = who(by);

@@ -10,6 +10,7 @@ use segue_language::RunLimits;
 use segue_plan::cutover::may_approve;
 
 use super::brake::{Brakes, Halt, Limits, Paused, Why};
+use super::goals::{GoalEnd, Goals};
 use super::rate::Rate;
 
 /// How urgently a run shall stop.
@@ -39,9 +40,14 @@ struct Asked {
     /// Units that are carried right now, and how many may be; `None`: as many as there are.
     carrying: usize,
     carrying_max: Option<usize>,
+    /// What else the run was asked for while it runs.
+    goals: Goals,
     /// Rises with each message, so that a sleeper sees that something came.
     version: u64,
 }
+
+/// How long a run that reached a goal waits for somebody who asks after it to hear so, before it may end.
+const HEARD_WITHIN: Duration = Duration::from_secs(3);
 
 /// Whether a cutover may begin.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -259,6 +265,60 @@ impl Control {
         let asked = self.lock();
         let paused = asked.halt.now.as_ref().map(|(paused, _)| paused.clone());
         Brakes { paused, limits: asked.limits.list() }
+    }
+
+    /// Reads or changes the goals that the run was asked for.
+    pub(super) fn goals<T>(&self, look: impl FnOnce(&mut Goals) -> T) -> T {
+        let mut asked = self.lock();
+        let found = look(&mut asked.goals);
+        asked.version += 1;
+        self.came.notify_all();
+        found
+    }
+
+    /// Whether a goal waits that somebody is to reach: of one cutover, or of any.
+    pub(super) fn goal_waits(&self, cutover: Option<&Address>) -> bool {
+        self.lock().goals.waits(cutover)
+    }
+
+    /// Whether a cutover is between its gates and the new side's first writes.
+    pub(super) fn closes(&self, cutover: &Address) -> bool {
+        self.lock().closing.contains(cutover)
+    }
+
+    /// A goal ended. Whoever waits for that hears it before the run goes on, and perhaps ends.
+    pub(super) fn end_goal(&self, cutover: &Address, end: GoalEnd) {
+        self.goals(|goals| goals.end(cutover, end));
+        let _ = self.wait_within(HEARD_WITHIN, |asked| (!asked.goals.unheard(cutover)).then_some(()));
+    }
+
+    /// What is new of a goal since the first `heard` sentences; nothing after `time`.
+    pub(super) fn hear(
+        &self,
+        cutover: &Address,
+        heard: usize,
+        time: Duration,
+    ) -> (Vec<String>, Option<GoalEnd>) {
+        let new = self.wait_within(time, |asked| asked.goals.hear(cutover, heard));
+        // Whoever waits for the goal's end to be heard looks again.
+        self.nudge();
+        new.unwrap_or_default()
+    }
+
+    /// Waits until there is something, at most for `time`.
+    fn wait_within<T>(&self, time: Duration, mut look: impl FnMut(&mut Asked) -> Option<T>) -> Option<T> {
+        let end = Instant::now() + time;
+        let mut asked = self.lock();
+        loop {
+            if let Some(found) = look(&mut asked) {
+                return Some(found);
+            }
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return None;
+            }
+            asked = self.came.wait_timeout(asked, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
     }
 
     /// Wakes sleepers: something else that they may wait for has changed (an approval).

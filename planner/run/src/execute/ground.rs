@@ -82,6 +82,10 @@ impl Ground {
         {
             self.control.end_closing(cutover);
         }
+        if let RunEvent::Phase { cutover, phase, said, .. } = event {
+            let more = if said.is_empty() { String::new() } else { format!(": {said}") };
+            self.control.goals(|goals| goals.say(cutover, &format!("{cutover}: {phase}{more}")));
+        }
         self.listener.tell(event);
     }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use segue_contract::Address;
+use segue_contract::{Address, segue};
 use segue_language::Desired;
 use segue_plan::cutover::WayBack;
 
@@ -228,7 +228,7 @@ fn lock(turns: &Mutex<Turns>) -> MutexGuard<'_, Turns> {
     turns.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Keeps passes running for `apply --follow`, until somebody asks to stop or nothing is left to follow.
+/// Keeps passes running for `apply --follow`, until somebody asks to stop or for a goal, or nothing is left to follow.
 ///
 /// # Errors
 /// What still failed in the end, or that the journal cannot be written.
@@ -244,25 +244,54 @@ pub(super) fn follow(ground: &Ground, desired: &Desired) -> Result<(), Vec<RunEr
         };
         ground.tell(&RunEvent::StepRetried { step, message, after_ms });
     };
+    let stop = Arc::new(AtomicBool::new(false));
+    // What runs ends for a goal, too: it is gone on with by the way back, or from the side that serves then.
+    let over = || {
+        let over = ground.control.stopping() || ground.control.goal_waits(None);
+        if over {
+            stop.store(true, Ordering::Relaxed);
+        }
+        over
+    };
     let schedule = Schedule {
         ground,
         wanted: &|| followed(ground, desired),
-        stop: Arc::default(),
-        over: &|| ground.control.stopping(),
+        stop: Arc::clone(&stop),
+        over: &over,
         failed: &failed,
         between: &|_| told.lock().unwrap_or_else(PoisonError::into_inner).ways_back(ground),
     };
     let failing = schedule.run().map_err(|error| vec![error])?;
-    if failing.is_empty() { Ok(()) } else { Err(failing) }
+    if !failing.is_empty() {
+        return Err(failing);
+    }
+    if followed(ground, desired).is_empty() {
+        ground.tell(&RunEvent::Said { text: nothing_left(ground) });
+    }
+    Ok(())
 }
 
-/// The units that are kept in step: loaded, and of no cutover that is finished.
+/// Why nothing is to be followed any more.
+fn nothing_left(ground: &Ground) -> String {
+    let left = ground.recorder.look(|state| {
+        state.cutovers.iter().find(|(_, c)| c.leaves_the_other()).map(|(cutover, _)| cutover.clone())
+    });
+    match left {
+        Some(cutover) => format!(
+            "Nothing is left to follow: the other side of {cutover} was left, and takes nothing before `{}`",
+            segue(&["unhold", cutover.as_str()])
+        ),
+        None => "Nothing is left to follow: what the spec declares is finished, or not loaded".to_owned(),
+    }
+}
+
+/// The units that are kept in step: loaded, of no cutover that is finished, and of none whose other side was left.
 fn followed(ground: &Ground, desired: &Desired) -> Vec<Wanted> {
     ground.recorder.look(|state| {
         let mut wanted = Vec::new();
         for decl in desired.migrations.values() {
-            let finished = state.cutover_of(&decl.address).is_some_and(|c| c.finished);
-            let Some(known) = state.migrations.get(&decl.address).filter(|_| !finished) else { continue };
+            let over = state.cutover_of(&decl.address).is_some_and(|c| c.finished || c.leaves_the_other());
+            let Some(known) = state.migrations.get(&decl.address).filter(|_| !over) else { continue };
             for (name, _) in known.units.iter().filter(|(_, unit)| unit.loaded) {
                 let unit = UnitRef { migration: decl.address.clone(), unit: name.clone() };
                 wanted.push((unit, decl.sync_interval_ms));

@@ -1,5 +1,5 @@
-//! The control socket: `status`, `watch`, `approve`, `abort`, `pause`, `resume` and `throttle` talk to a running apply by
-//! it. One JSON line asks, one answers.
+//! The control socket: `status`, `watch`, `approve`, `abort`, `pause`, `resume`, `throttle`, `switch-back` and `unhold` talk
+//! to a running apply by it. One JSON line asks, one answers.
 
 use std::fs::Permissions;
 use std::io::{BufRead, BufReader, Write};
@@ -18,7 +18,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixListener;
 
 use super::answer::answer;
-use super::{Ground, Live};
+use super::{Goal, GoalEnd, Ground, Live};
 
 const SOCKET: &str = "socket";
 /// A question is one short line.
@@ -71,6 +71,25 @@ pub enum Ask {
         /// By whom.
         by: String,
     },
+    /// Reach a goal, and go on with what was asked for before.
+    Reach {
+        /// The cutover.
+        cutover: Address,
+        /// What.
+        goal: Goal,
+        /// Deletions that are let go first, by their hashes.
+        #[serde(default)]
+        accept: Vec<String>,
+        /// By whom.
+        by: String,
+    },
+    /// How far the goal of a cutover is. Answered when there is something new, or after a while.
+    Hear {
+        /// The cutover.
+        cutover: Address,
+        /// How many sentences were heard before.
+        heard: usize,
+    },
     /// Abort an attempt in flight.
     Abort {
         /// The cutover; `None`: the only one in flight.
@@ -105,6 +124,13 @@ pub enum Reply {
     Taken {
         /// A sentence.
         said: String,
+    },
+    /// How far a goal is.
+    Goal {
+        /// What was said since.
+        said: Vec<String>,
+        /// How it ended; `None`: it is under way.
+        end: Option<GoalEnd>,
     },
     /// It was refused.
     Refused {

@@ -20,7 +20,7 @@ use super::drive::drive;
 use super::ground::micros;
 use super::passes::{self, Wanted};
 use super::unit::UnitRef;
-use super::{Ground, RunError, RunEvent};
+use super::{Ground, RunError, RunEvent, goals};
 
 /// Whether what is left of an attempt is watching, which takes long, and nobody attends to signals: whoever only
 /// settles what died leaves it to the next apply.
@@ -72,7 +72,9 @@ pub(super) fn watch(
     for watch in &state.plan.watches {
         ground.begin_step(&watch.block.address, StepKind::Watch)?;
     }
+    ground.control.goals(|goals| goals.watch(cutover, true));
     watching.all();
+    ground.control.goals(|goals| goals.watch(cutover, false));
     let Outcome { error, lost, said } = watching.lock().take();
     if let Some(error) = error {
         return Err(error);
@@ -85,13 +87,26 @@ pub(super) fn watch(
         let said = said.iter().find(|(of, _)| of == address).map(|(_, said)| said.clone());
         ground.end_step(address, StepKind::Watch, said.unwrap_or_default(), micros(began))?;
     }
+    let asked = goals::serve(ground, Some(cutover), None).into_iter().next();
     match lost {
-        Some(_) => back::go_back(ground, cutover).map(|()| None),
-        None => {
+        // Whoever asks for the way back and the lost health want the same; a way back that failed is tried once more.
+        Some(_) if asked.as_ref().is_none_or(|(_, _, result)| result.is_err()) => {
+            back::go_back(ground, cutover).map(|()| None)
+        }
+        _ if asked.is_some() => asked.map_or(Ok(None), |asked| went_back(attempt, asked)),
+        _ => {
             let said: Vec<String> = said.iter().map(|(of, said)| format!("{of}: {said}")).collect();
             Ok(Some(said.join("; ")))
         }
     }
+}
+
+/// The way back that somebody asked for ends the watch: the run did not come to what was asked of it first.
+fn went_back(
+    attempt: &Attempt,
+    (cutover, reason, result): (Address, String, Result<(), RunError>),
+) -> Result<Option<String>, RunError> {
+    result.and(Err(RunError::WentBack { cutover, live: attempt.from, reason }))
 }
 
 /// What the threads that look came to.
@@ -138,7 +153,9 @@ impl Watching<'_> {
     }
 
     fn over(&self) -> bool {
-        self.ended.load(Ordering::SeqCst) || self.ground.control.stopping()
+        self.ended.load(Ordering::SeqCst)
+            || self.ground.control.stopping()
+            || self.ground.control.goal_waits(Some(self.cutover))
     }
 
     fn end(&self) {

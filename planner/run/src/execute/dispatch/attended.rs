@@ -3,13 +3,11 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use segue_contract::{Address, Side, StepError};
+use segue_contract::{Address, StepError};
 use segue_language::{CutoverDecl, Desired};
-use segue_plan::event::Event;
 use tokio::sync::mpsc;
 
-use super::super::attempt::{attempt_from_state, terms_of};
-use super::super::{Ground, RunError, RunEvent, check_claims, leave, passes, socket};
+use super::super::{Ground, RunError, goals, passes, socket};
 use super::{MESSAGES_MAX, Message, runtime, take_signal, watch_signals};
 
 /// Runs `work` with signals and the control socket attended to, as in an apply.
@@ -42,13 +40,44 @@ pub fn attended(
     })
 }
 
-/// Keeps passes running, each migration at its interval, until somebody asks to stop or nothing is left to follow.
+/// Keeps passes running, each migration at its interval, until somebody asks to stop or nothing is left to follow. Goals
+/// that the run is asked for meanwhile are reached between passes, which then go on from the side that serves.
 ///
 /// # Errors
-/// What still failed in the end: each failure was told when it came, and tried again.
+/// What still failed in the end: each failure was told when it came, and tried again. A way back that failed ends it
+/// only where both sides are closed or nothing can be recorded.
 pub fn follow(ground: &Arc<Ground>, desired: &Desired) -> Result<(), Vec<RunError>> {
     let desired = desired.clone();
-    attended_all(ground, move |ground| passes::follow(ground, &desired))
+    attended_all(ground, move |ground| {
+        ground.control.goals(|goals| goals.follow(true));
+        let ended = follow_and_serve(ground, &desired);
+        ground.control.goals(|goals| goals.follow(false));
+        ended
+    })
+}
+
+fn follow_and_serve(ground: &Ground, desired: &Desired) -> Result<(), Vec<RunError>> {
+    loop {
+        let ended = passes::follow(ground, desired);
+        let served = goals::serve(ground, None, Some(desired));
+        if served.is_empty() {
+            return ended;
+        }
+        // A pass that failed is tried again from the side that serves.
+        if let Err(errors) = ended
+            && errors.iter().any(|error| matches!(error, RunError::Record(_)))
+        {
+            return Err(errors);
+        }
+        for (_, _, result) in served {
+            match result {
+                Err(error @ (RunError::Record(_) | RunError::BothClosed { .. })) => return Err(vec![error]),
+                Err(RunError::Interrupted) => return Ok(()),
+                // Whoever asked was told; the side that serves is followed on.
+                Ok(()) | Err(_) => {}
+            }
+        }
+    }
 }
 
 /// As [`attended`], for work that has several failures.
@@ -69,9 +98,8 @@ fn attended_all(
     if failures.is_empty() { Ok(()) } else { Err(failures) }
 }
 
-/// Sees to it, by command, that the declared source serves (protocol P31). Where it does, that is said and nothing
-/// changes. Otherwise: reverse passes until they stop shrinking, then the protocol, with no gates; the cutover is held
-/// afterwards (protocol P23). What `desired` says of the way back counts before what was recorded.
+/// Sees to it, by command, that the declared source serves, with signals and the control socket attended to: see
+/// [`goals::source_serves`].
 ///
 /// # Errors
 /// The source does not serve, and why.
@@ -81,29 +109,8 @@ pub fn switch_back(
     reason: &str,
     desired: Option<&Desired>,
 ) -> Result<(), RunError> {
-    if let Some(problem) = check_claims(ground, &ground.state()).into_iter().next() {
-        let error = StepError::permanent(format!("who serves is not known here: {problem}"));
-        return Err(RunError::Setup(
-            error
-                .remedy("bring back the newest state directory; nothing is opened or closed from an old one"),
-        ));
-    }
-    if ground.recorder.look(|s| s.cutovers.get(cutover).is_some_and(|c| c.live == Side::Source)) {
-        ground.tell(&RunEvent::Said { text: format!("{cutover}: the source serves already: nothing to do") });
-        return Ok(());
-    }
-    let terms = desired.and_then(|d| d.cutovers.get(cutover)).map(terms_of);
-    let attempt = attempt_from_state(ground, cutover, reason, terms)?;
-    let cutover = cutover.clone();
-    attended(ground, move |ground| {
-        let ended = leave::go_back(ground, &cutover, attempt);
-        if let Err(RunError::Unreadable { why, .. }) = &ended {
-            let epoch = ground.recorder.look(|s| s.cutovers.get(&cutover).map_or(0, |c| c.epoch));
-            let why = why.clone();
-            ground.record(Event::BackRefused { cutover, epoch, why, held: true })?;
-        }
-        ended
-    })
+    let (cutover, reason, desired) = (cutover.clone(), reason.to_owned(), desired.cloned());
+    attended(ground, move |ground| goals::source_serves(ground, &cutover, &reason, desired.as_ref()))
 }
 
 /// Rehearses cutovers by command, one after the other; every one is, whatever is found in those before it.
