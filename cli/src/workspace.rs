@@ -1,9 +1,9 @@
 //! From the global options to a loaded spec and its state directory, and from there to a plan.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use segue_language::{Desired, Loaded, Secrets, Severity, SpecInput, SpecPath, load};
+use segue_language::{Desired, Diagnostic, Loaded, SPEC_LIVE, Secrets, Severity, SpecInput, SpecPath, load};
 use segue_plan::plan::{Plan, PlanOptions, plan};
 use segue_run::clock::SystemClock;
 use segue_run::execute::{ObserveIo, claim_problems};
@@ -57,7 +57,7 @@ impl Workspace {
                 .collect(),
             kept,
         };
-        let loaded = load(&input, &invocation.registry);
+        let mut loaded = load(&input, &invocation.registry);
         invocation.repeat_variables(&loaded.variables);
         let state_dir = loaded.state_dir.clone().unwrap_or_else(|| {
             let beside = base.join(STATE_DIR);
@@ -67,6 +67,7 @@ impl Workspace {
             ));
             beside
         });
+        say_who_serves(&mut loaded, &state_dir);
         Self { loaded, state_dir }
     }
 
@@ -129,6 +130,23 @@ impl Workspace {
         let options = PlanOptions { base: None, early, state_id: snapshot.state_id.clone() };
         let plan = plan(desired, &snapshot.state, &observed, &options);
         Ok(Planned { plan, snapshot })
+    }
+}
+
+/// A cutover that does not say which side serves: the state knows who does now.
+fn say_who_serves(loaded: &mut Loaded, state_dir: &Path) {
+    let unsaid = |problem: &Diagnostic| problem.code == SPEC_LIVE;
+    if !loaded.diagnostics.iter().any(unsaid) || !state_dir.exists() {
+        return;
+    }
+    // What is wrong with the state is told by whoever needs it.
+    let Ok(snapshot) = snapshot(state_dir) else { return };
+    for problem in loaded.diagnostics.iter_mut().filter(|problem| unsaid(problem)) {
+        let known = problem.about.as_ref().and_then(|cutover| snapshot.state.cutovers.get(cutover));
+        if let Some(known) = known {
+            problem.help =
+                Some(format!("the {0} serves now: write live = \"{0}\" to keep it serving", known.live));
+        }
     }
 }
 

@@ -22,6 +22,7 @@ migration "site" {
 
 cutover "site" {
   migrations = [migration.site]
+  live       = "target"
   timeout    = "30s"
 
   rehearse {

@@ -61,6 +61,13 @@ impl Ran {
         format!("exit {:?}\n--- stdout\n{}\n--- stderr\n{}", self.code, self.stdout, self.stderr)
     }
 
+    /// Fails unless it said this, on either stream.
+    #[track_caller]
+    pub fn says(&self, wanted: &str) -> &Self {
+        assert!(self.all().contains(wanted), "{wanted:?} is not said: {}", self.all());
+        self
+    }
+
     /// Fails unless it ended with this code.
     #[track_caller]
     #[expect(clippy::panic, reason = "this is an assertion of tests")]

@@ -222,3 +222,53 @@ fn what_steers_a_cutover_at_rest_may_be_typed_twice() {
     assert_eq!(scratch.live(), "new");
     every_write_is_there(&scratch);
 }
+
+#[test]
+fn a_cutover_that_does_not_say_which_side_serves_is_told_which_does_now() {
+    let scratch = Scratch::new();
+    scratch.edit_spec("  live       = \"target\"\n", "");
+    let unsaid = scratch.segue(&["validate"]).expect_code(1);
+    unsaid.says("cutover.site does not say which side serves");
+    unsaid.says("write live = \"source\" to keep the source serving");
+    scratch.edit_spec("  timeout    = \"30s\"", "  live       = \"target\"\n  timeout    = \"30s\"");
+    scratch.segue(&["apply", "--auto-approve"]).expect_code(0);
+    scratch.edit_spec("  live       = \"target\"\n", "  finished   = true\n");
+    let unsaid = scratch.segue(&["plan"]).expect_code(1);
+    unsaid.says("the target serves now: write live = \"target\" to keep it serving");
+    scratch.edit_spec("  finished   = true\n", "  finished   = true\n  live       = \"target\"\n");
+    scratch.segue(&["apply", "--auto-approve"]).expect_code(0);
+    assert_eq!(scratch.live(), "new");
+}
+
+#[test]
+fn a_plan_file_that_was_applied_says_so() {
+    let scratch = Scratch::new();
+    scratch.segue(&["plan", "--out", "site.plan"]).expect_code(0);
+    scratch.segue(&["apply", "--auto-approve", "site.plan"]).expect_code(0);
+    scratch.segue(&["apply", "--auto-approve", "site.plan"]).expect_code(0).says("was applied already");
+    scratch.edit_spec("max = \"2s\"", "max = \"3s\"");
+    let changed = scratch.segue(&["apply", "--auto-approve", "site.plan"]).expect_code(1);
+    changed.says("was applied already, and does not fit any more");
+}
+
+#[test]
+fn what_is_asked_of_a_run_that_ends_before_it_answers_is_answered_from_what_it_left() {
+    let scratch = moved();
+    let socket = scratch.at(".segue/socket");
+    let asked = |words: &[&str]| {
+        // Whoever takes the lock removes it.
+        let _ = std::fs::remove_file(&socket);
+        let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        std::thread::spawn(move || listener.incoming().for_each(drop));
+        let ran = scratch.segue(words);
+        assert!(!ran.all().contains("EOF"), "{}", ran.all());
+        ran
+    };
+    for words in [&["abort"][..], &["unhold", "cutover.site"], &BACK] {
+        asked(words).expect_code(0);
+    }
+    assert_eq!(scratch.live(), "old");
+    for words in [&["pause"][..], &["throttle", "1MiB/s"]] {
+        asked(words).expect_code(1).says("no apply is running");
+    }
+}

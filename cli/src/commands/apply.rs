@@ -95,7 +95,7 @@ impl Apply {
             desk.ground.board.follows();
         }
         self.accepting.record(invocation, desk)?;
-        let prepared = self.prepare(desk, desired)?;
+        let prepared = self.prepare(invocation, desk, desired)?;
         self.show(invocation, &prepared)?;
         if prepared.plan.refused() {
             return Err(Failure::new("the plan is refused; its critical notes say why and what to do"));
@@ -121,7 +121,12 @@ impl Apply {
     }
 
     /// Observes and plans under the lock: nothing can change the state between the plan and its execution.
-    fn prepare(&self, desk: &Desk<'_>, desired: &Desired) -> Result<Prepared, Failure> {
+    fn prepare(
+        &self,
+        invocation: &Invocation,
+        desk: &Desk<'_>,
+        desired: &Desired,
+    ) -> Result<Prepared, Failure> {
         let ground = desk.ground;
         let file = self.plan_file.as_deref().map(read_plan).transpose()?;
         let before = ground.state();
@@ -137,8 +142,10 @@ impl Apply {
             let stale = file.stale(&plan, &before, VERSION);
             if !stale.is_empty() {
                 let name = path.display();
+                let applied = before.plans_begun.contains(&file.plan.hash);
+                let was = if applied { "was applied already, and does not" } else { "does not" };
                 let reasons = stale.into_iter().map(|s| Reason {
-                    message: format!("the plan in {name} does not fit any more: {}", s.0),
+                    message: format!("the plan in {name} {was} fit any more: {}", s.0),
                     remedy: None,
                 });
                 let failure = Failure { exit: Exit::Error, reasons: reasons.collect() };
@@ -147,6 +154,12 @@ impl Apply {
                     segue(&["plan", "--out", &name.to_string()])
                 )));
             }
+        }
+        if let (Some(file), Some(path)) = (&file, &self.plan_file)
+            && before.plans_begun.contains(&file.plan.hash)
+            && plan.outlook() == Outlook::Nothing
+        {
+            invocation.printer.say(&format!("The plan in {} was applied already.", path.display()));
         }
         Ok(Prepared { plan, observed, before })
     }

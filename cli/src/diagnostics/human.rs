@@ -55,7 +55,7 @@ impl miette::Diagnostic for Drawing {
 
 impl Drawing {
     fn of(problem: &Diagnostic, sources: &[Source]) -> Self {
-        let Diagnostic { severity, code, summary, help, labels } = problem;
+        let Diagnostic { severity, code, summary, help, labels, about: _ } = problem;
         let mut by_file: BTreeMap<usize, Vec<&Label>> = BTreeMap::new();
         for label in labels {
             by_file.entry(label.span.file).or_default().push(label);

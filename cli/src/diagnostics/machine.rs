@@ -64,7 +64,7 @@ pub(super) fn text(problems: &[Diagnostic], sources: &[Source]) -> String {
 /// All of them, with every label.
 pub(super) fn json(problems: &[Diagnostic], sources: &[Source]) -> Value {
     let one = |problem: &Diagnostic| {
-        let Diagnostic { severity, code, summary, help, labels } = problem;
+        let Diagnostic { severity, code, summary, help, labels, about: _ } = problem;
         let labels: Vec<Value> = labels
             .iter()
             .filter_map(|label| {

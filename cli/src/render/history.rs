@@ -72,31 +72,31 @@ fn phrase(event: &Event) -> String {
         Event::StaleSettled { cutover, by } => format!("{cutover}: stale writes settled by {by}"),
         Event::AttemptBegan { cutover, attempt } => {
             format!(
-                "{cutover}: attempt {} began, from the {} to the {}",
+                "{cutover}: epoch {} began, from the {} to the {}",
                 attempt.epoch, attempt.from, attempt.to
             )
         }
         Event::PhaseReached { cutover, epoch, phase, proof, took_us } => {
             let said = if proof.said.is_empty() { String::new() } else { format!(": {}", proof.said) };
-            format!("{cutover}: attempt {epoch} reached {phase} after {}{said}", micros(*took_us))
+            format!("{cutover}: epoch {epoch} reached {phase} after {}{said}", micros(*took_us))
         }
         Event::MemberOpened { cutover, epoch, migration } => {
-            format!("{cutover}: attempt {epoch}: {migration} takes writes on its new side")
+            format!("{cutover}: epoch {epoch}: {migration} takes writes on its new side")
         }
         Event::RouteSet { cutover, epoch, route, side } => {
-            format!("{cutover}: attempt {epoch}: {route} points to the {side}")
+            format!("{cutover}: epoch {epoch}: {route} points to the {side}")
         }
         Event::CommitTakenBack { cutover, epoch, reason, held: _ } => {
-            format!("{cutover}: attempt {epoch}: its commit is taken back, and held: {reason}")
+            format!("{cutover}: epoch {epoch}: its commit is taken back, and held: {reason}")
         }
         Event::AbortBegan { cutover, epoch, reason, held } => {
             let held = if held.is_some() { ", held" } else { "" };
-            format!("{cutover}: attempt {epoch} is aborted{held}: {reason}")
+            format!("{cutover}: epoch {epoch} is aborted{held}: {reason}")
         }
         Event::SideReopened { cutover, epoch, side, took_us: _ } => {
-            format!("{cutover}: attempt {epoch}: the {side} takes writes again")
+            format!("{cutover}: epoch {epoch}: the {side} takes writes again")
         }
-        Event::Aborted { cutover, epoch } => format!("{cutover}: attempt {epoch} is over"),
+        Event::Aborted { cutover, epoch } => format!("{cutover}: epoch {epoch} is over"),
         Event::Unheld { cutover, by } => format!("{cutover}: let go on by {by}"),
         Event::HoldOutdated { cutover } => format!("{cutover}: hold lifted by an edit of live"),
         Event::CutoverFinished { cutover } => format!("{cutover}: finished"),
@@ -114,17 +114,17 @@ fn phrase(event: &Event) -> String {
         Event::WatchBegan { cutover, epoch, watched_ms, at: _ } => {
             let before =
                 if *watched_ms == 0 { String::new() } else { format!(" after {}", millis(*watched_ms)) };
-            format!("{cutover}: attempt {epoch} is watched{before}")
+            format!("{cutover}: epoch {epoch} is watched{before}")
         }
         Event::WatchRead { cutover: _, epoch: _, watch, ok, said, value: _, failed: _, at: _ } => {
             format!("{watch}: {}: {said}", if *ok { "good" } else { "NOT GOOD" })
         }
         Event::HealthLost { cutover, epoch, watch, said } => {
-            format!("{cutover}: attempt {epoch}: HEALTH LOST at {watch}: {said}")
+            format!("{cutover}: epoch {epoch}: HEALTH LOST at {watch}: {said}")
         }
         Event::BackRefused { cutover, epoch, why, held } => {
             let held = if *held { ", held" } else { "" };
-            format!("{cutover}: attempt {epoch} is not gone back from{held}: {why}")
+            format!("{cutover}: epoch {epoch} is not gone back from{held}: {why}")
         }
         Event::RehearsalBegan { cutover, rehearsal: _ } => format!("{cutover}: a rehearsal began"),
         Event::RehearsalEnded { cutover, report } => {
@@ -138,10 +138,10 @@ fn phrase(event: &Event) -> String {
         }
         Event::RehearsalReleased { cutover } => format!("{cutover}: what the rehearsal made is gone"),
         Event::FenceBegan { cutover, epoch, resource } => {
-            format!("{cutover}: attempt {epoch}: fencing {} from outside", resource.place)
+            format!("{cutover}: epoch {epoch}: fencing {} from outside", resource.place)
         }
         Event::FenceProven { cutover, epoch, endpoint, said } => {
-            format!("{cutover}: attempt {epoch}: {endpoint} is fenced: {said}")
+            format!("{cutover}: epoch {epoch}: {endpoint} is fenced: {said}")
         }
         Event::SideTakenBack { cutover, side, by } => {
             format!("{cutover}: the {side} that was left is taken back by {by}")
@@ -209,6 +209,6 @@ mod tests {
             took_us: 12_300,
         };
         let entry = Entry { v: WIRE_VERSION, at_ms: 1_769_851_800_125, run: 2, event };
-        assert_snapshot!(line(41, &entry, &Look::plain()), @"    41  2026-01-31T09:30:00.125Z  run 2   cutover.site: attempt 3 reached DRAINED after 12.3ms: probe refused: exit 1");
+        assert_snapshot!(line(41, &entry, &Look::plain()), @"    41  2026-01-31T09:30:00.125Z  run 2   cutover.site: epoch 3 reached DRAINED after 12.3ms: probe refused: exit 1");
     }
 }

@@ -105,7 +105,7 @@ fn one(view: &ResourceView, look: &Look) -> String {
         Standing::Needed(_) => ("needed", Paint::Good),
     };
     let tag: String = state_id.chars().take(ID_SHOWN).collect();
-    let attempt = if *epoch > 0 { format!(", attempt {epoch}") } else { String::new() };
+    let attempt = if *epoch > 0 { format!(", epoch {epoch}") } else { String::new() };
     let life = match ttl_ms {
         Some(ttl) if *left_ms > 0 => {
             format!("; lives {}, {} left", millis(*ttl), millis(*left_ms / 1000 * 1000))

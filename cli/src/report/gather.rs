@@ -306,7 +306,7 @@ impl<'a> Gather<'a> {
     fn ending(&mut self, event: &Event, at_ms: i64) {
         match event {
             Event::CommitTakenBack { cutover, epoch, reason, held: _ } => {
-                let what = format!("attempt {epoch}: its commit was taken back, held: {reason}");
+                let what = format!("epoch {epoch}: its commit was taken back, held: {reason}");
                 self.stop(at_ms, cutover, what);
                 if let Some(line) = self.line(cutover, *epoch) {
                     line.aborting(reason);
@@ -314,7 +314,7 @@ impl<'a> Gather<'a> {
             }
             Event::AbortBegan { cutover, epoch, reason, held } => {
                 let held = if held.is_some() { ", held" } else { "" };
-                self.stop(at_ms, cutover, format!("attempt {epoch} was aborted{held}: {reason}"));
+                self.stop(at_ms, cutover, format!("epoch {epoch} was aborted{held}: {reason}"));
                 if let Some(line) = self.line(cutover, *epoch) {
                     line.aborting(reason);
                 }

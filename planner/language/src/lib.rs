@@ -21,6 +21,7 @@ pub use lang::{
     Verdict, parse_bytes, parse_duration_ms, parse_rate,
 };
 pub use spec::{
-    AttributeShape, BlockShape, BodyShape, Loaded, ShapeType, SpecInput, Variables, core_blocks, load,
+    AttributeShape, BlockShape, BodyShape, Loaded, SPEC_LIVE, ShapeType, SpecInput, Variables, core_blocks,
+    load,
 };
 pub use syntax::{Diagnostic, Label, Severity, Source, Span, SpecPath, format, nearest};

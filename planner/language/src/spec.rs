@@ -18,6 +18,7 @@ mod version;
 mod words;
 mod world;
 
+pub use cutover::SPEC_LIVE;
 pub use load::{Loaded, SpecInput, Variables, load};
 pub use shape::{AttributeShape, BlockShape, BodyShape, ShapeType};
 pub use table::core_blocks;

@@ -164,7 +164,7 @@ fn pause(html: &mut Html, attempt: &AttemptLine) {
         "h3",
         "",
         format_args!(
-            "{cutover}, attempt {epoch}: {from} to {to}, {} UTC, {}",
+            "{cutover}, epoch {epoch}: {from} to {to}, {} UTC, {}",
             clock(*began_ms),
             outcome(attempt)
         ),

@@ -22,6 +22,9 @@ pub(super) use rehearse::waivers;
 /// Protocol P4: two positions at least this far apart must be equal.
 const MIN_FREEZE_MS: u64 = 50;
 
+/// The code of a cutover that does not say which side serves.
+pub const SPEC_LIVE: &str = "SPEC_LIVE";
+
 /// What decoding needs besides the block.
 pub(super) struct Surroundings<'a> {
     /// Shapes of `quiesce` blocks by type.
@@ -50,6 +53,7 @@ pub(super) fn decode(
                 .help("name those that switch together: migrations = [migration.name]"),
         );
     }
+    let live = live(instance, diagnostics);
     let (timeout_ms, freeze_ms) = times(settings, diagnostics);
     let gates = gates::decode(instance, around, secrets, diagnostics);
     let watches = watches::decode(instance, around, secrets, diagnostics);
@@ -66,7 +70,7 @@ pub(super) fn decode(
     (diagnostics.len() == before).then(|| CutoverDecl {
         address: instance.address.clone(),
         migrations,
-        live: if settings.text("live") == Some("source") { Side::Source } else { Side::Target },
+        live,
         finished: settings.flag("finished"),
         timeout_ms,
         freeze_ms,
@@ -89,6 +93,25 @@ pub(super) fn decode(
         waivers,
         depends_on: settings.references("depends_on").to_vec(),
     })
+}
+
+/// `live`: nobody is switched, or given up, because a line is missing.
+fn live(instance: &Instance, diagnostics: &mut Diagnostics) -> Side {
+    match instance.settings.text("live") {
+        Some("source") => Side::Source,
+        Some(_) => Side::Target,
+        None => {
+            diagnostics.push(
+                Diagnostic::error(SPEC_LIVE, format!("{} does not say which side serves", instance.address))
+                    .at(instance.settings.header.clone(), "no `live` in it")
+                    .help(
+                        "write live = \"source\" to keep the source serving, or live = \"target\" to switch",
+                    )
+                    .about(&instance.address),
+            );
+            Side::Source
+        }
+    }
 }
 
 /// `timeout` and `freeze`, in milliseconds.

@@ -290,7 +290,8 @@ fn cutover(
         "Migrations that switch together, and under which conditions.",
         vec![
             attribute("migrations", ShapeType::References(&["migration"]), "The migrations.").required(),
-            attribute("live", STRING, "Which side serves.").one_of(&["source", "target"]).or(json!("target")),
+            attribute("live", STRING, "Which side serves; always said, also beside finished.")
+                .one_of(&["source", "target"]),
             attribute("finished", BOOL, "Give up the fallback, release what is temporary.").or(json!(false)),
             attribute(
                 "timeout",

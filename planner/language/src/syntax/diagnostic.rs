@@ -3,6 +3,7 @@
 
 use std::ops::Range;
 
+use segue_contract::Address;
 use serde::Serialize;
 
 /// A place in a spec's text.
@@ -46,12 +47,22 @@ pub struct Diagnostic {
     pub help: Option<String>,
     /// Where; empty only for problems outside of any text (a command-line variable).
     pub labels: Vec<Label>,
+    /// The block that it is about, where who reads the state can say more of it.
+    #[serde(skip)]
+    pub about: Option<Address>,
 }
 
 impl Diagnostic {
     /// An error without a place yet.
     pub fn error(code: &'static str, summary: impl Into<String>) -> Self {
-        Self { severity: Severity::Error, code, summary: summary.into(), help: None, labels: Vec::new() }
+        Self {
+            severity: Severity::Error,
+            code,
+            summary: summary.into(),
+            help: None,
+            labels: Vec::new(),
+            about: None,
+        }
     }
 
     /// A warning without a place yet.
@@ -70,6 +81,13 @@ impl Diagnostic {
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
+        self
+    }
+
+    /// Adds the block that it is about.
+    #[must_use]
+    pub fn about(mut self, address: &Address) -> Self {
+        self.about = Some(address.clone());
         self
     }
 

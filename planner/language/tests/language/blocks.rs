@@ -25,6 +25,7 @@ migration "site" {
   target   = target.directory.new[each.key]
 }
 cutover "site" {
+  live = "target"
   for_each   = migration.site
   migrations = [each.value]
   quiesce "manual" {}

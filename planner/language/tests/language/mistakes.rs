@@ -211,28 +211,47 @@ migration "n" {{
 {cutovers}"#
         )
     };
-    assert_eq!(codes(&base("cutover \"c\" {\n migrations = [migration.m]\n}")), ["SPEC_NO_QUIESCE"]);
-    let manual = "quiesce \"manual\" {}\n";
-    assert!(codes(&base(&format!("cutover \"c\" {{\n migrations = [migration.m]\n {manual} }}"))).is_empty());
     assert_eq!(
-        codes(&base(&format!("cutover \"c\" {{\n migrations = [migration.m]\n {manual}{manual} }}"))),
+        codes(&base("cutover \"c\" {\n live = \"target\"\n migrations = [migration.m]\n}")),
+        ["SPEC_NO_QUIESCE"]
+    );
+    let manual = "quiesce \"manual\" {}\n";
+    assert!(
+        codes(&base(&format!(
+            "cutover \"c\" {{\n live = \"target\"\n migrations = [migration.m]\n {manual} }}"
+        )))
+        .is_empty()
+    );
+    assert_eq!(
+        codes(&base(&format!(
+            "cutover \"c\" {{\n live = \"target\"\n migrations = [migration.m]\n {manual}{manual} }}"
+        ))),
         ["SPEC_TWO_QUIESCES"; 1],
     );
     let narrow = "quiesce \"manual\" {\n source {}\n}\nquiesce \"manual\" {\n target {}\n}\n";
-    assert!(codes(&base(&format!("cutover \"c\" {{\n migrations = [migration.m]\n {narrow} }}"))).is_empty());
+    assert!(
+        codes(&base(&format!(
+            "cutover \"c\" {{\n live = \"target\"\n migrations = [migration.m]\n {narrow} }}"
+        )))
+        .is_empty()
+    );
     let target_only = "quiesce \"manual\" {\n target {}\n}\n";
     assert_eq!(
-        codes(&base(&format!("cutover \"c\" {{\n migrations = [migration.m]\n {target_only} }}"))),
+        codes(&base(&format!(
+            "cutover \"c\" {{\n live = \"target\"\n migrations = [migration.m]\n {target_only} }}"
+        ))),
         ["SPEC_NO_QUIESCE"]
     );
     assert!(
-        codes(&base(&format!("cutover \"c\" {{\n migrations = [migration.m, migration.n]\n {manual} }}")))
-            .is_empty(),
+        codes(&base(&format!(
+            "cutover \"c\" {{\n live = \"target\"\n migrations = [migration.m, migration.n]\n {manual} }}"
+        )))
+        .is_empty(),
         "a group"
     );
     assert_eq!(
         codes(&base(&format!(
-            "cutover \"c\" {{\n migrations = [migration.m]\n {manual} }}\ncutover \"d\" {{\n migrations = [migration.m]\n {manual} }}"
+            "cutover \"c\" {{\n live = \"target\"\n migrations = [migration.m]\n {manual} }}\ncutover \"d\" {{\n live = \"target\"\n migrations = [migration.m]\n {manual} }}"
         ))),
         ["SPEC_TWO_CUTOVERS"]
     );
@@ -242,7 +261,7 @@ migration "n" {{
     assert_eq!(codes(&base("migration \"m\" {\n}")), ["SPEC_DUPLICATE"]);
     assert_eq!(
         codes(&base(
-            "cutover \"c\" {\n migrations = migration.m\n quiesce \"manual\" {}\n freeze = \"1ms\"\n}"
+            "cutover \"c\" {\n live = \"target\"\n migrations = migration.m\n quiesce \"manual\" {}\n freeze = \"1ms\"\n}"
         )),
         ["SPEC_WRONG_REFERENCE"]
     );

@@ -30,6 +30,7 @@ migration "site" {{
   target = target.directory.new
 }}
 cutover "site" {{
+  live = "target"
   migrations = [migration.site]
   quiesce "manual" {{}}
   switch {{

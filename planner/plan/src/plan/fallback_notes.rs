@@ -109,7 +109,7 @@ pub(super) fn left(ground: &Ground<'_>, notes: &mut Notes, decl: &CutoverDecl) {
         &decl.address,
         if held { Severity::Warning } else { Severity::Critical },
         "SIDE_LEFT",
-        format!("the {} was left without being read by attempt {}, {}{back}", left.side, left.epoch, left.loses),
+        format!("the {} was left without being read in epoch {}, {}{back}", left.side, left.epoch, left.loses),
         format!(
             "bring the {} back, still fenced; `{}` takes it back, and what it took is kept aside by the next pass",
             left.side,

@@ -300,7 +300,7 @@ fn by_hand_text(ground: &Ground, cutover: &Address, attempt: &Attempt) -> Result
     let mut line = |s: &str| {
         let _ = writeln!(text, "{s}");
     };
-    line(&format!("{cutover}, attempt {}: from the {from} to the {to}", attempt.epoch));
+    line(&format!("{cutover}, epoch {}: from the {from} to the {to}", attempt.epoch));
     line("");
     line("Any segue command in this state directory's spec settles a cutover that died. Use the commands");
     line("below only when segue itself cannot run.");
