@@ -146,6 +146,8 @@ fn state_with(known: CutoverState) -> State {
             select: Select::default(),
             transform: segue_contract::Transform::default(),
             load: LoadSettings::default(),
+            audit: segue_contract::Audit::default(),
+            quiet: false,
             ledger: None,
             epoch: 0,
         }],

@@ -39,6 +39,7 @@ fn carried(n: i64, bytes: u64) -> Event {
             stale: vec![StaleFind { key: HOSTILE.into(), what: "changed".into(), kept: None, process: None }],
             stale_total: 1,
             times: PassTimes::default(),
+            audit: segue_contract::AuditReport::default(),
         },
         began_ms: 1_769_851_800_000 + n * 1000,
         began_boot: BootTime::default(),

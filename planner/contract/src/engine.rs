@@ -156,6 +156,45 @@ pub struct LoadModeSchema {
     pub voids: Vec<String>,
 }
 
+/// How a pass audits what its fingerprints call unchanged (protocol P29): `migration { audit }`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Audit {
+    /// Of a million unchanged records so many are read in each pass, others each time.
+    pub sample_ppm: u32,
+}
+
+impl Audit {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl Default for Audit {
+    /// 0.1 %.
+    fn default() -> Self {
+        Self { sample_ppm: 1000 }
+    }
+}
+
+/// What a pass read although its fingerprints called it unchanged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditReport {
+    /// Records of the sample that were read.
+    pub sampled: u64,
+    /// Those of them that had changed all the same: the pass then compared all content.
+    pub missed: u64,
+    /// Records that a pass in the pause reads whatever their fingerprints say.
+    pub unproven: u64,
+    /// Their bytes: a term of the predicted pause.
+    pub unproven_bytes: u64,
+}
+
+impl AuditReport {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// One unit of one migration, with all that moving it needs. Kept in the journal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnitJob {
@@ -176,6 +215,12 @@ pub struct UnitJob {
     pub transform: Transform,
     /// How fast.
     pub load: LoadSettings,
+    /// How passes look for changes that no fingerprint shows.
+    #[serde(default, skip_serializing_if = "Audit::is_default")]
+    pub audit: Audit,
+    /// Whether the side that is read is proven quiet: then a pass reads all that its fingerprints prove nothing of.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub quiet: bool,
     /// The ledger as of the last completed pass, either direction: it knows both sides of every record.
     pub ledger: Option<ArtifactName>,
     /// What the writes of this job are stamped with where the target can refuse older ones (protocol P5).
@@ -258,6 +303,9 @@ pub struct PassReport {
     pub stale_total: u64,
     /// Where the time went.
     pub times: PassTimes,
+    /// What was read although it looked unchanged.
+    #[serde(default, skip_serializing_if = "AuditReport::is_default")]
+    pub audit: AuditReport,
 }
 
 /// How closely to verify.

@@ -23,7 +23,7 @@ mod step;
 
 pub use address::{Address, Side};
 pub use block::{BlockRef, Config, ConfigError, Secret, SecretRef, Setting};
-pub use engine::{
+pub use engine::{Audit, AuditReport, 
     ArtifactName, Direction, DriftReport, Engine, LoadMode, LoadModeSchema, LoadSettings, PassReport,
     PassTimes, Position, Select, SetAside, StaleFind, StaleReport, Transform, UnitJob, UnitName, VerifyCall,
     VerifyLevel, VerifyMismatch, VerifyReport,

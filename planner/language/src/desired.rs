@@ -125,6 +125,8 @@ impl MigrationDecl {
             select: self.select.clone(),
             transform: self.transform.clone(),
             load: self.load.clone(),
+            audit: self.audit.clone(),
+            quiet: false,
             ledger: None,
             epoch: 0,
         };

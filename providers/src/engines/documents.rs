@@ -110,6 +110,7 @@ fn report_of(
         stale: stale.list,
         stale_total: stale.total,
         times,
+        audit: segue_contract::AuditReport::default(),
     }
 }
 

@@ -12,6 +12,7 @@
 //! * A load remembers the first name of each file with several; about 200 bytes each.
 
 mod apply;
+mod audit;
 mod clock;
 mod close;
 mod content;
@@ -21,6 +22,7 @@ mod inflight;
 mod join;
 mod keep;
 mod load;
+mod mapped;
 mod meta;
 mod pass;
 mod pool;

@@ -436,6 +436,8 @@ impl World {
             select: Select::default(),
             transform: Transform::default(),
             load: LoadSettings { parallelism: 2, ..LoadSettings::default() },
+            audit: segue_contract::Audit::default(),
+            quiet: false,
             ledger: None,
             epoch: 1,
         };

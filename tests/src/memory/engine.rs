@@ -146,6 +146,7 @@ impl Tally {
             stale_total: self.stale.len() as u64,
             stale: self.stale,
             times: PassTimes::default(),
+            audit: segue_contract::AuditReport::default(),
         })
     }
 }

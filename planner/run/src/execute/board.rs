@@ -469,6 +469,7 @@ mod tests {
                 stale: Vec::new(),
                 stale_total: 0,
                 times: segue_contract::PassTimes::default(),
+                audit: segue_contract::AuditReport::default(),
             },
             took_us: 5,
         };

@@ -107,6 +107,7 @@ impl Load<'_, '_, '_> {
         }
         .run()?;
         pass::tell(work, &scan.aside);
+        work.mapped.look()?;
         let tally = std::mem::take(&mut self.applier.tally);
         // What an earlier run carried was scanned then, not now.
         let open = (tally.later > 0 || self.begin.mark.is_some()).then_some(work.pass);

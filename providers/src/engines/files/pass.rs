@@ -5,7 +5,7 @@ mod compare;
 mod walk;
 
 use segue_contract::{
-    ArtifactName, Direction, Finding, PassReport, PassTimes, Position, Severity, StepError, StepIo, UnitJob,
+    ArtifactName, AuditReport, Direction, Finding, PassReport, PassTimes, Position, Severity, StepError, StepIo, UnitJob,
 };
 
 use super::apply::{Applier, Tally};
@@ -14,7 +14,7 @@ use super::pool::Pool;
 use super::renames::{self, MoveLog};
 use super::scan::{self, Aside};
 use super::work::{Unknown, Work};
-use super::{clock, space};
+use super::{audit, clock, space};
 use crate::engines::beside::side_file;
 use crate::ledger::{self, PartWriter};
 pub(crate) use compare::{differs_from_ledger, is_unchanged};
@@ -34,8 +34,36 @@ pub(crate) fn pass(job: &UnitJob, io: &dyn StepIo) -> Result<PassReport, StepErr
     carry(job, &Forced::None, io)
 }
 
-/// One pass that also carries what is forced.
+/// One pass that also carries what is forced. When its audit finds a change that no fingerprint showed, it ends like one
+/// that died, and another, which compares all content, goes on.
 pub(crate) fn carry(job: &UnitJob, forced: &Forced, io: &dyn StepIo) -> Result<PassReport, StepError> {
+    let audit = match try_carry(job, forced, io)? {
+        Tried::Done(report) => return Ok(*report),
+        Tried::Missed(audit) => audit,
+    };
+    match try_carry(job, &Forced::Content, io)? {
+        Tried::Done(report) => Ok(PassReport { audit: AuditReport { unproven: report.audit.unproven, unproven_bytes: report.audit.unproven_bytes, ..audit }, ..*report }),
+        Tried::Missed(_) => Err(StepError::transient("files change while their content is compared, and no time of them moves")),
+    }
+}
+
+/// How a try of a pass ended.
+enum Tried {
+    Done(Box<PassReport>),
+    /// Files that looked unchanged had changed: nothing that looks unchanged is believed any more.
+    Missed(AuditReport),
+}
+
+impl Tried {
+    fn ledger(&self) -> Option<&ArtifactName> {
+        match self {
+            Self::Done(report) => Some(&report.ledger),
+            Self::Missed(_) => None,
+        }
+    }
+}
+
+fn try_carry(job: &UnitJob, forced: &Forced, io: &dyn StepIo) -> Result<Tried, StepError> {
     let name = ledger_of(job)?;
     let number = ledger::summary(io.artifacts(), name)?.pass + 1;
     let work = Work::open(job, io, Unknown::Stale, number, false)?;
@@ -55,8 +83,14 @@ pub(crate) fn carry(job: &UnitJob, forced: &Forced, io: &dyn StepIo) -> Result<P
             if walked.is_err() {
                 work.stop.store(true, std::sync::atomic::Ordering::Relaxed);
             }
-            let Some(walked) = walked? else { return Ok(None) };
-            finish(&work, (name, from), forced, applier, walked, started).map(Some)
+            let Some(mut walked) = walked? else { return Ok(None) };
+            if let Some(miss) = walked.miss.take() {
+                applier.finish()?;
+                work.io.find(miss);
+                return Ok(Some(Tried::Missed(walked.audit)));
+            }
+            let report = finish(&work, (name, from), forced, applier, walked, started)?;
+            Ok(Some(Tried::Done(Box::new(report))))
         });
         match result {
             Ok(None) => {
@@ -65,12 +99,13 @@ pub(crate) fn carry(job: &UnitJob, forced: &Forced, io: &dyn StepIo) -> Result<P
                 forget(io, base.take());
                 base = log.apply(&work, name)?;
             }
-            Ok(Some(report)) => break Ok(report),
+            Ok(Some(tried)) => break Ok(tried),
             Err(error) => break Err(error),
         }
     };
     let done = result.map_err(|e| space::explain(&work, e));
-    forget(io, base.filter(|base| done.as_ref().map_or(true, |report| report.ledger != *base)));
+    let ledger = done.as_ref().ok().and_then(Tried::ledger);
+    forget(io, base.filter(|base| ledger != Some(base)));
     // Only a record of this run; what it says is in the ledger or will be found again.
     let _ = std::fs::remove_file(&part_path);
     done
@@ -139,6 +174,7 @@ fn finish(
         work.inflight.clear()?;
     }
     tell(work, &walked.aside);
+    audit::tell_refused(work);
     let mut tally = std::mem::take(&mut applier.tally);
     work.finds.add_earlier(&mut tally.stale);
     let open = (tally.later > 0).then_some(work.pass);
@@ -147,7 +183,8 @@ fn finish(
         apply_us: (applied - started).saturating_sub(walked.scan_us),
         sync_us: clock::steady_us() - applied,
     };
-    Ok(report(work, ledger, walked.digest.finish(open), walked.aside.entries, tally, times))
+    let report = report(work, ledger, walked.digest.finish(open), walked.aside.entries, tally, times);
+    Ok(PassReport { audit: walked.audit, ..report })
 }
 
 /// Tells what a scan came across.
@@ -201,5 +238,6 @@ pub(crate) fn report(
         stale: tally.stale.list,
         stale_total: tally.stale.total,
         times,
+        audit: AuditReport::default(),
     }
 }

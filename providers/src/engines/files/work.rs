@@ -6,8 +6,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use segue_contract::{Address, Side, StepError, StepIo, UnitJob};
 
+use super::audit;
 use super::finds::Finds;
 use super::inflight::Inflight;
+use super::mapped::Mapped;
 use super::select::Chosen;
 use super::tree::Tree;
 use crate::engines::beside::side_file;
@@ -41,6 +43,11 @@ pub(crate) struct Work<'a> {
     pub(crate) resumed: bool,
     pub(crate) inflight: Inflight,
     pub(crate) finds: Finds,
+    pub(crate) mapped: Arc<Mapped>,
+    /// Whether nobody writes to the side that is read.
+    pub(crate) quiet: bool,
+    /// How many of a million unchanged files are read, and which turn of them.
+    pub(crate) sample: (u32, u64),
     pub(crate) migration: Address,
     pub(crate) threads: usize,
     /// Set when a worker failed for good.
@@ -62,9 +69,13 @@ impl<'a> Work<'a> {
         pass: u64,
         resumed: bool,
     ) -> Result<Self, StepError> {
+        let from = Arc::new(Tree::open(job.reads().path("path")?)?);
         Ok(Self {
             io,
-            from: Arc::new(Tree::open(job.reads().path("path")?)?),
+            mapped: Mapped::watch(&from, side_file(io.artifacts(), "mapped", job))?,
+            quiet: job.quiet,
+            sample: (job.audit.sample_ppm, audit::turn(job, io.artifacts())?),
+            from,
             to: Arc::new(Tree::open(job.writes().path("path")?)?),
             chosen: Arc::new(Chosen::new(&job.select)?),
             read: job.direction.from(),

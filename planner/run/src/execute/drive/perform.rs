@@ -116,7 +116,7 @@ impl Flight<'_> {
         let unit = UnitRef { migration: job.migration.clone(), unit: job.unit.clone() };
         let engine =
             self.ground.registry.engine(&job.source, &job.target).map_err(|e| RunError::step(step, e))?;
-        let mut job = job.clone();
+        let mut job = UnitJob { quiet: true, ..job.clone() };
         let mut records = 0;
         for _ in 0..CATCH_UPS_MAX {
             let patience = self.until().time_left(self.ground);

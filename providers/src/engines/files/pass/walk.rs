@@ -3,10 +3,11 @@
 
 use std::collections::HashSet;
 
-use segue_contract::{ArtifactName, Progress, SetAside, StepError};
+use segue_contract::{ArtifactName, AuditReport, Finding, Progress, SetAside, StepError};
 
 use super::compare::{differs_from_ledger, is_unchanged};
 use crate::engines::files::apply::{Applier, Change};
+use crate::engines::files::audit::Audit;
 use crate::engines::files::join::{Join, Seen};
 use crate::engines::files::meta;
 use crate::engines::files::position::Digest;
@@ -15,7 +16,7 @@ use crate::engines::files::scan::{Aside, Entry};
 use crate::engines::files::tree::{OpenDirs, name_of, printed, split};
 use crate::engines::files::work::Work;
 use crate::engines::files::xattr::Place;
-use crate::ledger::{Kind, Record, is_below};
+use crate::ledger::{Kind, Record, is_below, summary};
 
 /// Paths that are carried whatever the ledger says.
 pub(crate) enum Forced {
@@ -23,6 +24,8 @@ pub(crate) enum Forced {
     /// By their printed form.
     Keys(HashSet<String>),
     All,
+    /// None, but all content is compared with the ledger: fingerprints were found wrong.
+    Content,
 }
 
 impl Forced {
@@ -32,7 +35,7 @@ impl Forced {
 
     fn has(&self, path: &[u8]) -> bool {
         match self {
-            Self::None => false,
+            Self::None | Self::Content => false,
             Self::Keys(keys) => keys.contains(&printed(path)),
             Self::All => true,
         }
@@ -50,6 +53,9 @@ pub(crate) struct Walked {
     pub(crate) held: Option<Vec<Change>>,
     /// Paths.
     pub(crate) seen: u64,
+    pub(crate) audit: AuditReport,
+    /// What the audit found that no fingerprint showed.
+    pub(crate) miss: Option<Finding>,
 }
 
 /// A walk; see the module.
@@ -67,6 +73,7 @@ pub(crate) struct Walk<'a> {
     blocked: Option<Vec<u8>>,
     seen: u64,
     held: Option<Vec<Change>>,
+    audit: Audit<'a>,
 }
 
 impl<'a> Walk<'a> {
@@ -78,6 +85,7 @@ impl<'a> Walk<'a> {
         hold: bool,
     ) -> Result<Self, StepError> {
         let written = whole.then(|| work.to.clone());
+        let files = summary(work.io.artifacts(), ledger)?.files;
         Ok(Self {
             work,
             forced,
@@ -90,6 +98,7 @@ impl<'a> Walk<'a> {
             blocked: None,
             seen: 0,
             held: hold.then(Vec::new),
+            audit: Audit::new(work, files, matches!(forced, Forced::Content)),
         })
     }
 
@@ -109,7 +118,11 @@ impl<'a> Walk<'a> {
         self.show();
         let written = self.join.written.as_mut().map(|scan| std::mem::take(&mut scan.aside));
         let aside = self.join.read.as_mut().map(|scan| std::mem::take(&mut scan.aside));
+        let miss = self.audit.miss();
+        let whole = applier.tally.set_aside.total == 0;
         Ok(Walked {
+            audit: self.audit.finish(whole)?,
+            miss,
             digest: self.digest,
             aside: aside.unwrap_or_default(),
             leftovers: written.unwrap_or_default().leftovers,
@@ -148,6 +161,11 @@ impl<'a> Walk<'a> {
         }
         let force = self.forced.has(&seen.path) || self.is_stale(&seen);
         let carry = force || self.is_changed(&seen);
+        let audited = match &seen.read {
+            Some(entry) => self.audit.asks(&mut self.from, entry, seen.record.as_ref(), carry)?,
+            None => false,
+        };
+        let carry = carry || audited;
         let is_dir = seen.read.as_ref().is_some_and(|entry| entry.look.kind == Kind::Dir);
         if carry {
             self.hand_on_above(applier)?;
