@@ -83,6 +83,7 @@ pub(crate) fn attempt() -> Attempt {
             open: call(Side::Target, "target.directory.new"),
             verify: VerifyLevel::Full,
             repair: false,
+            verify_all: false,
         }],
         routes: Vec::new(),
         settle_ms: 0,

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use segue_contract::{
+use segue_contract::{Audit, 
     Address, BlockRef, Direction, LoadSettings, Secret, SecretRef, Select, SetAside, Side, Transform,
     UnitJob, UnitName, VerifyLevel,
 };
@@ -107,8 +107,11 @@ pub struct MigrationDecl {
     pub load: LoadSettings,
     /// `sync { interval }`, default 30 s: the pause between passes of `apply --follow` and of a waiting gate.
     pub sync_interval_ms: u64,
-    /// `verify { level, valid_for, on_mismatch }`
+    /// `verify { level, valid_for, on_mismatch, in_pause }`
     pub verify: VerifyDecl,
+    /// `audit { sample }`
+    #[serde(default)]
+    pub audit: Audit,
     /// `depends_on`
     pub depends_on: Vec<Address>,
 }
@@ -143,6 +146,9 @@ pub struct VerifyDecl {
     pub valid_for_ms: u64,
     /// Carry differing records again (then verify again), or stop; default `fail`.
     pub repair: bool,
+    /// Compare everything in the pause, not only what changed since the last verification; default `false`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub in_pause: bool,
 }
 
 /// A `cutover` block.

@@ -1,6 +1,6 @@
 //! `migration` blocks as planning sees them.
 
-use segue_contract::{LoadMode, LoadSettings, Select, Transform, VerifyLevel};
+use segue_contract::{Audit, LoadMode, LoadSettings, Select, Transform, VerifyLevel};
 
 use super::body::Settings;
 use super::resolve::{Instance, config};
@@ -59,9 +59,25 @@ pub(super) fn decode(
             level,
             valid_for_ms: verify.and_then(|v| v.number("valid_for")).unwrap_or(86_400_000),
             repair: verify.and_then(|v| v.text("on_mismatch")) == Some("repair"),
+            in_pause: verify.is_some_and(|v| v.flag("in_pause")),
         },
+        audit: audit(settings, diagnostics)?,
         depends_on: settings.references("depends_on").to_vec(),
     })
+}
+
+/// `audit { sample = "1%" }`; `None` when it is no share, which was reported.
+fn audit(settings: &Settings, diagnostics: &mut Diagnostics) -> Option<Audit> {
+    let Some(written) = settings.nested("audit") else { return Some(Audit::default()) };
+    let Some(sample) = written.text("sample") else { return Some(Audit::default()) };
+    let percent = sample.strip_suffix('%').and_then(|number| number.trim().parse::<f64>().ok());
+    // Parts of a million; a smaller share would read nothing.
+    let ppm = percent.filter(|p| (0.0001..=100.0).contains(p)).map(|p| (p * 10_000.0).round() as u32);
+    if ppm.is_none() {
+        let said = "`sample` is a share of more than nothing: \"0.0001%\" to \"100%\"";
+        diagnostics.push(Diagnostic::error("SPEC_BAD_VALUE", said).at(written.place("sample"), ""));
+    }
+    ppm.map(|sample_ppm| Audit { sample_ppm })
 }
 
 /// `load { mode }` with what belongs to it.

@@ -235,6 +235,25 @@ fn migration(modes: Vec<AttributeShape>) -> BlockShape {
                 attribute("on_mismatch", STRING, "Carry differing records again, or stop.")
                     .one_of(&["repair", "fail"])
                     .or(json!("fail")),
+                attribute(
+                    "in_pause",
+                    BOOL,
+                    "Compare everything in the pause, not only what changed since the last verification.",
+                )
+                .or(json!(false)),
+            ],
+        ),
+        block(
+            "audit",
+            &[],
+            "How passes look for changes that no file time shows.",
+            vec![
+                attribute(
+                    "sample",
+                    STRING,
+                    "The share of the unchanged that each pass reads, at least 100 records, others each time.",
+                )
+                .or(json!("0.1%")),
             ],
         ),
     ])

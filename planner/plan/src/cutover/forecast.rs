@@ -61,6 +61,9 @@ pub fn p90(values: &[u64]) -> Option<u64> {
 /// What stopping and starting writers costs when it was never measured, in milliseconds.
 const ASSUMED_QUIESCE_MS: u64 = 100;
 
+/// What is read in a millisecond where it was never measured: 200 MiB a second.
+const ASSUMED_READ_BYTES_A_MS: u64 = 200 * 1024 * 1024 / 1000;
+
 /// Predicts the downtime of a cutover whose units are `units`, from its earlier pauses and the units' passes; before
 /// there are any, from what a rehearsal measured. `ttl_ms` is the longest life of a route's old answer, `freeze_ms`
 /// the least time between the fence and the last look.
@@ -100,6 +103,11 @@ pub fn forecast(
     push("quiesce and drain", measured("DRAINED"), ASSUMED_QUIESCE_MS);
     push("fence", measured("FENCED").or(scan), 0);
     push("catch up", passes(|p| p.scan_us + p.apply_us + p.sync_us).or(measured("CAUGHT_UP")), 0);
+    let unproven: u64 = units.iter().filter_map(|u| u.passes.last()).map(|p| p.audit.unproven_bytes).sum();
+    if unproven > 0 {
+        let basis = format!("{unproven} bytes that no file time vouches for, 200 MiB/s assumed");
+        push("read what is mapped", Some((unproven / ASSUMED_READ_BYTES_A_MS, basis)), 0);
+    }
     push("verify the residual", measured("VERIFIED").or(passes(|p| p.apply_us)), 0);
     push("harden", measured("HARDENED"), scan_ms);
     let armed = measured("REVERSE_ARMED").map_or(0, |(ms, _)| ms);
