@@ -6,8 +6,8 @@
 
 use std::collections::BTreeMap;
 
-use segue_contract::{Audit, 
-    Address, BlockRef, Direction, LoadSettings, Secret, SecretRef, Select, SetAside, Side, Transform,
+use segue_contract::{
+    Address, Audit, BlockRef, Direction, LoadSettings, Secret, SecretRef, Select, SetAside, Side, Transform,
     UnitJob, UnitName, VerifyLevel,
 };
 use serde::{Deserialize, Serialize};

@@ -9,8 +9,8 @@ mod weight;
 use std::collections::{BTreeMap, BTreeSet};
 
 use segue_contract::{
-    Address, ArtifactName, AuditReport, Checkpoint, Direction, Finding, Marker, PassTimes, Position, SetAside, Side,
-    StaleFind, VerifyLevel,
+    Address, ArtifactName, AuditReport, Checkpoint, Direction, Finding, Marker, PassTimes, Position,
+    SetAside, Side, StaleFind, VerifyLevel,
 };
 use serde::{Deserialize, Serialize};
 

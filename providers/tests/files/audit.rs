@@ -23,7 +23,8 @@ impl Mapping {
         let file = File::options().read(true).write(true).open(path).unwrap();
         let protection = ProtFlags::READ | ProtFlags::WRITE;
         // SAFETY: a mapping at an address that the kernel chooses, of a file that is at least as long.
-        let at = unsafe { rustix::mm::mmap(std::ptr::null_mut(), LEN, protection, MapFlags::SHARED, &file, 0) };
+        let at =
+            unsafe { rustix::mm::mmap(std::ptr::null_mut(), LEN, protection, MapFlags::SHARED, &file, 0) };
         Self(at.unwrap())
     }
 
@@ -124,7 +125,8 @@ fn a_store_through_a_mapping_that_was_seen_once_is_carried_under_quiesce() {
     world.load();
     let report = world.passed();
     assert_eq!((report.audit.unproven, report.audit.unproven_bytes), (1, LEN as u64 + 7));
-    let moved = || fs::metadata(&file).map(|meta| (meta.ctime(), meta.ctime_nsec(), meta.mtime_nsec())).unwrap();
+    let moved =
+        || fs::metadata(&file).map(|meta| (meta.ctime(), meta.ctime_nsec(), meta.mtime_nsec())).unwrap();
     let before = moved();
     mapping.store(b'C');
     drop(mapping);

@@ -375,7 +375,12 @@ impl Lab {
             select: Select::default(),
             load: LoadSettings { parallelism: 1, ..LoadSettings::default() },
             sync_interval_ms: 1,
-            verify: VerifyDecl { level: VerifyLevel::Full, valid_for_ms: 86_400_000, repair: true, in_pause: false },
+            verify: VerifyDecl {
+                level: VerifyLevel::Full,
+                valid_for_ms: 86_400_000,
+                repair: true,
+                in_pause: false,
+            },
             audit: segue_contract::Audit::default(),
             depends_on: Vec::new(),
         };

@@ -252,7 +252,16 @@ mod wire {
                     let One { close_kind, close, open_kind, open, verify, repair } = *one;
                     let migration =
                         jobs.first().map_or_else(|| Address::new("migration"), |job| job.migration.clone());
-                    vec![Member { migration, close_kind, close, open_kind, open, verify, repair, verify_all: false }]
+                    vec![Member {
+                        migration,
+                        close_kind,
+                        close,
+                        open_kind,
+                        open,
+                        verify,
+                        repair,
+                        verify_all: false,
+                    }]
                 }
             };
             Self {

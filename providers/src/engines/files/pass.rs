@@ -5,7 +5,8 @@ mod compare;
 mod walk;
 
 use segue_contract::{
-    ArtifactName, AuditReport, Direction, Finding, PassReport, PassTimes, Position, Severity, StepError, StepIo, UnitJob,
+    ArtifactName, AuditReport, Direction, Finding, PassReport, PassTimes, Position, Severity, StepError,
+    StepIo, UnitJob,
 };
 
 use super::apply::{Applier, Tally};
@@ -42,8 +43,17 @@ pub(crate) fn carry(job: &UnitJob, forced: &Forced, io: &dyn StepIo) -> Result<P
         Tried::Missed(audit) => audit,
     };
     match try_carry(job, &Forced::Content, io)? {
-        Tried::Done(report) => Ok(PassReport { audit: AuditReport { unproven: report.audit.unproven, unproven_bytes: report.audit.unproven_bytes, ..audit }, ..*report }),
-        Tried::Missed(_) => Err(StepError::transient("files change while their content is compared, and no time of them moves")),
+        Tried::Done(report) => Ok(PassReport {
+            audit: AuditReport {
+                unproven: report.audit.unproven,
+                unproven_bytes: report.audit.unproven_bytes,
+                ..audit
+            },
+            ..*report
+        }),
+        Tried::Missed(_) => Err(StepError::transient(
+            "files change while their content is compared, and no time of them moves",
+        )),
     }
 }
 

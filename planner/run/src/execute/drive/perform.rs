@@ -165,7 +165,8 @@ impl Flight<'_> {
                 _ => Err(mismatch(step, &report)),
             }
         })?;
-        let (checked, read) = counts.iter().fold((0, 0), |(c, r), (checked, read)| (c + checked, r + read));
+        let (checked, read) =
+            counts.iter().fold((0_u64, 0_u64), |(c, r), (checked, read)| (c + checked, r + read));
         let said = format!("{checked} records compared, {}, all equal", by_content(checked, read));
         Ok(Proof { said, ..Proof::default() })
     }
