@@ -7,6 +7,7 @@
     reason = "tests make and damage files by hand, and fail by panicking, also outside test functions"
 )]
 
+mod audit;
 mod churn;
 mod corrupt;
 mod everything;

@@ -61,6 +61,11 @@ pub fn p90(values: &[u64]) -> Option<u64> {
 /// What stopping and starting writers costs when it was never measured, in milliseconds.
 const ASSUMED_QUIESCE_MS: u64 = 100;
 
+/// What is read in a millisecond where it was never measured: 200 MiB a second.
+const ASSUMED_READ_BYTES_A_MS: u64 = 200 * 1024 * 1024 / 1000;
+/// From so many bytes on the first load tells how fast files are read.
+const RATE_BYTES_MIN: u64 = 64 * 1024 * 1024;
+
 /// Predicts the downtime of a cutover whose units are `units`, from its earlier pauses and the units' passes; before
 /// there are any, from what a rehearsal measured. `ttl_ms` is the longest life of a route's old answer, `freeze_ms`
 /// the least time between the fence and the last look.
@@ -100,6 +105,12 @@ pub fn forecast(
     push("quiesce and drain", measured("DRAINED"), ASSUMED_QUIESCE_MS);
     push("fence", measured("FENCED").or(scan), 0);
     push("catch up", passes(|p| p.scan_us + p.apply_us + p.sync_us).or(measured("CAUGHT_UP")), 0);
+    // Once in the pass; what is mapped once more on each side by the verification.
+    let again = |p: &PassRecord| p.audit.unproven_bytes + 2 * p.audit.mapped_bytes;
+    let again: u64 = units.iter().filter_map(|u| u.passes.last()).map(again).sum();
+    if again > 0 {
+        push("read what no time vouches for", Some(reading(units, again)), 0);
+    }
     push("verify the residual", measured("VERIFIED").or(passes(|p| p.apply_us)), 0);
     push("harden", measured("HARDENED"), scan_ms);
     let armed = measured("REVERSE_ARMED").map_or(0, |(ms, _)| ms);
@@ -110,6 +121,31 @@ pub fn forecast(
         push("old answers expire", Some((ttl_ms, "the route's TTL".to_owned())), 0);
     }
     Forecast { terms }
+}
+
+impl Forecast {
+    /// With the units that are verified as a whole in the pause: `verify { in_pause }`.
+    #[must_use]
+    pub fn with_whole_verification(mut self, units: &[&UnitState]) -> Self {
+        let bytes: u64 = units.iter().map(|u| u.bytes_total.saturating_mul(2)).sum();
+        if !units.is_empty() {
+            let (ms, basis) = reading(units, bytes);
+            self.terms.push(DowntimeTerm { name: "verify everything".to_owned(), ms, basis });
+        }
+        self
+    }
+}
+
+/// What reading takes, at the rate of the first loads.
+fn reading(units: &[&UnitState], bytes: u64) -> (u64, String) {
+    let loads = units.iter().flat_map(|u| u.passes.iter()).filter(|p| p.load && p.bytes_written > 0);
+    let (read, us) = loads.fold((0_u64, 0_u64), |(b, us), p| (b + p.bytes_written, us + p.times.apply_us));
+    // A small load measures the making of files, not reading.
+    if read < RATE_BYTES_MIN || us == 0 {
+        return (bytes.div_ceil(ASSUMED_READ_BYTES_A_MS), format!("{bytes} bytes; 200 MiB/s assumed"));
+    }
+    let ms = u128::from(bytes) * u128::from(us) / u128::from(read) / 1000;
+    (u64::try_from(ms).unwrap_or(u64::MAX), format!("{bytes} bytes at the rate of the load"))
 }
 
 /// Whether passes stopped shrinking: without gates, a unit is converged when a pass carried no less than
@@ -137,6 +173,8 @@ pub fn will_not_converge(passes: &[PassRecord]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use segue_contract::AuditReport;
+
     use super::*;
 
     #[test]
@@ -209,6 +247,38 @@ mod tests {
         let own = [PauseTerm { name: "DRAINED".to_owned(), us: 10_000 }];
         let after = forecast(&[], &own, Some(&report), 50, 0);
         assert_eq!(term(&after, "quiesce and drain"), (10, "1 pauses".to_owned()));
+    }
+
+    #[test]
+    fn what_is_read_again_in_the_pause_is_a_term() {
+        let audit = AuditReport {
+            unproven: 2,
+            unproven_bytes: 300 << 20,
+            mapped_bytes: 50 << 20,
+            ..Default::default()
+        };
+        let load = PassRecord { load: true, ..PassRecord::default() };
+        let mut unit = UnitState {
+            passes: vec![load, PassRecord { audit, ..PassRecord::default() }],
+            bytes_total: 1 << 30,
+            ..UnitState::default()
+        };
+        let name = "read what no time vouches for";
+        let term = |units: &[&UnitState], name: &str| {
+            let forecast = forecast(units, &[], None, 50, 0).with_whole_verification(units);
+            forecast.terms.into_iter().find(|t| t.name == name)
+        };
+        let assumed = term(&[&unit], name).expect("a term");
+        assert_eq!((assumed.ms, assumed.basis.as_str()), (2001, "419430400 bytes; 200 MiB/s assumed"));
+        // 1 GiB in 2 s.
+        unit.passes[0].bytes_written = 1 << 30;
+        unit.passes[0].times.apply_us = 2_000_000;
+        let measured = term(&[&unit], name).expect("a term");
+        assert_eq!((measured.ms, measured.basis.as_str()), (781, "419430400 bytes at the rate of the load"));
+        assert_eq!(term(&[&unit], "verify everything").map(|t| t.ms), Some(4000));
+        unit.passes[1].audit = AuditReport::default();
+        assert_eq!(term(&[&unit], name), None);
+        assert_eq!(term(&[], "verify everything"), None);
     }
 
     #[test]

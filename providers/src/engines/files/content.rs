@@ -61,6 +61,31 @@ impl<'a> Copier<'a> {
         Ok(self.run(from, None, size, blocks)?.0)
     }
 
+    /// Whether both hold the same `len` bytes at `at`.
+    pub(crate) fn same_piece(
+        &mut self,
+        a: &OwnedFd,
+        b: &OwnedFd,
+        at: u64,
+        len: u64,
+    ) -> Result<bool, ContentError> {
+        let mut hashes = [0; 2];
+        for (fd, hash) in [a, b].into_iter().zip(&mut hashes) {
+            let mut sum = Xxh3::new();
+            let mut done = 0;
+            while done < len {
+                let got = self.chunk(fd, None, at + done, len - done)?;
+                if got == 0 {
+                    break;
+                }
+                sum.update(self.chunk.get(..got).unwrap_or_default());
+                done += got as u64;
+            }
+            *hash = sum.digest128();
+        }
+        Ok(hashes[0] == hashes[1])
+    }
+
     fn run(
         &mut self,
         from: &OwnedFd,

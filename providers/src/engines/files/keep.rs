@@ -71,7 +71,10 @@ impl Aside<'_> {
         }
         kept = self.free_name(&kept)?;
         let place = self.artifacts.join(&kept);
-        match rustix::fs::linkat(dir, name, CWD, &place, AtFlags::empty()) {
+        // A second name of what clients go on writing by another name would change with it, and show there.
+        let copied = fits.is_some() && look.nlink > 1;
+        let linked = || rustix::fs::linkat(dir, name, CWD, &place, AtFlags::empty());
+        match if copied { Err(Errno::MLINK) } else { linked() } {
             Ok(()) => {}
             Err(Errno::XDEV | Errno::PERM | Errno::MLINK | Errno::NOTSUP) => {
                 if fits.is_some_and(|fits| !fits()) {

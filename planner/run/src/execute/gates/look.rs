@@ -141,7 +141,11 @@ fn predicted(waiting: &Waiting<'_>) -> Forecast {
         .max();
     let rehearsed = ground.recorder.look(|s| s.rehearsed(&task.cutover).map(|r| r.report.clone()));
     let units: Vec<&UnitState> = known.iter().collect();
+    let whole = waiting.units.iter().zip(&known);
+    let whole = whole.filter(|(unit, _)| task.attempt.member(&unit.migration).is_some_and(|m| m.verify_all));
+    let whole: Vec<&UnitState> = whole.map(|(_, known)| known).collect();
     forecast(&units, &pauses, rehearsed.as_ref(), task.attempt.freeze_ms, ttl_ms.unwrap_or(0))
+        .with_whole_verification(&whole)
 }
 
 fn window(waiting: &Waiting<'_>, window: &WindowDecl, timeout_ms: u64) -> Look {
