@@ -7,6 +7,7 @@
 mod deed;
 mod gate;
 mod judge;
+mod mapped;
 mod writer;
 
 pub use deed::{Deed, content};

@@ -118,6 +118,33 @@ fn every_damage_is_found_at_its_level_and_repaired() {
 }
 
 #[test]
+fn a_first_name_that_is_written_anew_takes_its_later_names_along() {
+    let mut world = World::new();
+    fill(&world.source);
+    let engine = FilesEngine::new();
+    let report = engine.load(&world.job, None, &world.io).unwrap();
+    world.set(report.ledger);
+    // Until nothing is too fresh to be sure of.
+    loop {
+        let report = engine.pass(&world.job, None, &world.io).unwrap();
+        if world.job.ledger.as_ref() == Some(&report.ledger) {
+            break;
+        }
+        world.set(report.ledger);
+    }
+    fs::remove_file(world.target.join("a.txt")).unwrap();
+    let mut found = engine.verify(&world.job, &world.full(), &world.io).unwrap();
+    let one = found.mismatches.first_mut().unwrap();
+    // The first name of three.
+    "dir/x".clone_into(&mut one.key);
+    let report = engine.repair(&world.job, &found, &world.io).unwrap();
+    world.set(report.ledger);
+    world.assert_equal();
+    let again = engine.verify(&world.job, &world.full(), &world.io).unwrap();
+    assert_eq!(again.mismatches, vec![]);
+}
+
+#[test]
 fn changes_on_the_live_side_are_residual_until_it_is_quiet() {
     let mut world = World::new();
     fill(&world.source);

@@ -102,8 +102,9 @@ fn do_it(root: &Path, act: &Act) {
             let (from, to) = (path(root, a, b), path(root, c, d));
             if exists(&from) && !to.starts_with(&from) && !from.starts_with(&to) {
                 room(root, &to);
+                // The way to it may lead through what is cleared, by a symbolic link.
+                clear(&to);
                 if exists(&from) {
-                    clear(&to);
                     fs::rename(from, to).unwrap();
                 }
             }
@@ -113,7 +114,9 @@ fn do_it(root: &Path, act: &Act) {
             if is_file(&from) && !to.starts_with(&from) && !from.starts_with(&to) {
                 room(root, &to);
                 clear(&to);
-                fs::hard_link(from, to).unwrap();
+                if is_file(&from) {
+                    fs::hard_link(from, to).unwrap();
+                }
             }
         }
         Act::Symlink(a, b, c) => {

@@ -3,8 +3,9 @@
 
 use std::fs;
 use std::io::Write;
+use std::os::unix::fs::MetadataExt;
 
-use segue_contract::Engine;
+use segue_contract::{Direction, Engine};
 use segue_providers::engines::files::FilesEngine;
 
 use crate::everything::fill;
@@ -165,4 +166,23 @@ fn a_wide_directory_is_listed_in_pieces_and_in_order() {
     assert_eq!(snapshot(&world.source).len(), 5004);
     world.assert_equal();
     assert_eq!(engine.position(&world.job, &world.io).unwrap(), report.position);
+}
+
+#[test]
+fn what_is_kept_of_a_file_with_other_names_does_not_change_with_them() {
+    let mut world = World::new();
+    put(&world.source.join("a"), "as it was");
+    fs::hard_link(world.source.join("a"), world.source.join("b")).unwrap();
+    let engine = FilesEngine::new();
+    let report = engine.load(&world.job, None, &world.io).unwrap();
+    world.set(report.ledger);
+    world.job.direction = Direction::Reverse;
+    fs::remove_file(world.target.join("b")).unwrap();
+    let report = engine.pass(&world.job, None, &world.io).unwrap();
+    let kept = report.kept_deleted.expect("something was deleted");
+    assert_eq!((kept.records, kept.not_kept), (1, 0));
+    assert_eq!(fs::metadata(world.source.join("a")).unwrap().nlink(), 1, "nothing else has its file");
+    fs::OpenOptions::new().write(true).open(world.source.join("a")).unwrap().write_all(b"changed").unwrap();
+    let at = world.io.artifacts.join(kept.place).join("b");
+    assert_eq!(fs::read(at).unwrap(), b"as it was");
 }

@@ -16,8 +16,10 @@ fn main() -> ExitCode {
         _ => None,
     };
     let Some((name, ((role, seed), rest_us))) = parsed else {
-        let _ =
-            writeln!(std::io::stderr(), "usage: oracle-writer NAME honest|stale|rogue|churn SEED REST_US");
+        let _ = writeln!(
+            std::io::stderr(),
+            "usage: oracle-writer NAME honest|stale|rogue|churn|mapped SEED REST_US"
+        );
         return ExitCode::from(64);
     };
     match write(name, role, seed, Duration::from_micros(rest_us)) {

@@ -21,6 +21,8 @@ pub enum Deed {
     MoveDir(String, String),
     /// A line was added to a file.
     Line(String, String),
+    /// A page was stored into a file through a mapping ([`page`] of the tag).
+    Page(String, String),
 }
 
 impl Deed {
@@ -37,6 +39,7 @@ impl Deed {
             "move" => Self::Move(path, second()?),
             "movedir" => Self::MoveDir(path, second()?),
             "line" => Self::Line(path, second()?),
+            "page" => Self::Page(path, second()?),
             _ => return None,
         };
         words.next().is_none().then_some(deed)
@@ -45,7 +48,11 @@ impl Deed {
     /// The path that it wrote or removed.
     pub fn path(&self) -> &str {
         match self {
-            Self::Put(path, _) | Self::Over(path, _) | Self::Delete(path) | Self::Line(path, _) => path,
+            Self::Put(path, _)
+            | Self::Over(path, _)
+            | Self::Delete(path)
+            | Self::Line(path, _)
+            | Self::Page(path, _) => path,
             Self::Move(_, to) | Self::MoveDir(_, to) | Self::Link(_, to) => to,
         }
     }
@@ -61,6 +68,7 @@ impl fmt::Display for Deed {
             Self::Move(from, to) => write!(f, "move {from} {to}"),
             Self::MoveDir(from, to) => write!(f, "movedir {from} {to}"),
             Self::Line(path, line) => write!(f, "line {path} {line}"),
+            Self::Page(path, tag) => write!(f, "page {path} {tag}"),
         }
     }
 }
@@ -74,9 +82,22 @@ pub fn content(tag: &str) -> Vec<u8> {
     bytes
 }
 
+/// The length of a file that stays mapped, in bytes.
+pub(super) const PAGE: usize = 4096;
+
+/// What a store through a mapping writes: the tag, again and again, so that every part of the page tells.
+pub(super) fn page(tag: &str) -> [u8; PAGE] {
+    let mut bytes = [b'\n'; PAGE];
+    let line = format!("{tag}\n").into_bytes();
+    for (byte, wanted) in bytes.iter_mut().zip(line.iter().cycle()) {
+        *byte = *wanted;
+    }
+    bytes
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Deed, content};
+    use super::{Deed, content, page};
 
     #[test]
     fn a_deed_is_read_as_it_was_written_and_half_a_line_is_none() {
@@ -89,11 +110,13 @@ mod tests {
             Deed::Move(text("own/a/1"), text("own/a/2")),
             Deed::MoveDir(text("own/a"), text("own/b")),
             Deed::Line(text("own/a/lines"), text("a-2")),
+            Deed::Page(text("own/a/mapped-1"), text("a-3")),
         ] {
             assert_eq!(Deed::parse(&deed.to_string()), Some(deed));
         }
         assert_eq!(Deed::parse("put own/a/1"), None);
         assert_eq!(Deed::parse("put own/a/1 tag more"), None);
         assert_ne!(content("a-1"), content("a-2"));
+        assert!(page("a-1").starts_with(b"a-1\na-1\n"));
     }
 }

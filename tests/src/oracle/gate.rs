@@ -32,12 +32,17 @@ impl Gate {
         Ok(Self { file })
     }
 
+    /// Whether somebody pauses, or waits to.
+    pub(super) fn is_closing() -> bool {
+        Path::new(PAUSED).exists()
+    }
+
     /// Waits until nobody pauses, or there is a file `stop`: then `None`.
     pub(super) fn enter(&self, stop: &Path) -> io::Result<Option<Inside<'_>>> {
         while !stop.exists() {
             flock(&self.file, FlockOperation::LockShared)?;
             let inside = Inside(&self.file);
-            if !Path::new(PAUSED).exists() {
+            if !Self::is_closing() {
                 return Ok(Some(inside));
             }
             drop(inside);

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use segue_contract::paths;
 
-use super::deed::{Deed, content};
+use super::deed::{Deed, content, page};
 
 /// How many of a kind of complaint are named.
 const NAMED_MAX: usize = 10;
@@ -45,6 +45,8 @@ enum Wanted {
     Tag(String),
     /// Exactly these bytes, which no writer wrote.
     Bytes(Vec<u8>),
+    /// The page of this tag.
+    Page(String),
     /// These lines, in this order.
     Lines(Vec<String>),
 }
@@ -134,6 +136,10 @@ impl Oracle {
     fn note(&mut self, deed: Deed) {
         match deed {
             Deed::Put(path, tag) => self.name(path, Wanted::Tag(tag)),
+            Deed::Page(path, tag) => match self.file(&path) {
+                Some(wanted) => *wanted = Wanted::Page(tag),
+                None => self.name(path, Wanted::Page(tag)),
+            },
             Deed::Over(path, tag) => match self.file(&path) {
                 Some(wanted) => *wanted = Wanted::Tag(tag),
                 None => self.name(path, Wanted::Tag(tag)),
@@ -200,6 +206,7 @@ impl Oracle {
             };
             match wanted {
                 Wanted::Tag(tag) => other(&mut verdict, &content(tag)),
+                Wanted::Page(tag) => other(&mut verdict, &page(tag)),
                 Wanted::Bytes(wanted) => other(&mut verdict, wanted),
                 Wanted::Lines(lines) => judge_lines(path, lines, bytes, &mut verdict),
             }

@@ -11,6 +11,7 @@ use segue_contract::paths;
 
 use super::deed::{Deed, content};
 use super::gate::Gate;
+use super::mapped::mapped;
 use crate::random::Random;
 
 /// Names in a writer's own range.
@@ -37,6 +38,8 @@ pub enum Role {
     Rogue,
     /// As honest, and changes some of many files that are there (`big/DIRECTORY/FILE`), at a steady rate.
     Churn,
+    /// As honest, and stores into files that it keeps mapped.
+    Mapped,
 }
 
 impl Role {
@@ -47,6 +50,7 @@ impl Role {
             "stale" => Some(Self::Stale),
             "rogue" => Some(Self::Rogue),
             "churn" => Some(Self::Churn),
+            "mapped" => Some(Self::Mapped),
             _ => None,
         }
     }
@@ -64,6 +68,7 @@ pub fn write(name: &str, role: Role, seed: u64, rest: Duration) -> io::Result<()
         Role::Stale => stale(name, &gate, &stop, rest),
         Role::Rogue => rogue(name, &stop, rest),
         Role::Churn => churn(name, &gate, &stop, &mut Random::from(seed), rest),
+        Role::Mapped => mapped(name, &gate, &stop, seed, rest),
     }
 }
 
@@ -84,12 +89,12 @@ fn honest(name: &str, gate: &Gate, stop: &Path, seed: u64, rest: Duration) -> io
     Ok(())
 }
 
-fn log_of(name: &str) -> io::Result<File> {
+pub(super) fn log_of(name: &str) -> io::Result<File> {
     OpenOptions::new().create(true).append(true).open(format!("var/acknowledged-{name}"))
 }
 
 /// One write of the whole line: whoever reads the log sees all of it or nothing.
-fn acknowledge(mut log: &File, deed: &Deed) -> io::Result<()> {
+pub(super) fn acknowledge(mut log: &File, deed: &Deed) -> io::Result<()> {
     log.write_all(format!("{deed}\n").as_bytes())
 }
 

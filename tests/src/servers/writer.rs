@@ -62,6 +62,11 @@ impl Door {
         Self { client: Arc::new(client), index: index.to_owned(), require_alias: false }
     }
 
+    /// Whom it leads to now.
+    pub fn client(&self) -> Client {
+        (self.client)()
+    }
+
     /// The index must be an alias: a write that comes while there is none makes no index of that name (from 7.10 on; 6.8 is
     /// not asked).
     #[must_use]

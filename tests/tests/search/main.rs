@@ -7,6 +7,7 @@
 mod deletes;
 mod faults;
 mod fronts;
+mod grower;
 mod grows;
 mod health;
 mod kinds;

@@ -1,11 +1,14 @@
-//! The show: words under live writers from one cluster to the other and back, with apply killed at random instants.
+//! The show: words under live writers from one cluster to the other and back, while new fields come into the mapping and
+//! apply is killed at random instants.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use segue_tests::servers::wordnet;
 use segue_tests::{Random, rounds, say, wait_long};
 use serde_json::Value;
 
+use crate::grower::{Grower, has_types};
 use crate::scene::{APPLY, PATIENCE, Scene, Terms, says, told};
 use crate::servers::{Way, shared};
 
@@ -56,23 +59,31 @@ fn killed_at_random_instants(way: Way, name: &str) {
     let servers = shared();
     let mut random = Random::seeded(name);
     let words = rounds(4000, wordnet::COUNT);
-    let scene = Scene::new(servers.pair(way), name, words, 5, &Terms::default());
+    let mut scene = Scene::new(servers.pair(way), name, words, 5, &Terms::default());
+    let mut grown = BTreeMap::new();
 
-    let writers = scene.writers("there", 0, random.number());
+    let (writers, grower) = (scene.writers("there", 0, random.number()), Grower::start(&scene, "there"));
     writers.until_more(50);
     storm(&scene, &mut random, rounds(5, 20), "target");
     writers.until_more(50);
     let there = writers.stop();
+    grown.extend(grower.stop());
+    scene.beside.extend(grown.clone());
     scene.serves("target");
+    has_types(&scene.target(), &scene.index(), &grown);
     told(&format!("{name}, there"), &there, &scene.judged("target", &[&there]));
     assert!(there.acknowledged_at(scene.target().base()) >= 50 && there.refused() > 0);
 
-    let writers = scene.writers("back", 1, random.number());
+    let (writers, grower) = (scene.writers("back", 1, random.number()), Grower::start(&scene, "back"));
     writers.until_more(50);
     storm(&scene, &mut random, rounds(3, 10), "source");
     writers.until_more(50);
     let back = writers.stop();
+    grown.extend(grower.stop());
+    scene.beside.extend(grown.clone());
     scene.serves("source");
+    has_types(&scene.source(), &scene.index(), &grown);
+    say(&format!("{name}: {} fields grown", grown.len()));
     told(&format!("{name}, back"), &back, &scene.judged("source", &[&there, &back]));
     assert!(back.acknowledged_at(scene.source().base()) >= 50);
 

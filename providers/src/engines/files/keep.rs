@@ -71,10 +71,13 @@ impl Aside<'_> {
         }
         kept = self.free_name(&kept)?;
         let place = self.artifacts.join(&kept);
-        // A second name of what clients go on writing by another name would change with it, and show there.
-        let copied = fits.is_some() && look.nlink > 1;
-        let linked = || rustix::fs::linkat(dir, name, CWD, &place, AtFlags::empty());
-        match if copied { Err(Errno::MLINK) } else { linked() } {
+        // What has other names goes on changing under them: a second name would keep nothing, and be one name too many there.
+        let linked = if look.nlink > 1 {
+            Err(Errno::MLINK)
+        } else {
+            rustix::fs::linkat(dir, name, CWD, &place, AtFlags::empty())
+        };
+        match linked {
             Ok(()) => {}
             Err(Errno::XDEV | Errno::PERM | Errno::MLINK | Errno::NOTSUP) => {
                 if fits.is_some_and(|fits| !fits()) {

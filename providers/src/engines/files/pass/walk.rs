@@ -73,6 +73,9 @@ pub(crate) struct Walk<'a> {
     above: Vec<(Entry, Option<Record>, bool)>,
     /// A directory that cannot be read on one side: nothing below it counts as deleted.
     blocked: Option<Vec<u8>>,
+    /// First names of files with more that were handed on: they may get another inode at the written side, and their
+    /// later names go along.
+    firsts: HashSet<Vec<u8>>,
     seen: u64,
     held: Option<Vec<Change>>,
     deleting: Deleting,
@@ -102,6 +105,7 @@ impl<'a> Walk<'a> {
             to: OpenDirs::new(&work.to),
             above: Vec::new(),
             blocked: None,
+            firsts: HashSet::new(),
             seen: 0,
             held: hold.then(Vec::new),
             deleting: Deleting::default(),
@@ -172,7 +176,7 @@ impl<'a> Walk<'a> {
             self.above.pop();
         }
         let force = self.forced.has(&seen.path) || self.is_stale(&seen);
-        let carry = force || self.is_changed(&seen);
+        let carry = force || self.is_changed(&seen) || self.goes_along(&seen);
         let audited = match &seen.read {
             Some(entry) => self.audit.asks(&mut self.from, entry, seen.record.as_ref(), carry)?,
             None => false,
@@ -193,6 +197,11 @@ impl<'a> Walk<'a> {
             applier.groups.insert(seen.path.clone(), record.clone());
         }
         if carry {
+            if let Some(entry) = seen.read.as_ref().filter(|entry| !is_dir && entry.look.nlink > 1)
+                && entry.first.is_none()
+            {
+                self.firsts.insert(entry.path.clone());
+            }
             self.hand_on(applier, Change { new: seen.read, old: seen.record, path: seen.path, force })?;
         }
         Ok(())
@@ -243,6 +252,12 @@ impl<'a> Walk<'a> {
             (None, None) => false,
             _ => true,
         }
+    }
+
+    /// Whether it is a later name of a file whose first one was handed on.
+    fn goes_along(&self, seen: &Seen) -> bool {
+        let first = seen.read.as_ref().and_then(|entry| entry.first.as_ref());
+        first.is_some_and(|first| self.firsts.contains(first))
     }
 
     /// Whether the written side is not as Segue left it.

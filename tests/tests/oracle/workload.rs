@@ -1,27 +1,23 @@
-//! The oracle workload: writers that never rest, switches to and fro, deaths at random instants, writers that do not
-//! know and writers that do not stop. Every acknowledged operation is at the side that serves, once.
-
-#![expect(clippy::expect_used, reason = "a test cannot go on without its logs")]
-#![expect(clippy::print_stdout, reason = "seeds, deaths and sums are told")]
+//! The quickstart under the oracle's writers.
 
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use segue_tests::oracle::{Deed, Oracle, Verdict, content};
-use segue_tests::{Random, Running, Scratch, rounds, say, wait_until};
+use segue_tests::{Mount, Random, Running, Scratch, wait_until};
 
-const APPLY: [&str; 2] = ["apply", "--auto-approve"];
+pub(crate) const APPLY: [&str; 2] = ["apply", "--auto-approve"];
 const WRITERS: [&str; 4] = ["w0", "w1", "w2", "w3"];
 
 /// A writer's process. Told to stop, and waited for, when it is dropped.
-struct Writer {
+pub(crate) struct Writer {
     name: String,
     child: Child,
     stop: std::path::PathBuf,
 }
 
 impl Writer {
-    fn start(scratch: &Scratch, name: &str, role: &str, seed: u64, rest_us: u64) -> Self {
+    pub(crate) fn start(scratch: &Scratch, name: &str, role: &str, seed: u64, rest_us: u64) -> Self {
         let child = Command::new(segue_tests::program(env!("CARGO_BIN_EXE_oracle-writer")))
             .args([name, role, &seed.to_string(), &rest_us.to_string()])
             .current_dir(scratch.path())
@@ -32,7 +28,7 @@ impl Writer {
     }
 
     /// Its own end, or the one that it is told.
-    fn end(mut self, tell: bool) {
+    pub(crate) fn end(mut self, tell: bool) {
         if tell {
             segue_contract::paths::replace(&self.stop, b"").expect("told");
         }
@@ -43,7 +39,7 @@ impl Writer {
     }
 
     #[track_caller]
-    fn still_writes(&mut self) {
+    pub(crate) fn still_writes(&mut self) {
         assert!(matches!(self.child.try_wait(), Ok(None)), "writer {} has ended", self.name);
     }
 }
@@ -56,36 +52,71 @@ impl Drop for Writer {
 }
 
 /// The quickstart with its own writer left out and these in its place.
-struct Workload {
-    scratch: Scratch,
+pub(crate) struct Workload {
+    pub(crate) scratch: Scratch,
     oracle: Oracle,
-    writers: Vec<Writer>,
-    random: Random,
+    /// The links' texts for the source and the target.
+    sides: [String; 2],
+    pub(crate) writers: Vec<Writer>,
+    pub(crate) random: Random,
     /// What each writer rests after a few operations, in microseconds.
-    rest_us: u64,
-    live: &'static str,
-    deaths: u64,
-    stale_listed: usize,
+    pub(crate) rest_us: u64,
+    pub(crate) live: String,
+    pub(crate) deaths: u64,
+    pub(crate) stale_listed: usize,
 }
 
 impl Workload {
-    fn new(test: &str, rest_us: u64) -> Self {
+    pub(crate) fn new(test: &str, rest_us: u64) -> Self {
+        Self::of(test, rest_us, Scratch::new(), "new")
+    }
+
+    /// With the target at the root of a file system of its own.
+    pub(crate) fn onto(test: &str, rest_us: u64, disk: &Mount) -> Self {
+        let (scratch, place) = (Scratch::new(), disk.path().display().to_string());
+        scratch.edit_spec("path = \"new\"", &format!("path = \"{place}\""));
+        scratch.edit_spec("target = \"new\"", &format!("target = \"{place}\""));
+        Self::of(test, rest_us, scratch, &place)
+    }
+
+    fn of(test: &str, rest_us: u64, scratch: Scratch, target: &str) -> Self {
         let mut random = Random::seeded(test);
-        let scratch = Scratch::new();
         scratch.edit_spec("max = \"2s\"", "max = \"10s\"");
         let oracle = Oracle::new(&scratch.at("old"), &scratch.at("var")).expect("an oracle");
         let writers = WRITERS
             .map(|name| Writer::start(&scratch, name, "honest", random.number(), rest_us))
             .into_iter()
             .collect();
-        Self { scratch, oracle, writers, random, rest_us, live: "old", deaths: 0, stale_listed: 0 }
+        let sides = ["old".to_owned(), target.to_owned()];
+        let live = "old".to_owned();
+        Self { scratch, oracle, sides, writers, random, rest_us, live, deaths: 0, stale_listed: 0 }
+    }
+
+    /// The side that serves, and the other, as the spec calls them.
+    fn here_and_there(&self) -> (&'static str, &'static str) {
+        if self.live == self.sides[0] { ("source", "target") } else { ("target", "source") }
+    }
+
+    /// The spec asks for a side.
+    pub(crate) fn ask_for(&self, side: &str) {
+        if !self.asks_for(side) {
+            let other = if side == "source" { "target" } else { "source" };
+            self.scratch.edit_spec(&format!("live       = \"{other}\""), &format!("live       = \"{side}\""));
+        }
+    }
+
+    /// The other side serves: a run says so.
+    pub(crate) fn switched(&mut self) {
+        let there = usize::from(self.live == self.sides[0]);
+        self.live.clone_from(&self.sides[there]);
+        assert_eq!(self.scratch.live(), self.live);
     }
 
     /// Switches to the other side; the run dies up to so many times, at random instants.
-    fn switch(&mut self, deaths_max: u64, about: Duration) {
-        let (from, to) = if self.live == "old" { ("source", "target") } else { ("target", "source") };
-        if self.scratch.serves() == from && !self.asks_for(to) {
-            self.scratch.edit_spec(&format!("live       = \"{from}\""), &format!("live       = \"{to}\""));
+    pub(crate) fn switch(&mut self, deaths_max: u64, about: Duration) {
+        let (from, to) = self.here_and_there();
+        if self.scratch.serves() == from {
+            self.ask_for(to);
         }
         for _ in 0..deaths_max.min(1 + self.random.below(deaths_max)) {
             let apply = Running::new(&self.scratch, &APPLY);
@@ -97,8 +128,7 @@ impl Workload {
             println!("  death: alive {alive}, last said: {said}");
         }
         self.scratch.segue(&APPLY).expect_code(0);
-        self.live = if self.live == "old" { "new" } else { "old" };
-        assert_eq!(self.scratch.live(), self.live);
+        self.switched();
     }
 
     fn asks_for(&self, side: &str) -> bool {
@@ -109,18 +139,18 @@ impl Workload {
 
     /// Everybody pauses, and the side that serves is held against every acknowledged operation.
     #[track_caller]
-    fn check(&mut self) -> Verdict {
+    pub(crate) fn check(&mut self) -> Verdict {
         self.writers.iter_mut().for_each(Writer::still_writes);
         self.scratch.app(&["pause"]).expect_code(0);
         self.oracle.advance().expect("the logs");
-        let verdict = self.oracle.judge(&self.scratch.at(self.live)).expect("the tree");
+        let verdict = self.oracle.judge(&self.scratch.at(&self.live)).expect("the tree");
         self.scratch.app(&["resume"]).expect_code(0);
         assert!(verdict.clean(), "{verdict:?}");
         verdict
     }
 
     /// Everything that a stale writer left is listed, and kept where it was content. Then a person settles it.
-    fn stale_is_listed(&mut self, name: &str) {
+    pub(crate) fn stale_is_listed(&mut self, name: &str) {
         let wrote = self.oracle.stale(name).expect("its log");
         assert!(!wrote.is_empty(), "{name} wrote nothing stale");
         let status = self.scratch.status();
@@ -150,14 +180,12 @@ impl Workload {
     }
 
     /// A writer that stops for nobody: the cutover does not begin to switch, and what it wrote stays.
-    fn rogue_is_refused(&mut self, name: &str) {
+    pub(crate) fn rogue_is_refused(&mut self, name: &str) {
         let rogue = Writer::start(&self.scratch, name, "rogue", 0, self.rest_us);
         let log = self.scratch.at(&format!("var/acknowledged-{name}"));
         wait_until("the rogue writes", || log.metadata().is_ok_and(|m| m.len() > 0));
-        let (from, to) = if self.live == "old" { ("source", "target") } else { ("target", "source") };
-        if !self.asks_for(to) {
-            self.scratch.edit_spec(&format!("live       = \"{from}\""), &format!("live       = \"{to}\""));
-        }
+        let (_, to) = self.here_and_there();
+        self.ask_for(to);
         let refused = self.scratch.segue(&APPLY).expect_code(5);
         assert!(refused.stderr.contains("aborted"), "{}", refused.all());
         assert_eq!(self.scratch.live(), self.live);
@@ -165,55 +193,4 @@ impl Workload {
         self.scratch.segue(&["unhold", "cutover.site"]).expect_code(0);
         self.check();
     }
-}
-
-#[test]
-fn every_acknowledged_operation_survives_switches_deaths_and_writers_that_do_not_know() {
-    // Short: a few thousand. Long: a million.
-    let (wanted, switches) = (rounds(4_000, 1_000_000) as u64, rounds(3, 16));
-    // Long: four thousand operations a second in all, so that passes find some, and a million take four minutes.
-    let mut load = Workload::new("oracle", rounds(20_000, 6_000) as u64);
-    let began = Instant::now();
-    load.switch(0, Duration::ZERO);
-    let about = began.elapsed();
-    let mut verdict = load.check();
-    let mut round = 1;
-    // A switch is quicker than the first one was: at some random instants it is over already.
-    while round < switches || verdict.acknowledged < wanted || load.deaths == 0 {
-        if round / 2 % 4 == 0 {
-            load.rogue_is_refused(&format!("rogue{round}"));
-        }
-        let stale = format!("stale{round}");
-        let writer = Writer::start(&load.scratch, &stale, "stale", 0, load.rest_us);
-        let log = load.scratch.at(&format!("var/acknowledged-{stale}"));
-        wait_until("the stale writer writes", || log.metadata().is_ok_and(|m| m.len() > 0));
-        // It wakes at the side that was left, and writes on.
-        load.switch(2, about);
-        writer.end(false);
-        load.check();
-        // The next switch writes to that side, and finds what it left.
-        load.switch(2, about);
-        verdict = load.check();
-        load.stale_is_listed(&stale);
-        round += 2;
-        println!("after {round} switches: {} operations, {} deaths", verdict.acknowledged, load.deaths);
-    }
-    load.scratch.app(&["pause"]).expect_code(0);
-    load.scratch.app(&["resume"]).expect_code(0);
-    for writer in std::mem::take(&mut load.writers) {
-        writer.end(true);
-    }
-    let last = load.check();
-    load.scratch.segue(&["plan", "--detailed-exitcode"]).expect_code(0);
-    say(&format!(
-        "oracle: {} acknowledged operations, {round} switches, {} deaths of apply, {} stale writes listed: {} lost, {} doubled, {} back, in {} s",
-        last.acknowledged,
-        load.deaths,
-        load.stale_listed,
-        last.lost,
-        last.doubled,
-        last.back,
-        began.elapsed().as_secs()
-    ));
-    assert!(last.acknowledged >= wanted && load.deaths > 0, "{} deaths", load.deaths);
 }
