@@ -88,7 +88,7 @@ impl Load<'_, '_, '_> {
     fn run(mut self) -> Result<PassReport, StepError> {
         let started = clock::steady_us();
         let work = self.work;
-        let mut scan = Scan::start(work.from.clone(), work.chosen.clone(), work.threads)?;
+        let mut scan = Scan::start(&work.from, work.chosen.clone(), work.threads)?;
         let walked = self.walk(&mut scan).and_then(|()| self.applier.finish());
         if let Err(error) = walked {
             work.stop.store(true, Ordering::Relaxed);

@@ -155,8 +155,12 @@ impl<'w> Hand<'w> {
         if look.kind == Kind::Dir || !is_untouched(look, old, &print) {
             return Ok(false);
         }
-        let xattrs = meta::xattrs_at(dir, name_of(path));
-        let xattrs = xattrs.map_err(|e| self.work.to.failed("look at", path, e))?;
+        let xattrs = match meta::xattrs_at(dir, name_of(path)) {
+            Ok(xattrs) => xattrs,
+            // Gone, or something else, by now.
+            Err(e) if is_displaced(e) => return Ok(false),
+            Err(e) => return Err(self.work.to.failed("look at", path, e)),
+        };
         Ok(xattrs.digest() == old.xattrs && self.hash_there(dir, path, look)? == Some(old.hash))
     }
 
