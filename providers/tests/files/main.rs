@@ -11,6 +11,7 @@ mod audit;
 mod churn;
 mod corrupt;
 mod everything;
+mod holes;
 mod killed;
 mod mutate;
 mod passes;

@@ -177,7 +177,7 @@ impl<'a> Audit<'a> {
         // What cannot be read is told where it is to be carried.
         let Some(ours) = open(from, path) else { return Ok(()) };
         let equal = if look.size <= PIECE {
-            let hash = self.copier.hash(&ours, look.size, look.blocks);
+            let hash = self.copier.hash_as(&ours, look.size, look.blocks, record.plain);
             hash.map(|hash| Some(hash == record.hash))
         } else {
             self.piece(&ours, path, look.size, record)

@@ -150,12 +150,12 @@ impl<'a> Examiner<'a> {
     ) -> Result<Verdict, StepError> {
         self.read += 1;
         self.bytes += here.size + there.size;
-        let ours = self.hash(true, path, here)?;
+        let ours = self.hash(true, path, here, record.plain)?;
         let now = look(&mut self.from, path)?;
         if now.is_none_or(|now| (now.ctime, now.ino, now.size) != (here.ctime, here.ino, here.size)) {
             return Ok(self.changed_here());
         }
-        let theirs = self.hash(false, path, there)?;
+        let theirs = self.hash(false, path, there, record.plain)?;
         let side = self.looking.read;
         Ok(match (ours == Some(record.hash), theirs == Some(record.hash)) {
             (true, true) => Verdict::Same,
@@ -176,7 +176,7 @@ impl<'a> Examiner<'a> {
         }
     }
 
-    fn hash(&mut self, ours: bool, path: &[u8], look: &Look) -> Result<Option<u128>, StepError> {
+    fn hash(&mut self, ours: bool, path: &[u8], look: &Look, plain: bool) -> Result<Option<u128>, StepError> {
         let dirs = if ours { &mut self.from } else { &mut self.to };
         let tree = dirs.tree;
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
@@ -192,7 +192,7 @@ impl<'a> Examiner<'a> {
             Ok(_) | Err(Errno::NOENT | Errno::LOOP | Errno::NOTDIR | Errno::NXIO) => return Ok(None),
             Err(e) => return Err(tree.failed("read", path, e)),
         };
-        match self.copier.hash(&fd, look.size, look.blocks) {
+        match self.copier.hash_as(&fd, look.size, look.blocks, plain) {
             Ok(hash) => Ok(Some(hash)),
             Err(ContentError::Read(e) | ContentError::Write(e)) => Err(tree.failed("read", path, e)),
             Err(ContentError::Cancelled) => Err(StepError::cancelled()),
