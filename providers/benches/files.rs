@@ -86,6 +86,8 @@ fn job(source: &Path, target: &Path) -> UnitJob {
         select: Select::default(),
         transform: segue_contract::Transform::default(),
         load: LoadSettings::default(),
+        audit: segue_contract::Audit::default(),
+        quiet: false,
         ledger: None,
         epoch: 1,
         deletions: segue_contract::DeletionTerms::default(),

@@ -119,6 +119,8 @@ pub struct Record {
     pub xattrs: u128,
     /// XXH3-128 of the content, of files.
     pub hash: u128,
+    /// Whether that is of every byte, as ledgers of layout 1 have it: else blocks of zeros are left out of it.
+    pub plain: bool,
     /// The pass that last changed it.
     pub changed_in: u64,
     /// How it looked at the declared source.
@@ -144,6 +146,7 @@ impl Record {
             symlink: Vec::new(),
             xattrs: 0,
             hash: 0,
+            plain: false,
             changed_in: 0,
             source: Print::default(),
             target: Print::default(),

@@ -6,6 +6,7 @@ mod directory;
 pub mod engines;
 mod http;
 pub mod ledger;
+mod mappings;
 mod mounts;
 mod probes;
 mod quiesce;

@@ -42,6 +42,8 @@ impl DriftCommand {
                     };
                     let job = UnitJob {
                         direction: state.direction_of(address),
+                        audit: segue_contract::Audit::default(),
+                        quiet: false,
                         ledger: unit.ledger.clone(),
                         ..job.clone()
                     };

@@ -1,6 +1,5 @@
 //! The predicted pause, in words.
 
-use segue_language::Term;
 use segue_plan::cutover::{DowntimeTerm, Forecast};
 
 use super::quantity::millis;
@@ -9,7 +8,7 @@ use super::quantity::millis;
 pub(crate) fn predicted(forecast: &Forecast) -> String {
     match (forecast.total_ms(), forecast.unmeasured().len()) {
         (ms, 0) => millis(ms),
-        (_, n) if n == Term::ASSUMABLE.len() => "not known, nothing was measured yet".to_owned(),
+        _ if forecast.is_unknown() => "not known, nothing was measured yet".to_owned(),
         (ms, _) => format!("more than {}, not all of it was measured", millis(ms)),
     }
 }

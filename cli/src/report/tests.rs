@@ -40,6 +40,7 @@ fn carried(n: i64, bytes: u64) -> Event {
             stale_total: 1,
             times: PassTimes::default(),
             kept_deleted: None,
+            audit: segue_contract::AuditReport::default(),
         },
         began_ms: 1_769_851_800_000 + n * 1000,
         began_boot: BootTime::default(),

@@ -7,8 +7,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Address, AttributeSchema, BlockRef, Checkpoint, Config, DeletionTerms, Finding, KeptDeleted, Severity,
-    Side, StepError, StepIo,
+    Address, AttributeSchema, Audit, AuditReport, BlockRef, Checkpoint, Config, DeletionTerms, Finding,
+    KeptDeleted, Severity, Side, StepError, StepIo,
 };
 
 /// Which way data moves.
@@ -177,6 +177,12 @@ pub struct UnitJob {
     pub transform: Transform,
     /// How fast.
     pub load: LoadSettings,
+    /// How passes look for changes that no fingerprint shows.
+    #[serde(default, skip_serializing_if = "Audit::is_default")]
+    pub audit: Audit,
+    /// Whether the side that is read is proven quiet: then a pass reads all that its fingerprints prove nothing of.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub quiet: bool,
     /// The ledger as of the last completed pass, either direction: it knows both sides of every record.
     pub ledger: Option<ArtifactName>,
     /// What the writes of this job are stamped with where the target can refuse older ones (protocol P5).
@@ -265,6 +271,9 @@ pub struct PassReport {
     /// What was deleted and kept aside, on the way back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kept_deleted: Option<KeptDeleted>,
+    /// What was read although it looked unchanged.
+    #[serde(default, skip_serializing_if = "AuditReport::is_default")]
+    pub audit: AuditReport,
 }
 
 /// How closely to verify.
@@ -390,6 +399,11 @@ pub trait Engine: Send + Sync {
         let asked =
             [("select { rename }", !select.rename.is_empty()), ("transform", !transform.is_nothing())];
         asked.iter().filter(|(_, asked)| *asked).map(|(what, _)| unknown(what)).collect()
+    }
+
+    /// Changes that passes of this engine may not see, in a sentence of the plan (protocol P29); `None`: there are none.
+    fn unseen(&self) -> Option<&'static str> {
+        None
     }
 
     /// The ways of the first load beside [`LoadMode::COPY`].

@@ -8,6 +8,7 @@
 //! that a cutover in flight can be settled from the journal alone.
 
 mod address;
+mod audit;
 mod block;
 mod deletions;
 mod engine;
@@ -25,6 +26,7 @@ mod step;
 mod system_path;
 
 pub use address::{Address, Side};
+pub use audit::{Audit, AuditReport};
 pub use block::{BlockRef, Config, ConfigError, Secret, SecretRef, Setting};
 pub use deletions::{DeletionTerms, Deletions, KeptDeleted, MaxDeletions, TooManyDeletions};
 pub use engine::{

@@ -10,14 +10,14 @@ mod waivers;
 use std::collections::BTreeMap;
 
 use segue_contract::{
-    Address, BlockRef, DeletionTerms, Direction, LoadSettings, MaxDeletions, Secret, SecretRef, Select, Side,
-    Transform, UnitJob, UnitName, VerifyLevel,
+    Address, Audit, BlockRef, DeletionTerms, Direction, LoadSettings, MaxDeletions, Secret, SecretRef,
+    Select, Side, Transform, UnitJob, UnitName, VerifyLevel,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::lang::Condition;
 pub use terms::Term;
-pub use waivers::{SET_ASIDE, WAIVABLE, WaiverDecl};
+pub use waivers::{AUDIT_SAMPLE, SET_ASIDE, WAIVABLE, WaiverDecl};
 
 /// A whole spec, resolved. Maps are ordered, so equal specs serialise equally.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -115,8 +115,11 @@ pub struct MigrationDecl {
     /// `sync { max_deletions }`: a pass that would delete more stops and asks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_deletions: Option<MaxDeletions>,
-    /// `verify { level, valid_for, on_mismatch }`
+    /// `verify { level, valid_for, on_mismatch, in_pause }`
     pub verify: VerifyDecl,
+    /// `audit { sample }`
+    #[serde(default)]
+    pub audit: Audit,
     /// `depends_on`
     pub depends_on: Vec<Address>,
     /// Records of it that may be left out: `waive "SET_ASIDE" { keys, reason }`. Those of its cutover count as well.
@@ -136,6 +139,8 @@ impl MigrationDecl {
             select: self.select.clone(),
             transform: self.transform.clone(),
             load: self.load.clone(),
+            audit: self.audit.clone(),
+            quiet: false,
             ledger: None,
             epoch: 0,
             deletions: DeletionTerms { max: self.max_deletions, accepted: None },
@@ -153,6 +158,15 @@ pub struct VerifyDecl {
     pub valid_for_ms: u64,
     /// Carry differing records again (then verify again), or stop; default `fail`.
     pub repair: bool,
+    /// Compare everything in the pause, not only what changed since the last verification; default `false`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub in_pause: bool,
+}
+
+impl Default for VerifyDecl {
+    fn default() -> Self {
+        Self { level: VerifyLevel::Full, valid_for_ms: 86_400_000, repair: false, in_pause: false }
+    }
 }
 
 /// A `cutover` block.

@@ -12,9 +12,9 @@ mod syntax;
 
 pub use conflicts::{Conflict, Use, conflicts};
 pub use desired::{
-    CutoverDecl, Day, Desired, FallbackDecl, GateCondition, GateDecl, MAX_AGE_DEFAULT_MS, MigrationDecl,
-    Origin, QuiesceDecl, RehearseDecl, RehearseMode, RouteDecl, RunLimits, SET_ASIDE, Secrets, Term,
-    VerifyDecl, WAIVABLE, WaiverDecl, WatchDecl, WeightsDecl, WindowDecl, assumed,
+    AUDIT_SAMPLE, CutoverDecl, Day, Desired, FallbackDecl, GateCondition, GateDecl, MAX_AGE_DEFAULT_MS,
+    MigrationDecl, Origin, QuiesceDecl, RehearseDecl, RehearseMode, RouteDecl, RunLimits, SET_ASIDE, Secrets,
+    Term, VerifyDecl, WAIVABLE, WaiverDecl, WatchDecl, WeightsDecl, WindowDecl, assumed,
 };
 pub use lang::{
     BlockValue, Collection, Condition, Data, Judged, LooksAt, Number, Sealed, Sensitivity, TooLarge, Value,

@@ -84,6 +84,9 @@ pub struct MigrationSeen {
     /// What its units are called at the target.
     #[serde(default)]
     pub at_target: Vec<String>,
+    /// What its passes may not see, in a sentence.
+    #[serde(default)]
+    pub unseen: Option<String>,
 }
 
 impl MigrationSeen {

@@ -10,8 +10,8 @@ mod weight;
 use std::collections::{BTreeMap, BTreeSet};
 
 use segue_contract::{
-    Address, ArtifactName, Checkpoint, Direction, Finding, Marker, PassTimes, Position, SetAside, Side,
-    StaleFind, VerifyLevel,
+    Address, ArtifactName, AuditReport, Checkpoint, Direction, Finding, Marker, PassTimes, Position,
+    SetAside, Side, StaleFind, VerifyLevel,
 };
 use serde::{Deserialize, Serialize};
 
@@ -191,6 +191,9 @@ pub struct PassRecord {
     pub bytes_written: u64,
     /// Where the time went.
     pub times: PassTimes,
+    /// What was read although it looked unchanged.
+    #[serde(default)]
+    pub audit: AuditReport,
 }
 
 impl PassRecord {

@@ -114,9 +114,8 @@ fn migration(
     else {
         return result;
     };
-    if let Ok(endpoint) = registry.endpoint(source) {
-        result.findings = endpoint.check_pair(source, target);
-    }
+    let pair = registry.endpoint(source).map(|endpoint| endpoint.check_pair(source, target));
+    result.findings = pair.unwrap_or_default();
     let Some(facts) = endpoints.get(&decl.source).and_then(Seen::fact) else {
         return result;
     };
@@ -129,6 +128,7 @@ fn migration(
             return result;
         }
     };
+    result.unseen = engine.unseen().map(str::to_owned);
     result.findings.extend(engine.check(&decl.select, &decl.transform));
     let selected = facts.units.iter().filter(|u| engine.selects(&decl.select, &u.name));
     let mut names: Vec<String> = selected.map(|u| u.name.clone()).collect();

@@ -113,6 +113,7 @@ fn report_of(
         stale_total: stale.total,
         times,
         kept_deleted: kept,
+        audit: segue_contract::AuditReport::default(),
     }
 }
 

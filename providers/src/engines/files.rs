@@ -13,6 +13,7 @@
 //! * A load remembers the first name of each file with several; about 200 bytes each.
 
 mod apply;
+mod audit;
 mod clock;
 mod close;
 mod content;
@@ -25,6 +26,7 @@ mod join;
 mod keep;
 mod load;
 mod made;
+mod mapped;
 mod meta;
 mod pass;
 mod pool;
@@ -73,6 +75,13 @@ impl FilesEngine {
 }
 
 impl Engine for FilesEngine {
+    fn unseen(&self) -> Option<&'static str> {
+        Some(
+            "a store through a shared mapping that lasts less than 5 s, and any other change that moves no time, is \
+             met by the audit's sample alone; verify { level = \"full\", in_pause = true } compares everything",
+        )
+    }
+
     fn load(
         &self,
         job: &UnitJob,

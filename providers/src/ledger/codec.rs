@@ -9,6 +9,8 @@ const HAS_FIRST: u8 = 2;
 const SOURCE_HOT: u8 = 4;
 const TARGET_HOT: u8 = 8;
 const HAS_XATTRS: u8 = 16;
+/// Blocks of zeros are left out of the hash; not in layout 1.
+const BY_BLOCKS: u8 = 32;
 
 pub(super) fn kind_byte(kind: Kind) -> u8 {
     match kind {
@@ -59,7 +61,8 @@ pub(super) fn encode(record: &Record, before: &mut Vec<u8>, out: &mut Vec<u8>) {
             | flag(record.first.is_some(), HAS_FIRST)
             | flag(record.source.hot, SOURCE_HOT)
             | flag(record.target.hot, TARGET_HOT)
-            | flag(record.xattrs != 0, HAS_XATTRS),
+            | flag(record.xattrs != 0, HAS_XATTRS)
+            | flag(record.kind == Kind::File && !record.plain, BY_BLOCKS),
     );
     put(out, u64::from(record.mode));
     put(out, u64::from(record.uid));
@@ -127,6 +130,7 @@ pub(super) fn decode(bytes: &[u8], before: &mut Vec<u8>) -> Option<Record> {
         symlink: if kind == Kind::Symlink { from.bytes()?.to_vec() } else { Vec::new() },
         xattrs: if has(HAS_XATTRS) { from.wide()? } else { 0 },
         hash: if kind == Kind::File { from.wide()? } else { 0 },
+        plain: kind == Kind::File && !has(BY_BLOCKS),
         changed_in: from.number()?,
         source: from.print(has(SOURCE_HOT))?,
         target: from.print(has(TARGET_HOT))?,

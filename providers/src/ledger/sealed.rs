@@ -33,8 +33,10 @@ static NEXT: AtomicU64 = AtomicU64::new(0);
 pub(crate) struct Layout {
     /// Its first bytes.
     pub(crate) magic: &'static [u8; 8],
-    /// The layout that this version writes and reads.
+    /// The layout that this version writes.
     pub(crate) version: u32,
+    /// The oldest that it reads.
+    pub(crate) oldest: u32,
     /// Bytes of the header behind the two.
     pub(crate) header: usize,
     /// Bytes of the shortest end.
@@ -223,7 +225,7 @@ impl SealedReader {
         }
         let header = fields.split_off(4);
         let found = fields.try_into().map_or(0, u32::from_le_bytes);
-        if found != layout.version {
+        if !(layout.oldest..=layout.version).contains(&found) {
             return Err(LedgerError::Version { path, found, known: layout.version });
         }
         let from = BufReader::with_capacity(BUFFER, file);

@@ -9,7 +9,7 @@ use super::{Buckets, LedgerError, Record, codec, compare_paths};
 
 /// Behind magic and layout: the pass. The end: counts of records, files and bytes, the buckets.
 pub(super) const LAYOUT: Layout =
-    Layout { magic: b"SGLEDGER", version: 1, header: 8, end: 3 * 8 + super::BUCKETS * 24 };
+    Layout { magic: b"SGLEDGER", version: 2, oldest: 1, header: 8, end: 3 * 8 + super::BUCKETS * 24 };
 
 /// A ledger being written; dropped unfinished it removes what it wrote.
 pub struct LedgerWriter {
@@ -71,5 +71,24 @@ impl LedgerWriter {
             end.extend_from_slice(&bucket.sum.to_le_bytes());
         }
         self.file.finish(&end)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::{Kind, LedgerReader};
+
+    #[test]
+    fn a_ledger_of_the_first_layout_is_read_with_hashes_of_every_byte() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = Layout { version: 1, ..LAYOUT };
+        let file = SealedWriter::create(dir.path(), &first, &1_u64.to_le_bytes()).unwrap();
+        let mut writer = LedgerWriter { file, ..LedgerWriter::create(dir.path(), 1).unwrap() };
+        let old = Record { plain: true, hash: 7, ..Record::bare(b"a".to_vec(), Kind::File) };
+        writer.push(&old).unwrap();
+        let name = writer.finish().unwrap();
+        let mut reader = LedgerReader::open(dir.path(), &name).unwrap();
+        assert_eq!(reader.next_record().unwrap(), Some(old));
     }
 }

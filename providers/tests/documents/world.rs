@@ -1,5 +1,4 @@
-//! A system of documents in memory, with slices, versions, deletions that are remembered for a while, and a script of what
-//! goes wrong; two of them, and the executor's side.
+//! Two systems of documents in memory, with slices, versions, deletions, a script of what goes wrong, and the executor's side.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, AtomicU64};
@@ -18,7 +17,6 @@ use crate::step::Io;
 
 /// The mode in which the memory fills its units by itself.
 pub(crate) const NATIVE: &str = "native";
-
 pub(crate) const UNIT: &str = "products";
 
 #[derive(Clone, Debug)]
@@ -436,6 +434,8 @@ impl World {
             select: Select::default(),
             transform: Transform::default(),
             load: LoadSettings { parallelism: 2, ..LoadSettings::default() },
+            audit: segue_contract::Audit::default(),
+            quiet: false,
             ledger: None,
             epoch: 1,
             deletions: segue_contract::DeletionTerms::default(),

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{CWD, FileType, Mode, OFlags, RenameFlags, mknodat, renameat_with};
-use segue_contract::{Engine, PassReport};
+use segue_contract::{Direction, Engine, PassReport};
 use segue_providers::engines::files::FilesEngine;
 
 use crate::world::{World, put};
@@ -86,18 +86,34 @@ fn begin(root: &Path) {
 
 /// Does some work while another thread changes `root`.
 fn beside<T>(root: &Path, seed: u64, work: impl FnOnce() -> T) -> T {
+    beside_of(root, seed, stir, work)
+}
+
+fn beside_of<T>(root: &Path, seed: u64, change: fn(&Path, &mut Dice), work: impl FnOnce() -> T) -> T {
     let quiet = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {
             let mut dice = Dice(seed);
             while !quiet.load(Ordering::Relaxed) {
-                stir(root, &mut dice);
+                change(root, &mut dice);
             }
         });
         let done = work();
         quiet.store(true, Ordering::Relaxed);
         done
     })
+}
+
+/// One change by somebody who should not write there: where files are to stand, directories come, and change places with
+/// links.
+fn meddle(root: &Path, dice: &mut Dice) {
+    let (dir, link) = (dice.of(root, 'd'), dice.of(root, 'l'));
+    let _ = match dice.roll(8) {
+        0 => fs::remove_file(&dir).or_else(|_| fs::remove_dir_all(&dir)),
+        1 | 2 => fs::create_dir_all(dir.join("below")).and_then(|()| write(&dir.join("below/f0"), 10)),
+        3 => fs::remove_file(&link).or_else(|_| fs::remove_dir_all(&link)).and_then(|()| symlink("d0", link)),
+        _ => renameat_with(CWD, dir, CWD, link, RenameFlags::EXCHANGE).map_err(Into::into),
+    };
 }
 
 fn carried(world: &mut World, report: PassReport, what: &str) {
@@ -135,6 +151,34 @@ fn what_changes_kind_and_place_while_it_is_read_fails_nothing() {
             put(&source.join("busy/again"), vec![pass; 100]);
             let report =
                 beside(&source, seed * 100 + u64::from(pass), || engine.pass(&world.job, None, &world.io));
+            carried(&mut world, report.unwrap_or_else(|e| panic!("{what}: {e}")), &what);
+        }
+        comes_to_rest(&mut world, &engine, &format!("seed {seed}"));
+    }
+}
+
+#[test]
+fn what_changes_kind_and_place_on_the_written_side_fails_nothing() {
+    for seed in 1..=4 {
+        let mut world = World::new();
+        let engine = FilesEngine::new();
+        for at in 0..5 {
+            put(&world.source.join(format!("d{at}")), "first");
+            put(&world.source.join(format!("l{at}")), "first");
+        }
+        put(&world.source.join("stays"), "whatever else goes");
+        let report = engine.load(&world.job, None, &world.io).unwrap();
+        carried(&mut world, report, "load");
+        world.job.direction = Direction::Reverse;
+        let written = world.source.clone();
+        for pass in 0..25_u8 {
+            let what = format!("seed {seed}, pass {pass}");
+            for at in 0..5 {
+                put(&world.target.join(format!("d{at}")), vec![pass; 100]);
+                put(&world.target.join(format!("l{at}")), vec![pass; 100]);
+            }
+            let seed = seed * 100 + u64::from(pass);
+            let report = beside_of(&written, seed, meddle, || engine.pass(&world.job, None, &world.io));
             carried(&mut world, report.unwrap_or_else(|e| panic!("{what}: {e}")), &what);
         }
         comes_to_rest(&mut world, &engine, &format!("seed {seed}"));

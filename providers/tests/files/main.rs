@@ -7,9 +7,11 @@
     reason = "tests make and damage files by hand, and fail by panicking, also outside test functions"
 )]
 
+mod audit;
 mod churn;
 mod corrupt;
 mod everything;
+mod holes;
 mod killed;
 mod mutate;
 mod passes;

@@ -18,6 +18,23 @@ fn reversed() -> World {
 }
 
 #[test]
+fn a_name_that_a_reverse_pass_deletes_leaves_the_others_no_hidden_name() {
+    let mut world = World::new();
+    put(&world.source.join("one"), "content");
+    put(&world.source.join("stays"), "whatever else goes");
+    fs::hard_link(world.source.join("one"), world.source.join("two")).unwrap();
+    let engine = FilesEngine::new();
+    let report = engine.load(&world.job, None, &world.io).unwrap();
+    world.set(report.ledger);
+    world.job.direction = Direction::Reverse;
+    fs::remove_file(world.target.join("two")).unwrap();
+    let report = engine.pass(&world.job, None, &world.io).unwrap();
+    assert_eq!((report.records_deleted, report.kept_deleted.as_ref().unwrap().records), (1, 1));
+    world.set(report.ledger);
+    world.assert_equal();
+}
+
+#[test]
 fn a_reverse_pass_keeps_stale_writes_aside_wherever_they_are() {
     let mut world = reversed();
     let engine = FilesEngine::new();

@@ -112,6 +112,8 @@ impl World {
             select: Select::default(),
             transform: segue_contract::Transform::default(),
             load: LoadSettings { parallelism: 2, ..LoadSettings::default() },
+            audit: segue_contract::Audit::default(),
+            quiet: false,
             ledger: None,
             epoch: 1,
             deletions: segue_contract::DeletionTerms::default(),

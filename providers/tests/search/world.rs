@@ -263,6 +263,8 @@ pub(crate) fn job(from: &Index<'_>, to: &Server, at_target: &str) -> UnitJob {
         select: Select::default(),
         transform: Transform::default(),
         load: LoadSettings { parallelism: 1, ..LoadSettings::default() },
+        audit: segue_contract::Audit::default(),
+        quiet: false,
         ledger: None,
         epoch: 1,
         deletions: segue_contract::DeletionTerms::default(),

@@ -147,6 +147,7 @@ impl Tally {
             stale: self.stale,
             times: PassTimes::default(),
             kept_deleted: None,
+            audit: segue_contract::AuditReport::default(),
         })
     }
 }

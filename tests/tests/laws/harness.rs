@@ -5,7 +5,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use segue_contract::{Address, BlockRef, Config, LoadSettings, Select, Setting, Side, VerifyLevel, paths};
+use segue_contract::{Address, BlockRef, Config, LoadSettings, Select, Setting, Side, paths};
 use segue_language::{
     CutoverDecl, Desired, FallbackDecl, GateCondition, GateDecl, MigrationDecl, QuiesceDecl, RehearseDecl,
     RehearseMode, RouteDecl, VerifyDecl, WeightsDecl,
@@ -376,7 +376,8 @@ impl Lab {
             load: LoadSettings { parallelism: 1, ..LoadSettings::default() },
             sync_interval_ms: 1,
             max_deletions: None,
-            verify: VerifyDecl { level: VerifyLevel::Full, valid_for_ms: 86_400_000, repair: true },
+            verify: VerifyDecl { repair: true, ..VerifyDecl::default() },
+            audit: segue_contract::Audit::default(),
             depends_on: Vec::new(),
             waivers: Vec::new(),
         };

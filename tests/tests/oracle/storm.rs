@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use segue_tests::{Mount, Ran, Running, rounds, run, say};
 
-use super::workload::{APPLY, Workload};
+use super::workload::{APPLY, Workload, Writer};
 
 const BACK: [&str; 3] = ["switch-back", "cutover.site", "--auto-approve"];
 /// How long a run lives at most: about as long as a switch takes.
@@ -59,6 +59,10 @@ fn a_storm_of_deaths_over_renames_links_mapped_files_and_a_disk_that_goes_away_l
     let disk = Mount::made(512, &["mkfs.ext4", "-q", "-F"], &["-o", "loop"]);
     run("rmdir", &[&disk.at("lost+found").display().to_string()]);
     let mut load = Workload::onto("storm", 20_000, &disk);
+    for name in ["m0", "m1"] {
+        let mapped = Writer::start(&load.scratch, name, "mapped", load.random.number(), load.rest_us);
+        load.writers.push(mapped);
+    }
     let began = Instant::now();
     let mut round = 0;
     while load.deaths < wanted {

@@ -27,6 +27,12 @@ pub enum Term {
     Route,
     /// Opening the new side, or starting the writers.
     Open,
+    /// Reading what no time of a file vouches for.
+    #[serde(alias = "read what no time vouches for")]
+    ReadAgain,
+    /// A verification of everything: `verify { in_pause }`.
+    #[serde(alias = "verify everything")]
+    VerifyAll,
     /// The life of old answers of the routes.
     #[serde(alias = "old answers expire")]
     Settle,
@@ -34,7 +40,7 @@ pub enum Term {
 
 impl Term {
     /// Those that `gate "downtime" { assume }` takes: the last one is declared by the routes.
-    pub const ASSUMABLE: [Self; 8] = [
+    pub const ASSUMABLE: [Self; 10] = [
         Self::Drain,
         Self::Fence,
         Self::CatchUp,
@@ -43,6 +49,8 @@ impl Term {
         Self::Commit,
         Self::Route,
         Self::Open,
+        Self::ReadAgain,
+        Self::VerifyAll,
     ];
 
     /// The name in `assume`: `catch_up`.
@@ -56,6 +64,8 @@ impl Term {
             Self::Commit => "commit",
             Self::Route => "route",
             Self::Open => "open",
+            Self::ReadAgain => "read_again",
+            Self::VerifyAll => "verify_all",
             Self::Settle => "settle",
         }
     }
@@ -71,6 +81,8 @@ impl Term {
             Self::Commit => "arm and commit",
             Self::Route => "route",
             Self::Open => "open",
+            Self::ReadAgain => "read what no time vouches for",
+            Self::VerifyAll => "verify everything",
             Self::Settle => "old answers expire",
         }
     }

@@ -29,6 +29,9 @@ pub const WAIVABLE: [&str; 8] = [
 /// The code of records that cannot be carried.
 pub const SET_ASIDE: &str = "SET_ASIDE";
 
+/// The code of a migration whose passes audit nothing: `audit { sample = "0%" }`.
+pub const AUDIT_SAMPLE: &str = "AUDIT_SAMPLE";
+
 impl WaiverDecl {
     /// Whether it holds for a record.
     pub fn covers(&self, key: &str) -> bool {

@@ -1,11 +1,11 @@
 //! `migration` blocks as planning sees them.
 
-use segue_contract::{LoadMode, LoadSettings, MaxDeletions, Select, Transform, VerifyLevel};
+use segue_contract::{Audit, LoadMode, LoadSettings, MaxDeletions, Select, Transform, VerifyLevel};
 
 use super::body::Settings;
 use super::resolve::{Instance, config};
 use super::shape::{AttributeShape, BlockShape};
-use crate::desired::{MigrationDecl, SET_ASIDE, Secrets, VerifyDecl};
+use crate::desired::{AUDIT_SAMPLE, MigrationDecl, SET_ASIDE, Secrets, VerifyDecl, WaiverDecl};
 use crate::syntax::{Diagnostic, Diagnostics};
 
 /// More workers than this help nobody and take all descriptors.
@@ -39,6 +39,7 @@ pub(super) fn decode(
         Some("sampled") => VerifyLevel::Sampled,
         _ => VerifyLevel::Full,
     };
+    let waivers = super::cutover::waivers(settings, &[SET_ASIDE, AUDIT_SAMPLE], diagnostics);
     Some(MigrationDecl {
         address: instance.address.clone(),
         source: settings.block("source")?.clone(),
@@ -63,10 +64,36 @@ pub(super) fn decode(
             level,
             valid_for_ms: verify.and_then(|v| v.number("valid_for")).unwrap_or(86_400_000),
             repair: verify.and_then(|v| v.text("on_mismatch")) == Some("repair"),
+            in_pause: verify.is_some_and(|v| v.flag("in_pause")),
         },
+        audit: audit(settings, &waivers, diagnostics)?,
         depends_on: settings.references("depends_on").to_vec(),
-        waivers: super::cutover::waivers(settings, &[SET_ASIDE], diagnostics),
+        waivers,
     })
+}
+
+/// `audit { sample = "1%" }`; `None` when it is no share, or nothing without a waiver, which was reported.
+fn audit(settings: &Settings, waivers: &[WaiverDecl], diagnostics: &mut Diagnostics) -> Option<Audit> {
+    let Some(written) = settings.nested("audit") else { return Some(Audit::default()) };
+    let Some(sample) = written.text("sample") else { return Some(Audit::default()) };
+    let percent = sample.strip_suffix('%').and_then(|number| number.trim().parse::<f64>().ok());
+    let place = || written.place("sample");
+    if percent == Some(0.0) {
+        let waived = waivers.iter().any(|waiver| waiver.code == AUDIT_SAMPLE);
+        if !waived {
+            let said = "without a sample, a change that moves no time of a file is never found";
+            let help = "waive \"AUDIT_SAMPLE\" { reason = \"...\" } in the migration, if that is meant";
+            diagnostics.push(Diagnostic::error("SPEC_BAD_VALUE", said).at(place(), "").help(help));
+        }
+        return waived.then_some(Audit { sample_ppm: 0 });
+    }
+    // Parts of a million: a smaller share would read nothing.
+    let ppm = percent.filter(|p| (0.0001..=100.0).contains(p)).map(|p| (p * 10_000.0).round() as u32);
+    if ppm.is_none() {
+        let said = "`sample` is a share of the unchanged, from \"0.0001%\" to \"100%\"";
+        diagnostics.push(Diagnostic::error("SPEC_BAD_VALUE", said).at(place(), "").help("sample = \"1%\""));
+    }
+    ppm.map(|sample_ppm| Audit { sample_ppm })
 }
 
 /// `load { mode }` with what belongs to it.

@@ -230,22 +230,49 @@ fn migration(modes: Vec<AttributeShape>) -> BlockShape {
                 ),
             ],
         ),
-        block(
-            "verify",
-            &[],
-            "How the target is compared with the source.",
-            vec![
-                attribute("level", STRING, "How closely.")
-                    .one_of(&["count", "sampled", "full"])
-                    .or(json!("full")),
-                attribute("valid_for", DURATION, "How long a verification counts.").or(json!(86_400_000)),
-                attribute("on_mismatch", STRING, "Carry differing records again, or stop.")
-                    .one_of(&["repair", "fail"])
-                    .or(json!("fail")),
-            ],
-        ),
+        verify(),
+        audit(),
         waive(),
     ])
+}
+
+fn verify() -> BlockShape {
+    block(
+        "verify",
+        &[],
+        "How the target is compared with the source.",
+        vec![
+            attribute("level", STRING, "How closely.")
+                .one_of(&["count", "sampled", "full"])
+                .or(json!("full")),
+            attribute("valid_for", DURATION, "How long a verification counts.").or(json!(86_400_000)),
+            attribute("on_mismatch", STRING, "Carry differing records again, or stop.")
+                .one_of(&["repair", "fail"])
+                .or(json!("fail")),
+            attribute(
+                "in_pause",
+                BOOL,
+                "Compare everything in the pause, not only what changed since the last verification.",
+            )
+            .or(json!(false)),
+        ],
+    )
+}
+
+fn audit() -> BlockShape {
+    block(
+        "audit",
+        &[],
+        "How passes look for changes that no file time shows.",
+        vec![
+            attribute(
+                "sample",
+                STRING,
+                "The share of the unchanged that each pass reads, at least 100 records, others each time.",
+            )
+            .or(json!("0.1%")),
+        ],
+    )
 }
 
 fn load(modes: Vec<AttributeShape>) -> BlockShape {

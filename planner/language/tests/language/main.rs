@@ -1,5 +1,6 @@
 //! The language through its own door: specs in, `Desired` or diagnostics out.
 
+mod audit;
 mod blocks;
 mod conditions;
 mod expressions;

@@ -61,6 +61,11 @@ impl Forecast {
         self.terms.iter().filter(|t| t.unmeasured).map(|t| t.term).collect()
     }
 
+    /// Whether nothing of it is known.
+    pub fn is_unknown(&self) -> bool {
+        self.terms.iter().all(|t| t.unmeasured || t.term == Term::Settle)
+    }
+
     /// The terms that nobody measured, as words of a list; empty: all are known.
     pub fn unmeasured_words(&self) -> String {
         self.unmeasured().iter().map(|t| t.words()).collect::<Vec<_>>().join(", ")
@@ -103,6 +108,8 @@ pub fn p90(values: &[u64]) -> Option<u64> {
 pub struct Known<'a> {
     /// The cutover's units.
     pub units: Vec<&'a UnitState>,
+    /// Those that are verified as a whole in the pause: `verify { in_pause }`.
+    pub whole: Vec<&'a UnitState>,
     /// The phases of its own earlier pauses.
     pub pauses: Vec<PauseTerm>,
     /// Those of other cutovers whose blocks are of the same types ([`siblings`]).
@@ -116,6 +123,11 @@ pub struct Known<'a> {
     /// The longest life of a route's old answer, in milliseconds.
     pub ttl_ms: u64,
 }
+
+/// What is read in a millisecond where it was never measured: 200 MiB a second.
+const ASSUMED_READ_BYTES_A_MS: u64 = 200 * 1024 * 1024 / 1000;
+/// From so many bytes on the first load tells how fast files are read, and what is not measured is too much to assume.
+const RATE_BYTES_MIN: u64 = 64 * 1024 * 1024;
 
 /// What other cutovers of this state measured of stopping, starting and routing, where they have the same types of
 /// blocks for it.
@@ -202,10 +214,34 @@ pub fn forecast(known: &Known<'_>) -> Forecast {
         DowntimeTerm { term, ms, basis, unmeasured }
     };
     let mut terms: Vec<DowntimeTerm> = found.into_iter().map(term).collect();
+    // Once in the pass; what is mapped once more on each side by the verification.
+    let again = |p: &PassRecord| p.audit.unproven_bytes + 2 * p.audit.mapped_bytes;
+    let again: u64 = known.units.iter().filter_map(|u| u.passes.last()).map(again).sum();
+    if again > 0 {
+        terms.push(term((Term::ReadAgain, reading(&known.units, again))));
+    }
+    if !known.whole.is_empty() {
+        let bytes: u64 = known.whole.iter().map(|u| u.bytes_total.saturating_mul(2)).sum();
+        terms.push(term((Term::VerifyAll, reading(&known.whole, bytes))));
+    }
     if known.ttl_ms > 0 {
         terms.push(term((Term::Settle, Some((known.ttl_ms, "the route's TTL".to_owned())))));
     }
     Forecast { terms }
+}
+
+/// What reading takes, at the rate of the first loads; `None`: nobody measured that, and it is too much to assume one.
+fn reading(units: &[&UnitState], bytes: u64) -> Option<(u64, String)> {
+    let loads = units.iter().flat_map(|u| u.passes.iter()).filter(|p| p.load && p.bytes_written > 0);
+    let (read, us) = loads.fold((0_u64, 0_u64), |(b, us), p| (b + p.bytes_written, us + p.times.apply_us));
+    // A small load measures the making of files, not reading.
+    if read < RATE_BYTES_MIN || us == 0 {
+        let assumed =
+            || (bytes.div_ceil(ASSUMED_READ_BYTES_A_MS), format!("{bytes} bytes; 200 MiB/s assumed"));
+        return (bytes < RATE_BYTES_MIN).then(assumed);
+    }
+    let ms = u128::from(bytes) * u128::from(us) / u128::from(read) / 1000;
+    Some((u64::try_from(ms).unwrap_or(u64::MAX), format!("{bytes} bytes at the rate of the load")))
 }
 
 /// Whether passes stopped shrinking: without gates, a unit is converged when a pass carried no less than
@@ -233,6 +269,8 @@ pub fn will_not_converge(passes: &[PassRecord]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use segue_contract::AuditReport;
+
     use super::*;
 
     #[test]
@@ -334,6 +372,40 @@ mod tests {
             700 + 20 + 1_000 + 2 + 8 + 5 + 2 + 52 + 5_000,
             "what is measured counts"
         );
-        assert_eq!(forecast(&Known::default()).unmeasured(), Term::ASSUMABLE);
+        assert_eq!(forecast(&Known::default()).unmeasured(), Term::ASSUMABLE[..8]);
+    }
+
+    #[test]
+    fn what_is_read_again_in_the_pause_is_a_term() {
+        let audit = AuditReport {
+            unproven: 2,
+            unproven_bytes: 300 << 20,
+            mapped_bytes: 50 << 20,
+            ..Default::default()
+        };
+        let load = PassRecord { load: true, ..PassRecord::default() };
+        let mut unit = UnitState {
+            passes: vec![load, PassRecord { audit, ..PassRecord::default() }],
+            bytes_total: 1 << 30,
+            ..UnitState::default()
+        };
+        let term = |unit: &UnitState, term: Term| {
+            let known = Known { units: vec![unit], whole: vec![unit], ..Known::default() };
+            forecast(&known).terms.into_iter().find(|t| t.term == term)
+        };
+        let unknown = term(&unit, Term::ReadAgain).expect("a term");
+        assert!(unknown.unmeasured, "400 MiB at a rate that nobody measured: {unknown:?}");
+        // 1 GiB in 2 s.
+        unit.passes[0].bytes_written = 1 << 30;
+        unit.passes[0].times.apply_us = 2_000_000;
+        let measured = term(&unit, Term::ReadAgain).expect("a term");
+        assert_eq!((measured.ms, measured.basis.as_str()), (781, "419430400 bytes at the rate of the load"));
+        assert_eq!(term(&unit, Term::VerifyAll).map(|t| t.ms), Some(4000));
+        unit.passes[1].audit = AuditReport::default();
+        assert_eq!(term(&unit, Term::ReadAgain), None);
+        unit.passes[0].bytes_written = 1 << 20;
+        unit.passes[1].audit.unproven_bytes = 1 << 20;
+        let small = term(&unit, Term::ReadAgain).expect("a term");
+        assert_eq!((small.ms, small.basis.as_str()), (5, "1048576 bytes; 200 MiB/s assumed"));
     }
 }

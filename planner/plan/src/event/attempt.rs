@@ -119,6 +119,9 @@ pub struct Member {
     pub verify: VerifyLevel,
     /// See `verify`.
     pub repair: bool,
+    /// Whether everything is verified in the pause, not only the residual.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub verify_all: bool,
 }
 
 /// A watchdog.
@@ -249,7 +252,8 @@ mod wire {
                     let One { close_kind, close, open_kind, open, verify, repair } = *one;
                     let migration =
                         jobs.first().map_or_else(|| Address::new("migration"), |job| job.migration.clone());
-                    vec![Member { migration, close_kind, close, open_kind, open, verify, repair }]
+                    let verify_all = false;
+                    vec![Member { migration, close_kind, close, open_kind, open, verify, repair, verify_all }]
                 }
             };
             Self {

@@ -84,12 +84,45 @@ fn predicted(ground: &Ground<'_>, decl: &CutoverDecl) -> Forecast {
     let routes: Vec<&str> = declared.map(|route| route.block.provider.as_str()).collect();
     forecast(&Known {
         units,
+        whole: decl
+            .migrations
+            .iter()
+            .filter(|m| is_whole(ground, m))
+            .filter_map(|m| ground.state.migrations.get(m))
+            .flat_map(|m| m.units.values())
+            .collect(),
         pauses: pauses.to_vec(),
         siblings: siblings(ground.state, &decl.address, &quiesces, &routes),
         rehearsed: ground.state.rehearsed(&decl.address).map(|r| &r.report),
         assumed: decl.assumed(),
         freeze_ms: decl.freeze_ms,
         ttl_ms: ttl_ms.unwrap_or(0),
+    })
+}
+
+/// Whether a migration is verified as a whole in the pause.
+fn is_whole(ground: &Ground<'_>, migration: &Address) -> bool {
+    ground.desired.migrations.get(migration).is_some_and(|m| m.verify.in_pause)
+}
+
+/// What the passes of a cutover's migrations may not see, where no whole verification in the pause would (protocol P29).
+fn unseen(ground: &Ground<'_>, decl: &CutoverDecl) -> Vec<String> {
+    let seen = decl.migrations.iter().filter(|m| !is_whole(ground, m));
+    let seen = seen.filter_map(|m| ground.observed.migrations.get(m)?.unseen.clone());
+    let mut unseen: Vec<String> = seen.collect();
+    unseen.sort();
+    unseen.dedup();
+    unseen
+}
+
+/// How much a pass in the pause reads again because no fingerprint vouches for it.
+fn read_again(ground: &Ground<'_>, decl: &CutoverDecl) -> Option<String> {
+    let units =
+        decl.migrations.iter().filter_map(|m| ground.state.migrations.get(m)).flat_map(|m| m.units.values());
+    let audits = units.filter_map(|u| u.passes.last()).map(|p| p.audit);
+    let (records, bytes) = audits.fold((0, 0), |(n, b), a| (n + a.unproven, b + a.unproven_bytes));
+    (records > 0).then(|| {
+        format!("reads {records} records ({bytes} bytes) whatever their fingerprints say: they were mapped, or no time vouches for them")
     })
 }
 
@@ -270,13 +303,19 @@ fn action_steps(
         Action::CatchUp => {
             let mut step = step(StepKind::CatchUp, format!("carry the {to} to the fence"));
             step.remarks = lost(ground, decl, to);
+            step.remarks.extend(read_again(ground, decl));
             vec![step]
         }
         Action::VerifyResidual => {
-            vec![step(
-                StepKind::VerifyResidual,
-                "verify what changed since the last verification, both sides quiet".to_owned(),
-            )]
+            let whole = decl.migrations.iter().any(|m| is_whole(ground, m));
+            let what = if whole {
+                "verify everything (`in_pause = true`), both sides quiet"
+            } else {
+                "verify what changed since the last verification, both sides quiet"
+            };
+            let mut step = step(StepKind::VerifyResidual, what.to_owned());
+            step.remarks = unseen(ground, decl);
+            vec![step]
         }
         Action::Harden => vec![step(
             StepKind::Harden,

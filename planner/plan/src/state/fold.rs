@@ -85,6 +85,7 @@ fn fold_one(state: &mut State, entry: &Entry) {
                 records_deleted: report.records_deleted,
                 bytes_written: report.bytes_written,
                 times: report.times,
+                audit: report.audit,
             };
             carry(state, migration, unit, pass, report);
         }

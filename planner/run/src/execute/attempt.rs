@@ -81,6 +81,7 @@ fn member(
         open,
         verify: migration.verify.level,
         repair: migration.verify.repair,
+        verify_all: migration.verify.in_pause,
     })
 }
 

@@ -481,6 +481,7 @@ mod tests {
                 stale_total: 0,
                 times: segue_contract::PassTimes::default(),
                 kept_deleted: None,
+                audit: segue_contract::AuditReport::default(),
             },
             took_us: 5,
         };

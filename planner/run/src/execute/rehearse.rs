@@ -308,7 +308,11 @@ impl Drill<'_> {
             measured.verify_us = report.took_us;
             measured.verify_bytes = report.bytes_read;
             match report.mismatches_total {
-                0 => Ok(format!("{} records compared, all equal", report.records_checked)),
+                0 => Ok(format!(
+                    "{} records compared, {}, all equal",
+                    report.records_checked,
+                    super::unit::by_content(report.records_checked, report.records_read)
+                )),
                 _ => Err(super::unit::mismatch(&step, &report)),
             }
         })

@@ -1,5 +1,7 @@
 //! Content: read, hashed and written in one go, holes kept.
 
+mod sum;
+
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -7,6 +9,8 @@ use rustix::fs::SeekFrom;
 use rustix::io::Errno;
 use segue_contract::StepIo;
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
+
+use sum::Sum;
 
 /// Read and written at once: fits the second-level cache, so that hashing and writing find it there.
 pub(crate) const CHUNK: usize = 256 * 1024;
@@ -53,36 +57,74 @@ impl<'a> Copier<'a> {
             }
             self.clones.store(false, Ordering::Relaxed);
         }
-        self.run(from, Some(to), size, blocks)
+        self.run(from, Some(to), (size, blocks), false)
     }
 
     /// Hashes `size` bytes.
     pub(crate) fn hash(&mut self, from: &OwnedFd, size: u64, blocks: u64) -> Result<u128, ContentError> {
-        Ok(self.run(from, None, size, blocks)?.0)
+        self.hash_as(from, size, blocks, false)
+    }
+
+    /// The same, to be compared with a hash of every byte (`plain`), as ledgers of layout 1 have it.
+    pub(crate) fn hash_as(
+        &mut self,
+        from: &OwnedFd,
+        size: u64,
+        blocks: u64,
+        plain: bool,
+    ) -> Result<u128, ContentError> {
+        Ok(self.run(from, None, (size, blocks), plain)?.0)
+    }
+
+    /// Whether both hold the same `len` bytes at `at`.
+    pub(crate) fn same_piece(
+        &mut self,
+        a: &OwnedFd,
+        b: &OwnedFd,
+        at: u64,
+        len: u64,
+    ) -> Result<bool, ContentError> {
+        let mut hashes = [0; 2];
+        for (fd, hash) in [a, b].into_iter().zip(&mut hashes) {
+            let mut sum = Xxh3::new();
+            let mut done = 0;
+            while done < len {
+                let got = self.chunk(fd, None, at + done, len - done)?;
+                if got == 0 {
+                    break;
+                }
+                sum.update(self.chunk.get(..got).unwrap_or_default());
+                done += got as u64;
+            }
+            *hash = sum.digest128();
+        }
+        Ok(hashes[0] == hashes[1])
     }
 
     fn run(
         &mut self,
         from: &OwnedFd,
         to: Option<&OwnedFd>,
-        size: u64,
-        blocks: u64,
+        (size, blocks): (u64, u64),
+        plain: bool,
     ) -> Result<(u128, u64), ContentError> {
         let sparse = size > 0 && blocks.saturating_mul(512) < size;
-        if size <= CHUNK as u64 && !sparse {
+        if size < sum::BLOCK && !sparse {
             return self.small(from, to, size as usize);
         }
-        let mut hash = Xxh3::new();
+        let mut hash = Sum::new(plain);
         let mut written = 0;
         let mut at = 0;
         while at < size {
             let (start, end) = if sparse { next_piece(from, at, size)? } else { (at, size) };
-            self.zeros(&mut hash, start - at)?;
+            if !hash.zeros(start - at, || !self.io.cancelled()) {
+                return Err(ContentError::Cancelled);
+            }
             at = start;
             while at < end {
                 let got = self.chunk(from, to, at, end - at)?;
                 if got == 0 {
-                    return Ok((hash.digest128(), written));
+                    return Ok((hash.finish(), written));
                 }
                 hash.update(self.chunk.get(..got).unwrap_or_default());
                 at += got as u64;
@@ -92,7 +134,7 @@ impl<'a> Copier<'a> {
         if sparse && let Some(to) = to {
             rustix::fs::ftruncate(to, size).map_err(ContentError::Write)?;
         }
-        Ok((hash.digest128(), written))
+        Ok((hash.finish(), written))
     }
 
     fn small(
@@ -147,20 +189,6 @@ impl<'a> Copier<'a> {
                 done => return done.map_err(ContentError::Read),
             }
         }
-    }
-
-    /// Hashes a hole.
-    fn zeros(&self, hash: &mut Xxh3, mut len: u64) -> Result<(), ContentError> {
-        static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
-        while len > 0 {
-            let part = len.min(ZEROS.len() as u64);
-            hash.update(ZEROS.get(..part as usize).unwrap_or_default());
-            len -= part;
-            if len % (1 << 30) < part && self.io.cancelled() {
-                return Err(ContentError::Cancelled);
-            }
-        }
-        Ok(())
     }
 }
 

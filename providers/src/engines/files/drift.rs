@@ -29,7 +29,7 @@ const LOOKED_UP: u64 = 20;
 /// Before the first load everything waits, and the other side may not be there yet.
 fn everything(job: &UnitJob, io: &dyn StepIo) -> Result<DriftReport, StepError> {
     let from = Arc::new(Sides::to_look(job, io)?.open(job.direction.from())?);
-    let mut scan = Scan::start(from, Arc::new(Chosen::new(&job.select)?), threads(job))?;
+    let mut scan = Scan::start(&from, Arc::new(Chosen::new(&job.select)?), threads(job))?;
     let mut report = DriftReport::default();
     while let Some(entry) = scan.next()? {
         if io.cancelled() {

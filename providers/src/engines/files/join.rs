@@ -44,7 +44,7 @@ impl Join {
         threads: usize,
     ) -> Result<Self, StepError> {
         let scan = |tree: Option<Arc<Tree>>| {
-            tree.map(|tree| Scan::start(tree, Arc::clone(chosen), threads)).transpose()
+            tree.map(|tree| Scan::start(&tree, Arc::clone(chosen), threads)).transpose()
         };
         let mut join = Self {
             ledger: LedgerReader::open(io.artifacts(), ledger)?,

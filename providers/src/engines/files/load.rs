@@ -10,6 +10,7 @@ use segue_contract::{Checkpoint, PassReport, PassTimes, Progress, StepError, Ste
 use super::apply::{Applier, Change};
 use super::close::{self, Merge};
 use super::identity::Sides;
+use super::mapped::Mapped;
 use super::pool::Pool;
 use super::position::Digest;
 use super::scan::Scan;
@@ -42,6 +43,8 @@ pub(crate) fn load(
     let unknown = if begin.empty { Unknown::Own } else { Unknown::Adopt };
     let mut sides = if from.is_some() { Sides::of(job, io)? } else { Sides::anew(job, io)? };
     let work = Work::open(job, sides.open_known()?, io, unknown, LOAD_PASS, begin.resumed)?;
+    // What is mapped while its file is copied is read again later.
+    let mapped = Mapped::watch(job, io)?;
     let part_path = side_file(io.artifacts(), "part", job);
     let part = match &begin.mark {
         Some(mark) => PartWriter::resume(&part_path, mark.len, mark.checksum)?,
@@ -56,6 +59,7 @@ pub(crate) fn load(
             engine,
             work: &work,
             begin: &begin,
+            mapped: &mapped,
             applier,
             digest: Digest::new(),
             done_us: clock::steady_us(),
@@ -71,6 +75,7 @@ struct Load<'a, 'w, 'p> {
     engine: &'a FilesEngine,
     work: &'w Work<'w>,
     begin: &'a Begin,
+    mapped: &'a Mapped,
     applier: Applier<'w, 'p>,
     digest: Digest,
     /// When the last checkpoint was taken, and how many bytes had been written then.
@@ -83,7 +88,7 @@ impl Load<'_, '_, '_> {
     fn run(mut self) -> Result<PassReport, StepError> {
         let started = clock::steady_us();
         let work = self.work;
-        let mut scan = Scan::start(work.from.clone(), work.chosen.clone(), work.threads)?;
+        let mut scan = Scan::start(&work.from, work.chosen.clone(), work.threads)?;
         let walked = self.walk(&mut scan).and_then(|()| self.applier.finish());
         if let Err(error) = walked {
             work.stop.store(true, Ordering::Relaxed);
@@ -110,6 +115,7 @@ impl Load<'_, '_, '_> {
         }
         .run()?;
         pass::tell(work, &scan.aside);
+        self.mapped.look()?;
         let tally = std::mem::take(&mut self.applier.tally);
         // What an earlier run carried was scanned then, not now.
         let open = (tally.later > 0 || self.begin.mark.is_some()).then_some(work.pass);

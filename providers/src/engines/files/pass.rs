@@ -5,8 +5,8 @@ mod compare;
 mod walk;
 
 use segue_contract::{
-    ArtifactName, Direction, Finding, PassReport, PassTimes, Position, Severity, StepError, StepIo, UnitJob,
-    segue,
+    ArtifactName, AuditReport, Direction, Finding, PassReport, PassTimes, Position, Severity, StepError,
+    StepIo, UnitJob, segue,
 };
 
 use super::apply::{Applier, Tally};
@@ -17,7 +17,7 @@ use super::pool::Pool;
 use super::renames::{self, MoveLog};
 use super::scan::{self, Aside};
 use super::work::{Unknown, Work};
-use super::{clock, space};
+use super::{audit, clock, space};
 use crate::engines::beside::side_file;
 use crate::ledger::{self, PartWriter};
 pub(crate) use compare::{differs_from_ledger, is_unchanged};
@@ -37,30 +37,80 @@ pub(crate) fn pass(job: &UnitJob, io: &dyn StepIo) -> Result<PassReport, StepErr
     carry(job, &Forced::None, io)
 }
 
-/// One pass that also carries what is forced.
+/// One pass that also carries what is forced. When its audit finds a change that no fingerprint showed, it ends like one
+/// that died, and another, which compares all content, goes on.
 pub(crate) fn carry(job: &UnitJob, forced: &Forced, io: &dyn StepIo) -> Result<PassReport, StepError> {
+    let mut terms = audit::Terms::begin(job, io)?;
+    let mut audit = AuditReport::default();
+    let mut tried = try_carry(job, forced, &terms, io)?;
+    if let Tried::Missed(found) = tried {
+        audit = found;
+        terms.all = true;
+        tried = try_carry(job, forced, &terms, io)?;
+    }
+    audit::tell_refused(&terms, io);
+    match tried {
+        Tried::Done(report) if terms.all => {
+            let AuditReport { sampled, missed, .. } = audit;
+            Ok(PassReport { audit: AuditReport { sampled, missed, ..report.audit }, ..*report })
+        }
+        Tried::Done(report) => Ok(*report),
+        // A walk that compares everything takes no sample.
+        Tried::Missed(_) => Err(StepError::permanent("a pass that compared all content missed some of it")),
+    }
+}
+
+/// How a try of a pass ended.
+enum Tried {
+    Done(Box<PassReport>),
+    /// Files that looked unchanged had changed: nothing that looks unchanged is believed any more.
+    Missed(AuditReport),
+}
+
+impl Tried {
+    fn ledger(&self) -> Option<&ArtifactName> {
+        match self {
+            Self::Done(report) => Some(&report.ledger),
+            Self::Missed(_) => None,
+        }
+    }
+}
+
+fn try_carry(
+    job: &UnitJob,
+    forced: &Forced,
+    terms: &audit::Terms,
+    io: &dyn StepIo,
+) -> Result<Tried, StepError> {
     let name = ledger_of(job)?;
     let number = ledger::summary(io.artifacts(), name)?.pass + 1;
     let trees = Sides::of(job, io)?.open_known()?;
     let work = Work::open(job, trees, io, Unknown::Stale, number, false)?;
     let part_path = side_file(io.artifacts(), "pass", job);
-    let whole = job.direction == Direction::Reverse || work.inflight.is_resumed() || !forced.is_none();
+    let whole =
+        job.direction == Direction::Reverse || work.inflight.is_resumed() || !forced.is_none() || terms.all;
     let started = clock::steady_us();
     let mut log = MoveLog::open(job, &work)?;
     let mut base = log.apply(&work, name)?;
-    let mut rounds = if forced.is_none() { renames::ROUNDS } else { 0 };
+    let mut rounds = if forced.is_none() && !terms.all { renames::ROUNDS } else { 0 };
     let result = loop {
         let from = base.as_ref().unwrap_or(name);
         let result = Pool::run(&work, |pool| {
             let mut applier = Applier::new(&work, pool, PartWriter::create(&part_path)?);
-            let walk = Walk::start(&work, from, forced, whole, rounds > 0)?;
+            let walk = Walk::start(&work, from, forced, whole, rounds > 0, terms)?;
             let walked =
                 walk.run(&mut applier).and_then(|walked| settle(&work, &mut log, &mut applier, walked));
             if walked.is_err() {
                 work.stop.store(true, std::sync::atomic::Ordering::Relaxed);
             }
-            let Some(walked) = walked? else { return Ok(None) };
-            finish(&work, (name, from), forced, applier, walked, started).map(Some)
+            let Some(mut walked) = walked? else { return Ok(None) };
+            if let Some(miss) = walked.miss.take() {
+                applier.finish()?;
+                work.io.find(miss);
+                return Ok(Some(Tried::Missed(walked.audit)));
+            }
+            let report = finish(&work, (name, from), forced, applier, walked, started)?;
+            Ok(Some(Tried::Done(Box::new(report))))
         });
         match result {
             Ok(None) => {
@@ -69,12 +119,13 @@ pub(crate) fn carry(job: &UnitJob, forced: &Forced, io: &dyn StepIo) -> Result<P
                 forget(io, base.take());
                 base = log.apply(&work, name)?;
             }
-            Ok(Some(report)) => break Ok(report),
+            Ok(Some(tried)) => break Ok(tried),
             Err(error) => break Err(error),
         }
     };
     let done = result.map_err(|e| space::explain(&work, e));
-    forget(io, base.filter(|base| done.as_ref().map_or(true, |report| report.ledger != *base)));
+    let ledger = done.as_ref().ok().and_then(Tried::ledger);
+    forget(io, base.filter(|base| ledger != Some(base)));
     // Only a record of this run; what it says is in the ledger or will be found again.
     let _ = std::fs::remove_file(&part_path);
     done
@@ -155,7 +206,8 @@ fn finish(
         apply_us: (applied - started).saturating_sub(walked.scan_us),
         sync_us: clock::steady_us() - applied,
     };
-    Ok(report(work, ledger, walked.digest.finish(open), walked.aside.entries, tally, times))
+    let report = report(work, ledger, walked.digest.finish(open), walked.aside.entries, tally, times);
+    Ok(PassReport { audit: walked.audit, ..report })
 }
 
 /// Tells what a scan came across.
@@ -210,5 +262,6 @@ pub(crate) fn report(
         stale_total: tally.stale.total,
         times,
         kept_deleted: tally.kept,
+        audit: AuditReport::default(),
     }
 }

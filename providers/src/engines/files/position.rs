@@ -74,7 +74,7 @@ pub(crate) fn position(
     io: &dyn segue_contract::StepIo,
 ) -> Result<Position, StepError> {
     let tree = Arc::new(Sides::to_look(job, io)?.open(job.direction.from())?);
-    let mut scan = Scan::start(Arc::clone(&tree), Arc::new(Chosen::new(&job.select)?), threads(job))?;
+    let mut scan = Scan::start(&tree, Arc::new(Chosen::new(&job.select)?), threads(job))?;
     let mut digest = Digest::new();
     while let Some(entry) = scan.next()? {
         if scan.aside.entries % 4096 == 0 && io.cancelled() {

@@ -131,7 +131,9 @@ impl<'w> Hand<'w> {
                 None => There::Other(Some(look), "created"),
             },
             (Some(look), Some(old)) if is_untouched(&look, old, old.print(self.work.write())) => {
-                if old.print(self.work.write()).hot && self.hash_there(dir, path, &look)? != Some(old.hash) {
+                if old.print(self.work.write()).hot
+                    && self.hash_there(dir, path, &look, old.plain)? != Some(old.hash)
+                {
                     There::Other(Some(look), "changed")
                 } else {
                     There::Ours(look)
@@ -155,13 +157,23 @@ impl<'w> Hand<'w> {
         if look.kind == Kind::Dir || !is_untouched(look, old, &print) {
             return Ok(false);
         }
-        let xattrs = meta::xattrs_at(dir, name_of(path));
-        let xattrs = xattrs.map_err(|e| self.work.to.failed("look at", path, e))?;
-        Ok(xattrs.digest() == old.xattrs && self.hash_there(dir, path, look)? == Some(old.hash))
+        let xattrs = match meta::xattrs_at(dir, name_of(path)) {
+            Ok(xattrs) => xattrs,
+            // Gone, or something else, by now.
+            Err(e) if is_displaced(e) => return Ok(false),
+            Err(e) => return Err(self.work.to.failed("look at", path, e)),
+        };
+        Ok(xattrs.digest() == old.xattrs && self.hash_there(dir, path, look, old.plain)? == Some(old.hash))
     }
 
     /// The hash of a file on the written side.
-    fn hash_there(&mut self, dir: &OwnedFd, path: &[u8], look: &Look) -> Result<Option<u128>, StepError> {
+    fn hash_there(
+        &mut self,
+        dir: &OwnedFd,
+        path: &[u8],
+        look: &Look,
+        plain: bool,
+    ) -> Result<Option<u128>, StepError> {
         if look.kind != Kind::File {
             return Ok(Some(0));
         }
@@ -172,7 +184,7 @@ impl<'w> Hand<'w> {
             Ok(_) | Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NXIO) => return Ok(None),
             Err(e) => return Err(self.work.to.failed("read", path, e)),
         };
-        match self.copier.hash(&fd, look.size, look.blocks) {
+        match self.copier.hash_as(&fd, look.size, look.blocks, plain) {
             Ok(hash) => Ok(Some(hash)),
             Err(ContentError::Read(e) | ContentError::Write(e)) => Err(self.work.to.failed("read", path, e)),
             Err(ContentError::Cancelled) => Err(StepError::cancelled()),

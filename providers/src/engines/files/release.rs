@@ -61,7 +61,7 @@ pub(crate) fn release(job: &UnitJob, made_root: bool, io: &dyn StepIo) -> Result
         Some(name) => Records::Ledger(Box::new(LedgerReader::open(io.artifacts(), name)?)),
         None => PartReader::open(&part, None).map_or(Records::None, |part| Records::Part(Box::new(part))),
     };
-    let mut scan = Scan::start(std::sync::Arc::clone(&tree), chosen, threads(job))?;
+    let mut scan = Scan::start(&tree, chosen, threads(job))?;
     let source = match &job.ledger {
         Some(_) => None,
         None => sides.open(Side::Source).ok(),
@@ -111,7 +111,7 @@ pub(crate) fn tidy(job: &UnitJob, io: &dyn StepIo) -> Result<u64, StepError> {
     let sides = Sides::leaving(job, io)?;
     let tree = std::sync::Arc::new(sides.open(job.direction.from().other())?);
     let chosen = std::sync::Arc::new(Chosen::new(&job.select)?);
-    let mut scan = Scan::start(std::sync::Arc::clone(&tree), chosen, threads(job))?;
+    let mut scan = Scan::start(&tree, chosen, threads(job))?;
     while scan.next()?.is_some() {
         if io.cancelled() {
             return Err(StepError::cancelled());

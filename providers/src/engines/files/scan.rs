@@ -13,6 +13,7 @@ use std::thread::JoinHandle;
 use rustix::io::Errno;
 use segue_contract::StepError;
 
+use super::put::is_displaced;
 use super::select::Chosen;
 use super::tree::{Look, Tree, printed};
 use crate::ledger::{Kind, is_below};
@@ -129,26 +130,31 @@ pub(crate) struct Scan {
 
 impl Scan {
     /// Starts scanning with `threads` workers.
-    pub(crate) fn start(tree: Arc<Tree>, chosen: Arc<Chosen>, threads: usize) -> Result<Self, StepError> {
-        Self::start_at(tree, chosen, threads, &[])
+    pub(crate) fn start(tree: &Arc<Tree>, chosen: Arc<Chosen>, threads: usize) -> Result<Self, StepError> {
+        let started = Self::start_at(Arc::clone(tree), chosen, threads, &[]);
+        started.map_err(|(doing, e)| tree.failed(doing, b"", e))
     }
 
-    /// Everything at and below one directory, listed without workers; `None`: it is none by now.
+    /// Everything at and below one directory, listed without workers; `None`: it was none at some moment. What it is
+    /// by now says nothing: somebody may exchange it all the time.
     pub(crate) fn below(tree: &Arc<Tree>, path: &[u8]) -> Result<Option<Self>, StepError> {
         let chosen = Arc::new(Chosen::new(&segue_contract::Select::default())?);
         match Self::start_at(Arc::clone(tree), chosen, 0, path) {
             Ok(scan) => Ok(Some(scan)),
-            Err(_) if !tree.look(path).is_ok_and(|look| look.is_some_and(|l| l.kind == Kind::Dir)) => {
-                Ok(None)
-            }
-            Err(error) => Err(error),
+            Err((_, e)) if is_displaced(e) => Ok(None),
+            Err((doing, e)) => Err(tree.failed(doing, path, e)),
         }
     }
 
-    fn start_at(tree: Arc<Tree>, chosen: Arc<Chosen>, threads: usize, top: &[u8]) -> Result<Self, StepError> {
-        let look = tree.look(top).map_err(|e| tree.failed("read", top, e))?;
-        let look = look.filter(|look| look.kind == Kind::Dir);
-        let look = look.ok_or_else(|| tree.failed("list", top, Errno::NOTDIR))?;
+    /// The error says what was being done.
+    fn start_at(
+        tree: Arc<Tree>,
+        chosen: Arc<Chosen>,
+        threads: usize,
+        top: &[u8],
+    ) -> Result<Self, (&'static str, Errno)> {
+        let look = tree.look(top).map_err(|e| ("read", e))?;
+        let look = look.filter(|look| look.kind == Kind::Dir).ok_or(("list", Errno::NOTDIR))?;
         let node = Arc::new(Node::new(Work::Dir(top.to_vec())));
         let shared = Arc::new(Shared {
             tree,
@@ -174,7 +180,7 @@ impl Scan {
             groups: HashMap::new(),
             aside: Aside::default(),
         };
-        let listed = scan.shared.resolve(&node).map_err(|e| scan.shared.tree.failed("list", top, e))?;
+        let listed = scan.shared.resolve(&node).map_err(|e| ("list", e))?;
         let included = !scan.shared.chosen.is_partial();
         scan.enter(top.to_vec(), listed, included, look.dev);
         Ok(scan)

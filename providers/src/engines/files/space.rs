@@ -17,7 +17,7 @@ pub(crate) fn explain(work: &Work<'_>, error: StepError) -> StepError {
         return error;
     }
     let sum = |tree: &std::sync::Arc<super::tree::Tree>| {
-        let mut scan = Scan::start(tree.clone(), work.chosen.clone(), work.threads).ok()?;
+        let mut scan = Scan::start(tree, work.chosen.clone(), work.threads).ok()?;
         while scan.next().ok()?.is_some() {}
         Some(std::mem::take(&mut scan.aside))
     };

@@ -3,7 +3,7 @@
 
 mod examine;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::clock;
 use super::join::{Join, Seen};
+use super::mapped::Mapped;
 use super::pass::{differs_from_ledger, ledger_of};
 use super::tree::{OpenDirs, printed};
 use super::work::Looking;
@@ -77,6 +78,8 @@ struct Verify<'a> {
     sample: u64,
     /// What the last pass set aside, and why.
     aside: HashMap<&'a str, &'a str>,
+    /// The inodes of files that are, or were, mapped on the side that is read.
+    mapped: HashSet<u64>,
     tasks: Tasks,
     found: Mutex<Found>,
 }
@@ -97,12 +100,15 @@ pub(crate) fn verify(job: &UnitJob, call: &VerifyCall, io: &dyn StepIo) -> Resul
             VerifyLevel::Full => u64::MAX,
         },
         aside: call.set_aside.iter().map(|s| (s.key.as_str(), s.reason.as_str())).collect(),
+        mapped: Mapped::known(job, io)?,
         tasks: Tasks::default(),
         found: Mutex::new(Found::default()),
     };
     verify.sweep()?;
     let mut found = verify.found.into_inner().unwrap_or_else(PoisonError::into_inner);
-    settle(&verify.looking, io, call, &verify.aside, &mut found)?;
+    let mut examiner = Examiner::new(&verify.looking, io, call.quiet, &verify.mapped);
+    settle(&mut examiner, io, call, &verify.aside, &mut found)?;
+    drop(examiner);
     verify.looking.prove()?;
     Ok(VerifyReport {
         level: call.level,
@@ -128,7 +134,7 @@ fn sample_below(files: u64) -> u64 {
 
 /// Looks again at what differed: under quiet at once it counts, otherwise after a moment.
 fn settle(
-    looking: &Looking,
+    examiner: &mut Examiner<'_>,
     io: &dyn StepIo,
     call: &VerifyCall,
     aside: &HashMap<&str, &str>,
@@ -141,7 +147,6 @@ fn settle(
     if !call.quiet {
         std::thread::sleep(SETTLE);
     }
-    let mut examiner = Examiner::new(looking, io, call.quiet);
     for (task, _) in suspects {
         if io.cancelled() {
             return Err(StepError::cancelled());
@@ -236,7 +241,8 @@ impl Verify<'_> {
             && self.sample > 0
     }
 
-    /// Looks only at what passes touched since the verification with the ledger `since`.
+    /// Looks only at what passes touched since the verification with the ledger `since`, and at what was mapped:
+    /// that no pass need have seen.
     fn sweep_since(&self, since: &ArtifactName) -> Result<(), StepError> {
         let mut before = LedgerReader::open(self.io.artifacts(), since)?;
         let mut now = LedgerReader::open(self.io.artifacts(), self.ledger)?;
@@ -255,9 +261,10 @@ impl Verify<'_> {
             if old.as_ref().is_some_and(|old| old.path == record.path) {
                 old = before.next_record()?;
             }
-            if record.changed_in > pass {
+            let mapped = self.mapped.contains(&record.print(self.looking.read).ino);
+            if record.changed_in > pass || (mapped && record.kind == Kind::File) {
                 checked += 1;
-                let read = self.is_read(&record.path, Some(&record));
+                let read = self.is_read(&record.path, Some(&record)) || mapped;
                 self.send(Task { path: record.path.clone(), record: Some(record), read })?;
             }
         }
@@ -283,7 +290,7 @@ impl Verify<'_> {
 
     /// A worker's life.
     fn serve(&self) {
-        let mut examiner = Examiner::new(&self.looking, self.io, self.call.quiet);
+        let mut examiner = Examiner::new(&self.looking, self.io, self.call.quiet, &self.mapped);
         loop {
             let mut queue = self.tasks.queue.lock().unwrap_or_else(PoisonError::into_inner);
             let task = loop {

@@ -35,7 +35,7 @@ pub(super) fn gates(provided: BTreeMap<String, BodyShape>) -> BTreeMap<String, B
                     attribute(
                         "assume",
                         PAIRS,
-                        "Your own numbers for terms that nobody measured: a duration for each of drain, fence, catch_up, verify_residual, harden, commit, route, open. What is measured counts instead.",
+                        "Your own numbers for terms that nobody measured: a duration for each of drain, fence, catch_up, verify_residual, harden, commit, route, open, read_again, verify_all. What is measured counts instead.",
                     ),
                     wait(),
                 ],

@@ -13,7 +13,7 @@ use std::time::Duration;
 use super::super::io::{Io, Until};
 use super::super::retry::retry;
 use super::super::together::{each_once, together};
-use super::super::unit::{UnitRef, carried, compare, mismatch};
+use super::super::unit::{UnitRef, by_content, carried, compare, mismatch};
 use super::super::{RunError, claims, deletions, prove, watching};
 use super::{CATCH_UPS_MAX, COMMIT_MARGIN_MS, Flight, SETTLING_DEADLINE, open_where_segue_is_refused};
 use crate::lease::Decision;
@@ -116,7 +116,7 @@ impl Flight<'_> {
         let unit = UnitRef { migration: job.migration.clone(), unit: job.unit.clone() };
         let engine =
             self.ground.registry.engine(&job.source, &job.target).map_err(|e| RunError::step(step, e))?;
-        let mut job = job.clone();
+        let mut job = UnitJob { quiet: true, ..job.clone() };
         job.deletions.accepted = deletions::accepted(self.ground, &job);
         let mut records = 0;
         for _ in 0..CATCH_UPS_MAX {
@@ -150,24 +150,27 @@ impl Flight<'_> {
         let caught_up =
             self.known.proofs.get(&Phase::CaughtUp).map(|p| p.ledgers.clone()).unwrap_or_default();
         let units: Vec<(&UnitJob, ArtifactName)> = self.attempt.jobs.iter().zip(caught_up).collect();
-        let checked: u64 = together(&units, |(job, ledger)| {
+        let counts = together(&units, |(job, ledger)| {
             let unit = UnitRef { migration: job.migration.clone(), unit: job.unit.clone() };
             let since = self.ground.recorder.look(|s| {
                 let unit = s.migrations.get(&unit.migration)?.units.get(&unit.unit)?;
                 unit.verified.as_ref().map(|v| v.ledger.clone())
             });
-            let level = self.attempt.member(&job.migration).map_or(VerifyLevel::Full, |m| m.verify);
+            let member = self.attempt.member(&job.migration);
+            let level = member.map_or(VerifyLevel::Full, |m| m.verify);
+            let since = since.filter(|_| !member.is_some_and(|m| m.verify_all));
             let call = VerifyCall { level, since, quiet: true, set_aside: Vec::new() };
             let job = UnitJob { ledger: Some(ledger.clone()), ..(*job).clone() };
             let report = compare(self.ground, &unit, step, &job, &call, &self.until())?;
             match report.mismatches_total {
-                0 => Ok(report.records_checked),
+                0 => Ok((report.records_checked, report.records_read)),
                 _ => Err(mismatch(step, &report)),
             }
-        })?
-        .into_iter()
-        .sum();
-        Ok(Proof { said: format!("{checked} records compared, all equal"), ..Proof::default() })
+        })?;
+        let (checked, read) =
+            counts.iter().fold((0_u64, 0_u64), |(c, r), (checked, read)| (c + checked, r + read));
+        let said = format!("{checked} records compared, {}, all equal", by_content(checked, read));
+        Ok(Proof { said, ..Proof::default() })
     }
 
     /// Protocol P7: from here on nothing but this attempt, or who settles it, opens the closed side. Decided once,

@@ -154,8 +154,11 @@ fn predicted(waiting: &Waiting<'_>) -> Forecast {
     let rehearsed = ground.recorder.look(|s| s.rehearsed(&task.cutover).map(|r| r.report.clone()));
     let quiesces: Vec<&str> = task.attempt.members.iter().map(|m| m.close.block.provider.as_str()).collect();
     let routes: Vec<&str> = task.attempt.routes.iter().map(|r| r.provider.as_str()).collect();
+    let whole = waiting.units.iter().zip(&known);
+    let whole = whole.filter(|(unit, _)| task.attempt.member(&unit.migration).is_some_and(|m| m.verify_all));
     forecast(&Known {
         units: known.iter().collect(),
+        whole: whole.map(|(_, known)| known).collect(),
         pauses,
         siblings: ground.recorder.look(|state| siblings(state, &task.cutover, &quiesces, &routes)),
         rehearsed: rehearsed.as_ref(),

@@ -12,7 +12,8 @@ use crate::ledger::sealed::{Layout, SealedWriter};
 
 /// The header: the checksum in the name of the ledger that this one leans on; 0: it stands alone. The end: the index, what
 /// the ledger says of the whole, as JSON, and how long each of the two is.
-pub(super) const LAYOUT: Layout = Layout { magic: crate::ledger::LEANING, version: 2, header: 16, end: 8 };
+pub(super) const LAYOUT: Layout =
+    Layout { magic: crate::ledger::LEANING, version: 2, oldest: 2, header: 16, end: 8 };
 
 /// A ledger being written; dropped unfinished it removes what it wrote.
 pub(crate) struct Writer {

@@ -111,7 +111,7 @@ impl Applier<'_, '_> {
             return None;
         }
         let mut record = record_of(work, entry, &entry.look);
-        record.hash = group.hash;
+        (record.hash, record.plain) = (group.hash, group.plain);
         record.xattrs = group.xattrs;
         record.symlink.clone_from(&group.symlink);
         // Read between the two: the print is then no longer that of the side, and the next pass looks again.

@@ -48,7 +48,7 @@ impl Begin {
         }
         let to = std::sync::Arc::new(Sides::anew(job, io)?.open(Side::Target)?);
         let chosen = std::sync::Arc::new(Chosen::new(&job.select)?);
-        let mut scan = Scan::start(to, chosen, 1)?;
+        let mut scan = Scan::start(&to, chosen, 1)?;
         scan.next()?;
         let empty = scan.next()?.is_none() && scan.aside.leftovers.is_empty();
         if !empty {
@@ -70,8 +70,8 @@ fn trusted(job: &UnitJob, io: &dyn StepIo, mark: &Mark) -> Option<PartMark> {
 /// Refuses a target that holds what the source does not: it is nobody's to overwrite.
 fn refuse_extras(job: &UnitJob, io: &dyn StepIo) -> Result<(), StepError> {
     let work = Work::open(job, Sides::anew(job, io)?.open_both()?, io, Unknown::Adopt, 0, false)?;
-    let mut theirs = Scan::start(work.to.clone(), work.chosen.clone(), threads(job))?;
-    let mut ours = Scan::start(work.from.clone(), work.chosen.clone(), threads(job))?;
+    let mut theirs = Scan::start(&work.to, work.chosen.clone(), threads(job))?;
+    let mut ours = Scan::start(&work.from, work.chosen.clone(), threads(job))?;
     let mut our = ours.next()?;
     let mut extra = Vec::new();
     while let Some(there) = theirs.next()? {
@@ -104,7 +104,7 @@ fn refuse_extras(job: &UnitJob, io: &dyn StepIo) -> Result<(), StepError> {
 /// source no longer has, with unfinished files.
 pub(super) fn remove_leftovers(work: &Work<'_>, part: &Path) -> Result<(), StepError> {
     let mut hand = Hand::new(work);
-    let mut scan = Scan::start(work.to.clone(), work.chosen.clone(), work.threads)?;
+    let mut scan = Scan::start(&work.to, work.chosen.clone(), work.threads)?;
     let mut records = PartReader::open(part, None)?;
     let mut record = records.next_record()?;
     let mut dirs = Vec::new();

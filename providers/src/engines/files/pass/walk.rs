@@ -3,10 +3,11 @@
 
 use std::collections::HashSet;
 
-use segue_contract::{ArtifactName, Progress, SetAside, StepError};
+use segue_contract::{ArtifactName, AuditReport, Finding, Progress, SetAside, StepError};
 
 use super::compare::{differs_from_ledger, is_unchanged};
 use crate::engines::files::apply::{Applier, Change};
+use crate::engines::files::audit::{self, Audit};
 use crate::engines::files::deletions::{self, Deleting};
 use crate::engines::files::join::{Join, Seen};
 use crate::engines::files::meta;
@@ -17,7 +18,7 @@ use crate::engines::files::scan::{Aside, Entry};
 use crate::engines::files::tree::{OpenDirs, name_of, printed, split};
 use crate::engines::files::work::Work;
 use crate::engines::files::xattr::Place;
-use crate::ledger::{Kind, Record, is_below};
+use crate::ledger::{Kind, Record, is_below, summary};
 
 /// Paths that are carried whatever the ledger says.
 pub(crate) enum Forced {
@@ -54,6 +55,9 @@ pub(crate) struct Walked {
     pub(crate) seen: u64,
     /// What would be deleted.
     pub(crate) deleting: Deleting,
+    pub(crate) audit: AuditReport,
+    /// What the audit found that no fingerprint showed.
+    pub(crate) miss: Option<Finding>,
 }
 
 /// A walk; see the module.
@@ -77,6 +81,7 @@ pub(crate) struct Walk<'a> {
     deleting: Deleting,
     /// From which it walks; `None` once what it would delete was counted ahead.
     uncounted: Option<ArtifactName>,
+    audit: Audit<'a>,
 }
 
 impl<'a> Walk<'a> {
@@ -86,8 +91,10 @@ impl<'a> Walk<'a> {
         forced: &'a Forced,
         whole: bool,
         hold: bool,
+        terms: &'a audit::Terms,
     ) -> Result<Self, StepError> {
         let written = whole.then(|| work.to.clone());
+        let files = summary(work.io.artifacts(), ledger)?.files;
         Ok(Self {
             work,
             forced,
@@ -103,6 +110,7 @@ impl<'a> Walk<'a> {
             held: hold.then(Vec::new),
             deleting: Deleting::default(),
             uncounted: Some(ledger.clone()),
+            audit: Audit::new(work, terms, files),
         })
     }
 
@@ -122,7 +130,11 @@ impl<'a> Walk<'a> {
         self.show();
         let written = self.join.written.as_mut().map(|scan| std::mem::take(&mut scan.aside));
         let aside = self.join.read.as_mut().map(|scan| std::mem::take(&mut scan.aside));
+        let miss = self.audit.miss();
+        let whole = applier.tally.set_aside.total == 0;
         Ok(Walked {
+            audit: self.audit.finish(whole)?,
+            miss,
             digest: self.digest,
             aside: aside.unwrap_or_default(),
             leftovers: written.unwrap_or_default().leftovers,
@@ -165,6 +177,11 @@ impl<'a> Walk<'a> {
         }
         let force = self.forced.has(&seen.path) || self.is_stale(&seen);
         let carry = force || self.is_changed(&seen) || self.goes_along(&seen);
+        let audited = match &seen.read {
+            Some(entry) => self.audit.asks(&mut self.from, entry, seen.record.as_ref(), carry)?,
+            None => false,
+        };
+        let carry = carry || audited;
         let is_dir = seen.read.as_ref().is_some_and(|entry| entry.look.kind == Kind::Dir);
         if carry {
             self.hand_on_above(applier)?;

@@ -28,6 +28,8 @@ struct Taken {
     look: Look,
     xattrs: Xattrs,
     hash: u128,
+    /// Whether every byte is in that: see [`Record::plain`].
+    plain: bool,
     print: Print,
 }
 
@@ -72,7 +74,8 @@ impl Hand<'_> {
         } else {
             self.there(to, path, job.old.as_ref())?
         };
-        let taken = |hash| Taken { look: *look, xattrs, hash, print: look.print_read(started) };
+        let taken =
+            |(hash, plain)| Taken { look: *look, xattrs, hash, plain, print: look.print_read(started) };
         if let There::Alias(other) = &there {
             return self.alias(to, path, other).map(Ok);
         }
@@ -96,7 +99,7 @@ impl Hand<'_> {
         there: &There,
         source: &OwnedFd,
         look: &Look,
-    ) -> Result<Option<u128>, Stop> {
+    ) -> Result<Option<(u128, bool)>, Stop> {
         let path = &job.entry.path;
         match there {
             There::Ours(at) if at.kind == Kind::File && !job.force && !self.work.resumed => {
@@ -113,25 +116,25 @@ impl Hand<'_> {
                 if !ours || old.kind != Kind::File || old.size != look.size || moved {
                     return Ok(None);
                 }
-                let hash = self.hash_source(path, source, look)?;
-                Ok((hash == old.hash).then_some(hash))
+                let hash = self.hash_source(path, source, look, old.plain)?;
+                Ok((hash == old.hash).then_some((hash, old.plain)))
             }
             There::Other(Some(at), _) if at.kind == Kind::File && !is_own_load(self.work) => {
                 if at.size != look.size || (at.nlink > 1 && look.nlink < 2) {
                     return Ok(None);
                 }
-                let Some(theirs) = self.hash_there(to, path, at)? else {
+                let Some(theirs) = self.hash_there(to, path, at, false)? else {
                     return Ok(None);
                 };
-                let hash = self.hash_source(path, source, look)?;
-                Ok((hash == theirs && is_equal_enough(self.work.unknown, at, look)).then_some(hash))
+                let hash = self.hash_source(path, source, look, false)?;
+                Ok((hash == theirs && is_equal_enough(self.work.unknown, at, look)).then_some((hash, false)))
             }
             _ => Ok(None),
         }
     }
 
-    fn hash_source(&mut self, path: &[u8], source: &OwnedFd, look: &Look) -> Result<u128, Stop> {
-        let hash = self.copier.hash(source, look.size, look.blocks);
+    fn hash_source(&mut self, path: &[u8], source: &OwnedFd, look: &Look, plain: bool) -> Result<u128, Stop> {
+        let hash = self.copier.hash_as(source, look.size, look.blocks, plain);
         hash.map_err(|e| self.content_error(path, e))
     }
 
@@ -142,7 +145,7 @@ impl Hand<'_> {
             return Ok(Outcome::Later);
         };
         let mut record = record_of(self.work, &job.entry, &taken.look);
-        record.hash = taken.hash;
+        (record.hash, record.plain) = (taken.hash, taken.plain);
         record.xattrs = taken.xattrs.digest();
         record.set_print(self.work.read, taken.print);
         if let Some(old) = &job.old
@@ -185,12 +188,12 @@ impl Hand<'_> {
         to: &OwnedFd,
         source: &OwnedFd,
         there: &There,
-        taken: impl FnOnce(u128) -> Taken,
+        taken: impl FnOnce((u128, bool)) -> Taken,
     ) -> Result<Result<Outcome, Option<Look>>, Stop> {
         let path = &job.entry.path;
         let straight = is_own_load(self.work);
         let name = if straight { name_of(path).to_vec() } else { temporary(name_of(path)) };
-        let taken = taken(0);
+        let taken = taken((0, false));
         self.note_temporary(path, &name, None)?;
         let target = self.create(job, to, &name, &taken.look)?;
         let abandon = |stop: Stop| {

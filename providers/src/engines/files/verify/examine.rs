@@ -4,9 +4,12 @@
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use segue_contract::{StepError, StepIo};
+use std::collections::HashSet;
 use std::sync::atomic::AtomicBool;
 
+use crate::engines::files::audit::Unproven;
 use crate::engines::files::content::{ContentError, Copier};
+use crate::engines::files::mapped::Mapped;
 use crate::engines::files::pass::differs_from_ledger;
 use crate::engines::files::put::{is_displaced, is_open_at};
 use crate::engines::files::tree::{Look, OpenDirs, name_of};
@@ -30,6 +33,7 @@ pub(super) enum Verdict {
 pub(super) struct Examiner<'a> {
     looking: &'a Looking,
     quiet: bool,
+    unproven: Unproven,
     from: OpenDirs<'a>,
     to: OpenDirs<'a>,
     copier: Copier<'a>,
@@ -40,10 +44,12 @@ pub(super) struct Examiner<'a> {
 }
 
 impl<'a> Examiner<'a> {
-    pub(super) fn new(looking: &'a Looking, io: &'a dyn StepIo, quiet: bool) -> Self {
+    /// `mapped`: the inodes of files whose prints prove nothing because somebody has or had mapped them.
+    pub(super) fn new(looking: &'a Looking, io: &'a dyn StepIo, quiet: bool, mapped: &HashSet<u64>) -> Self {
         Self {
             looking,
             quiet,
+            unproven: Unproven::new(mapped.clone()),
             from: OpenDirs::new(&looking.from),
             to: OpenDirs::new(&looking.to),
             copier: Copier::new(io, &NO_CLONES),
@@ -144,23 +150,33 @@ impl<'a> Examiner<'a> {
     ) -> Result<Verdict, StepError> {
         self.read += 1;
         self.bytes += here.size + there.size;
-        let ours = self.hash(true, path, here)?;
+        let ours = self.hash(true, path, here, record.plain)?;
         let now = look(&mut self.from, path)?;
         if now.is_none_or(|now| (now.ctime, now.ino, now.size) != (here.ctime, here.ino, here.size)) {
             return Ok(self.changed_here());
         }
-        let theirs = self.hash(false, path, there)?;
+        let theirs = self.hash(false, path, there, record.plain)?;
         let side = self.looking.read;
         Ok(match (ours == Some(record.hash), theirs == Some(record.hash)) {
             (true, true) => Verdict::Same,
             (_, false) => Verdict::Differs("content".to_owned()),
             // A change within the clock tick of the last look.
             (false, true) if record.print(side).hot => self.changed_here(),
+            // A store that moves no time: the next pass under quiesce reads it.
+            (false, true) if self.is_unproven(path, here) => self.changed_here(),
             (false, true) => Verdict::Differs(format!("content at {side}")),
         })
     }
 
-    fn hash(&mut self, ours: bool, path: &[u8], look: &Look) -> Result<Option<u128>, StepError> {
+    fn is_unproven(&mut self, path: &[u8], here: &Look) -> bool {
+        self.unproven.is_unproven(&mut self.from, path, here) || {
+            // Somebody may have mapped it since the verification began.
+            self.unproven.mapped.extend(Mapped::now(self.looking.from.root()));
+            self.unproven.is_mapped(here)
+        }
+    }
+
+    fn hash(&mut self, ours: bool, path: &[u8], look: &Look, plain: bool) -> Result<Option<u128>, StepError> {
         let dirs = if ours { &mut self.from } else { &mut self.to };
         let tree = dirs.tree;
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
@@ -176,7 +192,7 @@ impl<'a> Examiner<'a> {
             Ok(_) | Err(Errno::NOENT | Errno::LOOP | Errno::NOTDIR | Errno::NXIO) => return Ok(None),
             Err(e) => return Err(tree.failed("read", path, e)),
         };
-        match self.copier.hash(&fd, look.size, look.blocks) {
+        match self.copier.hash_as(&fd, look.size, look.blocks, plain) {
             Ok(hash) => Ok(Some(hash)),
             Err(ContentError::Read(e) | ContentError::Write(e)) => Err(tree.failed("read", path, e)),
             Err(ContentError::Cancelled) => Err(StepError::cancelled()),
