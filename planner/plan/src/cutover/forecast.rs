@@ -406,6 +406,6 @@ mod tests {
         unit.passes[0].bytes_written = 1 << 20;
         unit.passes[1].audit.unproven_bytes = 1 << 20;
         let small = term(&unit, Term::ReadAgain).expect("a term");
-        assert_eq!((small.ms, small.basis.as_str()), (5, "1048576 bytes; 200 MiB/s assumed"));
+        assert_eq!((small.ms, small.basis.as_str()), (6, "1048576 bytes; 200 MiB/s assumed"));
     }
 }
