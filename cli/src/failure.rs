@@ -154,7 +154,14 @@ mod tests {
     fn each_error_of_a_run_has_its_exit_code() {
         let step = Address::new("cutover.site.gate.approval");
         let table = [
-            (RunError::BothClosed { cutover: cutover(), error: error_of("x") }, Exit::Error),
+            (
+                RunError::BothClosed {
+                    cutover: cutover(),
+                    error: error_of("x"),
+                    by_hand: "/srv/.segue/BY_HAND.txt".into(),
+                },
+                Exit::Error,
+            ),
             (RunError::Setup(StepError::permanent("x")), Exit::Error),
             (RunError::Setup(StepError::cancelled()), Exit::Interrupted),
             (RunError::Step { step: step.clone(), error: error_of("x") }, Exit::Error),
@@ -183,6 +190,7 @@ mod tests {
             RunError::BothClosed {
                 cutover: Address::new("cutover.shop"),
                 error: error_of("cannot run ./app start"),
+                by_hand: "/srv/.segue/BY_HAND.txt".into(),
             },
         ];
         let failure = Failure::from(errors);

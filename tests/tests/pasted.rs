@@ -89,3 +89,52 @@ fn a_plan_file_keeps_what_may_be_shown_of_its_variables() {
     scratch.segue(&[&["apply", "my plan"], &secret[..]].concat()).expect_code(0);
     assert!(scratch.at("new-eu west").is_dir());
 }
+
+/// Every command that the program can print, as its source has it: words in quotes as they are, others as one word.
+fn printed() -> Vec<Vec<String>> {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut found = Vec::new();
+    for room in ["cli/src", "planner", "providers/src"] {
+        let files = segue_tests::run(
+            "grep",
+            &["-rl", "--include=*.rs", "segue(&", &root.join(room).display().to_string()],
+        );
+        for file in files.lines() {
+            let text = segue_contract::paths::read_to_string(std::path::Path::new(file)).unwrap();
+            let program = text.split("#[cfg(test)]").next().unwrap_or_default();
+            for call in program.split("segue(&[").skip(1) {
+                let Some((words, _)) = call.split_once(']') else { continue };
+                let words = words.split(',').map(str::trim).filter(|word| !word.is_empty());
+                let literal = |word: &str| {
+                    let quoted = word.strip_prefix('"').and_then(|word| word.strip_suffix('"'));
+                    quoted.unwrap_or("cutover.x").to_owned()
+                };
+                found.push(words.map(literal).collect());
+            }
+        }
+    }
+    found
+}
+
+/// The first words of every command that help, schemas and README name.
+fn named() -> std::collections::BTreeSet<String> {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let at = |name: &str| root.join(name).display().to_string();
+    let words = ["-rhoE", "--include=*.rs", "--include=*.md", "`segue [a-z][a-z-]*"];
+    let rooms = ["cli/src", "planner", "providers/src", "README.md", "examples"].map(at);
+    let found = segue_tests::run("grep", &[&words[..], &rooms.each_ref().map(String::as_str)].concat());
+    found.lines().filter_map(|line| line.split(' ').nth(1)).map(str::to_owned).collect()
+}
+
+#[test]
+fn every_command_that_is_printed_is_one_that_the_program_takes() {
+    let scratch = Scratch::new();
+    let mut commands = printed();
+    assert!(commands.len() > 60, "{} commands", commands.len());
+    commands.extend(named().into_iter().map(|word| vec![word]));
+    for words in commands {
+        let words: Vec<&str> = words.iter().map(String::as_str).chain(["--help"]).collect();
+        let ran = scratch.segue(&words);
+        assert_eq!(ran.code, Some(0), "{words:?}: {}", ran.all());
+    }
+}

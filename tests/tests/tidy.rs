@@ -200,3 +200,35 @@ fn alarm_lines_only_go_down() {
         long_functions.join("\n")
     );
 }
+
+/// Commands for people are made by `segue_contract::segue`, which quotes for the shell and repeats options.
+#[test]
+fn no_command_is_printed_from_a_text() {
+    let said = |path: &str, text: &str| -> Vec<String> {
+        let program = text.split("#[cfg(test)]").next().unwrap_or_default();
+        let lines = program.lines().enumerate();
+        let said = lines.filter(|(_, line)| {
+            let code = line.trim_start();
+            !code.starts_with("//") && !code.contains("doc: ") && code.contains("`segue ")
+        });
+        said.map(|(n, line)| format!("{path}:{}: {}", n + 1, line.trim())).collect()
+    };
+    // What `init` writes, help and schemas are read as documentation.
+    let exempt = [
+        "cli/src/arguments.rs",
+        "cli/src/sample.rs",
+        "cli/src/starter.rs",
+        "planner/language/src/spec/table.rs",
+        "planner/language/src/spec/table/conditions.rs",
+        "providers/src/quiesce/manual.rs",
+    ];
+    let found: Vec<String> = sources()
+        .iter()
+        .filter(|(path, _)| {
+            path.contains("/src/") && !path.starts_with("tests/") && !path.ends_with("tests.rs")
+        })
+        .filter(|(path, _)| !exempt.contains(&path.as_str()))
+        .flat_map(|(path, text)| said(path, text))
+        .collect();
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}

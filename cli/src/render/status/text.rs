@@ -268,11 +268,15 @@ fn writes_text(writes: &Writes, phase: segue_plan::cutover::Phase) -> (String, O
             match (at_most_ms, watchdog) {
                 (Some(0), true) => format!("{through}; its time is over: the watchdog ends it and completes"),
                 (Some(0), false) => {
-                    format!("{through}; its time is over: `segue apply` here ends it and completes")
+                    format!("{through}; its time is over: `{}` here ends it and completes", segue(&["apply"]))
                 }
                 (Some(ms), true) => format!("{through}; in {} the watchdog completes", millis(*ms)),
                 (Some(ms), false) => {
-                    format!("{through}; from {} on `segue apply` here ends it and completes", millis(*ms))
+                    format!(
+                        "{through}; from {} on `{}` here ends it and completes",
+                        millis(*ms),
+                        segue(&["apply"])
+                    )
                 }
                 (None, _) => through,
             }

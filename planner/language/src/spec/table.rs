@@ -53,7 +53,7 @@ pub fn core_blocks(registry: &Registry) -> Vec<BlockShape> {
         block(
             "output",
             &["name"],
-            "A value to be shown by `segue output`.",
+            "A value that the spec computes; the plan has it (`plan --json`).",
             vec![
                 attribute("value", ShapeType::Written, "The value.").required(),
                 attribute("sensitive", BOOL, "Whether it is hidden.").or(json!(false)),

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use segue_contract::paths;
+use segue_contract::{paths, segue};
 
 use super::diagnostic::{Diagnostic, Diagnostics, Span};
 
@@ -62,11 +62,11 @@ pub(crate) fn read_sources(spec: &SpecPath, diagnostics: &mut Diagnostics) -> Ve
         SpecPath::Dir(dir) => match list(dir) {
             Ok(files) if files.is_empty() => {
                 diagnostics.push(
-                    Diagnostic::error(
-                        "SPEC_NO_FILES",
-                        format!("no *{ENDING} file in {}", dir.display()),
-                    )
-                    .help("write one (`segue init` does), or name its directory with -C or its file with --spec"),
+                    Diagnostic::error("SPEC_NO_FILES", format!("no *{ENDING} file in {}", dir.display()))
+                        .help(format!(
+                            "write one (`{}` does), or name its directory with -C or its file with --spec",
+                            segue(&["init"])
+                        )),
                 );
                 return Vec::new();
             }

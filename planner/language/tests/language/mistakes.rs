@@ -211,50 +211,20 @@ migration "n" {{
 {cutovers}"#
         )
     };
-    assert_eq!(
-        codes(&base("cutover \"c\" {\n live = \"target\"\n migrations = [migration.m]\n}")),
-        ["SPEC_NO_QUIESCE"]
-    );
+    let cutover = |name: &str, migrations: &str, quiesces: &str| {
+        format!("cutover {name:?} {{\n live = \"target\"\n migrations = [{migrations}]\n {quiesces} }}\n")
+    };
+    let of = |quiesces: &str| codes(&base(&cutover("c", "migration.m", quiesces)));
     let manual = "quiesce \"manual\" {}\n";
-    assert!(
-        codes(&base(&format!(
-            "cutover \"c\" {{\n live = \"target\"\n migrations = [migration.m]\n {manual} }}"
-        )))
-        .is_empty()
-    );
-    assert_eq!(
-        codes(&base(&format!(
-            "cutover \"c\" {{\n live = \"target\"\n migrations = [migration.m]\n {manual}{manual} }}"
-        ))),
-        ["SPEC_TWO_QUIESCES"; 1],
-    );
-    let narrow = "quiesce \"manual\" {\n source {}\n}\nquiesce \"manual\" {\n target {}\n}\n";
-    assert!(
-        codes(&base(&format!(
-            "cutover \"c\" {{\n live = \"target\"\n migrations = [migration.m]\n {narrow} }}"
-        )))
-        .is_empty()
-    );
-    let target_only = "quiesce \"manual\" {\n target {}\n}\n";
-    assert_eq!(
-        codes(&base(&format!(
-            "cutover \"c\" {{\n live = \"target\"\n migrations = [migration.m]\n {target_only} }}"
-        ))),
-        ["SPEC_NO_QUIESCE"]
-    );
-    assert!(
-        codes(&base(&format!(
-            "cutover \"c\" {{\n live = \"target\"\n migrations = [migration.m, migration.n]\n {manual} }}"
-        )))
-        .is_empty(),
-        "a group"
-    );
-    assert_eq!(
-        codes(&base(&format!(
-            "cutover \"c\" {{\n live = \"target\"\n migrations = [migration.m]\n {manual} }}\ncutover \"d\" {{\n live = \"target\"\n migrations = [migration.m]\n {manual} }}"
-        ))),
-        ["SPEC_TWO_CUTOVERS"]
-    );
+    assert_eq!(of(""), ["SPEC_NO_QUIESCE"]);
+    assert!(of(manual).is_empty());
+    assert_eq!(of(&manual.repeat(2)), ["SPEC_TWO_QUIESCES"; 1]);
+    assert!(of("quiesce \"manual\" {\n source {}\n}\nquiesce \"manual\" {\n target {}\n}\n").is_empty());
+    assert_eq!(of("quiesce \"manual\" {\n target {}\n}\n"), ["SPEC_NO_QUIESCE"]);
+    let group = cutover("c", "migration.m, migration.n", manual);
+    assert!(codes(&base(&group)).is_empty(), "a group");
+    let two = ["c", "d"].map(|name| cutover(name, "migration.m", manual)).concat();
+    assert_eq!(codes(&base(&two)), ["SPEC_TWO_CUTOVERS"]);
     assert_eq!(codes(&base("removed {\n from = migration.n\n}")), ["SPEC_NOT_REMOVED"]);
     assert!(codes(&base("removed {\n from = migration.gone[\"eu\"]\n}")).is_empty());
     assert_eq!(codes(&base("removed {\n from = \"migration.gone\"\n}")), ["SPEC_BAD_ADDRESS"]);

@@ -1,7 +1,7 @@
 //! The steps of a cutover: gates, the protocol's actions in the order of its table, watch, retain; or
 //! the release at the end.
 
-use segue_contract::{Address, QuiesceKind, Reopeners, Side};
+use segue_contract::{Address, QuiesceKind, Reopeners, Side, segue};
 use segue_language::CutoverDecl;
 
 use super::build::Ground;
@@ -219,10 +219,12 @@ fn quiesce_remarks(ground: &Ground<'_>, decl: &CutoverDecl, from: Side) -> Vec<S
     for (endpoint, Reopeners { process, machine }) in &sides {
         if needs_person(ground, decl, from, Some(endpoint)) {
             remarks.push(format!(
-                "A PERSON at the terminal of `segue apply` stops the writers of {endpoint} and answers one question; without a terminal no pause is begun, exit 3"
+                "A PERSON at the terminal of `{}` stops the writers of {endpoint} and answers one question; without a terminal no pause is begun, exit 3",
+                segue(&["apply"])
             ));
             remarks.push(format!(
-                "if this process or this machine dies before the commit, NOBODY re-opens {endpoint} by itself: type `segue abort` at a terminal, start the writers, and say so"
+                "if this process or this machine dies before the commit, NOBODY re-opens {endpoint} by itself: type `{}` at a terminal, start the writers, and say so",
+                segue(&["abort"])
             ));
             continue;
         }

@@ -1,6 +1,6 @@
 //! Mass deletion (protocol P28) as a plan tells it: the limit, what a look found beyond it, what the last pass stopped at.
 
-use segue_contract::{DeletionTerms, DriftReport, Severity};
+use segue_contract::{DeletionTerms, DriftReport, Severity, segue};
 use segue_language::MigrationDecl;
 
 use super::build::Ground;
@@ -37,8 +37,8 @@ pub(super) fn notes(ground: &Ground<'_>, notes: &mut Notes, decl: &MigrationDecl
         let read = ground.state.live_of(&decl.address);
         let remedy = match asked {
             Some(asked) => format!(
-                "look at the {read}: is it whole, and mounted? If all of that is to go: `segue apply --accept-deletions {}`",
-                asked.hash(&decl.address, name)
+                "look at the {read}: is it whole, and mounted? If all of that is to go: `{}`",
+                segue(&["apply", "--accept-deletions", &asked.hash(&decl.address, name)])
             ),
             None => format!(
                 "look at the {read}: is it whole, and mounted? If all of that is to go, apply: the pass says what to type"

@@ -158,7 +158,7 @@ fn pause(ground: &Ground, by: String, why: Option<String>) -> Reply {
     }
     if let Some(known) = ground.control.brakes().paused {
         return Reply::Taken {
-            said: format!("{known}: it is paused already, and stays so; `segue resume` goes on"),
+            said: format!("{known}: it is paused already, and stays so; `{}` goes on", segue(&["resume"])),
         };
     }
     let paused = Paused { by: by.clone(), since_ms: ground.clock.wall_ms(), why: why.clone() };

@@ -163,7 +163,7 @@ pub fn way_back_refused(
     if known.live == Side::Source {
         return refuse(
             format!("the source of {cutover} serves already"),
-            "live = \"target\" in the spec, and `segue apply`, lead to the target",
+            &format!("live = \"target\" in the spec, and `{}`, lead to the target", segue(&["apply"])),
         );
     }
     if known.finished {

@@ -1,6 +1,8 @@
 //! Mass deletion (protocol P28): a pass that would delete too much stops and asks, and a person lets it go by its hash.
 
-use segue_contract::{Address, Direction, Side, StepError, UnitJob};
+use std::io::IsTerminal;
+
+use segue_contract::{Address, Direction, Side, StepError, UnitJob, segue};
 use segue_plan::event::{AcceptedDeletions, Event, Release, Resource, ResourceKind, StoppedPass};
 use segue_plan::state::{AskedDeletions, ResourceState};
 
@@ -63,13 +65,17 @@ pub(super) fn failed(
 /// What to look at, and what to type.
 fn remedy(direction: Direction, cutover: Option<&Address>, hash: &str) -> String {
     let read = direction.from();
+    let apply = segue(&["apply", "--accept-deletions", hash]);
     let command = match (direction.from(), cutover) {
         (Side::Target, Some(cutover)) => {
-            format!(
-                "`segue apply --accept-deletions {hash}`, or `segue switch-back {cutover} --accept-deletions {hash}` to go back"
-            )
+            // Where nobody can be asked, the way back is asked for by the command alone.
+            let mut back = vec!["switch-back", cutover.as_str(), "--accept-deletions", hash];
+            if !std::io::stdin().is_terminal() {
+                back.push("--auto-approve");
+            }
+            format!("`{apply}`, or `{}` to go back", segue(&back))
         }
-        (Side::Source | Side::Target, _) => format!("`segue apply --accept-deletions {hash}`"),
+        (Side::Source | Side::Target, _) => format!("`{apply}`"),
     };
     format!("look at the {read}: is it whole, and mounted? If all of that is to go: {command}")
 }
@@ -107,7 +113,7 @@ pub(super) fn release_kept(ground: &Ground, cutover: &Address) {
     for id in ids {
         if let Err(error) = ground.release_resource(&id) {
             ground.tell(&RunEvent::Said {
-                text: format!("{id} is still there, `segue cleanup` removes it: {error}"),
+                text: format!("{id} is still there, `{}` removes it: {error}", segue(&["cleanup"])),
             });
         }
     }

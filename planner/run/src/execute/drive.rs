@@ -271,7 +271,7 @@ fn unrecorded(flight: &Flight<'_>, next: Phase, error: RunError) -> RunError {
         };
     }
     let error = StepError::permanent(error.to_string());
-    RunError::BothClosed { cutover: flight.cutover.clone(), error }
+    RunError::BothClosed { cutover: flight.cutover.clone(), error, by_hand: flight.attempt.by_hand.clone() }
 }
 
 /// From here on there is only the way forward, and it has a term (protocol P30). A watchdog that does not hear of it

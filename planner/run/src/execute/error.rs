@@ -1,5 +1,7 @@
 //! How a run ends badly, and the exit code that says so.
 
+use std::path::PathBuf;
+
 use segue_contract::{Address, ErrorClass, MarkerError, Side, StepError, segue};
 
 use super::RecordError;
@@ -101,6 +103,8 @@ pub enum RunError {
         /// Why.
         #[source]
         error: StepError,
+        /// The file that says how a side is opened without Segue.
+        by_hand: PathBuf,
     },
     /// A verification found differences.
     #[error("{step}: {total} records differ, the first: {first}")]
@@ -180,24 +184,30 @@ impl RunError {
             | Self::Unhealthy { remedy, .. }
             | Self::Unreadable { remedy, .. }
             | Self::Deletions { remedy, .. } => Some(remedy.clone()),
-            Self::Held { cutover, .. } => {
-                Some(format!("`{}` lets it go on, or edit live in the spec", segue(&["unhold", cutover.as_str()])))
-            }
-            Self::Aborted { cutover, .. } | Self::WentBack { cutover, .. } => {
-                Some(format!("mend the cause, then `{}` and apply again", segue(&["unhold", cutover.as_str()])))
-            }
-            Self::BothClosed { error, .. } => Some(error.remedy.clone().unwrap_or_else(|| {
-                "mend the cause and run the same command again; or follow BY_HAND.txt in the state directory".to_owned()
+            Self::Held { cutover, .. } => Some(format!(
+                "`{}` lets it go on, or edit live in the spec",
+                segue(&["unhold", cutover.as_str()])
+            )),
+            Self::Aborted { cutover, .. } | Self::WentBack { cutover, .. } => Some(format!(
+                "mend the cause, then `{}` and apply again",
+                segue(&["unhold", cutover.as_str()])
+            )),
+            Self::BothClosed { error, by_hand, .. } => Some(error.remedy.clone().unwrap_or_else(|| {
+                format!("mend the cause and run the same command again; or follow {}", by_hand.display())
             })),
-            Self::Mismatch { .. } => Some(
-                format!("`{}` lists them; verify {{ on_mismatch = \"repair\" }} carries them again", segue(&["drift", "--level", "full"])),
-            ),
-            Self::Missing { .. } | Self::LeftOut { .. } => Some(
-                "`segue status` lists them; mend each at the source, leave it out with select { exclude }, or name it in waive \"SET_ASIDE\" { keys, reason } of the migration; then `segue apply` tries again".to_owned(),
-            ),
-            Self::Marker { .. } => {
-                Some(format!("work from that state directory; or, when it is gone for good, `{}`", segue(&["adopt"])))
-            }
+            Self::Mismatch { .. } => Some(format!(
+                "`{}` lists them; verify {{ on_mismatch = \"repair\" }} carries them again",
+                segue(&["drift", "--level", "full"])
+            )),
+            Self::Missing { .. } | Self::LeftOut { .. } => Some(format!(
+                "`{}` lists them; mend each at the source, leave it out with select {{ exclude }}, or name it in waive \"SET_ASIDE\" {{ keys, reason }} of the migration; then `{}` tries again",
+                segue(&["status"]),
+                segue(&["apply"])
+            )),
+            Self::Marker { .. } => Some(format!(
+                "work from that state directory; or, when it is gone for good, `{}`",
+                segue(&["adopt"])
+            )),
             Self::Interrupted | Self::Record(_) => None,
         }
     }

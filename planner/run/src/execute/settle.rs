@@ -29,10 +29,15 @@ pub fn settle_all(ground: &Ground) -> Result<Vec<Address>, RunError> {
         return Ok(Vec::new());
     }
     if let Some(problem) = check_claims(ground, &state).into_iter().next() {
+        let by_hand = state.in_flight().find_map(|(_, c)| Some(c.attempt.as_ref()?.by_hand.clone()));
+        let by_hand = by_hand.unwrap_or_default();
+        let by_hand = by_hand.file_name().unwrap_or_default().to_string_lossy();
         let error = segue_contract::StepError::permanent(format!(
             "a cutover is in flight and cannot be settled from here: {problem}"
         ))
-        .remedy("settle it from the newest state directory; BY_HAND.txt there says how to open a side without segue");
+        .remedy(format!(
+            "settle it from the newest state directory; {by_hand} there says how to open a side without segue"
+        ));
         return Err(RunError::Setup(error));
     }
     let mut settled = Vec::new();

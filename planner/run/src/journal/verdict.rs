@@ -108,7 +108,7 @@ impl Damage {
         };
         format!(
             "nothing was changed; put back a copy of the journal that is whole{known}, or look at both sides by hand \
-             (BY_HAND.txt has the commands) and restore a state that you pulled earlier with `{}`",
+             (the files BY_HAND*.txt beside the journal have the commands) and restore a state that you pulled earlier with `{}`",
             segue(&["state", "push"])
         )
     }

@@ -46,7 +46,8 @@ pub(super) fn fail_after_commit(
         }
         Retreat::None => Err(match error {
             RunError::Step { error, .. } | RunError::Setup(error) if now.someone_is_closed() => {
-                RunError::BothClosed { cutover: cutover.clone(), error }
+                let by_hand = flight.attempt.by_hand.clone();
+                RunError::BothClosed { cutover: cutover.clone(), error, by_hand }
             }
             other => other,
         }),
@@ -205,7 +206,8 @@ pub(in super::super) fn abort(
                 flight.attempt.from
             )),
         };
-        return Err(RunError::BothClosed { cutover: cutover.clone(), error });
+        let by_hand = flight.attempt.by_hand.clone();
+        return Err(RunError::BothClosed { cutover: cutover.clone(), error, by_hand });
     }
     // A disk that takes no record must not keep the side closed: opening it is what any settler would do.
     intent?;
