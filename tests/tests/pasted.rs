@@ -85,7 +85,7 @@ fn a_plan_file_keeps_what_may_be_shown_of_its_variables() {
     assert!(!scratch.read("my plan").contains("s3cret"));
     let line = told(&plan.stdout, "To do this: segue");
     assert!(line.starts_with("segue apply 'my plan'"), "{line}");
-    scratch.segue(&[&["approve", "my plan", "--var", "side=target"], &secret[..]].concat()).expect_code(0);
+    scratch.segue(&["approve", "my plan"]).expect_code(0);
     scratch.segue(&[&["apply", "my plan"], &secret[..]].concat()).expect_code(0);
     assert!(scratch.at("new-eu west").is_dir());
 }
@@ -100,7 +100,7 @@ fn printed() -> Vec<Vec<String>> {
             &["-rl", "--include=*.rs", "segue(&", &root.join(room).display().to_string()],
         );
         for file in files.lines() {
-            let text = segue_contract::paths::read_to_string(std::path::Path::new(file)).unwrap();
+            let text = segue_contract::paths::read_to_string(std::path::Path::new(file)).unwrap_or_default();
             let program = text.split("#[cfg(test)]").next().unwrap_or_default();
             for call in program.split("segue(&[").skip(1) {
                 let Some((words, _)) = call.split_once(']') else { continue };

@@ -39,8 +39,13 @@ pub(crate) struct Approve {
 impl Approve {
     /// Approves.
     pub(crate) fn run(&self, invocation: &Invocation) -> Result<Exit, Failure> {
-        let workspace = Workspace::read(invocation);
-        let hash = self.hash(invocation, &workspace)?;
+        let file = self.file()?;
+        let variables = file.as_ref().map(|file| file.variables.clone()).unwrap_or_default();
+        let workspace = Workspace::read_with(invocation, variables);
+        let hash = match file {
+            Some(file) => file.plan.hash,
+            None => self.hash(invocation, &workspace)?,
+        };
         let by = format!("{}@{}", host::user(), host::hostname());
         let question = Ask::Approve { plan_hash: hash.clone(), by: by.clone() };
         if let Some(exit) = ask_running(invocation, &workspace, &question)? {
@@ -62,16 +67,20 @@ impl Approve {
 }
 
 impl Approve {
+    /// The plan file that is meant, if it is one.
+    fn file(&self) -> Result<Option<PlanFile>, Failure> {
+        let path = Path::new(&self.plan);
+        if !path.is_file() {
+            return Ok(None);
+        }
+        PlanFile::decode(&paths::read_to_string(path)?).map(Some).map_err(|error| {
+            Failure::new(format!("{} {error}", path.display()))
+                .remedy(format!("write it again: `{}`", segue(&["plan", "--out", &self.plan])))
+        })
+    }
+
     /// The whole hash of the plan that is meant. A beginning is completed by the plan as it is made now.
     fn hash(&self, invocation: &Invocation, workspace: &Workspace) -> Result<String, Failure> {
-        let path = Path::new(&self.plan);
-        if path.is_file() {
-            let file = PlanFile::decode(&paths::read_to_string(path)?);
-            return file.map(|file| file.plan.hash).map_err(|error| {
-                Failure::new(format!("{} {error}", path.display()))
-                    .remedy(format!("write it again: `{}`", segue(&["plan", "--out", &self.plan])))
-            });
-        }
         let beginning = match typed_hash(&self.plan)? {
             Typed::Whole(hash) => return Ok(hash),
             Typed::Beginning(beginning) => beginning,
