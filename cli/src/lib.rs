@@ -19,6 +19,7 @@ mod report;
 mod sample;
 mod screen;
 mod starter;
+mod waiting;
 mod workspace;
 mod writing;
 
@@ -35,6 +36,7 @@ use arguments::Arguments;
 use exit::Exit;
 use invocation::Invocation;
 use printer::Printer;
+use waiting::Telling;
 
 /// What a binary brings.
 pub struct Setup {
@@ -68,6 +70,7 @@ fn main_from(setup: Setup, words: impl IntoIterator<Item = OsString>) -> ExitCod
     let watchdog = watchdog.then_some(program);
     let early = arguments.command.early();
     let invocation = Invocation::new(arguments.global, printer, registry, tap, name, watchdog, early);
+    let _telling = Telling::start(Arc::clone(&invocation.printer));
     let exit = match commands::run(&arguments.command, &invocation) {
         Ok(exit) => exit,
         Err(failure) => {

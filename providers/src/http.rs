@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
-use segue_contract::{Secret, StepError};
+use segue_contract::{Secret, StepError, waiting};
 use ureq::http::{self, HeaderName, HeaderValue, Method, Uri};
 use ureq::tls::{ClientCert, RootCerts, TlsConfig};
 use ureq::{Agent, Body};
@@ -246,6 +246,7 @@ impl Client {
             if is_bare { error.without_certificate() } else { error }
         };
         let before = Instant::now();
+        let _waits = waiting(format!("an answer to {asked}"), self.timeout);
         let invalid = |e: http::Error| wrong(e.to_string());
         let mut reply = match &request.body {
             Some(body) => {

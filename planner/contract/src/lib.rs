@@ -24,6 +24,7 @@ mod route;
 mod schema;
 mod step;
 mod system_path;
+mod waits;
 
 pub use address::{Address, Side};
 pub use audit::{Audit, AuditReport};
@@ -45,3 +46,4 @@ pub use route::{Route, RouteAt};
 pub use schema::{AttributeSchema, AttributeType, BlockKind, BlockSchema};
 pub use step::{Checkpoint, Progress, StepIo};
 pub use system_path::{SystemPath, server_address};
+pub use waits::{Wait, Waiting, waiting, waits};

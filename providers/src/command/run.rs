@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
-use segue_contract::{BlockRef, StepError, StepIo};
+use segue_contract::{BlockRef, StepError, StepIo, waiting};
 
 use super::TIMEOUT_DEFAULT_MS;
 use super::orphans::{CHILD_OF, own_name};
@@ -102,6 +102,7 @@ pub(crate) fn run_unless(call: &Call<'_>, cancelled: &dyn Fn() -> bool) -> Resul
             call.block.base_dir.display()
         ))
     })?;
+    let waits = waiting(format!("{shown} ({}) to end", call.action), timeout);
     let status = wait(child, timeout, cancelled).map_err(|e| match e {
         Late::Timeout => StepError::unknown(format!(
             "{shown} did not end within {} ms and was killed",
@@ -111,6 +112,7 @@ pub(crate) fn run_unless(call: &Call<'_>, cancelled: &dyn Fn() -> bool) -> Resul
         Late::Cancelled => StepError::cancelled(),
         Late::Failed(e) => StepError::unknown(format!("cannot wait for {shown}")).because(e),
     })?;
+    drop(waits);
     Ok(Ended { status, printed: tail(&output, TAIL_BYTES), output })
 }
 
