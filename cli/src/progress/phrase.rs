@@ -35,8 +35,14 @@ pub(crate) fn phrase(event: &RunEvent, look: &Look) -> Option<(Volume, String)> 
         RunEvent::StepFailed { step, message, remedy: _ } => {
             talk(format!("{step}: {}: {message}", look.paint(Paint::Bad, "failed")))
         }
-        RunEvent::StepRetried { step, message, after_ms } => {
-            talk(format!("{step}: {message}; tried again in {}", millis(*after_ms)))
+        RunEvent::StepRetried { step, message, after_ms, gives_up_ms, tries, failing_ms } => {
+            let so_far = match tries {
+                0 | 1 => String::new(),
+                n => format!(", failing {n} times for {}", millis(failing_ms / 100 * 100)),
+            };
+            let until = gives_up_ms.map(|ms| format!(", given up in {}", millis(ms / 1000 * 1000)));
+            let until = until.unwrap_or_default();
+            talk(format!("{step}: {message}; tried again in {}{so_far}{until}", millis(*after_ms)))
         }
         RunEvent::Carried { step, load, report, took_us } => {
             talk(format!("{step}: {}", carried(*load, report, *took_us)))

@@ -42,6 +42,8 @@ struct Inner {
     /// The plan's steps: whether each is done.
     plan: BTreeMap<Address, (Stage, bool)>,
     plan_hash: String,
+    /// How often each step failed in a row, and since when.
+    failing: BTreeMap<Address, (u32, Instant)>,
     follows: bool,
     forecasts: BTreeMap<Address, Forecast>,
     told: VecDeque<Told>,
@@ -97,6 +99,20 @@ impl Board {
         self.lock().gates.insert(shown.gate.clone(), (shown, Instant::now()));
     }
 
+    /// A failure that is tried again, with how often and since when.
+    pub(super) fn counted(&self, event: &RunEvent) -> Option<RunEvent> {
+        let RunEvent::StepRetried { step, .. } = event else { return None };
+        let mut inner = self.lock();
+        let known = inner.failing.entry(step.clone()).or_insert((0, Instant::now()));
+        known.0 = known.0.saturating_add(1);
+        let (of, since) = *known;
+        let mut counted = event.clone();
+        if let RunEvent::StepRetried { tries, failing_ms, .. } = &mut counted {
+            (*tries, *failing_ms) = (of, u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX));
+        }
+        Some(counted)
+    }
+
     /// Takes what a run tells.
     pub(super) fn note(&self, at_ms: i64, event: &RunEvent) {
         let mut inner = self.lock();
@@ -104,6 +120,7 @@ impl Board {
             RunEvent::StepStarted { step, kind, resumed: _ } => inner.begin(step, *kind, at_ms, true),
             RunEvent::StepProgress { step, progress } => return inner.progress(step, *progress, at_ms),
             RunEvent::StepFinished { step, .. } => {
+                inner.failing.remove(step);
                 inner.steps.remove(step);
                 if let Some((_, done)) = inner.plan.get_mut(step) {
                     *done = true;
@@ -111,9 +128,13 @@ impl Board {
                 inner.gates.remove(step);
             }
             RunEvent::StepFailed { step, .. } => {
+                inner.failing.remove(step);
                 inner.steps.remove(step);
             }
-            RunEvent::StepRetried { step, message, after_ms } => {
+            RunEvent::StepRetried { step, message, after_ms, tries, .. } => {
+                let times =
+                    if *tries > 1 { format!(", failing {tries} times in a row") } else { String::new() };
+                let message = &format!("{message}{times}");
                 inner.retried(step, message, *after_ms, at_ms);
             }
             RunEvent::Carried { step, .. } | RunEvent::Compared { step, .. } => inner.round(step),
@@ -223,6 +244,7 @@ impl Inner {
 
     /// A load, pass or comparison is through: a step may go on with the next one.
     fn round(&mut self, step: &Address) {
+        self.failing.remove(step);
         match self.steps.get_mut(step) {
             Some(running) if running.begun => {
                 running.shown.progress = Progress::default();
@@ -321,7 +343,8 @@ mod tests {
         let began = RunEvent::StepStarted { step: step.clone(), kind: StepKind::Load, resumed: false };
         board.note(0, &began);
         let message = "the disk is away".to_owned();
-        board.note(1_000, &RunEvent::StepRetried { step: step.clone(), message, after_ms: 400 });
+        let retried = RunEvent::retried(step.clone(), message, 400, None);
+        board.note(1_000, &board.counted(&retried).expect("a failure is counted"));
         board.queue(&[(other.clone(), 16)], 2_000);
         board.queue(&[(other.clone(), 16)], 9_000);
         let live = board.show(Brakes::default());

@@ -76,6 +76,8 @@ impl Ground {
 
     /// Tells the listener, and whoever asks over the control socket.
     pub fn tell(&self, event: &RunEvent) {
+        let counted = self.board.counted(event);
+        let event = counted.as_ref().unwrap_or(event);
         self.board.note(self.clock.wall_ms(), event);
         if let RunEvent::Phase { cutover, phase: Phase::Watching | Phase::Soaking, .. }
         | RunEvent::Aborted { cutover, .. } = event

@@ -184,7 +184,7 @@ impl StepIo for Io<'_> {
     fn waits(&self, for_what: &str, next_try: Duration) {
         let after_ms = u64::try_from(next_try.as_millis()).unwrap_or(u64::MAX);
         let (step, message) = (self.step.clone(), for_what.to_owned());
-        self.ground.tell(&RunEvent::StepRetried { step, message, after_ms });
+        self.ground.tell(&RunEvent::retried(step, message, after_ms, None));
     }
 
     fn artifacts(&self) -> &Path {

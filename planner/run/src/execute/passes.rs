@@ -242,7 +242,7 @@ pub(super) fn follow(ground: &Ground, desired: &Desired) -> Result<(), Vec<RunEr
             RunError::Step { error, .. } => error.to_string(),
             other => other.to_string(),
         };
-        ground.tell(&RunEvent::StepRetried { step, message, after_ms });
+        ground.tell(&RunEvent::retried(step, message, after_ms, None));
     };
     let stop = Arc::new(AtomicBool::new(false));
     // What runs ends for a goal, too: it is gone on with by the way back, or from the side that serves then.

@@ -37,7 +37,9 @@ pub(super) fn retry<T>(
             return Err(error);
         }
         let after_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-        ground.tell(&RunEvent::StepRetried { step: step.clone(), message: error.to_string(), after_ms });
+        let left = end.saturating_duration_since(Instant::now());
+        let left_ms = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
+        ground.tell(&RunEvent::retried(step.clone(), error.to_string(), after_ms, Some(left_ms)));
         let next = Instant::now() + wait;
         // Messages that are for others wake it, too.
         while !stop() && Instant::now() < next {

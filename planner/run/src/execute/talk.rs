@@ -56,6 +56,15 @@ pub enum RunEvent {
         message: String,
         /// The next try, from now, in milliseconds.
         after_ms: u64,
+        /// When it is given up, from now, in milliseconds; `None`: never.
+        #[serde(default)]
+        gives_up_ms: Option<u64>,
+        /// How often it was tried in a row; counted by who tells it.
+        #[serde(default)]
+        tries: u32,
+        /// Since when it fails, in milliseconds before now.
+        #[serde(default)]
+        failing_ms: u64,
     },
     /// A load or pass completed.
     Carried {
@@ -183,6 +192,13 @@ pub enum RunEvent {
         /// The sentence.
         text: String,
     },
+}
+
+impl RunEvent {
+    /// A step failed and is tried again. How often, and since when, is counted where it is told.
+    pub(super) fn retried(step: Address, message: String, after_ms: u64, gives_up_ms: Option<u64>) -> Self {
+        Self::StepRetried { step, message, after_ms, gives_up_ms, tries: 0, failing_ms: 0 }
+    }
 }
 
 /// Takes what a run tells; called from many threads.
