@@ -26,6 +26,13 @@ pub(crate) enum HttpErrorKind {
     Broken,
 }
 
+/// The host has no address.
+const NO_NAME: &str = "the host's name cannot be looked up";
+/// What answers a handshake is none.
+const NO_TLS: &str = "what listens there speaks no TLS";
+/// The certificate was good once.
+const EXPIRED: &str = "the server's certificate has expired";
+
 /// What to do about a clock that is off.
 const CLOCK_REMEDY: &str = "set the clock right (NTP): signatures hold for five minutes";
 
@@ -65,6 +72,13 @@ impl HttpError {
     pub(super) fn new(asked: &str, timeout: Duration, error: &ureq::Error) -> Self {
         let (kind, why) = explain(timeout, error);
         let remedy = match kind {
+            HttpErrorKind::Unreachable if why.starts_with(NO_NAME) => {
+                "check the host's name, and the name servers of this machine (`getent hosts NAME`)"
+            }
+            HttpErrorKind::Tls if why == NO_TLS => "write http:// for a plain port, or the port of HTTPS",
+            HttpErrorKind::Tls if why.starts_with(EXPIRED) => {
+                "renew it at the server; until then nobody can tell who that is"
+            }
             HttpErrorKind::Invalid => "correct the block",
             HttpErrorKind::Refused => "is the server running, and is the port right?",
             HttpErrorKind::Unreachable => "check the host's name and the way there from this machine",
@@ -74,7 +88,9 @@ impl HttpError {
             HttpErrorKind::Clock => CLOCK_REMEDY,
             HttpErrorKind::Timeout => "raise timeout, or see what the server waits for",
             HttpErrorKind::TooLarge => "ask for less",
-            HttpErrorKind::Broken => "see the server's log; is this an HTTP port?",
+            HttpErrorKind::Broken => {
+                "see the server's log; is this an HTTP port? One of HTTPS breaks off like this: write https:// then"
+            }
         };
         Self { kind, what: format!("{asked}: {why}"), remedy }
     }
@@ -147,25 +163,40 @@ fn explain_io(timeout: Duration, error: &io::Error) -> (HttpErrorKind, String) {
         io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => {
             (HttpErrorKind::Unreachable, error.to_string())
         }
+        // The system's resolver has no kind of its own.
+        _ if error.to_string().starts_with("failed to lookup address information") => {
+            let why = error.to_string();
+            let why = why.split_once(": ").map_or(String::new(), |(_, why)| format!(" ({why})"));
+            (HttpErrorKind::Unreachable, format!("{NO_NAME}{why}"))
+        }
         // The library carries its own errors through readers in this form.
         _ => match error.get_ref().and_then(|inner| inner.downcast_ref::<ureq::Error>()) {
             Some(ureq::Error::Timeout(_)) => {
                 (HttpErrorKind::Timeout, format!("no whole answer within {} ms", timeout.as_millis()))
             }
             _ => match tls(error) {
-                Some(why) => (HttpErrorKind::Tls, format!("no TLS connection: {why}")),
+                Some(why) => (HttpErrorKind::Tls, why),
                 None => (HttpErrorKind::Broken, format!("the connection broke: {error}")),
             },
         },
     }
 }
 
-/// What the TLS library says, where an I/O error carries that. Handshake failures come in this form.
+/// What the TLS library says, where an I/O error carries that. Handshake failures come in this form, as words.
 fn tls(error: &io::Error) -> Option<String> {
     let inner = error.get_ref()?;
     let text = inner.to_string();
     let lower = text.to_lowercase();
     let from_tls = error.kind() == io::ErrorKind::InvalidData
         && ["certificate", "handshake", "unknownca"].iter().any(|word| lower.contains(word));
-    from_tls.then_some(text)
+    if error.kind() == io::ErrorKind::InvalidData && lower.contains("invalidcontenttype") {
+        return Some(NO_TLS.to_owned());
+    }
+    if from_tls && lower.contains("certificate expired") {
+        let at =
+            text.split_once("not valid after ").and_then(|(_, rest)| rest.split(' ').next()?.parse().ok());
+        let at = at.and_then(|second| jiff::Timestamp::from_second(second).ok());
+        return Some(at.map_or_else(|| EXPIRED.to_owned(), |at| format!("{EXPIRED}, on {at}")));
+    }
+    from_tls.then(|| format!("no TLS connection: {text}"))
 }

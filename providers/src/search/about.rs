@@ -73,6 +73,17 @@ impl About {
         let root = Ask::get("/");
         let about = match cluster.answer(&root)? {
             Ok(value) => Self::of_root(cluster, &value)?,
+            Err(refusal)
+                if refusal.status == 404 && cluster.answer(&nodes())?.is_err_and(|e| e.status == 404) =>
+            {
+                return Err(StepError::permanent(format!(
+                    "{}: nothing at its url is a search cluster (HTTP 404)",
+                    cluster.address
+                ))
+                .remedy(
+                    "a path in `url` is what a proxy puts before the cluster's own paths: correct it, or leave it out",
+                ));
+            }
             Err(refusal) if matches!(refusal.status, 400 | 404 | 405) => Self::of_nodes(cluster)?,
             Err(refusal) => return Err(refusal.step(super::cluster::Effect::Read)),
         };
@@ -219,8 +230,13 @@ pub(crate) enum Support {
     Untested,
 }
 
+/// What tells the versions of all nodes.
+fn nodes() -> Ask {
+    Ask::get("/_nodes?filter_path=nodes.*.version")
+}
+
 fn node_version(cluster: &Cluster) -> Result<Option<String>, StepError> {
-    let nodes = cluster.json(&Ask::get("/_nodes?filter_path=nodes.*.version"))?;
+    let nodes = cluster.json(&nodes())?;
     let versions = nodes["nodes"].as_object().into_iter().flat_map(|map| map.values());
     // In a cluster that is being upgraded the oldest node says what can be relied on.
     Ok(versions

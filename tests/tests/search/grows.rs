@@ -113,3 +113,33 @@ fn a_field_that_cannot_be_carried_is_told_and_stops_the_switch() {
     let history = scene.segue(&["history"]).expect_code(0);
     assert!(!history.stdout.contains("QUIESCING"), "{}", history.stdout);
 }
+
+/// Servers keep and give back the body that they took, with its byte order mark and comments.
+#[test]
+fn a_body_with_a_byte_order_mark_or_comments_is_carried_and_stops_no_other() {
+    let servers = shared();
+    let scene = Scene::new(servers.pair(Way::ToOpenSearch), "remarks", 200, 2, &Terms::default());
+    let (source, target) = (scene.source(), scene.target());
+    let bodies = [
+        ("comment", "{ \"said\": 1 /* it\"s } */, // \"one\n \"more\": [2] }"),
+        ("mark", "\u{feff}{ \"said\": 1, \"more\": [2] }"),
+    ];
+    let taken: Vec<&str> = bodies
+        .into_iter()
+        .filter(|(id, body)| {
+            let path = Client::doc(&scene.index(), id);
+            source.ask("PUT", &path, Some(body.as_bytes())).is_ok_and(|reply| reply.is_good())
+        })
+        .map(|(id, _)| id)
+        .collect();
+    assert!(taken.contains(&"comment"), "the server takes comments: {taken:?}");
+    scene.wants("target");
+    scene.apply().expect_code(0);
+    scene.serves("target");
+    for id in taken {
+        let found = target.get(&Client::doc(&scene.index(), id));
+        assert_eq!(found["_source"], json!({ "said": 1, "more": [2] }), "{id}");
+        target.delete(&Client::doc(&scene.index(), id));
+    }
+    scene.judged("target", &[]);
+}

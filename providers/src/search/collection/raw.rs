@@ -1,5 +1,7 @@
 //! JSON cut into its parts without being read: a document's body has to come out as it went in, to the digit, and a value
 //! that was parsed and printed again has lost that.
+//!
+//! Servers keep and give back what they took, and they take a byte order mark and comments, too: both count as space.
 
 /// A part of a JSON text that is no JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,9 +11,28 @@ type Part<'a> = Result<&'a [u8], NotJson>;
 /// A name and a value, as they are written.
 type Member<'a> = (&'a [u8], &'a [u8]);
 
-fn spaces(text: &[u8]) -> &[u8] {
-    let at = text.iter().position(|b| !b.is_ascii_whitespace()).unwrap_or(text.len());
-    text.get(at..).unwrap_or_default()
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+fn spaces(mut text: &[u8]) -> &[u8] {
+    loop {
+        let at = text.iter().position(|b| !b.is_ascii_whitespace()).unwrap_or(text.len());
+        text = text.get(at..).unwrap_or_default();
+        match (text.strip_prefix(BYTE_ORDER_MARK), comment(text)) {
+            (Some(rest), _) => text = rest,
+            (None, Some(length)) => text = text.get(length..).unwrap_or_default(),
+            (None, None) => return text,
+        }
+    }
+}
+
+/// How long the comment is that `text` begins with; `None`: it begins with none, or with one that does not end.
+fn comment(text: &[u8]) -> Option<usize> {
+    let end = |of: &[u8]| text.windows(of.len()).skip(2).position(|at| at == of).map(|at| at + 2 + of.len());
+    match text {
+        [b'/', b'*', ..] => end(b"*/"),
+        [b'/', b'/', ..] => Some(end(b"\n").unwrap_or(text.len())),
+        _ => None,
+    }
 }
 
 /// How long the string is that `text` begins with, both quotes included.
@@ -38,6 +59,7 @@ fn value(text: &[u8]) -> Result<usize, NotJson> {
                     Some(b'"') => at += string(text.get(at..).unwrap_or_default())?,
                     Some(b'{' | b'[') => (at, depth) = (at + 1, depth + 1),
                     Some(b'}' | b']') => (at, depth) = (at + 1, depth - 1),
+                    Some(b'/') => at += comment(text.get(at..).unwrap_or_default()).ok_or(NotJson)?,
                     Some(_) => at += 1,
                     None => return Err(NotJson),
                 }
@@ -47,7 +69,7 @@ fn value(text: &[u8]) -> Result<usize, NotJson> {
             }
         }
         Some(_) => {
-            let ends = |b: &u8| b",]} \t\r\n".contains(b);
+            let ends = |b: &u8| b",]} \t\r\n/".contains(b);
             match text.iter().position(ends).unwrap_or(text.len()) {
                 0 => Err(NotJson),
                 length => Ok(length),
@@ -150,10 +172,16 @@ pub(super) fn compact(text: &[u8]) -> Result<Vec<u8>, NotJson> {
             let length = string(rest)?;
             out.extend_from_slice(rest.get(..length).ok_or(NotJson)?);
             at += length;
+            continue;
+        }
+        let rest = text.get(at..).unwrap_or_default();
+        let after = spaces(rest);
+        if after.len() < rest.len() {
+            at += rest.len() - after.len();
+        } else if *byte == b'/' {
+            return Err(NotJson);
         } else {
-            if !byte.is_ascii_whitespace() {
-                out.push(*byte);
-            }
+            out.push(*byte);
             at += 1;
         }
     }
@@ -180,6 +208,18 @@ mod tests {
         assert_eq!(shown("{}"), Ok(Vec::new()));
         assert_eq!(member(br#"{"a":1,"b":[2]}"#, "b"), Ok(Some(b"[2]".as_slice())));
         assert_eq!(member(br#"{"a":1}"#, "b"), Ok(None));
+    }
+
+    #[test]
+    fn a_byte_order_mark_and_comments_are_space() {
+        let text = "\u{feff}{\"a\":1/* it\"s }*/, // one \"quote\n\"b\":\u{feff}{\"/*\": \"//\" /* [ */}, \"c\" /**/ : [2,/*,*/3]}";
+        let wanted = [("a", "1"), ("b", "{\"/*\": \"//\" /* [ */}"), ("c", "[2,/*,*/3]")];
+        assert_eq!(shown(text), Ok(wanted.map(|(a, b)| (a.to_owned(), b.to_owned())).into()));
+        let body = compact(text.as_bytes()).expect("json");
+        assert_eq!(body, br#"{"a":1,"b":{"/*":"//"},"c":[2,3]}"#);
+        for wrong in ["{\"a\":1 /* }", "{\"a\":1 / 2}"] {
+            assert_eq!(compact(wrong.as_bytes()), Err(NotJson), "{wrong}");
+        }
     }
 
     #[test]
