@@ -245,3 +245,13 @@ fn a_target_that_is_too_small_is_told_by_the_plan() {
     let plan = scratch.segue(&["plan"]).expect_code(0);
     assert!(!plan.all().contains("TARGET_SPACE"), "{}", plan.all());
 }
+
+#[test]
+fn flags_that_are_not_carried_are_told() {
+    let scratch = Scratch::new();
+    let at = scratch.at("old/pages/0.html").display().to_string();
+    run("chattr", &["+a", &at]);
+    let ran = scratch.segue(&["apply", "--auto-approve"]);
+    run("chattr", &["-a", &at]);
+    ran.expect_code(0).says("FILES_FLAGS").says("the first: pages/0.html in ");
+}

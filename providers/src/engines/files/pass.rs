@@ -4,6 +4,8 @@
 mod compare;
 mod walk;
 
+use std::sync::PoisonError;
+
 use segue_contract::{
     ArtifactName, AuditReport, Direction, Finding, PassReport, PassTimes, Position, Severity, StepError,
     StepIo, UnitJob, segue,
@@ -227,6 +229,21 @@ pub(crate) fn tell(work: &Work<'_>, aside: &Aside) {
             code: "FILES_TIMES".to_owned(),
             summary: format!("the file system of {} rounds the times of files", work.to.root().display()),
             remedy: "Tools that compare times to the nanosecond will see a difference; Segue allows for it."
+                .to_owned(),
+        });
+    }
+    let (flagged, first) = work.flagged.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    if flagged > 0 {
+        work.io.find(Finding {
+            severity: Severity::Warning,
+            code: "FILES_FLAGS".to_owned(),
+            summary: format!(
+                "{flagged} files that were carried are immutable or append-only, the first: {}: these flags are not \
+                 carried",
+                scan::place(&work.from, &first)
+            ),
+            remedy: "Set them at the target with `chattr` once it serves; `lsattr -R` lists them. On the way back Segue \
+                     cannot write to such a file."
                 .to_owned(),
         });
     }

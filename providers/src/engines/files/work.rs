@@ -1,8 +1,8 @@
 //! What the workers of one load, pass or repair share.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use segue_contract::{Address, DeletionTerms, Side, StepError, StepIo, UnitJob};
 
@@ -54,6 +54,8 @@ pub(crate) struct Work<'a> {
     pub(crate) clones: AtomicBool,
     /// Whether the written side rounds times.
     pub(crate) coarse: AtomicBool,
+    /// Files with flags that are not carried (immutable, append-only): how many, and the first.
+    pub(crate) flagged: Mutex<(u64, Vec<u8>)>,
     /// Bytes of content written.
     pub(crate) bytes: AtomicU64,
 }
@@ -86,6 +88,7 @@ impl<'a> Work<'a> {
             stop: AtomicBool::new(false),
             clones: AtomicBool::new(true),
             coarse: AtomicBool::new(false),
+            flagged: Mutex::default(),
             bytes: AtomicU64::new(0),
         })
     }

@@ -3,7 +3,9 @@
 
 use std::os::fd::OwnedFd;
 
-use rustix::fs::{Mode, OFlags};
+use std::sync::PoisonError;
+
+use rustix::fs::{AtFlags, Mode, OFlags, StatxAttributes, StatxFlags};
 use rustix::io::Errno;
 use segue_contract::{Side, StaleFind};
 
@@ -66,6 +68,7 @@ impl Hand<'_> {
             done => done,
         };
         let source = source.map_err(|e| unreadable("open", e))?;
+        self.note_flags(path, &source);
         wait_for_tick(look.ctime);
         let started = clock::now();
         let xattrs = xattr::read(Place::Open(&source)).map_err(|e| unreadable("read the attributes", e))?;
@@ -89,6 +92,22 @@ impl Hand<'_> {
             return Err(Stop::Failed(refuse(self.work, path, "is there and differs from the source")));
         }
         self.write_file(job, to, &source, &there, taken)
+    }
+
+    /// Flags of `chattr` that keep a file from being changed are no part of what is carried: that is told.
+    fn note_flags(&self, path: &[u8], source: &OwnedFd) {
+        let seen = rustix::fs::statx(source, c"", AtFlags::EMPTY_PATH, StatxFlags::empty());
+        // A file system without such flags says none.
+        let flagged = seen.is_ok_and(|seen| {
+            seen.stx_attributes.intersects(StatxAttributes::IMMUTABLE | StatxAttributes::APPEND)
+        });
+        if flagged {
+            let mut known = self.work.flagged.lock().unwrap_or_else(PoisonError::into_inner);
+            if known.0 == 0 {
+                known.1 = path.to_vec();
+            }
+            known.0 += 1;
+        }
     }
 
     /// The content's hash, when what is at the written side already has it.
