@@ -85,7 +85,7 @@ fn a_plan_file_keeps_what_may_be_shown_of_its_variables() {
     assert!(!scratch.read("my plan").contains("s3cret"));
     let line = told(&plan.stdout, "To do this: segue");
     assert!(line.starts_with("segue apply 'my plan'"), "{line}");
-    scratch.segue(&["approve", "my plan"]).expect_code(0);
+    scratch.segue(&[&["approve", "my plan"], &secret[..]].concat()).expect_code(0);
     scratch.segue(&[&["apply", "my plan"], &secret[..]].concat()).expect_code(0);
     assert!(scratch.at("new-eu west").is_dir());
 }
