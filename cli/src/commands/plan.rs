@@ -57,6 +57,9 @@ impl PlanCommand {
             printer.data(&view.text(&printer.out_look()))?;
         }
         if planned.plan.refused() {
+            if let Some(path) = out {
+                printer.say(&format!("{} was not written: the plan is refused.", path.display()));
+            }
             return Err(Failure::said(Exit::Error));
         }
         let outlook = planned.plan.outlook();

@@ -3,11 +3,11 @@
 
 mod live;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use segue_contract::{Address, Progress, Wait, waits};
+use segue_contract::{Address, Finding, Progress, Wait, waits};
 use segue_plan::cutover::Forecast;
 use segue_plan::plan::{Plan, Stage, StepKind};
 
@@ -45,6 +45,8 @@ struct Inner {
     /// How often each step failed in a row, and since when.
     failing: BTreeMap<Address, (u32, Instant)>,
     follows: bool,
+    /// What was found, by code and summary.
+    found: BTreeSet<(String, String)>,
     forecasts: BTreeMap<Address, Forecast>,
     told: VecDeque<Told>,
     /// Steps that are ready and wait for a slot.
@@ -97,6 +99,11 @@ impl Board {
     /// A gate was looked at.
     pub(super) fn gate(&self, shown: LiveGate) {
         self.lock().gates.insert(shown.gate.clone(), (shown, Instant::now()));
+    }
+
+    /// Whether nothing of this run has found it before.
+    pub(super) fn is_new(&self, finding: &Finding) -> bool {
+        self.lock().found.insert((finding.code.clone(), finding.summary.clone()))
     }
 
     /// A failure that is tried again, with how often and since when.

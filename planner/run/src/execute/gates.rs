@@ -362,7 +362,9 @@ fn remedy(gate: &GateDecl, hash: &str) -> String {
         GateCondition::Lag { .. } => {
             "write less, speed the copy up (load), or raise the gate's max; then apply again"
         }
-        GateCondition::Downtime { .. } => "make the pause shorter or raise the gate's max; then apply again",
+        GateCondition::Downtime { .. } => {
+            "make the pause shorter, raise the gate's max, or say what nobody measured (assume); then apply again"
+        }
         GateCondition::Verified { .. } => {
             return format!("`{}` lists what was left out; mend each, or leave it out with select {{ exclude }}, then apply again", segue(&["status"]));
         }

@@ -304,12 +304,17 @@ pub(crate) fn tell_refused(terms: &Terms, io: &dyn StepIo) {
     if refused == 0 {
         return;
     }
+    let who = match rustix::process::geteuid().is_root() {
+        true => "They are not this user's to see, in a container for instance:",
+        false => "Run as root to see them, or",
+    };
     io.find(Finding {
         severity: Severity::Info,
         code: "FILES_MAPPED".to_owned(),
         summary: format!("the mappings of {refused} processes cannot be looked at"),
-        remedy: "Run as root to see them, or compare all content in the pause: verify { level = \"full\", in_pause = true }."
-            .to_owned(),
+        remedy: format!(
+            "{who} compare all content in the pause: verify {{ level = \"full\", in_pause = true }}."
+        ),
     });
 }
 
