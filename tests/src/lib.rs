@@ -3,6 +3,7 @@
 //! SIGKILL, and the lab that runs the tool in it and kills it on request.
 
 pub mod lab;
+mod mapping;
 pub mod memory;
 mod mount;
 pub mod oracle;
@@ -17,6 +18,7 @@ mod timing;
 mod tree;
 mod web;
 
+pub use mapping::Mapping;
 pub use mount::{Bound, Mount, run};
 pub use pane::Pane;
 pub use prometheus::Prometheus;

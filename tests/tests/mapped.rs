@@ -7,8 +7,7 @@ use std::fs::File;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use rustix::mm::{MapFlags, ProtFlags};
-use segue_tests::{Ran, Scratch, wait_until};
+use segue_tests::{Mapping, Ran, Scratch, wait_until};
 
 const APPLY: [&str; 2] = ["apply", "--auto-approve"];
 const LEN: usize = 8192;
@@ -51,38 +50,8 @@ const NO_SAMPLE: (&str, &str) = (
     "  audit { sample = \"0%\" }\n  waive \"AUDIT_SAMPLE\" { reason = \"a test\" }\n  verify {",
 );
 
-/// A file mapped shared and writable, until it is dropped.
-struct Mapping(*mut std::ffi::c_void);
-
-// A mapping belongs to the process.
-#[expect(unsafe_code, reason = "an address of this process is good in each of its threads")]
-// SAFETY: nothing else refers to it.
-unsafe impl Send for Mapping {}
-
-impl Mapping {
-    #[expect(unsafe_code, reason = "a mapping of this test's own file")]
-    fn new(path: &Path) -> Self {
-        let file = File::options().read(true).write(true).open(path).unwrap();
-        let protection = ProtFlags::READ | ProtFlags::WRITE;
-        // SAFETY: a mapping at an address that the kernel chooses, of a file that is at least as long.
-        let at =
-            unsafe { rustix::mm::mmap(std::ptr::null_mut(), LEN, protection, MapFlags::SHARED, &file, 0) };
-        Self(at.unwrap())
-    }
-
-    #[expect(unsafe_code, reason = "a mapping of this test's own file")]
-    fn store(&self, byte: u8) {
-        // SAFETY: the first byte of a mapping that is still there.
-        unsafe { self.0.cast::<u8>().write_volatile(byte) }
-    }
-}
-
-impl Drop for Mapping {
-    #[expect(unsafe_code, reason = "a mapping of this test's own file")]
-    fn drop(&mut self) {
-        // SAFETY: this very mapping, which nobody uses any more.
-        unsafe { rustix::mm::munmap(self.0, LEN) }.unwrap();
-    }
+fn map(path: &Path) -> Mapping {
+    Mapping::new(path, LEN).unwrap()
 }
 
 /// A source on tmpfs, and an application that stores through a mapping.
@@ -157,8 +126,8 @@ fn what_a_mapped_file_takes_until_its_writer_is_stopped_is_carried_in_the_pause(
     let world = World::new();
     let scratch = &world.scratch;
     scratch.edit_spec(NO_SAMPLE.0, NO_SAMPLE.1);
-    let mapping = Mapping::new(&world.db());
-    mapping.store(b'A');
+    let mapping = map(&world.db());
+    mapping.store(b"A");
     world.load(|| scratch.segue(&APPLY));
     assert_eq!(world.at_target(), b'A');
     scratch.edit_spec("live       = \"source\"", "live       = \"target\"");
@@ -171,7 +140,7 @@ fn what_a_mapped_file_takes_until_its_writer_is_stopped_is_carried_in_the_pause(
     let switched = std::thread::scope(|scope| {
         scope.spawn(|| {
             wait_until("the writers are stopped", || scratch.at("stopping").exists());
-            mapping.store(b'C');
+            mapping.store(b"C");
             drop(mapping);
             scratch.write("stopped", "");
         });
@@ -190,8 +159,8 @@ fn a_store_by_a_process_that_cannot_be_looked_at_is_found_by_the_sample_and_said
     let (alone, _) = spec.split_once("cutover").unwrap();
     scratch.write("site.segue.hcl", alone);
     world.give_to_nobody();
-    let mapping = Mapping::new(&world.db());
-    mapping.store(b'A');
+    let mapping = map(&world.db());
+    mapping.store(b"A");
     let mut passes = 0;
     // Each makes a pass, since there is something new.
     let mut apply = || {
@@ -205,7 +174,7 @@ fn a_store_by_a_process_that_cannot_be_looked_at_is_found_by_the_sample_and_said
     };
     world.load(&mut apply);
     let before = world.times();
-    mapping.store(b'C');
+    mapping.store(b"C");
     assert_eq!((world.times(), world.at_target()), (before, b'A'));
     let pass = apply().expect_code(0);
     assert_eq!(world.at_target(), b'C');
@@ -221,8 +190,8 @@ fn what_neither_mapping_nor_sample_show_is_found_by_a_whole_verification_in_the_
     scratch.edit_spec(NO_SAMPLE.0, NO_SAMPLE.1);
     scratch.edit_spec("level = \"full\"", "level = \"full\"\n    in_pause = true");
     world.give_to_nobody();
-    let mapping = Mapping::new(&world.db());
-    mapping.store(b'A');
+    let mapping = map(&world.db());
+    mapping.store(b"A");
     world.load(|| scratch.segue_as_nobody(&APPLY));
     scratch.edit_spec("live       = \"source\"", "live       = \"target\"");
     world.give_to_nobody();
@@ -232,7 +201,7 @@ fn what_neither_mapping_nor_sample_show_is_found_by_a_whole_verification_in_the_
     let aborted = std::thread::scope(|scope| {
         scope.spawn(|| {
             wait_until("the writers are stopped", || scratch.at("stopping").exists());
-            mapping.store(b'C');
+            mapping.store(b"C");
             drop(mapping);
             scratch.write("stopped", "");
         });
