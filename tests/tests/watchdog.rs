@@ -81,7 +81,7 @@ fn when_the_watchdog_is_dead_and_the_process_hangs_the_next_command_kills_it_and
     let mut apply = pausing(&scratch);
     kill_process(watchdog_of(&scratch), Signal::KILL).expect("killed");
     apply.signal(Signal::STOP);
-    scratch.segue(&["unhold", "cutover.site"]).expect_code(6);
+    scratch.segue(&APPLY).expect_code(6);
     wait_until("the lease is over", || scratch.segue(&["abort", "cutover.site"]).code == Some(0));
     takes_writes_by_itself(&scratch);
     assert!(!apply.kill(), "it was not killed");
@@ -122,7 +122,7 @@ fn without_a_watchdog_the_next_command_completes_what_hangs_after_the_commit() {
     let apply = hangs_after_the_commit(&scratch);
     kill_process(watchdog_of(&scratch), Signal::KILL).expect("killed");
     // Within its time it is not a case for settling.
-    scratch.segue(&["unhold", "cutover.site"]).expect_code(6);
+    scratch.segue(&APPLY).expect_code(6);
     wait_until("its time is over", || scratch.segue(&["unhold", "cutover.site"]).code != Some(6));
     scratch.app(&["try-write"]).expect_code(0);
     assert!(!apply.kill(), "it was not killed");

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use segue_contract::Address;
 use segue_contract::paths::PathError;
+use segue_contract::{Address, waiting};
 use segue_plan::state::State;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
@@ -173,6 +173,7 @@ pub fn ask(state_dir: &Path, question: &Ask) -> Result<Reply, SocketError> {
         .map_err(|e| if denied(&e.source) { closed() } else { SocketError::Path(e) })?;
     let stream = UnixStream::connect(short_path(&dir))
         .map_err(|e| if denied(&e) { closed() } else { SocketError::Nobody(state_dir.to_owned()) })?;
+    let _waits = waiting("an answer of the running apply".to_owned(), PATIENCE);
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     let mut line = serde_json::to_vec(question)?;
